@@ -1,0 +1,12 @@
+"""Unpredictable bytes."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Entropy(Protocol):
+    """A cryptographically strong source; a seeded one in the simulation."""
+
+    def token(self, size: int) -> bytes:
+        """`size` random bytes."""

@@ -1,0 +1,11 @@
+"""What an outside can do wrong, in words every adapter translates its driver's exceptions into."""
+
+from __future__ import annotations
+
+
+class DependencyUnavailable(Exception):
+    """A dependency refused, timed out or is away. What was asked may or may not have happened."""
+
+    def __init__(self, dependency: str, reason: str = "") -> None:
+        super().__init__(f"{dependency}: {reason}" if reason else dependency)
+        self.dependency = dependency

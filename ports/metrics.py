@@ -1,0 +1,48 @@
+"""Numbers for operators."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+
+class MetricKind(Enum):
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """What is measured: a name by Prometheus's conventions and the names of its labels.
+
+    Label values come from small closed sets: never a user, an address or free text.
+    """
+
+    name: str
+    kind: MetricKind
+    description: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+
+
+class Instrument(Protocol):
+    """One registered metric. Label values stand in the order of `Metric.labels`."""
+
+    def add(self, amount: float, *labels: str) -> None:
+        """Counter: raises it. Gauge: raises or (negative amount) lowers it."""
+
+    def set(self, value: float, *labels: str) -> None:
+        """Gauge: puts it there."""
+
+    def observe(self, value: float, *labels: str) -> None:
+        """Histogram: counts one observation."""
+
+
+class Metrics(Protocol):
+    def register(self, metric: Metric) -> Instrument:
+        """The instrument for this metric; the same one when it is registered again."""
+
+    def render(self) -> tuple[str, bytes]:
+        """Content type and exposition text. Blocking and slow with many workers: off the loop."""
