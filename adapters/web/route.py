@@ -1,0 +1,111 @@
+"""What a plugin says about a route, what its handler is given, and what it gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from domain.access import Permission, Principal, may
+from domain.audit import RequestContext
+
+BodyT = TypeVar("BodyT")
+QueryT = TypeVar("QueryT")
+
+Headers = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A success: encoded once, as JSON. None is an empty body."""
+
+    status: int
+    body: msgspec.Struct | Mapping[str, Any] | list[Any] | None = None
+    headers: Headers = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A refusal in the form of RFC 9457. `code` is stable and snake_case; `detail` is for people."""
+
+    status: int
+    code: str
+    detail: str
+    headers: Headers = ()
+    extensions: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[BodyT, QueryT]):
+    """One authorised request, parsed and validated.
+
+    `body` and `query` are instances of the route's `body` and `query` Structs; None where the route
+    declares none.
+    """
+
+    principal: Principal | None
+    """Who calls; None only on public routes, when nobody is named."""
+    path: Mapping[str, str]
+    """The path's parameters, as text: an id's form is the domain's to judge."""
+    body: BodyT
+    query: QueryT
+    context: RequestContext
+    idempotency_key: str | None = None
+    device_id: str | None = None
+    """From the cookie `__Host-device`, else from `X-Device-Id`; 16–64 characters when there is one."""
+
+    @property
+    def caller(self) -> Principal:
+        """Who calls, on a route that is not public."""
+        if self.principal is None:
+            raise LookupError("a public route asked for its caller")
+        return self.principal
+
+    def refusal(self, permission: Permission, owner_id: str | None) -> Problem | None:
+        """For routes whose owner is known only once the resource is loaded; None when allowed."""
+        if self.principal is None:
+            return NOT_AUTHENTICATED
+        return None if may(self.principal, permission, owner_id) else FORBIDDEN
+
+
+Handler = Callable[[Call[Any, Any]], Awaitable[Answer | Problem]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One method on one path, with everything that is checked before its handler runs.
+
+    A permission that an owner may satisfy lets every user through to the handler, which asks
+    `Call.refusal` once it knows the owner.
+    """
+
+    method: str
+    path: str
+    """Quart's syntax: `/credits/accounts/<account_id>`."""
+    name: str
+    """Unique, snake_case: the operation's id in the API document."""
+    permission: Permission
+    handle: Handler
+    body: type[msgspec.Struct] | None = None
+    query: type[msgspec.Struct] | None = None
+    answer: type[msgspec.Struct] | None = None
+    """The success's shape, for the API document."""
+    success: int = 200
+    policies: tuple[str, ...] = ()
+    """Limit policies counted beside the caller's own, such as `login`; only on paths without parameters."""
+    body_bytes_max: int | None = None
+    """Overrides the service's limit for this route."""
+    summary: str = ""
+    tags: tuple[str, ...] = ()
+
+
+NOT_AUTHENTICATED = Problem(
+    401,
+    "not_authenticated",
+    "This needs an access token or an API key.",
+    headers=(("WWW-Authenticate", "Bearer"),),
+)
+FORBIDDEN = Problem(403, "forbidden", "The caller may not do this.")
+NOT_FOUND = Problem(404, "not_found", "There is nothing here by this name.")
