@@ -9,3 +9,10 @@ class DependencyUnavailable(Exception):
     def __init__(self, dependency: str, reason: str = "") -> None:
         super().__init__(f"{dependency}: {reason}" if reason else dependency)
         self.dependency = dependency
+
+
+class OutcomeUnknown(DependencyUnavailable):
+    """A write that was neither acknowledged nor refused: it may have happened, or happen yet.
+
+    Whoever asked must look (or write the same again, idempotently) before deciding anything on it.
+    """

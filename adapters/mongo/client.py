@@ -1,0 +1,180 @@
+"""The one implementation of `MongoDriver`, and how to connect it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+from bson.codec_options import CodecOptions
+from bson.raw_bson import RawBSONDocument
+from pymongo import AsyncMongoClient, MongoClient, ReadPreference, WriteConcern
+from pymongo.read_concern import ReadConcern
+
+from adapters.mongo.collection import BoundCollection
+from adapters.mongo.driver import Concern, Document, MongoTransaction
+from adapters.mongo.errors import DEPENDENCY, Effect, is_transient, translated
+from adapters.mongo.execution import AwaitedExecution, Execution, ThreadedExecution
+from adapters.mongo.transaction import MAJORITY_WRITE, Attempt
+from ports.errors import DependencyUnavailable
+from ports.runtime import Runtime
+
+Result = TypeVar("Result")
+DriverName = Literal["pymongo", "motor"]
+
+DEFAULT_DATABASE = "credit_system"
+TRANSACTION_ATTEMPTS_MAX = 8
+BACKOFF_MS_MAX = 100
+
+_RAW = CodecOptions(document_class=RawBSONDocument)
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How long things may take and how many connections one pool may hold."""
+
+    operation_timeout_ms_max: int = 5_000
+    transaction_timeout_ms_max: int = 10_000
+    server_selection_timeout_ms_max: int = 3_000
+    connect_timeout_ms_max: int = 2_000
+    connections_max: int = 32
+
+
+async def connect(
+    *,
+    runtime: Runtime,
+    url: str,
+    user: str | None = None,
+    password: str | None = None,
+    driver: DriverName = "pymongo",
+    bounds: Bounds = Bounds(),
+) -> ClientDriver:
+    """A driver for this runtime, from inside it: an async client belongs to its running loop.
+
+    Does not wait for the server. The URL names hosts, database and TLS; it carries no credentials.
+    Raises PyMongo's `ConfigurationError` or `InvalidURI` for a malformed URL.
+    """
+    options: dict[str, Any] = {
+        "appname": "credit-system",
+        "serverSelectionTimeoutMS": bounds.server_selection_timeout_ms_max,
+        "connectTimeoutMS": bounds.connect_timeout_ms_max,
+        "maxPoolSize": bounds.connections_max,
+        "retryWrites": True,
+        "retryReads": True,
+    }
+    if user is not None:
+        options |= {"username": user, "password": password}
+    client: Any
+    execution: Execution = AwaitedExecution()
+    if runtime.name == "trio":
+        client = MongoClient(url, connect=False, **options)
+        execution = ThreadedExecution(runtime=runtime)
+    elif driver == "motor":
+        from motor.motor_asyncio import AsyncIOMotorClient  # noqa: PLC0415 - only the extra `motor` has it
+
+        client = AsyncIOMotorClient(url, **options)
+    else:
+        client = AsyncMongoClient(url, **options)
+    return ClientDriver(client=client, execution=execution, runtime=runtime, bounds=bounds)
+
+
+class ClientDriver:
+    """`MongoDriver` over a client of PyMongo's or Motor's."""
+
+    def __init__(self, *, client: Any, execution: Execution, runtime: Runtime, bounds: Bounds) -> None:
+        self._client = client
+        self._execution = execution
+        self._runtime = runtime
+        self._bounds = bounds
+        self._database = client.get_default_database(DEFAULT_DATABASE)
+        self._closed = False
+
+    @property
+    def database(self) -> str:
+        return str(self._database.name)
+
+    def collection(
+        self, name: str, *, concern: Concern = Concern.MAJORITY, raw: bool = False
+    ) -> BoundCollection:
+        return BoundCollection(
+            collection=self._handle(name, concern, raw),
+            execution=self._execution,
+            seconds_left=self._operation_seconds,
+        )
+
+    async def command(
+        self,
+        command: Mapping[str, Any],
+        *,
+        database: str | None = None,
+        timeout_ms_max: int | None = None,
+    ) -> Document:
+        target = self._database if database is None else self._client.get_database(database)
+        seconds = self._operation_seconds()
+        if timeout_ms_max is not None:
+            seconds = min(seconds, timeout_ms_max / 1000)
+        with translated(Effect.READ):
+            answer: Document = await self._execution.run(lambda: target.command(command), seconds_max=seconds)
+        return answer
+
+    async def transaction(self, body: Callable[[MongoTransaction], Awaitable[Result]]) -> Result:
+        deadline = self._runtime.monotonic() + self._bounds.transaction_timeout_ms_max / 1000
+        for attempt in range(1, TRANSACTION_ATTEMPTS_MAX + 1):
+            try:
+                return await self._attempt(body, deadline)
+            except DependencyUnavailable as error:
+                if not is_transient(error) or attempt == TRANSACTION_ATTEMPTS_MAX:
+                    raise
+            # Jitter: two writers in conflict must not meet again in step.
+            pause_ms = random.uniform(0, min(2**attempt, BACKOFF_MS_MAX))  # noqa: S311 - not a secret
+            await self._runtime.sleep(pause_ms / 1000)
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    async def close(self) -> None:
+        self._closed = True
+        with translated(Effect.READ):
+            await self._execution.run(
+                self._client.close, seconds_max=self._bounds.operation_timeout_ms_max / 1000
+            )
+
+    async def _attempt(
+        self, body: Callable[[MongoTransaction], Awaitable[Result]], deadline: float
+    ) -> Result:
+        def seconds_left() -> float:
+            left = deadline - self._runtime.monotonic()
+            if left <= 0:
+                raise DependencyUnavailable(DEPENDENCY, "transaction timed out")
+            return min(left, self._operation_seconds())
+
+        transaction = Attempt(
+            client=self._client,
+            execution=self._execution,
+            collection=lambda name, raw: self._handle(name, Concern.MAJORITY, raw),
+            seconds_left=seconds_left,
+        )
+        try:
+            await transaction.begin()
+            result = await body(transaction)
+            await transaction.commit()
+        except BaseException:
+            # The abort goes out even when the caller is cancelled: open transactions hold locks.
+            await self._runtime.shielded(transaction.end, name="mongo-abort")
+            raise
+        await transaction.end()
+        return result
+
+    def _operation_seconds(self) -> float:
+        if self._closed:
+            raise DependencyUnavailable(DEPENDENCY, "closed")
+        return self._bounds.operation_timeout_ms_max / 1000
+
+    def _handle(self, name: str, concern: Concern, raw: bool) -> Any:
+        majority = concern is Concern.MAJORITY
+        return self._database.get_collection(
+            name,
+            codec_options=_RAW if raw else None,
+            read_preference=ReadPreference.PRIMARY,
+            read_concern=ReadConcern("majority" if majority else "local"),
+            write_concern=MAJORITY_WRITE if majority else WriteConcern(1),
+        )

@@ -1,0 +1,129 @@
+"""PyMongo's exceptions, translated once. Motor raises the same ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from enum import Enum
+from typing import Any
+
+from pymongo.errors import (
+    BulkWriteError,
+    ConnectionFailure,
+    DuplicateKeyError,
+    ExecutionTimeout,
+    OperationFailure,
+    PyMongoError,
+    ServerSelectionTimeoutError,
+    WriteConcernError,
+)
+
+from ports.errors import DependencyUnavailable, OutcomeUnknown
+
+DEPENDENCY = "mongo"
+
+UNAUTHORIZED = 13
+AUTHENTICATION_FAILED = 18
+DUPLICATE_KEY = 11000
+
+INTERRUPTED = frozenset({6, 7, 89, 91, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436})
+"""Codes of the retryable-writes specification: the server stepped down, shuts down or lost its peers."""
+
+
+IN_DOUBT = ("RetryableWriteError", "UnknownTransactionCommitResult")
+"""Labels of the driver specifications for a write whose fate the server did not tell."""
+
+
+class DuplicateKey(Exception):
+    """A unique index refused the write: it did not happen."""
+
+    def __init__(
+        self, index: str, key_pattern: Mapping[str, Any], key_value: Mapping[str, Any], position: int = 0
+    ) -> None:
+        super().__init__(index or "duplicate key")
+        self.index = index
+        self.key_pattern = key_pattern
+        self.key_value = key_value
+        self.position = position
+        """Which document or update of a bulk was the first to be refused."""
+
+
+class NotPermitted(DependencyUnavailable):
+    """This user's role does not allow the call. Nothing happened."""
+
+
+class Effect(Enum):
+    """What a call may have done by the time it fails."""
+
+    READ = "read"
+    WRITE = "write"
+    TENTATIVE = "tentative"
+    """A write in a transaction: undone by the abort, so its outcome is never in doubt."""
+
+
+@contextmanager
+def translated(effect: Effect) -> Iterator[None]:
+    """Raises the adapter's words for whatever the driver raises in the block.
+
+    Errors of the caller (a document that BSON cannot hold, a malformed query) pass through.
+    """
+    try:
+        yield
+    except DuplicateKeyError as error:
+        raise _duplicate(error.details or {}, 0) from error
+    except BulkWriteError as error:
+        raise _of_bulk(error, effect) from error
+    except ServerSelectionTimeoutError as error:
+        # Never sent: on a retry PyMongo raises the error of the first attempt instead.
+        raise DependencyUnavailable(DEPENDENCY, "no primary") from error
+    except (ConnectionFailure, ExecutionTimeout, WriteConcernError) as error:
+        raise _unavailable(error, effect) from error
+    except OperationFailure as error:
+        raise _of_refusal(error, effect) from error
+
+
+def is_transient(error: BaseException) -> bool:
+    """The whole transaction may be tried again: it did not happen."""
+    cause = error.__cause__ if isinstance(error, DependencyUnavailable) else error
+    return isinstance(cause, PyMongoError) and cause.has_error_label("TransientTransactionError")
+
+
+def _unavailable(error: PyMongoError, effect: Effect) -> DependencyUnavailable:
+    # The class alone: a driver's message may name hosts, users and documents.
+    kind = OutcomeUnknown if effect is Effect.WRITE else DependencyUnavailable
+    return kind(DEPENDENCY, type(error).__name__)
+
+
+def _of_refusal(error: OperationFailure, effect: Effect) -> Exception:
+    if error.code in INTERRUPTED or any(error.has_error_label(label) for label in IN_DOUBT):
+        return _unavailable(error, effect)
+    if error.code in (UNAUTHORIZED, AUTHENTICATION_FAILED):
+        return NotPermitted(DEPENDENCY, "not permitted")
+    if error.has_error_label("TransientTransactionError"):
+        return DependencyUnavailable(DEPENDENCY, "write conflict")
+    return error
+
+
+def _of_bulk(error: BulkWriteError, effect: Effect) -> Exception:
+    """Uncertainty outweighs a refusal: part of the bulk may have happened and may yet be undone."""
+    if error.details.get("writeConcernErrors"):
+        return _unavailable(error, effect)
+    refusals = error.details.get("writeErrors") or ()
+    if refusals and all(refusal.get("code") == DUPLICATE_KEY for refusal in refusals):
+        return _duplicate(refusals[0], int(refusals[0].get("index", 0)))
+    if any(refusal.get("code") in INTERRUPTED for refusal in refusals):
+        return _unavailable(error, effect)
+    return error
+
+
+def _duplicate(details: Mapping[str, Any], position: int) -> DuplicateKey:
+    pattern = details.get("keyPattern") or {}
+    return DuplicateKey(
+        _index_name(str(details.get("errmsg", ""))), pattern, details.get("keyValue") or {}, position
+    )
+
+
+def _index_name(message: str) -> str:
+    """The server tells the index only in its message: `E11000 … index: NAME dup key: …`."""
+    _, _, tail = message.partition(" index: ")
+    return tail.partition(" ")[0]

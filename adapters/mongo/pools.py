@@ -1,0 +1,92 @@
+"""Three pools under three database users, so that a role's limits are the server's, not a promise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from adapters.mongo.client import Bounds, ClientDriver, DriverName, connect
+from adapters.mongo.driver import MongoDriver
+from ports.health import Probe
+from ports.runtime import Runtime
+
+PING_TIMEOUT_MS_MAX = 1_000
+READ_ONLY_CONNECTIONS_MAX = 16
+ADMIN_CONNECTIONS_MAX = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """One database user."""
+
+    user: str
+    password: str = field(repr=False)
+
+
+class MongoProbe:
+    """Whether the primary answers this role's user within a second."""
+
+    def __init__(self, *, driver: MongoDriver, role: str) -> None:
+        self._driver = driver
+        self.role = role
+
+    @property
+    def name(self) -> str:
+        return "mongo"
+
+    async def check(self) -> None:
+        await self._driver.command({"ping": 1}, timeout_ms_max=PING_TIMEOUT_MS_MAX)
+
+
+@dataclass(frozen=True, slots=True)
+class MongoPools:
+    """The application's, the analysts' and the administrator's way into one database."""
+
+    read_write: ClientDriver
+    read_only: ClientDriver
+    admin: ClientDriver
+
+    def probes(self) -> Sequence[MongoProbe]:
+        return (
+            MongoProbe(driver=self.read_write, role="read_write"),
+            MongoProbe(driver=self.read_only, role="read_only"),
+            MongoProbe(driver=self.admin, role="admin"),
+        )
+
+    async def close(self) -> None:
+        for driver in (self.read_write, self.read_only, self.admin):
+            await driver.close()
+
+
+async def connect_pools(
+    *,
+    runtime: Runtime,
+    url: str,
+    read_write: Credentials,
+    read_only: Credentials,
+    admin: Credentials,
+    driver: DriverName = "pymongo",
+    operation_timeout_ms_max: int = 5_000,
+    connections_max: int = 32,
+) -> MongoPools:
+    """All three, from inside the running loop. Does not wait for the server."""
+
+    async def pool(credentials: Credentials, connections: int) -> ClientDriver:
+        return await connect(
+            runtime=runtime,
+            url=url,
+            user=credentials.user,
+            password=credentials.password,
+            driver=driver,
+            bounds=Bounds(operation_timeout_ms_max=operation_timeout_ms_max, connections_max=connections),
+        )
+
+    return MongoPools(
+        read_write=await pool(read_write, connections_max),
+        read_only=await pool(read_only, READ_ONLY_CONNECTIONS_MAX),
+        admin=await pool(admin, ADMIN_CONNECTIONS_MAX),
+    )
+
+
+def _fits(driver: ClientDriver, probe: MongoProbe) -> tuple[MongoDriver, Probe]:
+    return driver, probe
