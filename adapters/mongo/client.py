@@ -65,6 +65,9 @@ async def connect(
     }
     if user is not None:
         options |= {"username": user, "password": password}
+        if "authsource=" not in url.lower():
+            # PyMongo's own default would be the URL's database; the service's users live in `admin`.
+            options["authSource"] = "admin"
     client: Any
     execution: Execution = AwaitedExecution()
     if runtime.name == "trio":
