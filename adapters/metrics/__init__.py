@@ -1,0 +1,3 @@
+"""Metrics as Prometheus text."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""Redis: the connection seam, the limiter's one script, the bus."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""Concurrency on asyncio, uvloop, trio, and simulated with virtual time."""
+
+from __future__ import annotations

@@ -1,0 +1,110 @@
+"""One server process: started quietly, waited for by condition, and never left behind."""
+
+from __future__ import annotations
+
+import atexit
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+POLL_INTERVAL_S = 0.02
+STOP_DEADLINE_S_MAX = 15.0
+PORT_ATTEMPTS_MAX = 200
+
+# Below Linux's ephemeral range (32768–60999): while a server is down between two starts, no outgoing
+# connection can be given its port, and a client that reconnects cannot connect to itself.
+PORT_FIRST, PORT_LAST = 20_000, 32_000
+
+LOG_TAIL_BYTES = 4_000
+
+
+class ServerFailed(Exception):
+    """A server ended, or was not ready in time. The message carries the end of its log."""
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nothing listens on."""
+    for _ in range(PORT_ATTEMPTS_MAX):
+        port = random.SystemRandom().randint(PORT_FIRST, PORT_LAST)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise ServerFailed(f"no free port between {PORT_FIRST} and {PORT_LAST}")
+
+
+class ServerProcess:
+    """A child process with its output in a file.
+
+    It dies with its parent, however that ends: at exit it is killed, and on Linux the kernel kills it when
+    the thread that started it is gone (so start servers from the main thread). It has a session of its own:
+    Ctrl-C reaches the tests, which then stop it in order.
+    """
+
+    def __init__(self, arguments: Sequence[str], log_file: Path) -> None:
+        self._arguments = tuple(arguments)
+        self._log_file = log_file
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        """Starts it; being ready is the caller's condition (see `wait_until`)."""
+        if self.running:
+            raise RuntimeError(f"{self._arguments[0]} runs already")
+        # setpriv rather than preexec_fn: Python code between fork and exec is unsafe once there are threads.
+        setpriv = shutil.which("setpriv")
+        prefix = (setpriv, "--pdeathsig", "KILL", "--") if setpriv else ()
+        # A file, never a pipe: a child that holds a pipe of ours keeps our own caller waiting.
+        with self._log_file.open("ab") as log:
+            self._process = subprocess.Popen(
+                (*prefix, *self._arguments),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        atexit.register(self.kill)
+
+    def wait_until(self, ready: Callable[[], bool], what: str, *, deadline_s_max: float) -> None:
+        """Asks `ready` until it is true. ServerFailed when the process ends, or when the time is up."""
+        deadline = time.monotonic() + deadline_s_max
+        while not ready():
+            if not self.running:
+                raise ServerFailed(f"{self._arguments[0]} ended before {what}\n{self._log_tail()}")
+            if time.monotonic() > deadline:
+                raise ServerFailed(f"{what}: not within {deadline_s_max} s\n{self._log_tail()}")
+            time.sleep(POLL_INTERVAL_S)
+
+    def stop(self) -> None:
+        """Asks it to end, and kills it when it has not within `STOP_DEADLINE_S_MAX`."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Ends it as a power cut would, without a chance to write anything."""
+        self._end(signal.SIGKILL)
+
+    def _end(self, how: signal.Signals) -> None:
+        process, self._process = self._process, None
+        atexit.unregister(self.kill)
+        if process is None:
+            return
+        process.send_signal(how)
+        try:
+            process.wait(STOP_DEADLINE_S_MAX)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def _log_tail(self) -> str:
+        return self._log_file.read_bytes()[-LOG_TAIL_BYTES:].decode(errors="replace")
