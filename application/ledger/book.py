@@ -1,0 +1,268 @@
+"""One book: group commit over a journal that fences its writers by sequence number.
+
+Arriving commands gather while an append is under way and are decided together in the next one.
+Decisions live on an overlay; memory takes them over when the journal has acknowledged them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from application.ledger.accounts import Accounts
+from application.ledger.checkpointer import Checkpointer
+from domain.ledger.account import AccountState, account_key, is_system
+from domain.ledger.chain import Head, JournalDocument, SealedDocument, seal
+from domain.ledger.commands import Command, PostTransfer, Submission
+from domain.ledger.entries import Recorded
+from domain.ledger.machine import Decision, decide, repeat_of
+from domain.ledger.outcomes import Outcome, Rejected
+from ports.clock import Clock
+from ports.entropy import Entropy
+from ports.errors import DependencyUnavailable
+from ports.journal import Append, Checkpoints, Journal
+from ports.runtime import Runtime
+
+BATCH_COMMANDS_MAX: Final = 8_000
+BATCH_BYTES_MAX: Final = 8 * 1024 * 1024
+"""Of encoded entries; a document of MongoDB holds 16 MiB."""
+WAITING_SUBMISSIONS_MAX: Final = 50_000
+DECISIONS_A_BATCH_MAX: Final = 64
+"""How often a batch is decided anew because other writers were faster."""
+APPENDS_A_DOCUMENT_MAX: Final = 12
+"""How often the same bytes go out while nobody knows whether they arrived."""
+RETRY_DELAY_S: Final = 0.02
+RETRY_DELAY_S_MAX: Final = 1.0
+ENTRY_BYTES: Final = 480
+"""What an entry's fixed fields, two keys and bookkeeping encode to at most, its ids left aside."""
+
+Committed = Callable[[JournalDocument, Mapping[str, AccountState]], None]
+"""Called once for each document of this process, in order, after it was acknowledged."""
+
+
+@dataclass(frozen=True, slots=True)
+class BookPorts:
+    """What a book needs of the outside."""
+
+    runtime: Runtime
+    clock: Clock
+    entropy: Entropy
+    journal: Journal
+    checkpoints: Checkpoints
+
+
+class Book:
+    """The writer and reader of one book in this process."""
+
+    def __init__(
+        self, name: str, ports: BookPorts, *, accounts_max: int, committed: Committed | None = None
+    ) -> None:
+        self.name = name
+        self._ports = ports
+        self._journal = ports.journal
+        self._accounts = Accounts(name, ports.journal, ports.checkpoints, accounts_max=accounts_max)
+        self._checkpointer = Checkpointer(name, ports.runtime, ports.checkpoints)
+        self._committed = committed
+        self._flushing = False
+        self._submissions = ports.runtime.batcher(
+            self._commit,
+            items_max=BATCH_COMMANDS_MAX,
+            waiting_max=WAITING_SUBMISSIONS_MAX,
+            weigh=_weight,
+            weight_max=BATCH_BYTES_MAX,
+        )
+        self._looks = ports.runtime.batcher(
+            self._look, items_max=WAITING_SUBMISSIONS_MAX, waiting_max=WAITING_SUBMISSIONS_MAX
+        )
+
+    @property
+    def head(self) -> Head:
+        """The last document this process knows of."""
+        return self._accounts.head
+
+    async def start(self) -> None:
+        await self._accounts.start()
+
+    async def stop(self) -> None:
+        """Writes the checkpoints that are due. Nothing is lost without it but start-up time."""
+        await self._checkpointer.flush()
+
+    async def submit(self, submissions: Sequence[Submission]) -> Sequence[tuple[Outcome, ...]]:
+        """Decides and commits; one tuple of outcomes a submission, in order.
+
+        Raises `Overloaded` (nothing was taken) and `DependencyUnavailable`: then nobody knows
+        whether it was posted, and sending the same id again tells.
+        """
+        if len(submissions) == 1:
+            return (await self._submissions.submit(submissions[0]),)
+        return await self._submissions.submit_many(submissions)
+
+    async def fresh(self) -> None:
+        """Returns when everything that was acknowledged anywhere before this call is known here."""
+        await self._looks.submit(None)
+
+    async def account(self, key: str) -> AccountState | None:
+        """The account as this process knows it; call `fresh` first to see other workers' writes."""
+        await self._accounts.load((key,))
+        state = self._accounts.states.get(key)
+        if not self._flushing:
+            self._accounts.trim()
+        return state
+
+    async def _look(self, readers: Sequence[None]) -> Sequence[None]:
+        # A reader joins only a look that starts after it arrived: the batcher sees to that.
+        await self._accounts.catch_up()
+        return readers
+
+    async def _commit(self, batch: Sequence[Submission]) -> Sequence[tuple[Outcome, ...]]:
+        self._flushing = True
+        try:
+            return await self._decide_and_append(batch)
+        finally:
+            self._flushing = False
+            self._accounts.trim()
+
+    async def _decide_and_append(self, batch: Sequence[Submission]) -> Sequence[tuple[Outcome, ...]]:
+        known: dict[str, Recorded] = {}
+        for _ in range(DECISIONS_A_BATCH_MAX):
+            await self._load_accounts(batch)
+            decision, sealed = self._decide(batch, known)
+            if sealed is not None:
+                result = await self._append(sealed)
+                if result is not Append.APPENDED:
+                    await self._accounts.catch_up()
+                    if result is Append.KEY_TAKEN:
+                        known.update(await self._recorded(_keys(batch)))
+                    continue
+                await self._take_over(sealed.document, decision)
+            unproven = _keys_of_rejected(batch, decision.outcomes, known)
+            if sealed is not None and not unproven:
+                return decision.outcomes
+            # The append proved that its batch saw the head, and that its ids are new. A rejection
+            # has proved neither: it may be a repeat whose first answer was lost.
+            moved = sealed is None and await self._accounts.catch_up()
+            found = await self._recorded(unproven) if unproven else {}
+            known.update(found)
+            if sealed is not None:
+                return _with_repeats(batch, decision.outcomes, known)
+            if not moved and not found:
+                return decision.outcomes
+        raise DependencyUnavailable("ledger", "other writers were faster too often")
+
+    def _decide(
+        self, batch: Sequence[Submission], known: Mapping[str, Recorded]
+    ) -> tuple[Decision, SealedDocument | None]:
+        head = self._accounts.head
+        time_ms = max(self._ports.clock.now_ms(), head.time_ms)
+        decision = decide(self._accounts.states, batch, known=known, seq=head.seq + 1, time_ms=time_ms)
+        if not decision.entries:
+            return decision, None
+        nonce = self._ports.entropy.token(16).hex()
+        return decision, seal(self.name, head, decision.entries, time_ms=time_ms, nonce=nonce)
+
+    async def _take_over(self, document: JournalDocument, decision: Decision) -> None:
+        self._accounts.adopt(document, decision.changed)
+        if self._committed is not None:
+            self._committed(document, decision.changed)
+        await self._checkpointer.add(decision.changed)
+
+    async def _load_accounts(self, batch: Sequence[Submission]) -> None:
+        """Returns with every account in memory that the batch names, having awaited nothing since."""
+        commands = [command for submission in batch for command in submission.commands]
+        states = self._accounts.states
+        plain = {key for command in commands for key in command.account_keys}
+        while await self._accounts.load(plain) or await self._accounts.load(
+            _system_account_keys(commands, states)
+        ):
+            pass
+
+    async def _recorded(self, keys: Iterable[str]) -> Mapping[str, Recorded]:
+        return await self._journal.recorded(self.name, keys)
+
+    async def _append(self, sealed: SealedDocument) -> Append:
+        """`APPENDED` when the document is in the journal, else why it is not and never will be.
+
+        An unknown result is settled by sending the same bytes again until the answer says, or until
+        a majority shows whose document stands at that number.
+        """
+        document, delay_s = sealed.document, RETRY_DELAY_S
+        for _ in range(APPENDS_A_DOCUMENT_MAX):
+            result = await self._journal.append(sealed)
+            if result is Append.APPENDED:
+                return result
+            if result is not Append.UNKNOWN:
+                standing = await self._journal.at(self.name, document.seq)
+                if standing is not None:
+                    return Append.APPENDED if standing.nonce == document.nonce else Append.SEQ_TAKEN
+                keys = [key for entry in document.entries for key in entry.keys]
+                if result is Append.KEY_TAKEN and await self._recorded(keys):
+                    return result
+                # Somebody's document is there, but no majority holds it yet: it may still go away.
+            await self._ports.runtime.sleep(delay_s)
+            delay_s = min(delay_s * 2, RETRY_DELAY_S_MAX)
+        raise DependencyUnavailable("ledger", f"document {document.seq} was not acknowledged")
+
+
+def _weight(submission: Submission) -> int:
+    """An upper bound for the encoded size, in bytes, of what the submission may be recorded as."""
+    return sum(ENTRY_BYTES + _text_bytes(command) for command in submission.commands)
+
+
+def _text_bytes(command: Command) -> int:
+    keys = sum(map(len, command.keys))
+    if isinstance(command, PostTransfer):
+        sides = len(command.source) + len(command.destination)
+        return keys + 3 * sides + len(command.id) + len(command.metadata.encode())
+    account = command.account
+    return keys + 3 * len(account.id) + 2 * len(account.user_id or "") + len(account.metadata.encode())
+
+
+def _system_account_keys(commands: Iterable[Command], states: Mapping[str, AccountState | None]) -> set[str]:
+    """System accounts exist per asset: which ones are meant follows from the other side."""
+    keys: set[str] = set()
+    for command in commands:
+        if not isinstance(command, PostTransfer):
+            continue
+        for system, plain in (
+            (command.source, command.destination),
+            (command.destination, command.source),
+        ):
+            if is_system(system) and (state := states.get(plain)) is not None:
+                keys.add(account_key(system, state.account.asset))
+    return keys
+
+
+def _keys(batch: Sequence[Submission]) -> list[str]:
+    return [key for submission in batch for command in submission.commands for key in command.keys]
+
+
+def _keys_of_rejected(
+    batch: Sequence[Submission],
+    outcomes: Sequence[tuple[Outcome, ...]],
+    known: Mapping[str, Recorded],
+) -> list[str]:
+    """Keys of rejected commands that may be repeats and were not found in the journal so far."""
+    return [
+        key
+        for submission, results in zip(batch, outcomes, strict=True)
+        for command, outcome in zip(submission.commands, results, strict=True)
+        if isinstance(outcome, Rejected) and command.repeatable
+        for key in command.keys
+        if key not in known
+    ]
+
+
+def _with_repeats(
+    batch: Sequence[Submission],
+    outcomes: Sequence[tuple[Outcome, ...]],
+    known: Mapping[str, Recorded],
+) -> list[tuple[Outcome, ...]]:
+    """The outcomes, rejections replaced by the first answers that the journal turned out to have."""
+    return [
+        tuple(
+            (isinstance(outcome, Rejected) and repeat_of(command, known)) or outcome
+            for command, outcome in zip(submission.commands, results, strict=True)
+        )
+        for submission, results in zip(batch, outcomes, strict=True)
+    ]

@@ -1,0 +1,64 @@
+"""Writes account states behind the journal, so that loading an account need not fold its whole past."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from domain.ledger.account import AccountState
+from ports.errors import DependencyUnavailable
+from ports.journal import Checkpoints
+from ports.runtime import Runtime, Task
+
+INTERVAL_S: Final = 1.0
+STATES_A_SAVE_MAX: Final = 1_000
+STATES_WAITING_MAX: Final = 20_000
+"""Past this the book's appends wait for the checkpoints."""
+
+
+class Checkpointer:
+    """Collects the newest state of each account that this process changed, and saves them in rounds."""
+
+    def __init__(self, book: str, runtime: Runtime, checkpoints: Checkpoints) -> None:
+        self._book = book
+        self._runtime = runtime
+        self._checkpoints = checkpoints
+        self._waiting: dict[str, AccountState] = {}
+        self._saving = runtime.lock()
+        self._task: Task[None] | None = None
+
+    async def add(self, states: Mapping[str, AccountState]) -> None:
+        """Takes acknowledged states; waits while too many are unsaved, unless saving fails."""
+        self._waiting.update(states)
+        if len(self._waiting) > STATES_WAITING_MAX:
+            await self.flush()
+        elif self._waiting and self._task is None:
+            self._task = self._runtime.start(self._save_soon, name=f"checkpoints of {self._book}")
+
+    async def _save_soon(self) -> None:
+        try:
+            await self._runtime.sleep(INTERVAL_S)
+        finally:
+            # Cleared before saving: states that arrive meanwhile start a round of their own.
+            self._task = None
+        await self.flush()
+
+    async def flush(self) -> None:
+        """Saves what waits. A store that is away keeps its place: the journal has everything."""
+        async with self._saving:
+            while self._waiting:
+                keys = list(self._waiting)[:STATES_A_SAVE_MAX]
+                states = [self._waiting[key] for key in keys]
+                try:
+                    await self._checkpoints.save(self._book, states)
+                except DependencyUnavailable:
+                    self._give_up_some()
+                    return
+                for key, state in zip(keys, states, strict=True):
+                    if self._waiting.get(key) is state:
+                        del self._waiting[key]
+
+    def _give_up_some(self) -> None:
+        """Memory stays bounded while the store is away: dropped states are folded anew when loaded."""
+        while len(self._waiting) > STATES_WAITING_MAX:
+            self._waiting.pop(next(iter(self._waiting)))

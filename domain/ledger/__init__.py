@@ -1,0 +1,1 @@
+"""The ledger's rules: state + commands + time -> outcomes + entries. Nothing here does I/O."""

@@ -1,0 +1,66 @@
+"""The journal: the ledger's truth, an append-only log of documents for each book."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from enum import Enum
+from typing import Protocol
+
+from domain.ledger.account import AccountState
+from domain.ledger.chain import JournalDocument, SealedDocument
+from domain.ledger.entries import Recorded
+
+
+class Append(Enum):
+    """How an append ended. Nothing but `APPENDED` promises that the document is there."""
+
+    APPENDED = "appended"
+    SEQ_TAKEN = "seq_taken"
+    """Some document stands at this `seq`: another writer's, or this one's from an earlier try."""
+    KEY_TAKEN = "key_taken"
+    """One of the entries' keys is in the journal already."""
+    UNKNOWN = "unknown"
+    """No answer came, or none that says: it may be there now, come later, or never."""
+
+
+class Journal(Protocol):
+    """Reads see what a majority holds, and nothing that could be rolled back.
+
+    Every call raises `DependencyUnavailable` when the store does not answer in bounded time;
+    `append` gives `UNKNOWN` instead.
+    """
+
+    async def append(self, sealed: SealedDocument) -> Append:
+        """Inserts one document, acknowledged by a majority's journals; `(book, seq)` is unique."""
+
+    async def head(self, book: str) -> JournalDocument | None:
+        """The newest document, None when the book is empty."""
+
+    async def at(self, book: str, seq: int) -> JournalDocument | None: ...
+
+    async def after(self, book: str, seq: int, *, limit: int) -> Sequence[JournalDocument]:
+        """Documents with a higher `seq`, ascending, at most `limit`."""
+
+    async def touching(
+        self, book: str, subjects: Mapping[str, int], *, limit: int
+    ) -> Sequence[JournalDocument]:
+        """Documents that name a subject at a higher `seq` than the one given for it, ascending."""
+
+    async def newest_touching(
+        self, book: str, subject: str, *, upto: int, limit: int
+    ) -> Sequence[JournalDocument]:
+        """Documents that name the subject, from `seq` `upto` down."""
+
+    async def recorded(self, book: str, keys: Iterable[str]) -> Mapping[str, Recorded]:
+        """What the journal has under these keys; keys that it has not are left out."""
+
+
+class Checkpoints(Protocol):
+    """Account states as they once were, each true at its own `seq`. Only a shortcut: all of it can
+    be made again from the journal.
+    """
+
+    async def load(self, book: str, account_keys: Sequence[str]) -> Mapping[str, AccountState]: ...
+
+    async def save(self, book: str, states: Sequence[AccountState]) -> None:
+        """Stores each state that is newer than what is stored; order does not matter."""
