@@ -1,0 +1,275 @@
+"""Every setting of the service, in one table.
+
+A setting `name` is the environment variable `CREDIT_NAME`; a TOML file named by `CREDIT_CONFIG_FILE` may hold
+the same variables, and the environment wins. `docs/configuration.md` is printed from this table by
+`python -m composition.settings`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from composition import values
+from composition.values import Network, Rate
+from domain.bans import BanPolicy
+from domain.ratelimit import Algorithm
+
+PREFIX = "CREDIT_"
+CONFIG_FILE = "CREDIT_CONFIG_FILE"
+CONFIG_FILE_BYTES_MAX = 1 << 20
+
+
+class MongoDriverName(Enum):
+    PYMONGO = "pymongo"
+    MOTOR = "motor"
+
+
+class FingerprintLevel(Enum):
+    OFF = "off"
+    OBSERVE = "observe"
+    ENFORCE = "enforce"
+
+
+class LogLevel(Enum):
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Checked values. Names and units are those of `TABLE`: times in `_ms`, sizes in `_bytes`."""
+
+    mongo_url: str
+    mongo_driver: MongoDriverName
+    mongo_operation_timeout_ms: int
+    mongo_pool_size: int
+    redis_url: str
+    redis_decision_timeout_ms: int
+    secrets_dir: Path
+    rate_limit_ip: Rate
+    rate_limit_user: Rate
+    rate_limit_api_key: Rate
+    rate_limit_login: Rate
+    rate_limit_register: Rate
+    rate_limit_algorithm: Algorithm
+    ban_threshold: int
+    ban_base_ms: int
+    ban_max_ms: int
+    ban_half_life_ms: int
+    ban_violations_ttl_ms: int
+    trusted_proxies: tuple[Network, ...]
+    allowlist: tuple[Network, ...]
+    fingerprint: FingerprintLevel
+    token_issuer: str
+    token_audience: str
+    access_token_ttl_ms: int
+    session_idle_ttl_ms: int
+    session_ttl_ms: int
+    cors_origins: tuple[str, ...]
+    websocket_origins: tuple[str, ...]
+    max_body_bytes: int
+    body_timeout_ms: int
+    shutdown_grace_ms: int
+    probe_interval_ms: int
+    log_dir: Path | None
+    log_level: LogLevel
+    metrics_token: str | None = field(repr=False)
+
+    def ban_policy(self) -> BanPolicy:
+        """Raises `ValueError` when the durations contradict each other."""
+        return BanPolicy(
+            threshold=self.ban_threshold,
+            base_ms=self.ban_base_ms,
+            max_ms=self.ban_max_ms,
+            half_life_ms=self.ban_half_life_ms,
+            violations_ttl_ms=self.ban_violations_ttl_ms,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One row of the table: `field` of `Settings`, and `default` as an operator would write it."""
+
+    name: str
+    field: str
+    default: str
+    unit: str
+    description: str
+    parse: Callable[[str], Any]
+
+    @property
+    def variable(self) -> str:
+        return PREFIX + self.name
+
+
+DURATION, SIZE, RATE = "duration: ms, s, m, h, d", "size: B, KiB, MiB, GiB", "count/duration"
+
+TABLE: tuple[Setting, ...] = (
+    Setting("MONGO_URL", "mongo_url", "mongodb://127.0.0.1:27017/credit_system?replicaSet=rs0", "URL",
+            "MongoDB replica set and database, without credentials; TLS by `tls=true&tlsCAFile=…`.",
+            values.mongo_url),
+    Setting("MONGO_DRIVER", "mongo_driver", "pymongo", "pymongo, motor",
+            "Driver on asyncio and uvloop; on trio PyMongo runs in worker threads either way.",
+            values.one_of(MongoDriverName)),
+    Setting("MONGO_OPERATION_TIMEOUT", "mongo_operation_timeout_ms", "5s", DURATION,
+            "Bound of one operation, the choice of a server and retries included.", values.duration_ms),
+    Setting("MONGO_POOL_SIZE", "mongo_pool_size", "32", "connections",
+            "Most connections a process keeps for each of its three database roles.", values.whole(1, 1000)),
+    Setting("REDIS_URL", "redis_url", "redis://127.0.0.1:6379/0", "URL",
+            "Redis, without a password; `rediss://name@host/0?ssl_ca_certs=…` is TLS and an ACL user.",
+            values.redis_url),
+    Setting("REDIS_DECISION_TIMEOUT", "redis_decision_timeout_ms", "50ms", DURATION,
+            "How long a request waits for the limiter before it is decided without it.", values.duration_ms),
+    Setting("SECRETS_DIR", "secrets_dir", "secrets", "path", "Where the secret files lie.", values.path),
+    Setting("RATE_LIMIT_IP", "rate_limit_ip", "100/60s", RATE,
+            "Requests of one address (IPv6: of one /64).", values.rate),
+    Setting("RATE_LIMIT_USER", "rate_limit_user", "1000/1h", RATE, "Requests of one user.", values.rate),
+    Setting("RATE_LIMIT_API_KEY", "rate_limit_api_key", "60000/60s", RATE, "Requests of one API key.",
+            values.rate),
+    Setting("RATE_LIMIT_LOGIN", "rate_limit_login", "10/60s", RATE,
+            "Logins of one address, and for one account name.", values.rate),
+    Setting("RATE_LIMIT_REGISTER", "rate_limit_register", "5/60s", RATE,
+            "Registrations of one address, and for one account name.", values.rate),
+    Setting("RATE_LIMIT_ALGORITHM", "rate_limit_algorithm", "sliding-window",
+            "fixed-window, sliding-window, gcra", "How a window is counted.", values.one_of(Algorithm)),
+    Setting("BAN_THRESHOLD", "ban_threshold", "5", "violations",
+            "So many violations are answered 429; the next one bans.", values.whole(0, 10_000)),
+    Setting("BAN_BASE", "ban_base_ms", "60s", DURATION, "The first ban; each further one doubles.",
+            values.duration_ms),
+    Setting("BAN_MAX", "ban_max_ms", "24h", DURATION, "The longest ban.", values.duration_ms),
+    Setting("BAN_HALF_LIFE", "ban_half_life_ms", "24h", DURATION,
+            "After a ban's end, each such time without another lowers the level by one.", values.duration_ms),
+    Setting("BAN_VIOLATIONS_TTL", "ban_violations_ttl_ms", "1h", DURATION,
+            "Violations are forgotten after so long without one.", values.duration_ms),
+    Setting("TRUSTED_PROXIES", "trusted_proxies", "", "networks, comma-separated",
+            "Whose `X-Forwarded-For` is believed.", values.networks),
+    Setting("ALLOWLIST", "allowlist", "", "networks, comma-separated", "Who is never counted.",
+            values.networks),
+    Setting("FINGERPRINT", "fingerprint", "enforce", "off, observe, enforce",
+            "Whether a token used from another device is let pass, noted or refused.",
+            values.one_of(FingerprintLevel)),
+    Setting("TOKEN_ISSUER", "token_issuer", "credit-system", "name", "`iss` of every token.", values.word),
+    Setting("TOKEN_AUDIENCE", "token_audience", "credit-system", "name", "`aud` of every token.",
+            values.word),
+    Setting("ACCESS_TOKEN_TTL", "access_token_ttl_ms", "5m", DURATION, "Life of an access token.",
+            values.duration_ms),
+    Setting("SESSION_IDLE_TTL", "session_idle_ttl_ms", "14d", DURATION,
+            "A session that is not refreshed for so long has ended.", values.duration_ms),
+    Setting("SESSION_TTL", "session_ttl_ms", "90d", DURATION, "A session ends after so long in any case.",
+            values.duration_ms),
+    Setting("CORS_ORIGINS", "cors_origins", "", "origins, comma-separated",
+            "Web pages that may call the HTTP routes.", values.origins),
+    Setting("WEBSOCKET_ORIGINS", "websocket_origins", "", "origins, comma-separated",
+            "Web pages, besides those of the same origin, that may open a WebSocket.", values.origins),
+    Setting("MAX_BODY", "max_body_bytes", "1MiB", SIZE,
+            "Largest request body; a batch of transfers may have 8MiB.", values.size_bytes),
+    Setting("BODY_TIMEOUT", "body_timeout_ms", "10s", DURATION, "How long a client may take to send a body.",
+            values.duration_ms),
+    Setting("SHUTDOWN_GRACE", "shutdown_grace_ms", "10s", DURATION,
+            "How long requests in flight may take to finish once the service is asked to stop.",
+            values.duration_ms),
+    Setting("PROBE_INTERVAL", "probe_interval_ms", "5s", DURATION,
+            "How often dependencies are probed for the metrics.", values.duration_ms),
+    Setting("LOG_DIR", "log_dir", "", "path",
+            "Where server.log, game_play.log and function.log are written; nowhere when empty.",
+            values.optional_path),
+    Setting("LOG_LEVEL", "log_level", "info", "debug, info, warning, error", "The least that is logged.",
+            values.one_of(LogLevel)),
+    Setting("METRICS_TOKEN", "metrics_token", "", "text",
+            "Bearer token that `/metrics` asks for; open to all when empty.", values.optional_token),
+)  # fmt: skip
+
+
+def load_settings(
+    environ: Mapping[str, str], problems: list[str], *, other_names: Sequence[str] = ()
+) -> Settings:
+    """The settings in force. What is wrong is appended to `problems`, and its default stands in.
+
+    `other_names` are variables with the prefix that are not settings, such as the secret files'.
+    """
+    known = {setting.variable for setting in TABLE} | {CONFIG_FILE, *other_names}
+    given: dict[str, tuple[str, str]] = {}
+    file = environ.get(CONFIG_FILE)
+    if file:
+        given.update({name: (text, file) for name, text in _read_file(Path(file), problems).items()})
+    given.update({name: (text, "environment") for name, text in environ.items() if name.startswith(PREFIX)})
+    for name in sorted(given.keys() - known):
+        near = difflib.get_close_matches(name, known, n=1)
+        problems.append(
+            f"{name} ({given[name][1]}): no such setting" + (f"; is {near[0]} meant?" if near else "")
+        )
+    found = {setting.field: _value(setting, given.get(setting.variable), problems) for setting in TABLE}
+    settings = Settings(**found)
+    problems.extend(_contradictions(settings))
+    return settings
+
+
+def _value(setting: Setting, given: tuple[str, str] | None, problems: list[str]) -> Any:
+    if given is not None:
+        text, source = given
+        try:
+            return setting.parse(text.strip())
+        except ValueError as error:
+            # The reason only: the text may be a token or a URL with a password in it.
+            problems.append(f"{setting.variable} ({source}): {error}")
+    return setting.parse(setting.default)
+
+
+def _contradictions(settings: Settings) -> list[str]:
+    found = []
+    try:
+        settings.ban_policy()
+    except ValueError as error:
+        found.append(f"CREDIT_BAN_BASE, CREDIT_BAN_MAX, CREDIT_BAN_HALF_LIFE: {error}")
+    if settings.access_token_ttl_ms > settings.session_idle_ttl_ms:
+        found.append("CREDIT_ACCESS_TOKEN_TTL is longer than CREDIT_SESSION_IDLE_TTL")
+    if settings.session_idle_ttl_ms > settings.session_ttl_ms:
+        found.append("CREDIT_SESSION_IDLE_TTL is longer than CREDIT_SESSION_TTL")
+    return found
+
+
+def _read_file(file: Path, problems: list[str]) -> dict[str, str]:
+    try:
+        with file.open("rb") as stream:
+            content = stream.read(CONFIG_FILE_BYTES_MAX + 1)
+        if len(content) > CONFIG_FILE_BYTES_MAX:
+            raise ValueError("larger than 1 MiB")
+        table = tomllib.loads(content.decode("utf-8"))
+    except OSError as error:
+        problems.append(f"{CONFIG_FILE}: {file}: {error.strerror}")
+        return {}
+    except ValueError as error:
+        problems.append(f"{CONFIG_FILE}: {file}: {error}")
+        return {}
+    texts = {}
+    for name, value in table.items():
+        text = _text(value)
+        if text is None:
+            problems.append(f"{name} ({file}): not a text, a whole number or a list of texts")
+        else:
+            texts[name] = text
+    return texts
+
+
+def _text(value: object) -> str | None:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if isinstance(value, list) and all(isinstance(part, str) for part in value):
+        return ",".join(value)
+    return None
+
+
+if __name__ == "__main__":
+    from composition.configuration_page import page
+
+    print(page(), end="")

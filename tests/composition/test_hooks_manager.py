@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from composition.hooks_manager import CALLBACKS_MAX, HooksManager
+
+
+def test_callbacks_run_in_order_of_priority_then_of_registration() -> None:
+    hooks, seen = HooksManager(), []
+    for priority, name in ((100, "late"), (10, "early"), (100, "latest"), (50, "middle")):
+        hooks.register("credited", lambda _, name=name: seen.append(name), priority)
+    assert asyncio.run(hooks.trigger("credited", None)) == 0
+    assert seen == ["early", "middle", "late", "latest"]
+
+
+def test_synchronous_and_awaited_callbacks_get_the_payload() -> None:
+    hooks, seen = HooksManager(), []
+
+    async def awaited(payload: object) -> None:
+        await asyncio.sleep(0)
+        seen.append(payload)
+
+    hooks.register("credited", awaited)
+    hooks.register("credited", seen.append)
+    asyncio.run(hooks.trigger("credited", 7))
+    assert seen == [7, 7]
+
+
+def test_a_failing_callback_is_reported_and_harms_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    hooks, seen = HooksManager(), []
+
+    def fails(_: object) -> None:
+        raise RuntimeError("out of order")
+
+    hooks.register("credited", fails, 1)
+    hooks.register("credited", seen.append, 2)
+    assert asyncio.run(hooks.trigger("credited", "x")) == 1
+    assert seen == ["x"]
+    assert "out of order" in caplog.text
+
+
+def test_a_callback_with_a_context_runs_in_that_one_only() -> None:
+    hooks, seen = HooksManager(), []
+    hooks.register("credited", lambda _: seen.append("game"), context="game")
+    hooks.register("credited", lambda _: seen.append("any"))
+    asyncio.run(hooks.trigger("credited", None, context="shop"))
+    assert seen == ["any"]
+    asyncio.run(hooks.trigger("credited", None, context="game"))
+    assert seen == ["any", "game", "any"]
+
+
+def test_an_event_that_nobody_waits_for_is_no_error() -> None:
+    assert asyncio.run(HooksManager().trigger("unheard", None)) == 0
+
+
+def test_the_number_of_callbacks_is_bounded() -> None:
+    hooks = HooksManager()
+    for _ in range(CALLBACKS_MAX):
+        hooks.register("credited", print)
+    with pytest.raises(ValueError):
+        hooks.register("credited", print)
