@@ -1,0 +1,3 @@
+"""Every store in memory: complete and bounded, for demos and tests."""
+
+from __future__ import annotations
