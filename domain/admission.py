@@ -6,34 +6,41 @@ consumes nothing anywhere.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
 
-from domain.ratelimit import Policy
+from domain.bans import BLAMELESS, BanPolicy, Conduct, is_banned, violate
+from domain.identifiers import Identifier, IdentifierType
+from domain.ratelimit import Policy, WindowDecision, WindowState, look, take
 
+__all__ = [
+    "Admission",
+    "Charge",
+    "GuardState",
+    "Identifier",
+    "IdentifierType",
+    "Standing",
+    "Verdict",
+    "check_charges",
+    "decide",
+    "identifiers_of",
+]
 
-class IdentifierType(Enum):
-    IP = "ip"
-    USER = "user"
-    API_KEY = "api_key"
-    ACCOUNT_NAME = "account_name"
-
-
-@dataclass(frozen=True, slots=True)
-class Identifier:
-    """Somebody who can be counted and banned, by a verified name or by an address."""
-
-    type: IdentifierType
-    value: str
+CHARGES_MAX = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """One identifier counted under one policy."""
+    """One identifier counted under one policy. Raises ValueError for a cost that could never pass."""
 
     identifier: Identifier
     policy: Policy
     cost: int = 1
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.cost <= self.policy.limit:
+            raise ValueError(f"cost {self.cost} is not within 1 … {self.policy.limit}")
 
 
 class Verdict(Enum):
@@ -61,9 +68,109 @@ class Admission:
 
     verdict: Verdict
     retry_after_ms: int = 0
-    """The first moment at which the same request would pass; 0 when it passed."""
+    """Banned: until the last of its bans ends. Over a limit: exactly how long until the same request
+    would pass if nothing else is counted. 0 when it passed, or when waiting does not help (revoked)."""
     identifier: Identifier | None = None
-    """Who is over the limit or banned."""
+    """Who is over the limit or banned: of several bans the one that ends last."""
     standings: tuple[Standing, ...] = ()
+    """One a charge, in their order; none for the banned and the revoked, who are not counted."""
     newly_banned: bool = False
     """This very request caused the ban."""
+    revocations_known: bool = True
+    """False when the store lost its memory of revoked sessions: ask where sessions are kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class GuardState:
+    """What is remembered of those whom one decision is about."""
+
+    windows: tuple[WindowState, ...]
+    """One a charge, in their order."""
+    conducts: Mapping[Identifier, Conduct] = field(default_factory=dict)
+    """Who is missing has a clean sheet."""
+    session_revoked: bool = False
+
+
+def check_charges(charges: Sequence[Charge]) -> None:
+    """Raises ValueError for two charges of one window: which of them saw the other would be unclear."""
+    if len(charges) > CHARGES_MAX:
+        raise ValueError(f"{len(charges)} charges, at most {CHARGES_MAX}")
+    windows = {(charge.identifier, charge.policy.window) for charge in charges}
+    if len(windows) != len(charges):
+        raise ValueError("two charges name the same window of the same identifier")
+
+
+def identifiers_of(charges: Sequence[Charge]) -> tuple[Identifier, ...]:
+    """Each identifier once, in the order of the charges."""
+    return tuple(dict.fromkeys(charge.identifier for charge in charges))
+
+
+def decide(
+    charges: Sequence[Charge],
+    state: GuardState,
+    now_ms: int,
+    *,
+    ban_policy: BanPolicy,
+    jitter: float,
+) -> tuple[Admission, GuardState]:
+    """Bans first, then revocation, then every window; the state after it.
+
+    `jitter` (0 … 0.1) lengthens a ban that this request causes.
+    """
+    banned = [
+        (state.conducts[identifier].banned_until_ms, identifier)
+        for identifier in identifiers_of(charges)
+        if is_banned(state.conducts.get(identifier, BLAMELESS), now_ms)
+    ]
+    if banned:
+        until_ms, identifier = max(banned, key=lambda ban: ban[0])
+        return Admission(Verdict.BANNED, until_ms - now_ms, identifier), state
+    if state.session_revoked:
+        return Admission(Verdict.REVOKED), state
+    taken = [
+        take(charge.policy, window, now_ms, charge.cost)
+        for charge, window in zip(charges, state.windows, strict=True)
+    ]
+    if all(decision.allowed for decision, _ in taken):
+        standings = _standings(charges, [decision for decision, _ in taken])
+        windows = tuple(window for _, window in taken)
+        return (
+            Admission(Verdict.ALLOWED, standings=standings),
+            GuardState(windows, state.conducts, state.session_revoked),
+        )
+    return _refuse(charges, state, [d for d, _ in taken], now_ms, ban_policy, jitter)
+
+
+def _refuse(
+    charges: Sequence[Charge],
+    state: GuardState,
+    decisions: Sequence[WindowDecision],
+    now_ms: int,
+    ban_policy: BanPolicy,
+    jitter: float,
+) -> tuple[Admission, GuardState]:
+    """Over a limit: a violation of the first bannable identifier that is over one of its own."""
+    over = [c.identifier for c, d in zip(charges, decisions, strict=True) if not d.allowed]
+    identifier = next((i for i in over if i.type.bannable), over[0])
+    if identifier.type.bannable:
+        conduct = violate(ban_policy, state.conducts.get(identifier, BLAMELESS), now_ms, jitter)
+        conducts = {**state.conducts, identifier: conduct}
+        state = GuardState(state.windows, conducts, state.session_revoked)
+        if is_banned(conduct, now_ms):
+            wait_ms = conduct.banned_until_ms - now_ms
+            return Admission(Verdict.BANNED, wait_ms, identifier, newly_banned=True), state
+    # Those who would have passed are shown as they stand: nothing was taken from them.
+    shown = [
+        look(charge.policy, window, now_ms) if decision.allowed else decision
+        for charge, window, decision in zip(charges, state.windows, decisions, strict=True)
+    ]
+    retry_after_ms = max(decision.retry_after_ms for decision in decisions)
+    admission = Admission(Verdict.QUOTA_EXCEEDED, retry_after_ms, identifier, _standings(charges, shown))
+    return admission, state
+
+
+def _standings(charges: Sequence[Charge], decisions: Sequence[WindowDecision]) -> tuple[Standing, ...]:
+    return tuple(
+        Standing(charge, decision.remaining, decision.reset_ms)
+        for charge, decision in zip(charges, decisions, strict=True)
+    )

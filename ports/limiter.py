@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from domain.admission import Admission, Charge, Identifier
+from domain.admission import Admission, Charge
 from domain.bans import Ban
+from domain.identifiers import Identifier
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,33 +17,55 @@ class LimitStatus:
 
     identifier: Identifier
     windows: tuple[tuple[str, int], ...]
-    """Policy name and what its window has counted."""
+    """Policy name and how much of its limit is used up, in the order of the charges asked for."""
     violations: int
     ban: Ban | None
 
 
 class Limiter(Protocol):
-    """Every call is one atomic step in the store, on the store's own clock."""
+    """Every call is one atomic step in the store, on the store's own clock.
+
+    Every call raises `DependencyUnavailable` when the store does not answer in time; a decision that
+    raised may have counted.
+    """
 
     async def decide(self, charges: Sequence[Charge], *, session: str | None, jitter: float) -> Admission:
         """Bans of every identifier, then revocation of the session, then every window.
 
-        `jitter` (0 … 0.1) lengthens a ban that this request causes. Raises `DependencyUnavailable`.
+        `jitter` (0 … 0.1) lengthens a ban that this request causes. Raises ValueError for two charges
+        of one window or more than `CHARGES_MAX`.
         """
 
-    async def ban(self, identifier: Identifier, *, duration_ms: int | None, jitter: float) -> Ban:
-        """Bans now; None takes the duration that the identifier's level gives."""
+    async def violate(self, identifier: Identifier, *, jitter: float) -> Ban | None:
+        """One violation seen elsewhere (a stolen token, …); the ban it led to, if it did.
+
+        While banned, and for those who cannot be banned, it counts as nothing.
+        """
+
+    async def ban(
+        self,
+        identifier: Identifier,
+        *,
+        duration_ms: int | None,
+        jitter: float,
+        reason: str = "",
+    ) -> Ban:
+        """Bans now, in place of a ban in force; None takes the duration that the level gives."""
 
     async def lift(self, identifier: Identifier) -> bool:
         """Ends a ban; False when there was none."""
 
-    async def status(self, identifier: Identifier, charges: Sequence[Charge]) -> LimitStatus: ...
+    async def status(self, identifier: Identifier, charges: Sequence[Charge]) -> LimitStatus:
+        """`charges` name the policies to look at; those of other identifiers are left out."""
 
     async def clear(self, identifier: Identifier, charges: Sequence[Charge]) -> None:
-        """Forgets windows and violations; a ban stays."""
+        """Forgets the charges' windows and the violations; a ban stays."""
 
     async def revoke_session(self, session: str, *, ttl_ms: int) -> None:
         """Its tokens are refused from now on, for as long as one of them could live."""
 
+    async def restore_revocations(self, sessions: Mapping[str, int]) -> None:
+        """Revokes each session for its `ttl_ms` and makes `revocations_known` true again."""
+
     async def bans(self, *, limit: int) -> Sequence[Ban]:
-        """Bans in force, at most `limit` of them."""
+        """Bans in force, those that end last first, at most `limit` of them."""
