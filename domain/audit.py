@@ -1,0 +1,73 @@
+"""Who wrote what, when, from where."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+ANONYMOUS = "anonymous"
+"""The actor of a request that names nobody."""
+SYSTEM = "system"
+"""The actor of the service's own doing, and of its operator on the command line."""
+
+
+class AuditAction(Enum):
+    USER_REGISTERED = "user.registered"
+    USER_CREATED = "user.created"
+    SESSION_OPENED = "session.opened"
+    SESSION_REVOKED = "session.revoked"
+    TOKEN_REUSED = "session.token_reused"  # noqa: S105 - an action, not a secret
+    API_KEY_CREATED = "api_key.created"
+    API_KEY_REVOKED = "api_key.revoked"
+    BAN_ADDED = "ban.added"
+    BAN_LIFTED = "ban.lifted"
+    LIMITS_CLEARED = "limits.cleared"
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEvent:
+    """One write, stored in the same transaction as the write itself."""
+
+    id: str
+    """Time-ordered, so that the log sorts and pages by it."""
+    at_ms: int
+    actor: str
+    """`user:<id>`, `api_key:<id>`, `anonymous` or `system`."""
+    action: AuditAction
+    resource: str
+    """`user:<id>`, `session:<id>`, …"""
+    address: str = ""
+    request_id: str = ""
+    detail: Mapping[str, str | int] = field(default_factory=dict)
+    """A few small facts; never a secret, never a body."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFilter:
+    """Which events are wanted; None does not narrow. Times in ms: from inclusive, until exclusive."""
+
+    actor: str | None = None
+    action: AuditAction | None = None
+    resource: str | None = None
+    from_ms: int | None = None
+    until_ms: int | None = None
+
+    def matches(self, event: AuditEvent) -> bool:
+        return (
+            (self.actor is None or event.actor == self.actor)
+            and (self.action is None or event.action is self.action)
+            and (self.resource is None or event.resource == self.resource)
+            and (self.from_ms is None or event.at_ms >= self.from_ms)
+            and (self.until_ms is None or event.at_ms < self.until_ms)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RequestContext:
+    """Where a request comes from, for the audit log and the session list."""
+
+    request_id: str
+    address: str = ""
+    user_agent: str = ""
+    actor: str = ANONYMOUS

@@ -1,0 +1,37 @@
+"""Identifiers: how ours are made, and what any may look like."""
+
+from __future__ import annotations
+
+import re
+
+RANDOMNESS_BYTES = 10
+TIME_BITS = 48
+
+_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+_DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
+"""Crockford's base 32 in lower case: ascending in ASCII, so text sorts as the number does."""
+
+
+def base32(data: bytes) -> str:
+    """Crockford base 32, most significant digit first, of fixed length for a length of data."""
+    number = int.from_bytes(data, "big")
+    length = (len(data) * 8 + 4) // 5
+    return "".join(_DIGITS[number >> 5 * place & 31] for place in range(length - 1, -1, -1))
+
+
+def time_ordered_id(prefix: str, now_ms: int, randomness: bytes) -> str:
+    """`<prefix>_` and 26 digits that sort by time: 48 bits of milliseconds, then 80 random ones.
+
+    Time order keeps inserts at one end of an index. Raises `ValueError` for a time outside the 48 bits
+    (the year 10889) or randomness of another size.
+    """
+    if not 0 <= now_ms < 1 << TIME_BITS:
+        raise ValueError("time outside 48 bits")
+    if len(randomness) != RANDOMNESS_BYTES:
+        raise ValueError(f"an id takes {RANDOMNESS_BYTES} random bytes")
+    return f"{prefix}_{base32(now_ms.to_bytes(TIME_BITS // 8, 'big') + randomness)}"
+
+
+def is_id(text: str) -> bool:
+    """Whether it can name anything here: 1–64 of `A-Z a-z 0-9 _ . : -`."""
+    return _ID.fullmatch(text) is not None

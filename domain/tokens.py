@@ -1,0 +1,209 @@
+"""Access tokens, websocket tokens and refresh tokens, as far as they are values.
+
+Access and websocket tokens are JWTs after RFC 9068. Signing is a port's; everything a library may be
+lax about (types, ages, audiences) is checked here. Refresh tokens are derived, never stored.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+from domain.ids import is_id
+from domain.users import Role
+
+CLOCK_SKEW_S_MAX = 30
+"""A token from another host may be this much from the future."""
+
+_REFRESH = re.compile(r"rt_([A-Za-z0-9_:-]{1,64})\.([1-9][0-9]{0,9})\.([A-Za-z0-9_-]{43})")
+_ROLES = {role.value: role for role in Role}
+
+
+class TokenKind(Enum):
+    """The value is the header's `typ`."""
+
+    ACCESS = "at+jwt"
+    WEBSOCKET = "ws+jwt"
+
+    @property
+    def lifetime_s(self) -> int:
+        return 300 if self is TokenKind.ACCESS else 60
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPolicy:
+    """Who signs, and for whom."""
+
+    issuer: str = "credit-system"
+    audience: str = "credit-system"
+
+
+@dataclass(frozen=True, slots=True)
+class TokenClaims:
+    """What a good token says. Times are whole seconds since the epoch (RFC 7519's NumericDate)."""
+
+    kind: TokenKind
+    user_id: str
+    session_id: str
+    token_id: str
+    roles: frozenset[Role]
+    credential_version: int
+    issued_s: int
+    expires_s: int
+    device: str
+    """`device_fingerprint` of the device that the session belongs to."""
+
+
+class TokenRejection(Enum):
+    """Why a token is refused, in order of precedence. Clients learn only that it is."""
+
+    BAD_SIGNATURE = "bad_signature"
+    """Or not a token at all."""
+    WRONG_TYPE = "wrong_type"
+    WRONG_ISSUER = "wrong_issuer"
+    WRONG_AUDIENCE = "wrong_audience"
+    MALFORMED_CLAIMS = "malformed_claims"
+    ABSURD_TIMES = "absurd_times"
+    """Issued in the future, or to live longer than its kind may."""
+    EXPIRED = "expired"
+    WRONG_DEVICE = "wrong_device"
+
+
+class Fingerprint(Enum):
+    """What is done about a token that comes from another device."""
+
+    OFF = "off"
+    OBSERVE = "observe"
+    ENFORCE = "enforce"
+
+
+def header_of(kind: TokenKind) -> dict[str, object]:
+    return {"typ": kind.value}
+
+
+def claims_of(claims: TokenClaims, policy: TokenPolicy) -> dict[str, object]:
+    """The JWT's payload; `read_claims` is its inverse."""
+    return {
+        "iss": policy.issuer,
+        "aud": policy.audience,
+        "sub": claims.user_id,
+        "sid": claims.session_id,
+        "jti": claims.token_id,
+        "iat": claims.issued_s,
+        "exp": claims.expires_s,
+        "ver": claims.credential_version,
+        "dev": claims.device,
+        "roles": sorted(role.value for role in claims.roles),
+    }
+
+
+def read_claims(
+    header: Mapping[str, object],
+    claims: Mapping[str, object],
+    *,
+    kinds: Sequence[TokenKind],
+    policy: TokenPolicy,
+    now_s: int,
+) -> TokenClaims | TokenRejection:
+    """A token whose signature is good, checked strictly: nothing is coerced, nothing is optional."""
+    kind = next((kind for kind in kinds if header.get("typ") == kind.value), None)
+    if kind is None:
+        return TokenRejection.WRONG_TYPE
+    if claims.get("iss") != policy.issuer:
+        return TokenRejection.WRONG_ISSUER
+    if claims.get("aud") != policy.audience:
+        return TokenRejection.WRONG_AUDIENCE
+    parsed = _parse(kind, claims)
+    if parsed is None:
+        return TokenRejection.MALFORMED_CLAIMS
+    lifetime_s = parsed.expires_s - parsed.issued_s
+    if parsed.issued_s > now_s + CLOCK_SKEW_S_MAX or not 0 < lifetime_s <= kind.lifetime_s:
+        return TokenRejection.ABSURD_TIMES
+    if now_s >= parsed.expires_s:
+        return TokenRejection.EXPIRED
+    return parsed
+
+
+def _parse(kind: TokenKind, claims: Mapping[str, object]) -> TokenClaims | None:
+    subject, session, token, device = (claims.get(name) for name in ("sub", "sid", "jti", "dev"))
+    issued, expires, version = (claims.get(name) for name in ("iat", "exp", "ver"))
+    roles = claims.get("roles")
+    if not (
+        isinstance(subject, str)
+        and isinstance(session, str)
+        and isinstance(token, str)
+        and isinstance(device, str)
+        and all(map(is_id, (subject, session, token, device)))
+    ):
+        return None
+    # `type is int`: a bool is an int too.
+    if not (type(issued) is int and type(expires) is int and type(version) is int):
+        return None
+    if not isinstance(roles, list) or not all(isinstance(role, str) and role in _ROLES for role in roles):
+        return None
+    return TokenClaims(
+        kind=kind,
+        user_id=subject,
+        session_id=session,
+        token_id=token,
+        roles=frozenset(_ROLES[role] for role in roles),
+        credential_version=version,
+        issued_s=issued,
+        expires_s=expires,
+        device=device,
+    )
+
+
+def device_fingerprint(key: bytes, session_id: str, device_id: str) -> str:
+    """128 bits of HMAC-SHA256: the token names its device to us, and to nobody else."""
+    message = f"device\0{session_id}\0{device_id}".encode()
+    return _base64url(hmac.digest(key, message, hashlib.sha256)[:16])
+
+
+def is_same_device(key: bytes, claims: TokenClaims, device_id: str | None) -> bool:
+    """Whether the caller's device is the one the token was given to. Constant time."""
+    if device_id is None or not is_id(device_id):
+        return False
+    expected = device_fingerprint(key, claims.session_id, device_id)
+    return hmac.compare_digest(expected, claims.device)
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshToken:
+    """A refresh token as presented, not yet known to be genuine."""
+
+    session_id: str
+    generation: int
+    text: str = field(repr=False)
+
+
+def refresh_token(key: bytes, session_id: str, generation: int) -> str:
+    """`rt_<session>.<generation>.<mac>`: derived, so the same successor can be given again."""
+    message = f"refresh\0{session_id}\0{generation}".encode()
+    return f"rt_{session_id}.{generation}.{_base64url(hmac.digest(key, message, hashlib.sha256))}"
+
+
+def parse_refresh_token(text: str) -> RefreshToken | None:
+    found = _REFRESH.fullmatch(text)
+    if found is None:
+        return None
+    return RefreshToken(session_id=found[1], generation=int(found[2]), text=text)
+
+
+def is_genuine(keys: Sequence[bytes], token: RefreshToken) -> bool:
+    """Whether one of our keys made it. Compares the text in constant time: one spelling only."""
+    presented = token.text.encode()
+    matches = [
+        hmac.compare_digest(refresh_token(key, token.session_id, token.generation).encode(), presented)
+        for key in keys
+    ]
+    return any(matches)
+
+
+def _base64url(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()

@@ -1,0 +1,35 @@
+"""Where service keys are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from domain.api_keys import ApiKey
+from domain.audit import AuditEvent
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKeyPage:
+    """Keys, newest first. `next_cursor` continues after the last of them; None at the end."""
+
+    items: Sequence[ApiKey]
+    next_cursor: str | None
+
+
+class ApiKeys(Protocol):
+    """Each write is atomic with its audit event. Raises `DependencyUnavailable`."""
+
+    async def add(self, key: ApiKey, event: AuditEvent) -> None: ...
+
+    async def get(self, key_id: str) -> ApiKey | None: ...
+
+    async def list_page(self, *, limit: int, cursor: str | None) -> ApiKeyPage:
+        """A page of all keys, revoked ones too. The cursor is the last id seen."""
+
+    async def revoke(self, key_id: str, *, now_ms: int, event: AuditEvent) -> bool:
+        """False, and no event, when there is none or it was revoked before."""
+
+    async def touch(self, last_used_ms: Mapping[str, int]) -> None:
+        """Notes when keys were last used; an older time never replaces a newer one."""

@@ -1,0 +1,27 @@
+"""The audit log of everything but the ledger, which is its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from domain.audit import AuditEvent, AuditFilter
+
+
+@dataclass(frozen=True, slots=True)
+class AuditPage:
+    """Events, newest first. `next_cursor` continues after the last of them; None at the end."""
+
+    items: Sequence[AuditEvent]
+    next_cursor: str | None
+
+
+class AuditLog(Protocol):
+    """Append-only. Raises `DependencyUnavailable`."""
+
+    async def record(self, event: AuditEvent) -> None:
+        """For a write that is stored elsewhere than where its event could go along."""
+
+    async def find(self, wanted: AuditFilter, *, limit: int, cursor: str | None) -> AuditPage:
+        """The cursor is the last id seen."""
