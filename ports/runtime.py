@@ -24,6 +24,10 @@ class Overloaded(Exception):
     """A bounded queue is full: the work was not taken, nothing happened, try again later."""
 
 
+class TaskCancelled(Exception):
+    """The task that was waited for ended by cancellation; the waiter itself was not cancelled."""
+
+
 class Event(Protocol):
     """A flag that tasks wait for. Once set it stays set."""
 
@@ -97,9 +101,7 @@ class Runtime(Protocol):
     async def shielded(self, function: Callable[[], Awaitable[Result]], *, name: str) -> Result:
         """Runs it to its end even when the caller is cancelled: a commit or a void must go out."""
 
-    async def run_in_thread(
-        self, function: Callable[[*Arguments], Result], *arguments: *Arguments
-    ) -> Result:
+    async def run_in_thread(self, function: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
         """Runs blocking work off the event loop, in at most `threads_max` threads at once.
 
         The function must bound its own time: a cancelled caller still waits for it to return.

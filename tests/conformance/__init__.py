@@ -1,0 +1,3 @@
+"""One suite per port, run over every adapter of it."""
+
+from __future__ import annotations
