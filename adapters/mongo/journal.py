@@ -1,0 +1,134 @@
+"""The journal in MongoDB: one document a batch, fenced by a unique index.
+
+No multi-document transaction: one insert, acknowledged by a majority's journals, is the commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from adapters.mongo.driver import Document, Index, MongoCollection, MongoDriver
+from adapters.mongo.errors import DuplicateKey
+from adapters.mongo.schema import Indexes
+from domain.ledger.chain import JournalDocument, SealedDocument
+from domain.ledger.entries import Recorded
+from domain.ledger.records import entry_of
+from ports.errors import DependencyUnavailable
+from ports.journal import Append, Journal
+
+COLLECTION: Final = "journal"
+KEYS_A_READ_MAX: Final = 1_000
+
+FENCE: Final = "book_seq"
+
+INDEXES: Final[Indexes] = {
+    COLLECTION: (
+        Index(FENCE, (("book", 1), ("seq", 1)), unique=True),
+        # Unique across documents; within one the state machine sees to it.
+        Index("book_entry_keys", (("book", 1), ("entries.keys", 1)), unique=True),
+        Index("book_subjects_seq", (("book", 1), ("subjects", 1), ("seq", 1))),
+    )
+}
+
+
+class MongoJournal:
+    """Documents are `{_id: nonce, book, seq, time, previous, digest, subjects, entries}`."""
+
+    def __init__(self, driver: MongoDriver) -> None:
+        self._documents: MongoCollection = driver.collection(COLLECTION)
+
+    async def append(self, sealed: SealedDocument) -> Append:
+        try:
+            await self._documents.insert_one(_stored(sealed))
+        except DuplicateKey as duplicate:
+            # The error names one index. `_id` is the nonce: this very document came through before.
+            return Append.KEY_TAKEN if "entries.keys" in duplicate.key_pattern else Append.SEQ_TAKEN
+        except DependencyUnavailable:
+            return Append.UNKNOWN
+        return Append.APPENDED
+
+    async def head(self, book: str) -> JournalDocument | None:
+        found = await self._documents.find_one({"book": book}, sort=(("seq", -1),))
+        return None if found is None else _document(found)
+
+    async def at(self, book: str, seq: int) -> JournalDocument | None:
+        found = await self._documents.find_one({"book": book, "seq": seq})
+        return None if found is None else _document(found)
+
+    async def after(self, book: str, seq: int, *, limit: int) -> Sequence[JournalDocument]:
+        found = await self._documents.find(
+            {"book": book, "seq": {"$gt": seq}}, sort=(("seq", 1),), limit=limit
+        )
+        return [_document(document) for document in found]
+
+    async def touching(
+        self, book: str, subjects: Mapping[str, int], *, limit: int
+    ) -> Sequence[JournalDocument]:
+        branches = [
+            {"book": book, "subjects": subject, "seq": {"$gt": after}} for subject, after in subjects.items()
+        ]
+        found = await self._documents.find({"$or": branches}, sort=(("seq", 1),), limit=limit)
+        return [_document(document) for document in found]
+
+    async def newest_touching(
+        self, book: str, subject: str, *, upto: int, limit: int
+    ) -> Sequence[JournalDocument]:
+        found = await self._documents.find(
+            {"book": book, "subjects": subject, "seq": {"$lte": upto}}, sort=(("seq", -1),), limit=limit
+        )
+        return [_document(document) for document in found]
+
+    async def recorded(self, book: str, keys: Iterable[str]) -> Mapping[str, Recorded]:
+        recorded: dict[str, Recorded] = {}
+        for some in _chunks(list(dict.fromkeys(keys)), KEYS_A_READ_MAX):
+            wanted = set(some)
+            pipeline: list[dict[str, Any]] = [
+                {"$match": {"book": book, "entries.keys": {"$in": some}}},
+                # A document may hold thousands of entries: only the wanted ones cross the wire.
+                {"$project": {"seq": 1, "time": 1, "entries": _entries_with(some)}},
+            ]
+            for document in await self._documents.aggregate(pipeline):
+                for record in document["entries"]:
+                    at = Recorded(entry_of(record), document["seq"], document["time"])
+                    recorded.update((key, at) for key in record["keys"] if key in wanted)
+        return recorded
+
+
+def _entries_with(keys: Sequence[str]) -> dict[str, Any]:
+    has_one = {"$gt": [{"$size": {"$setIntersection": ["$$entry.keys", {"$literal": list(keys)}]}}, 0]}
+    return {"$filter": {"input": "$entries", "as": "entry", "cond": has_one}}
+
+
+def _chunks(keys: list[str], size: int) -> Iterable[list[str]]:
+    return (keys[start : start + size] for start in range(0, len(keys), size))
+
+
+def _stored(sealed: SealedDocument) -> Document:
+    document = sealed.document
+    return {
+        "_id": document.nonce,
+        "book": document.book,
+        "seq": document.seq,
+        "time": document.time_ms,
+        "previous": document.previous,
+        "digest": document.digest,
+        "subjects": document.subjects(),
+        "entries": list(sealed.records),
+    }
+
+
+def _document(stored: Document) -> JournalDocument:
+    return JournalDocument(
+        book=stored["book"],
+        seq=stored["seq"],
+        time_ms=stored["time"],
+        nonce=stored["_id"],
+        previous=stored["previous"],
+        digest=stored["digest"],
+        entries=tuple(entry_of(record) for record in stored["entries"]),
+    )
+
+
+def _fits(driver: MongoDriver) -> Journal:
+    return MongoJournal(driver)
