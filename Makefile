@@ -1,6 +1,6 @@
 # make run            the service with in-memory adapters and sample data   (ARGS="--bind 127.0.0.1:8080" passes options)
 # make test           every test, real MongoDB and Redis included           (ARGS="-k ledger tests/domain" passes options)
-# make check          formatting, lint, types, and the floors of the house
+# make check          formatting, lint, types, and the floors of the house   (-k goes on after a failure)
 # make format         rewrites files as `make check` wants them
 # make requirements   resolves and pins requirements/*.txt again
 # make clean          removes environments, caches and build products
@@ -57,11 +57,16 @@ run: $(VENV)/runtime.stamp
 test: $(VENV)/dev.stamp $(SERVERS)/servers.stamp redis-server
 	@exec $(BIN)/python -m pytest $(ARGS)
 
-.PHONY: check
-check: $(VENV)/dev.stamp
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
+.PHONY: check check-format check-lint check-types check-floors
+check: check-format check-lint check-types check-floors
+check-format check-lint check-types check-floors: $(VENV)/dev.stamp
+check-format:
+	$(BIN)/ruff format --check --quiet .
+check-lint:
+	$(BIN)/ruff check --quiet .
+check-types:
 	$(BIN)/mypy
+check-floors:
 	$(BIN)/lint-imports
 
 .PHONY: format

@@ -1,0 +1,69 @@
+"""What import-linter cannot say: an allow-list for the domain, and the ways to a clock without an import."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.ground.sources import called, imported, modules
+
+# The standard library's pure parts: they compute, and know no time, chance, file, network or other task.
+PURE = frozenset(
+    {
+        *(
+            "__future__",
+            "abc",
+            "base64",
+            "binascii",
+            "bisect",
+            "collections",
+            "copy",
+            "dataclasses",
+            "datetime",
+        ),
+        *("decimal", "enum", "fractions", "functools", "hashlib", "heapq", "hmac", "ipaddress", "itertools"),
+        *("json", "math", "operator", "re", "string", "struct", "types", "typing", "unicodedata", "zlib"),
+    }
+)
+
+IMPURE_CALLS = frozenset({"open", "print", "input", "eval", "exec", "compile", "__import__", "id", "hash"})
+CLOCKS = (".now", ".utcnow", ".today")
+
+
+def impurities(source: str) -> list[str]:
+    """Each import and call of a domain module that is not pure, with its line."""
+    wrong = [
+        f"line {line}: imports {name}"
+        for line, name in imported(source)
+        if name.partition(".")[0] not in PURE | {"domain"}
+    ]
+    wrong += [
+        f"line {line}: calls {name}"
+        for line, name in called(source)
+        if name in IMPURE_CALLS or name.endswith(CLOCKS)
+    ]
+    return wrong
+
+
+def test_the_domain_imports_only_itself_and_the_pure_standard_library() -> None:
+    found = {path: impurities(source) for path, source in modules("domain")}
+    assert found
+    assert {path: wrong for path, wrong in found.items() if wrong} == {}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import time",
+        "def decide():\n    from random import random",
+        "import os.path",
+        "import msgspec",
+        "from ports.clock import Clock",
+        "from datetime import datetime\nmoment = datetime.now()",
+        "import datetime\nday = datetime.date.today()",
+        "text = open('file').read()",
+        # Differs from process to process: a decision that hangs on it cannot be replayed.
+        "bucket = hash(name) % 7",
+    ],
+)
+def test_an_impure_domain_module_is_found(source: str) -> None:
+    assert impurities(source)
