@@ -1,0 +1,186 @@
+"""Service keys: made, listed, revoked, and believed."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+from domain.access import Principal, PrincipalKind
+from domain.api_keys import (
+    DEFAULT_BOOK,
+    ID_PREFIX,
+    SECRET_BYTES,
+    ApiKey,
+    ApiKeyProblem,
+    ApiKeyRejection,
+    Scope,
+    api_key_problems,
+    check_api_key,
+    digest_of,
+    format_api_key,
+    parse_api_key,
+    secret_of,
+)
+from domain.audit import AuditAction, AuditEvent, RequestContext, audit_event
+from domain.ids import RANDOMNESS_BYTES, is_id, time_ordered_id
+from ports.api_keys import ApiKeyPage, ApiKeys
+from ports.clock import Clock
+from ports.entropy import Entropy
+from ports.errors import DependencyUnavailable
+from ports.runtime import Runtime
+from ports.sessions import SessionRevocations
+
+CACHE_AGE_MS_MAX = 5_000
+CACHE_ENTRIES_MAX = 10_000
+TOUCH_INTERVAL_MS = 60_000
+"""Last use is written at most so often: it tells which keys are forgotten, not what happened when."""
+
+
+@dataclass(frozen=True, slots=True)
+class CreatedApiKey:
+    """A new key, and the only time its text is seen."""
+
+    api_key: ApiKey
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class InvalidApiKey:
+    """A key that cannot be made so; every problem at once."""
+
+    problems: tuple[ApiKeyProblem, ...]
+
+
+class ApiKeyService:
+    """Raises `DependencyUnavailable`.
+
+    Keys are believed from a local cache for up to `CACHE_AGE_MS_MAX`, so that a request costs no read.
+    A revoked one is handed to the limiter like a revoked session, under the key's id, so that other
+    processes refuse it at once.
+    """
+
+    def __init__(
+        self,
+        *,
+        keys: ApiKeys,
+        revocations: SessionRevocations,
+        runtime: Runtime,
+        clock: Clock,
+        entropy: Entropy,
+        cache_entries_max: int = CACHE_ENTRIES_MAX,
+    ) -> None:
+        self._keys = keys
+        self._revocations = revocations
+        self._runtime = runtime
+        self._clock = clock
+        self._entropy = entropy
+        self._cache_entries_max = cache_entries_max
+        self._cache: OrderedDict[str, tuple[ApiKey, float]] = OrderedDict()
+        self._used_ms: dict[str, int] = {}
+        self._touched_s = runtime.monotonic()
+
+    async def create(
+        self,
+        *,
+        name: str,
+        scopes: frozenset[Scope],
+        book: str = DEFAULT_BOOK,
+        expires_ms: int | None = None,
+        context: RequestContext,
+    ) -> CreatedApiKey | InvalidApiKey:
+        now_ms = self._clock.now_ms()
+        problems = api_key_problems(name=name, scopes=scopes, book=book, expires_ms=expires_ms, now_ms=now_ms)
+        if problems:
+            return InvalidApiKey(problems)
+        secret = secret_of(self._entropy.token(SECRET_BYTES))
+        key = ApiKey(
+            id=time_ordered_id(ID_PREFIX, now_ms, self._entropy.token(RANDOMNESS_BYTES)),
+            name=name,
+            scopes=scopes,
+            book=book,
+            secret_digest=digest_of(secret),
+            created_ms=now_ms,
+            created_by=context.actor,
+            expires_ms=expires_ms,
+        )
+        await self._keys.add(key, self._event(context, AuditAction.API_KEY_CREATED, key.id))
+        return CreatedApiKey(api_key=key, text=format_api_key(key.id, secret))
+
+    async def list_page(self, *, limit: int, cursor: str | None = None) -> ApiKeyPage:
+        """A page of all keys, newest first."""
+        return await self._keys.list_page(limit=limit, cursor=cursor)
+
+    async def revoke(self, key_id: str, context: RequestContext) -> bool:
+        """False when there is no such key; once more does no harm."""
+        if not is_id(key_id) or await self._keys.get(key_id) is None:
+            return False
+        event = self._event(context, AuditAction.API_KEY_REVOKED, key_id)
+
+        async def end() -> None:
+            await self._keys.revoke(key_id, now_ms=event.at_ms, event=event)
+            self._cache.pop(key_id, None)
+            await self._revocations.revoke_session(key_id, ttl_ms=2 * CACHE_AGE_MS_MAX)
+
+        await self._runtime.shielded(end, name="revoke-api-key")
+        return True
+
+    async def authenticate(self, text: str) -> Principal | ApiKeyRejection:
+        """Who shows this key. Also notes that it was used."""
+        presented = parse_api_key(text)
+        if presented is None:
+            return ApiKeyRejection.MALFORMED
+        key = await self._find(presented.id)
+        now_ms = self._clock.now_ms()
+        rejection = check_api_key(key, presented, now_ms)
+        if key is None or rejection is not None:
+            return rejection or ApiKeyRejection.UNKNOWN
+        self._note_use(key.id, now_ms)
+        return Principal(kind=PrincipalKind.API_KEY, id=key.id, scopes=key.scopes, book=key.book)
+
+    async def flush_last_used(self) -> None:
+        """Writes down what is noted; for the end of the service."""
+        used_ms, self._used_ms = self._used_ms, {}
+        if used_ms:
+            await self._keys.touch(used_ms)
+
+    async def _find(self, key_id: str) -> ApiKey | None:
+        asked_s = self._runtime.monotonic()
+        cached = self._cache.get(key_id)
+        if cached is not None and asked_s - cached[1] < CACHE_AGE_MS_MAX / 1000:
+            self._cache.move_to_end(key_id)
+            return cached[0]
+        key = await self._keys.get(key_id)
+        if key is None:
+            # Not remembered: made-up keys must not push real ones out.
+            self._cache.pop(key_id, None)
+            return None
+        # As old as the question, not as the answer: a revocation may have come in between.
+        self._cache[key_id] = (key, asked_s)
+        self._cache.move_to_end(key_id)
+        if len(self._cache) > self._cache_entries_max:
+            self._cache.popitem(last=False)
+        return key
+
+    def _note_use(self, key_id: str, now_ms: int) -> None:
+        if key_id in self._used_ms or len(self._used_ms) < self._cache_entries_max:
+            self._used_ms[key_id] = now_ms
+        now_s = self._runtime.monotonic()
+        if now_s - self._touched_s >= TOUCH_INTERVAL_MS / 1000:
+            self._touched_s = now_s
+            self._runtime.start(self._flush_quietly, name="touch-api-keys")
+
+    async def _flush_quietly(self) -> None:
+        try:
+            await self.flush_last_used()
+        except DependencyUnavailable:
+            # A hint for operators, not a record: the next use notes the key again.
+            return
+
+    def _event(self, context: RequestContext, action: AuditAction, key_id: str) -> AuditEvent:
+        return audit_event(
+            context,
+            action,
+            f"api_key:{key_id}",
+            now_ms=self._clock.now_ms(),
+            randomness=self._entropy.token(RANDOMNESS_BYTES),
+        )

@@ -1,0 +1,265 @@
+"""Login, refresh and logout: the life of a session."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+from application.tokens import IssuedToken, TokenService
+from domain.access import Principal
+from domain.audit import AuditAction, AuditEvent, RequestContext, audit_event
+from domain.ids import RANDOMNESS_BYTES, base32, is_id, time_ordered_id
+from domain.sessions import (
+    RefreshDecision,
+    Session,
+    SessionPolicy,
+    SessionState,
+    decide_refresh,
+    is_device_id,
+    open_session,
+    rotate,
+)
+from domain.tokens import (
+    CLOCK_SKEW_S_MAX,
+    Fingerprint,
+    RefreshToken,
+    TokenKind,
+    is_genuine,
+    parse_refresh_token,
+    refresh_token,
+)
+from domain.users import (
+    EMAIL_CHARACTERS_MAX,
+    User,
+    is_well_formed,
+    password_bytes,
+    password_problems,
+    uniqueness_key,
+)
+from ports.clock import Clock
+from ports.entropy import Entropy
+from ports.passwords import PasswordHasher
+from ports.runtime import Runtime
+from ports.sessions import SessionRevocations, Sessions
+from ports.users import Users
+
+DEVICE_ID_BYTES = 20
+REFRESH_ATTEMPTS_MAX = 3
+REVOCATION_MS = (TokenKind.ACCESS.lifetime_s + CLOCK_SKEW_S_MAX) * 1000
+"""No access token of a session outlives its revocation by more."""
+
+DEFAULT_POLICY = SessionPolicy()
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPair:
+    """What a login or a refresh gives."""
+
+    access_token: str = field(repr=False)
+    refresh_token: str = field(repr=False)
+    expires_in_s: int
+    session_id: str
+    device_id: str
+    user_id: str
+
+
+class LoginRejection(Enum):
+    """In order of precedence."""
+
+    INVALID_DEVICE_ID = "invalid_device_id"
+    INVALID_CREDENTIALS = "invalid_credentials"
+    """An unknown user or a wrong password: nobody learns which."""
+
+
+class RefreshRejection(Enum):
+    """In order of precedence; the value is the error's code."""
+
+    TOKEN_REUSED = "token_reused"
+    """A retired token came back: the session is dead, and the address that showed it is suspect."""
+    INVALID_TOKEN = "invalid_token"
+
+
+class SessionService:
+    """Raises `DependencyUnavailable`, and `Overloaded` when too many passwords wait to be hashed.
+
+    `refresh_keys` derive refresh tokens: the first makes new ones, the others still open old ones.
+    """
+
+    def __init__(
+        self,
+        *,
+        users: Users,
+        sessions: Sessions,
+        revocations: SessionRevocations,
+        passwords: PasswordHasher,
+        tokens: TokenService,
+        runtime: Runtime,
+        clock: Clock,
+        entropy: Entropy,
+        refresh_keys: Sequence[bytes],
+        policy: SessionPolicy = DEFAULT_POLICY,
+    ) -> None:
+        self._users = users
+        self._sessions = sessions
+        self._revocations = revocations
+        self._passwords = passwords
+        self._tokens = tokens
+        self._runtime = runtime
+        self._clock = clock
+        self._entropy = entropy
+        self._refresh_keys = tuple(refresh_keys)
+        self._policy = policy
+
+    async def login(
+        self, *, login: str, password: str, device_id: str | None, context: RequestContext
+    ) -> TokenPair | LoginRejection:
+        """`login` is an e-mail address or a username. Without a device id, one is made."""
+        if device_id is not None and not is_device_id(device_id):
+            return LoginRejection.INVALID_DEVICE_ID
+        user = await self._find(login)
+        secret = b"" if password_problems(password) else password_bytes(password)
+        is_right = await self._passwords.verify(secret, user.password_hash if user else None)
+        if user is None or not is_right:
+            return LoginRejection.INVALID_CREDENTIALS
+        await self._rehash(user, secret)
+        now_ms = self._clock.now_ms()
+        session = open_session(
+            id=time_ordered_id("ses", now_ms, self._randomness()),
+            user_id=user.id,
+            device_id=device_id or base32(self._entropy.token(DEVICE_ID_BYTES)),
+            credential_version=user.credential_version,
+            address=context.address,
+            user_agent=context.user_agent,
+            now_ms=now_ms,
+            policy=self._policy,
+        )
+        event = self._event(context, AuditAction.SESSION_OPENED, session.id, actor=f"user:{user.id}")
+        if not await self._sessions.add(session, event):
+            return LoginRejection.INVALID_CREDENTIALS
+        return self._pair(user, session)
+
+    async def refresh(
+        self, *, token: str, device_id: str | None, context: RequestContext
+    ) -> TokenPair | RefreshRejection:
+        presented = parse_refresh_token(token)
+        if presented is None or not is_genuine(self._refresh_keys, presented):
+            return RefreshRejection.INVALID_TOKEN
+        for _ in range(REFRESH_ATTEMPTS_MAX):
+            session = await self._sessions.get(presented.session_id)
+            user = None if session is None else await self._users.get(session.user_id)
+            if session is None or user is None:
+                return RefreshRejection.INVALID_TOKEN
+            match self._decide(session, user, presented, device_id):
+                case RefreshDecision.ROTATE:
+                    successor = rotate(session, now_ms=self._clock.now_ms(), policy=self._policy)
+                    if await self._sessions.rotate(successor, expected_generation=session.generation):
+                        return self._pair(user, successor)
+                    # Somebody else rotated or revoked it meanwhile: decide on what is true now.
+                case RefreshDecision.REPEAT:
+                    return self._pair(user, session)
+                case RefreshDecision.REUSED:
+                    event = self._event(context, AuditAction.TOKEN_REUSED, session.id)
+                    await self._end(session.id, event)
+                    return RefreshRejection.TOKEN_REUSED
+                case _:
+                    return RefreshRejection.INVALID_TOKEN
+        return RefreshRejection.INVALID_TOKEN
+
+    async def logout(self, principal: Principal, context: RequestContext) -> None:
+        """Ends the session that the caller's token belongs to; once more does no harm."""
+        if principal.session_id is not None:
+            await self._end(
+                principal.session_id,
+                self._event(context, AuditAction.SESSION_REVOKED, principal.session_id),
+            )
+
+    async def websocket_token(self, principal: Principal) -> IssuedToken | None:
+        """None when the caller's session or user is no more."""
+        if principal.session_id is None:
+            return None
+        session = await self._sessions.get(principal.session_id)
+        if session is None or session.state(self._clock.now_ms()) is not SessionState.ACTIVE:
+            return None
+        user = await self._users.get(session.user_id)
+        if user is None or user.credential_version != session.credential_version:
+            return None
+        return self._tokens.issue(TokenKind.WEBSOCKET, user, session)
+
+    async def list_sessions(self, user_id: str, *, limit: int) -> Sequence[Session]:
+        """The user's sessions that have not ended, newest first."""
+        return await self._sessions.list_of_user(user_id, now_ms=self._clock.now_ms(), limit=limit)
+
+    async def revoke_session(self, user_id: str, session_id: str, context: RequestContext) -> bool:
+        """Ends one of the user's own sessions; False when it is not one of theirs."""
+        session = await self._sessions.get(session_id) if is_id(session_id) else None
+        if session is None or session.user_id != user_id:
+            return False
+        await self._end(session_id, self._event(context, AuditAction.SESSION_REVOKED, session_id))
+        return True
+
+    def _decide(
+        self, session: Session, user: User, presented: RefreshToken, device_id: str | None
+    ) -> RefreshDecision:
+        is_enforced = self._tokens.fingerprint is Fingerprint.ENFORCE
+        return decide_refresh(
+            session,
+            generation=presented.generation,
+            same_device=not is_enforced or device_id == session.device_id,
+            credential_version=user.credential_version,
+            now_ms=self._clock.now_ms(),
+            policy=self._policy,
+        )
+
+    async def _find(self, login: str) -> User | None:
+        if len(login) > EMAIL_CHARACTERS_MAX or not is_well_formed(login):
+            return None
+        key = uniqueness_key(login)
+        # A username has no @, an address always has one.
+        return await (self._users.find_by_email(key) if "@" in key else self._users.find_by_username(key))
+
+    async def _rehash(self, user: User, secret: bytes) -> None:
+        if self._passwords.needs_rehash(user.password_hash):
+            await self._users.replace_password_hash(
+                user.id, expected=user.password_hash, replacement=await self._passwords.hash(secret)
+            )
+
+    async def _end(self, session_id: str, event: AuditEvent) -> None:
+        """First where it lasts, then where it is quick to check; a cancelled caller stops neither."""
+
+        async def end() -> None:
+            await self._sessions.revoke(session_id, now_ms=event.at_ms, event=event)
+            await self._revocations.revoke_session(session_id, ttl_ms=REVOCATION_MS)
+
+        await self._runtime.shielded(end, name="end-session")
+
+    def _pair(self, user: User, session: Session) -> TokenPair:
+        access = self._tokens.issue(TokenKind.ACCESS, user, session)
+        return TokenPair(
+            access_token=access.text,
+            refresh_token=refresh_token(self._refresh_keys[0], session.id, session.generation),
+            expires_in_s=access.expires_in_s,
+            session_id=session.id,
+            device_id=session.device_id,
+            user_id=user.id,
+        )
+
+    def _event(
+        self,
+        context: RequestContext,
+        action: AuditAction,
+        session_id: str,
+        *,
+        actor: str | None = None,
+    ) -> AuditEvent:
+        return audit_event(
+            context,
+            action,
+            f"session:{session_id}",
+            now_ms=self._clock.now_ms(),
+            randomness=self._randomness(),
+            actor=actor,
+        )
+
+    def _randomness(self) -> bytes:
+        return self._entropy.token(RANDOMNESS_BYTES)
