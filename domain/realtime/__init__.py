@@ -1,0 +1,1 @@
+"""Realtime: what travels over a WebSocket, and by which rules."""

@@ -1,0 +1,56 @@
+"""What the service pushes of its own accord: encoded once, however many connections get it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class Push(Protocol):
+    """One frame for one or many clients."""
+
+    def encode(self) -> bytes:
+        """UTF-8 JSON, one object."""
+
+
+@dataclass(frozen=True, slots=True)
+class BalancePush:
+    """An account's balance after the journal document `seq`. Amounts are integers in minor units."""
+
+    account: str
+    posted: int
+    held: int
+    available: int
+    seq: int
+
+    def encode(self) -> bytes:
+        return _encode(
+            {
+                "type": "balance",
+                "account": self.account,
+                "posted": self.posted,
+                "held": self.held,
+                "available": self.available,
+                "seq": self.seq,
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DirectPush:
+    """Something said to one user. `sender` is a user's id, or None when a service said it.
+
+    `data` is any JSON value; NaN, infinities and lone surrogates are not JSON: `encode` raises ValueError.
+    """
+
+    event: str
+    data: object
+    sender: str | None = None
+
+    def encode(self) -> bytes:
+        return _encode({"type": "direct", "event": self.event, "data": self.data, "from": self.sender})
+
+
+def _encode(value: dict[str, object]) -> bytes:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
