@@ -29,7 +29,7 @@ _SEQUENCE = "0123456789abcdefghijklmnopqrstuvwxyz0123456789"
 
 class SecretKind(Enum):
     USER = "user"
-    PASSWORD = "password"  # noqa: S105 - the name of a kind
+    PASSWORD = "password"
     KEY = "key"
 
 

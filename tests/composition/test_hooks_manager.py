@@ -5,18 +5,23 @@ import asyncio
 import pytest
 
 from composition.hooks_manager import CALLBACKS_MAX, HooksManager
+from plugins.plugin import HookCallback
 
 
 def test_callbacks_run_in_order_of_priority_then_of_registration() -> None:
-    hooks, seen = HooksManager(), []
+    hooks, seen = HooksManager(), list[str]()
+
+    def named(name: str) -> HookCallback:
+        return lambda _: seen.append(name)
+
     for priority, name in ((100, "late"), (10, "early"), (100, "latest"), (50, "middle")):
-        hooks.register("credited", lambda _, name=name: seen.append(name), priority)
+        hooks.register("credited", named(name), priority)
     assert asyncio.run(hooks.trigger("credited", None)) == 0
     assert seen == ["early", "middle", "late", "latest"]
 
 
 def test_synchronous_and_awaited_callbacks_get_the_payload() -> None:
-    hooks, seen = HooksManager(), []
+    hooks, seen = HooksManager(), list[object]()
 
     async def awaited(payload: object) -> None:
         await asyncio.sleep(0)
@@ -29,7 +34,7 @@ def test_synchronous_and_awaited_callbacks_get_the_payload() -> None:
 
 
 def test_a_failing_callback_is_reported_and_harms_no_other(caplog: pytest.LogCaptureFixture) -> None:
-    hooks, seen = HooksManager(), []
+    hooks, seen = HooksManager(), list[object]()
 
     def fails(_: object) -> None:
         raise RuntimeError("out of order")
@@ -42,7 +47,7 @@ def test_a_failing_callback_is_reported_and_harms_no_other(caplog: pytest.LogCap
 
 
 def test_a_callback_with_a_context_runs_in_that_one_only() -> None:
-    hooks, seen = HooksManager(), []
+    hooks, seen = HooksManager(), list[str]()
     hooks.register("credited", lambda _: seen.append("game"), context="game")
     hooks.register("credited", lambda _: seen.append("any"))
     asyncio.run(hooks.trigger("credited", None, context="shop"))
