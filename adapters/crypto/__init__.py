@@ -1,3 +1,3 @@
-"""Keys at work: password hashing, token signatures, sealed values."""
+"""Password hashing, token signatures and sealing, on the `cryptography` library."""
 
 from __future__ import annotations
