@@ -1,0 +1,133 @@
+"""The ASGI application for WebSocket scopes, native protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from functools import partial
+from typing import Final
+
+from adapters.socket.asgi import Receive, Scope, Send
+from adapters.socket.connection import SocketConnection, SocketLimits, Surroundings
+from adapters.socket.counters import SocketCounters
+from adapters.socket.handshake import UNAVAILABLE, Accepted, Denial, deny, judge, normal_origin
+from domain.realtime.deadlines import Deadlines
+from domain.realtime.events import CloseCode
+from ports.clock import Clock
+from ports.metrics import Metrics
+from ports.realtime import Switchboard
+from ports.runtime import DeadlineExceeded, Event, Runtime
+
+GRAIN_MS: Final = 250
+"""How late a deadline may come up."""
+LIMITS: Final = SocketLimits()
+
+
+class SocketApplication:
+    """`/ws`, protocol `credit-system.v1`; other paths are 404.
+
+    A client that offers no subprotocol is served, one that offers only others gets 400 before the upgrade; a
+    foreign `Origin` gets 403. `origins` are allowed besides the service's own.
+
+    Liveness is the server's work: run it with WebSocket pings every `PING_INTERVAL_S` (Hypercorn's
+    `websocket_ping_interval`) and frames of at most `FRAME_BYTES_MAX` (`websocket_max_message_size`), and
+    listen with TCP_USER_TIMEOUT, since no ASGI server takes a send back from a peer that has stopped reading.
+    A client may send `ping` commands; one that sends nothing may stay.
+
+    Before the server stops, await `close_all`. Needs the runtime's `running()`.
+    """
+
+    def __init__(
+        self,
+        *,
+        runtime: Runtime,
+        clock: Clock,
+        switchboard: Switchboard,
+        metrics: Metrics,
+        origins: Iterable[str] = (),
+        limits: SocketLimits = LIMITS,
+    ) -> None:
+        self._runtime = runtime
+        self._limits = limits
+        self._origins = frozenset(map(_checked_origin, origins))
+        self._counters = SocketCounters(metrics)
+        self._deadlines: Deadlines[SocketConnection] = Deadlines(grain_ms=GRAIN_MS)
+        self._around = Surroundings(runtime, clock, switchboard, self._counters, self._deadlines, limits)
+        self._connections: set[SocketConnection] = set()
+        self._sweeping = False
+        self._closing = False
+        self._emptied: Event | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One connection, from handshake to end; `scope` is of type websocket."""
+        if (await receive())["type"] != "websocket.connect":
+            return
+        verdict = judge(scope, self._origins)
+        if isinstance(verdict, Accepted) and self._is_full():
+            verdict = UNAVAILABLE
+        if isinstance(verdict, Denial):
+            self._counters.dropped(verdict.code)
+            await deny(scope, send, verdict)
+            return
+        connection = self._enter()
+        try:
+            await send({"type": "websocket.accept", "subprotocol": verdict.subprotocol})
+            await self._serve(connection, receive, send)
+        finally:
+            await self._runtime.shielded(partial(self._leave, connection), name="websocket leaves")
+
+    async def close_all(self) -> None:
+        """Ends every connection with 1012 and waits for them, a bounded time; new ones get 503."""
+        self._closing = True
+        self._emptied = self._runtime.event()
+        for connection in list(self._connections):
+            connection.close(CloseCode.RESTARTING, "the service is restarting")
+        if self._connections:
+            with suppress(DeadlineExceeded):
+                async with self._runtime.deadline(self._limits.shutdown_timeout_s_max):
+                    await self._emptied.wait()
+
+    async def _serve(self, connection: SocketConnection, receive: Receive, send: Send) -> None:
+        reader = self._runtime.start(partial(connection.read, receive), name="websocket reader")
+        try:
+            await connection.write(send)
+        finally:
+            reader.cancel()
+
+    def _is_full(self) -> bool:
+        return self._closing or len(self._connections) >= self._limits.connections_max
+
+    def _enter(self) -> SocketConnection:
+        connection = SocketConnection(self._around)
+        self._connections.add(connection)
+        self._counters.opened()
+        if not self._sweeping:
+            self._sweeping = True
+            self._runtime.start(self._sweep, name="websocket deadlines")
+        return connection
+
+    async def _leave(self, connection: SocketConnection) -> None:
+        self._connections.discard(connection)
+        self._counters.closed()
+        try:
+            await connection.leave()
+        finally:
+            if self._emptied is not None and not self._connections:
+                self._emptied.set()
+
+    async def _sweep(self) -> None:
+        """One timer for all connections, while there are any."""
+        try:
+            while self._connections:
+                await self._runtime.sleep(GRAIN_MS / 1_000)
+                for connection in self._deadlines.pop_due(self._around.now_ms()):
+                    connection.tick()
+        finally:
+            self._sweeping = False
+
+
+def _checked_origin(origin: str) -> str:
+    normal = normal_origin(origin)
+    if normal is None:
+        raise ValueError(f"not an origin: {origin!r}")
+    return normal

@@ -1,0 +1,104 @@
+"""Whether a connection may be upgraded: path, origin and subprotocol, decided from the scope alone."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Final
+
+from adapters.socket.asgi import DENIAL_EXTENSION, Scope, Send
+from domain.realtime.protocol import SUBPROTOCOL
+
+PATH: Final = "/ws"
+
+_DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
+_TITLES: Final = {400: "Bad Request", 403: "Forbidden", 404: "Not Found", 503: "Service Unavailable"}
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """`subprotocol` is None for a client that offers none: it is served too."""
+
+    subprotocol: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """An HTTP answer instead of the upgrade. `code` is stable and from a small set."""
+
+    status: int
+    code: str
+    detail: str
+
+
+NOT_FOUND: Final = Denial(404, "not_found", f"WebSockets are served at {PATH}")
+FOREIGN_ORIGIN: Final = Denial(403, "forbidden", "this origin may not connect")
+NO_SUBPROTOCOL: Final = Denial(400, "validation_failed", f"the only subprotocol here is {SUBPROTOCOL}")
+UNAVAILABLE: Final = Denial(503, "dependency_unavailable", "no more connections now, try again later")
+
+
+def judge(scope: Scope, origins: frozenset[str]) -> Accepted | Denial:
+    """`origins` are allowed besides the service's own, as `normal_origin` writes them."""
+    if scope["path"] != PATH:
+        return NOT_FOUND
+    if not _may_connect(scope, origins):
+        return FOREIGN_ORIGIN
+    offered = scope.get("subprotocols") or ()
+    if not offered:
+        return Accepted(None)
+    return Accepted(SUBPROTOCOL) if SUBPROTOCOL in offered else NO_SUBPROTOCOL
+
+
+def normal_origin(origin: str) -> str | None:
+    """`https://App.example:443` as `https://app.example` (RFC 6454, 6.2); None when it is no web origin."""
+    scheme, separator, authority = origin.strip().lower().partition("://")
+    if not separator or scheme not in _DEFAULT_PORTS or not authority:
+        return None
+    if any(character in "/?#@\\" or character.isspace() for character in authority):
+        return None
+    return f"{scheme}://{authority.removesuffix(_DEFAULT_PORTS[scheme])}"
+
+
+async def deny(scope: Scope, send: Send, denial: Denial) -> None:
+    """Through the denial extension where the server has it; else it answers 403 by itself."""
+    if DENIAL_EXTENSION not in (scope.get("extensions") or {}):
+        await send({"type": "websocket.close"})
+        return
+    body = json.dumps(
+        {
+            "type": "about:blank",
+            "title": _TITLES[denial.status],
+            "status": denial.status,
+            "code": denial.code,
+            "detail": denial.detail,
+            "request_id": scope.get("credit.request_id"),
+        }
+    ).encode()
+    headers = [
+        (b"content-type", b"application/problem+json"),
+        (b"content-length", str(len(body)).encode()),
+    ]
+    if denial.status == 503:
+        headers.append((b"retry-after", b"1"))
+    await send({"type": "websocket.http.response.start", "status": denial.status, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": body})
+
+
+def _may_connect(scope: Scope, origins: frozenset[str]) -> bool:
+    """Browsers always name the origin of a page that connects; who names none is no browser."""
+    named = _headers(scope, b"origin")
+    if not named:
+        return True
+    origin = normal_origin(named[0]) if len(named) == 1 else None
+    if origin is None:
+        return False
+    if origin in origins:
+        return True
+    # A proxy may have ended TLS, so only the authority can be compared with the page's.
+    hosts = _headers(scope, b"host") or _headers(scope, b":authority")
+    scheme = origin.partition("://")[0]
+    return len(hosts) == 1 and normal_origin(f"{scheme}://{hosts[0]}") == origin
+
+
+def _headers(scope: Scope, name: bytes) -> list[str]:
+    return [value.decode("latin-1") for key, value in scope["headers"] if key.lower() == name]
