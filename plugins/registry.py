@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import cast
 
 from plugins.plugin import Plugin
@@ -29,9 +30,13 @@ def _load_attribute(module: str, attribute: str) -> Plugin:
     return factory()
 
 
+def _load_entry_point(point: EntryPoint) -> Plugin:
+    return cast(Callable[[], Plugin], point.load())()
+
+
 BUILT_IN = (
-    PluginEntry("main", "built-in", lambda: _load_attribute("plugins.main.plugin", "MainPlugin")),
-    PluginEntry("credits", "built-in", lambda: _load_attribute("plugins.credits.plugin", "CreditsPlugin")),
+    PluginEntry("main", "built-in", partial(_load_attribute, "plugins.main.plugin", "MainPlugin")),
+    PluginEntry("credits", "built-in", partial(_load_attribute, "plugins.credits.plugin", "CreditsPlugin")),
 )
 
 
@@ -40,7 +45,7 @@ def outside_plugins() -> Iterator[PluginEntry]:
     that is called without arguments and gives a `Plugin`."""
     for point in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda point: point.name):
         origin = point.dist.name if point.dist is not None else "unknown"
-        yield PluginEntry(point.name, origin, lambda point=point: cast(Plugin, point.load()()))
+        yield PluginEntry(point.name, origin, partial(_load_entry_point, point))
 
 
 def available_plugins() -> tuple[PluginEntry, ...]:

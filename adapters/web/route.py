@@ -22,7 +22,8 @@ class Answer:
     """A success: encoded once, as JSON. None is an empty body."""
 
     status: int
-    body: msgspec.Struct | Mapping[str, Any] | list[Any] | None = None
+    body: msgspec.Struct | msgspec.Raw | Mapping[str, Any] | list[Any] | None = None
+    """`msgspec.Raw` is JSON already, and goes out as it is."""
     headers: Headers = ()
 
 
@@ -54,7 +55,7 @@ class Call(Generic[BodyT, QueryT]):
     context: RequestContext
     idempotency_key: str | None = None
     device_id: str | None = None
-    """From the cookie `__Host-device`, else from `X-Device-Id`; 16–64 characters when there is one."""
+    """From the cookie `__Host-device`, else from `X-Device-Id`, as it was sent."""
 
     @property
     def caller(self) -> Principal:

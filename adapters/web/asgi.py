@@ -1,0 +1,96 @@
+"""ASGI's three words, and the answers that are given without Quart."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from adapters.web.errors import PROBLEM_TYPE, encode_problem
+from adapters.web.exchange import Exchange
+from adapters.web.route import Problem
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+RawHeaders = list[tuple[bytes, bytes]]
+
+
+class Responder:
+    """`send` of one HTTP request: adds the headers that every answer carries, remembers the status."""
+
+    __slots__ = ("_is_head", "_send", "headers", "status")
+
+    def __init__(self, send: Send, headers: RawHeaders, *, is_head: bool) -> None:
+        self._send = send
+        self._is_head = is_head
+        self.headers = headers
+        self.status: int | None = None
+        """None until the answer has begun."""
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message["headers"] = [*message["headers"], *self.headers]
+        await self._send(message)
+
+    async def answer(self, status: int, content_type: bytes, body: bytes, headers: RawHeaders) -> None:
+        """A whole answer at once."""
+        await self(
+            {
+                "type": "http.response.start",
+                "status": status,
+                "headers": [
+                    (b"content-type", content_type),
+                    (b"content-length", b"%d" % len(body)),
+                    *headers,
+                ],
+            }
+        )
+        await self._send({"type": "http.response.body", "body": b"" if self._is_head else body})
+
+    async def empty(self, status: int, headers: RawHeaders) -> None:
+        """An answer without a body (204)."""
+        await self({"type": "http.response.start", "status": status, "headers": headers})
+        await self._send({"type": "http.response.body", "body": b""})
+
+    async def problem(self, problem: Problem, exchange: Exchange) -> None:
+        body = encode_problem(problem, exchange)
+        await self.answer(problem.status, PROBLEM_TYPE, body, raw_headers(problem))
+
+
+def raw_headers(problem: Problem) -> RawHeaders:
+    """As ASGI wants them: lower case, bytes."""
+    return [(name.lower().encode("ascii"), value.encode("latin-1")) for name, value in problem.headers]
+
+
+_CLOSE_CODES = {401: 4401, 403: 4403, 429: 4429}
+_TRY_AGAIN_LATER = 1013
+
+
+async def deny_websocket(
+    scope: Scope, receive: Receive, send: Send, problem: Problem, exchange: Exchange, headers: RawHeaders
+) -> None:
+    """Refuses before the upgrade: as an HTTP answer where the server can, else by a close.
+
+    (`websocket.http.response` of the ASGI extensions; a close before accepting is a bare 403.)
+    """
+    message = await receive()
+    if message["type"] != "websocket.connect":
+        return
+    body = encode_problem(problem, exchange)
+    if "websocket.http.response" in (scope.get("extensions") or {}):
+        head = [(b"content-type", PROBLEM_TYPE), (b"content-length", b"%d" % len(body))]
+        await send(
+            {
+                "type": "websocket.http.response.start",
+                "status": problem.status,
+                "headers": [*head, *raw_headers(problem), *headers],
+            }
+        )
+        await send({"type": "websocket.http.response.body", "body": body, "more_body": False})
+    else:
+        code = _CLOSE_CODES.get(problem.status, _TRY_AGAIN_LATER)
+        await send({"type": "websocket.close", "code": code, "reason": problem.code})

@@ -1,0 +1,80 @@
+"""Who is asking, by what they show: an API key, an access token, or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from adapters.web.head import Head
+from adapters.web.route import Problem
+from domain.access import Principal
+from domain.api_keys import ApiKeyRejection
+from domain.tokens import TokenRejection
+
+TOKEN_LENGTH_MAX = 4096
+
+BAD_TOKEN = Problem(
+    401,
+    "invalid_token",
+    "The access token is not valid, or no longer.",
+    headers=(("WWW-Authenticate", 'Bearer error="invalid_token"'),),
+)
+BAD_API_KEY = Problem(
+    401,
+    "invalid_credentials",
+    "The API key is not known, expired or revoked.",
+    headers=(("WWW-Authenticate", "Bearer"),),
+)
+
+
+class ApiKeyAuthenticator(Protocol):
+    async def authenticate(self, text: str) -> Principal | ApiKeyRejection:
+        """Whose key this is, for any text. Raises `DependencyUnavailable`."""
+
+
+class Verified(Protocol):
+    """A token that is good."""
+
+    @property
+    def principal(self) -> Principal: ...
+
+
+class AccessTokens(Protocol):
+    def verify_access(self, token: str, *, device_id: str | None) -> Verified | TokenRejection:
+        """Whose access token this is, for any text; nobody else is asked."""
+
+
+class Credentials:
+    """Checks everything that is presented: one bad credential spoils a good one."""
+
+    __slots__ = ("_api_keys", "_tokens")
+
+    def __init__(self, *, api_keys: ApiKeyAuthenticator, tokens: AccessTokens) -> None:
+        self._api_keys = api_keys
+        self._tokens = tokens
+
+    async def identify(self, head: Head, device_id: str | None) -> Principal | Problem | None:
+        """The caller; a key goes before a token. None when nothing is presented."""
+        principal = None
+        tokens = head.bearer()
+        if tokens:
+            token = _only(tokens)
+            verified = None if token is None else self._tokens.verify_access(token, device_id=device_id)
+            if verified is None or isinstance(verified, TokenRejection):
+                return BAD_TOKEN
+            principal = verified.principal
+        keys = head.all(b"x-api-key")
+        if keys:
+            key = _only(keys)
+            found = None if key is None else await self._api_keys.authenticate(key)
+            if found is None or isinstance(found, ApiKeyRejection):
+                return BAD_API_KEY
+            principal = found
+        return principal
+
+
+def _only(values: Sequence[bytes]) -> str | None:
+    """The one value, as text; None when there are several, or when it is too long or not ASCII."""
+    if len(values) != 1 or not 0 < len(values[0]) <= TOKEN_LENGTH_MAX or not values[0].isascii():
+        return None
+    return values[0].decode("ascii")

@@ -1,0 +1,101 @@
+"""Every failure becomes `application/problem+json` here, and nowhere else (RFC 9457)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from http import HTTPStatus
+
+import msgspec
+from werkzeug.exceptions import HTTPException
+
+from adapters.web.exchange import Exchange
+from adapters.web.route import NOT_FOUND, Problem
+from ports.errors import DependencyUnavailable
+from ports.runtime import DeadlineExceeded, Overloaded
+
+RETRY_AFTER_S = 1
+"""What a caller is told to wait when a dependency is away: reconnecting takes about that long."""
+
+PROBLEM_TYPE = b"application/problem+json"
+
+_RETRY = (("Retry-After", str(RETRY_AFTER_S)),)
+
+UNAVAILABLE = Problem(
+    503, "dependency_unavailable", "The service cannot do this at the moment.", headers=_RETRY
+)
+OVERLOADED = Problem(503, "overloaded", "The service is busy; nothing was done.", headers=_RETRY)
+DEADLINE_EXCEEDED = Problem(503, "deadline_exceeded", "This took too long and was given up.", headers=_RETRY)
+INTERNAL_ERROR = Problem(500, "internal_error", "Something went wrong on our side.")
+BODY_TOO_LARGE = Problem(413, "body_too_large", "The body is larger than this route takes.")
+BODY_TIMEOUT = Problem(408, "request_timeout", "The body did not arrive in time.")
+
+_log = logging.getLogger("credit.web")
+
+_HTTP_CODES = {
+    400: "bad_request",
+    404: "not_found",
+    405: "method_not_allowed",
+    408: "request_timeout",
+    413: "body_too_large",
+    415: "unsupported_media_type",
+}
+
+
+def problem_of(error: BaseException, request_id: str) -> Problem:
+    """What an exception means to the caller. Only the log learns more."""
+    for leaf in _leaves(error):
+        known = _known(leaf)
+        if known is not None:
+            if isinstance(leaf, DependencyUnavailable):
+                _log.warning("request %s: %s", request_id, leaf)
+            return known
+    _log.error("request %s failed", request_id, exc_info=error)
+    return INTERNAL_ERROR
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    """The exceptions themselves, out of the groups that nurseries raise."""
+    if isinstance(error, BaseExceptionGroup):
+        for member in error.exceptions:
+            yield from _leaves(member)
+    else:
+        yield error
+
+
+def _known(error: BaseException) -> Problem | None:
+    if isinstance(error, DependencyUnavailable):
+        return UNAVAILABLE
+    if isinstance(error, Overloaded):
+        return OVERLOADED
+    if isinstance(error, DeadlineExceeded):
+        return DEADLINE_EXCEEDED
+    if isinstance(error, HTTPException) and error.code is not None and error.code < 500:
+        return _problem_of_http(error, error.code)
+    return None
+
+
+def _problem_of_http(error: HTTPException, status: int) -> Problem:
+    """werkzeug's own: its texts may quote the request, so only its status and `Allow` are taken."""
+    if status == 404:
+        return NOT_FOUND
+    headers = tuple(
+        (name, value) for name, value in error.get_headers() if name.lower() in ("allow", "location")
+    )
+    return Problem(status, _HTTP_CODES.get(status, "http_error"), HTTPStatus(status).phrase + ".", headers)
+
+
+def encode_problem(problem: Problem, exchange: Exchange) -> bytes:
+    """The body; the exchange remembers the code for the metrics."""
+    exchange.problem_code = problem.code
+    return msgspec.json.encode(
+        {
+            "type": "about:blank",
+            "title": HTTPStatus(problem.status).phrase,
+            "status": problem.status,
+            "code": problem.code,
+            "detail": problem.detail,
+            "request_id": exchange.request_id,
+            **problem.extensions,
+        }
+    )

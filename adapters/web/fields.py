@@ -1,0 +1,74 @@
+"""The field types that routes declare their bodies and queries with.
+
+A pattern is anchored with `\\Z`: `$` would let a trailing newline through.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+METADATA_BYTES_MAX = 512
+AMOUNT_MAX = 10**15
+LIST_LIMIT_DEFAULT = 50
+LIST_LIMIT_MAX = 200
+
+Identifier = Annotated[
+    str,
+    Meta(pattern=r"^[A-Za-z0-9_.:-]{1,64}\Z", description="1 to 64 of letters, digits and `_.:-`"),
+]
+AccountReference = Annotated[
+    str,
+    Meta(
+        pattern=r"^@?[A-Za-z0-9_.:-]{1,64}\Z",
+        description="An account's id; those of system accounts begin with `@`",
+    ),
+]
+AssetCode = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_]{1,16}\Z", description="What is counted: `GEMS`")]
+TransferCode = Annotated[
+    str, Meta(pattern=r"^[a-z0-9_.-]{1,32}\Z", description="Why credits move, in a word of the caller's")
+]
+Amount = Annotated[int, Meta(ge=1, le=AMOUNT_MAX, description="Minor units, never a fraction")]
+Metadata = Annotated[
+    dict[str, Any], Meta(description="The caller's own object, at most 512 bytes of JSON; kept as it is")
+]
+"""A Struct with such a field calls `check_metadata` from its `__post_init__`."""
+Cursor = Annotated[
+    str,
+    Meta(pattern=r"^[\x21-\x7e]{1,512}\Z", description="`next_cursor` of the page before, as it was given"),
+]
+ListLimit = Annotated[int, Meta(ge=1, le=LIST_LIMIT_MAX)]
+Time = Annotated[datetime, Meta(tz=True, description="RFC 3339, with its offset; answers are in UTC")]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+class Body(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What every request body and query extends: an unknown field is refused, not overlooked."""
+
+
+class ListQuery(Body, frozen=True, kw_only=True):
+    """The query of every list."""
+
+    limit: ListLimit = LIST_LIMIT_DEFAULT
+    cursor: Cursor | None = None
+
+
+def check_metadata(metadata: dict[str, Any] | None) -> None:
+    """Raises ValueError, which msgspec turns into its ValidationError, when it is too long."""
+    if metadata and len(msgspec.json.encode(metadata)) > METADATA_BYTES_MAX:
+        raise ValueError(f"`metadata` is longer than {METADATA_BYTES_MAX} bytes of JSON")
+
+
+def milliseconds(time: datetime) -> int:
+    """Since the Unix epoch. Exact, and right for every offset (`astimezone` overflows in year 1)."""
+    return (time - _EPOCH) // _MILLISECOND
+
+
+def rfc3339(at_ms: int) -> str:
+    """A moment within the years 1 to 9999 as `2026-01-31T12:00:00.000Z`."""
+    return (_EPOCH + at_ms * _MILLISECOND).strftime("%Y-%m-%dT%H:%M:%S.") + f"{at_ms % 1000:03d}Z"

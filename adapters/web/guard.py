@@ -1,0 +1,187 @@
+"""The layer in front of everything: who is asking, may they ask now, and what did it come to.
+
+What is refused is refused here, before a framework builds a request of it. A WebSocket's connect is
+counted like a request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from adapters.web.address import AddressRules
+from adapters.web.asgi import Application, RawHeaders, Receive, Responder, Scope, Send, deny_websocket
+from adapters.web.cors import Cors
+from adapters.web.credentials import BAD_API_KEY, Credentials
+from adapters.web.errors import problem_of
+from adapters.web.exchange import SCOPE_KEY, Exchange
+from adapters.web.head import Head
+from adapters.web.http_metrics import HttpMetrics
+from adapters.web.operations import PATHS as OPERATIONS_PATHS
+from adapters.web.operations import Operations
+from adapters.web.quota import REVOKED, quota_headers, refusal
+from adapters.web.route import Problem
+from adapters.web.route_table import RouteTable
+from domain.access import Principal, PrincipalKind
+from domain.admission import Admission
+from ports.entropy import Entropy
+from ports.runtime import Runtime
+
+REFUSED = "refused"
+"""The route label of what was refused before anybody matched its path."""
+
+_AUTH = "/auth/"
+_NOSNIFF = (b"x-content-type-options", b"nosniff")
+_NO_STORE = (b"cache-control", b"no-store")
+
+
+class Limiting(Protocol):
+    """The application's rate limiter, as far as the guard asks it."""
+
+    async def admit(
+        self,
+        *,
+        address: str | None,
+        user_id: str | None = None,
+        api_key_id: str | None = None,
+        session_id: str | None = None,
+        policies: Sequence[str] = (),
+        fail_closed: bool = False,
+    ) -> Admission: ...
+
+
+class Guard:
+    """An ASGI application around another; the lifespan goes straight through."""
+
+    def __init__(
+        self,
+        application: Application,
+        *,
+        routes: RouteTable,
+        addresses: AddressRules,
+        credentials: Credentials,
+        limiter: Limiting,
+        operations: Operations,
+        cors: Cors,
+        metrics: HttpMetrics,
+        runtime: Runtime,
+        entropy: Entropy,
+    ) -> None:
+        self._application = application
+        self._routes = routes
+        self._addresses = addresses
+        self._credentials = credentials
+        self._limiter = limiter
+        self._operations = operations
+        self._cors = cors
+        self._metrics = metrics
+        self._runtime = runtime
+        self._entropy = entropy
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self._http(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await self._websocket(scope, receive, send)
+        else:
+            await self._application(scope, receive, send)
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started_s = self._runtime.monotonic()
+        method, path = scope["method"], scope["path"]
+        head = Head(scope["headers"])
+        exchange, exempt = self._exchange(scope, head)
+        headers = [(b"x-request-id", exchange.request_id.encode("ascii")), _NOSNIFF]
+        headers += self._cors.headers(head)
+        if path.startswith(_AUTH):
+            headers.append(_NO_STORE)
+        responder = Responder(send, headers, is_head=method == "HEAD")
+        try:
+            if path in OPERATIONS_PATHS:
+                await self._operations.answer(path, method, head, responder, exchange)
+            elif method == "OPTIONS" and (preflight := self._cors.preflight(head)) is not None:
+                responder.headers = headers[:2]
+                await responder.empty(204, preflight)
+            else:
+                refused = await self._admit(method, path, head, exchange, exempt, headers)
+                if refused is None:
+                    await self._application(scope, receive, responder)
+                else:
+                    exchange.route = self._routes.template(method, path) or REFUSED
+                    await responder.problem(refused, exchange)
+        except Exception as error:
+            problem = problem_of(error, exchange.request_id)
+            if responder.status is not None:
+                # The answer has begun: only cutting the connection tells the client that it is broken.
+                raise
+            await responder.problem(problem, exchange)
+        finally:
+            if responder.status is not None:
+                seconds = self._runtime.monotonic() - started_s
+                self._metrics.count(method, responder.status, exchange, seconds)
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started_s = self._runtime.monotonic()
+        head = Head(scope["headers"])
+        exchange, exempt = self._exchange(scope, head)
+        path = scope["path"]
+        headers = [(b"x-request-id", exchange.request_id.encode("ascii")), _NOSNIFF]
+        refused = await self._admit("GET", path, head, exchange, exempt, headers)
+        if refused is None:
+            await self._application(scope, receive, send)
+            return
+        exchange.route = REFUSED
+        await deny_websocket(scope, receive, send, refused, exchange, headers)
+        self._metrics.count("GET", refused.status, exchange, self._runtime.monotonic() - started_s)
+
+    def _exchange(self, scope: Scope, head: Head) -> tuple[Exchange, bool]:
+        """The exchange, and whether its address is exempt from counting."""
+        client = scope.get("client")
+        address = self._addresses.client(client[0] if client else None, head.all(b"x-forwarded-for"))
+        exchange = Exchange(head.request_id() or self._entropy.token(12).hex(), address.counted)
+        exchange.device_id = head.device_id()
+        exchange.user_agent = head.user_agent()
+        scope[SCOPE_KEY] = exchange
+        scope["credit.address"] = exchange.address
+        scope["credit.request_id"] = exchange.request_id
+        return exchange, address.exempt
+
+    async def _admit(
+        self, method: str, path: str, head: Head, exchange: Exchange, exempt: bool, headers: RawHeaders
+    ) -> Problem | None:
+        """Identifies and counts the caller; None when the request may go on.
+
+        Credentials that are presented and bad are refused on every route, once the address has paid.
+        """
+        try:
+            caller = await self._credentials.identify(head, exchange.device_id)
+            admission = await self._count(caller, method, path, exchange, exempt)
+        except Exception as error:  # noqa: BLE001 - whatever fails here becomes a problem, never a way in
+            return problem_of(error, exchange.request_id)
+        headers += quota_headers(admission.standings)
+        refused = refusal(admission)
+        if refused is REVOKED and isinstance(caller, Principal) and caller.kind is PrincipalKind.API_KEY:
+            return BAD_API_KEY
+        if refused is None and isinstance(caller, Problem):
+            return caller
+        if refused is None and isinstance(caller, Principal):
+            exchange.principal = caller
+        return refused
+
+    async def _count(
+        self, caller: Principal | Problem | None, method: str, path: str, exchange: Exchange, exempt: bool
+    ) -> Admission:
+        user_id = api_key_id = session_id = None
+        if isinstance(caller, Principal):
+            if caller.kind is PrincipalKind.API_KEY:
+                api_key_id = caller.id
+            else:
+                user_id, session_id = caller.id, caller.session_id
+        return await self._limiter.admit(
+            address=None if exempt else exchange.address,
+            user_id=user_id,
+            api_key_id=api_key_id,
+            session_id=session_id,
+            policies=self._routes.policies(method, path),
+            fail_closed=path.startswith(_AUTH),
+        )

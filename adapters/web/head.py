@@ -1,0 +1,79 @@
+"""The request's head, read once: only the headers that the guard looks at."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+DEVICE_COOKIE = "__Host-device"
+BEARER = b"bearer "
+
+_WANTED = frozenset(
+    {
+        b"access-control-request-method",
+        b"authorization",
+        b"cookie",
+        b"origin",
+        b"user-agent",
+        b"x-api-key",
+        b"x-device-id",
+        b"x-forwarded-for",
+        b"x-request-id",
+    }
+)
+_COOKIE_PREFIX = DEVICE_COOKIE.encode() + b"="
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9_.-]{1,64}\Z")
+_NONE: tuple[bytes, ...] = ()
+
+_USER_AGENT_LENGTH_MAX = 256
+_DEVICE_ID_LENGTH_MAX = 65
+"""One more than a good one has, so that a longer one is still seen to be bad."""
+
+
+class Head:
+    """The values of the wanted headers, in their order."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        values: dict[bytes, list[bytes]] = {}
+        for name, value in headers:
+            if name in _WANTED:
+                values.setdefault(name, []).append(value)
+        self._values = values
+
+    def all(self, name: bytes) -> Sequence[bytes]:
+        return self._values.get(name, _NONE)
+
+    def request_id(self) -> str | None:
+        """The caller's, when there is one and it is sane."""
+        values = self.all(b"x-request-id")
+        if len(values) != 1 or not _REQUEST_ID.match(values[0]):
+            return None
+        return values[0].decode("ascii")
+
+    def device_id(self) -> str | None:
+        """From the cookie, else from the header, as it was sent: its form is the domain's to judge."""
+        for cookies in self.all(b"cookie"):
+            for cookie in cookies.split(b";"):
+                text = cookie.strip()
+                if text.startswith(_COOKIE_PREFIX):
+                    return _device_id(text[len(_COOKIE_PREFIX) :])
+        values = self.all(b"x-device-id")
+        return _device_id(values[0]) if len(values) == 1 else None
+
+    def user_agent(self) -> str:
+        values = self.all(b"user-agent")
+        return values[0][:_USER_AGENT_LENGTH_MAX].decode("latin-1") if values else ""
+
+    def bearer(self) -> Sequence[bytes]:
+        """Every token that is presented; a scheme that is not ours presents none."""
+        return [
+            value[len(BEARER) :].strip()
+            for value in self.all(b"authorization")
+            if value[: len(BEARER)].lower() == BEARER or value.lower() == BEARER.strip()
+        ]
+
+
+def _device_id(value: bytes) -> str:
+    return value[:_DEVICE_ID_LENGTH_MAX].decode("latin-1")

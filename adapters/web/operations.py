@@ -1,0 +1,79 @@
+"""The routes of operators, answered in front of everything and never counted by the limiter."""
+
+from __future__ import annotations
+
+import hmac
+
+import msgspec
+
+from adapters.web.asgi import Responder
+from adapters.web.errors import problem_of
+from adapters.web.exchange import Exchange
+from adapters.web.head import Head
+from adapters.web.readiness import Readiness
+from adapters.web.route import Problem
+from ports.metrics import Metrics
+from ports.runtime import Runtime
+
+LIVE = "/health/live"
+READY = "/health/ready"
+METRICS = "/metrics"
+PATHS = frozenset({LIVE, READY, METRICS})
+
+_JSON = b"application/json"
+_NO_STORE = (b"cache-control", b"no-store")
+
+NOT_THE_SCRAPER = Problem(
+    401, "not_authenticated", "The metrics need their token.", headers=(("WWW-Authenticate", "Bearer"),)
+)
+WRONG_METHOD = Problem(405, "method_not_allowed", "Method Not Allowed.", headers=(("Allow", "GET, HEAD"),))
+
+
+class Operations:
+    """Liveness, readiness and metrics of this process."""
+
+    def __init__(
+        self, *, readiness: Readiness, metrics: Metrics, runtime: Runtime, metrics_token: str | None
+    ) -> None:
+        self._readiness = readiness
+        self._metrics = metrics
+        self._runtime = runtime
+        self._token = None if metrics_token is None else metrics_token.encode()
+        # Rendering reads files with several workers: one scrape at a time is enough for anybody.
+        self._rendering = runtime.lock()
+
+    async def answer(
+        self, path: str, method: str, head: Head, responder: Responder, exchange: Exchange
+    ) -> None:
+        exchange.route = path
+        if method not in ("GET", "HEAD"):
+            await responder.problem(WRONG_METHOD, exchange)
+            return
+        try:
+            status, content_type, body = await self._render(path, head)
+        except _RefusedError:
+            await responder.problem(NOT_THE_SCRAPER, exchange)
+        except Exception as error:  # noqa: BLE001 - an operator's route answers, whatever failed
+            await responder.problem(problem_of(error, exchange.request_id), exchange)
+        else:
+            await responder.answer(status, content_type, body, [_NO_STORE])
+
+    async def _render(self, path: str, head: Head) -> tuple[int, bytes, bytes]:
+        if path == LIVE:
+            return 200, _JSON, b'{"status":"ok"}'
+        if path == READY:
+            down = await self._readiness.down()
+            if down:
+                return 503, _JSON, msgspec.json.encode({"status": "unavailable", "down": down})
+            return 200, _JSON, b'{"status":"ok"}'
+        if self._token is not None:
+            presented = head.bearer()
+            if len(presented) != 1 or not hmac.compare_digest(presented[0], self._token):
+                raise _RefusedError
+        async with self._rendering:
+            content_type, text = await self._runtime.run_in_thread(self._metrics.render)
+        return 200, content_type.encode("ascii"), text
+
+
+class _RefusedError(Exception):
+    """The scrape does not carry the token."""

@@ -1,0 +1,152 @@
+"""From a route to what Quart calls: authorise, parse, handle, encode, each once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+from quart import Response, request
+
+from adapters.web.asgi import Receive
+from adapters.web.body import read_body
+from adapters.web.errors import PROBLEM_TYPE, encode_problem, problem_of
+from adapters.web.exchange import Exchange, exchange_of
+from adapters.web.parsing import UNSUPPORTED, body_parser, idempotency_key, is_json, query_parser
+from adapters.web.route import FORBIDDEN, NOT_AUTHENTICATED, Answer, Call, Problem, Route
+from domain.access import Permission, Principal, may
+from domain.audit import ANONYMOUS, RequestContext
+from ports.runtime import Runtime
+
+RECEIVE_KEY = "credit.receive"
+
+RawHeaders = Iterable[tuple[bytes, bytes]]
+
+_PROBLEM_CONTENT_TYPE = PROBLEM_TYPE.decode()
+
+
+class View:
+    """One route. Everything that depends on the route alone is made once."""
+
+    __slots__ = (
+        "_body_bytes_max",
+        "_empty_body",
+        "_parse_body",
+        "_parse_query",
+        "_response",
+        "_route",
+        "_runtime",
+    )
+
+    def __init__(
+        self, route: Route, *, runtime: Runtime, body_bytes_max: int, response_class: type[Response]
+    ) -> None:
+        self._route = route
+        self._runtime = runtime
+        self._response = response_class
+        self._body_bytes_max = route.body_bytes_max or body_bytes_max
+        self._parse_query = query_parser(route.query)
+        self._parse_body = None if route.body is None else body_parser(route.body)
+        self._empty_body = None if route.body is None else _without_fields(route.body)
+
+    async def answer(self, **path: str) -> Response:
+        """What Quart calls with the path's parameters."""
+        scope: Any = request.scope
+        exchange = exchange_of(scope)
+        exchange.route = self._route.path
+        try:
+            answer = await self._handle(scope, exchange, path)
+        except Exception as error:  # noqa: BLE001 - the one place where a request's failures end
+            answer = problem_of(error, exchange.request_id)
+        if isinstance(answer, Problem):
+            return problem_response(answer, exchange, self._response)
+        return answer_response(answer, self._response)
+
+    async def _handle(
+        self, scope: Mapping[str, Any], exchange: Exchange, path: Mapping[str, str]
+    ) -> Answer | Problem:
+        refused = authorise(exchange.principal, self._route.permission)
+        if refused is not None:
+            return refused
+        headers = scope["headers"]
+        key = idempotency_key([value for name, value in headers if name == b"idempotency-key"])
+        if isinstance(key, Problem):
+            return key
+        query = self._parse_query(scope["query_string"])
+        if isinstance(query, Problem):
+            return query
+        body = await self._body(scope[RECEIVE_KEY], headers)
+        if isinstance(body, Problem):
+            return body
+        return await self._route.handle(
+            Call(
+                principal=exchange.principal,
+                path=path,
+                body=body,
+                query=query,
+                context=_context(exchange),
+                idempotency_key=key,
+                device_id=exchange.device_id,
+            )
+        )
+
+    async def _body(self, receive: Receive, headers: RawHeaders) -> msgspec.Struct | Problem | None:
+        if self._parse_body is None:
+            return None
+        content_type = next((value for name, value in headers if name == b"content-type"), None)
+        if content_type is not None and not is_json(content_type):
+            return UNSUPPORTED
+        body = await read_body(receive, self._runtime, headers, self._body_bytes_max)
+        if isinstance(body, Problem):
+            return body
+        if not body and self._empty_body is not None:
+            return self._empty_body
+        return UNSUPPORTED if content_type is None else self._parse_body(body)
+
+
+def authorise(principal: Principal | None, permission: Permission) -> Problem | None:
+    """What can be said before the resource is known; None lets the request through to its handler."""
+    if may(principal, permission):
+        return None
+    if principal is None:
+        return NOT_AUTHENTICATED
+    if permission.owner_may and principal.user_id is not None:
+        return None
+    return FORBIDDEN
+
+
+def problem_response(problem: Problem, exchange: Exchange, make: type[Response]) -> Response:
+    response = make(encode_problem(problem, exchange), problem.status, content_type=_PROBLEM_CONTENT_TYPE)
+    for name, value in problem.headers:
+        response.headers.add(name, value)
+    return response
+
+
+def answer_response(answer: Answer, make: type[Response]) -> Response:
+    if answer.body is None:
+        response = make(b"", answer.status)
+        del response.headers["content-type"]
+    else:
+        body = msgspec.json.encode(answer.body)
+        response = make(body, answer.status, content_type="application/json")
+    for name, value in answer.headers:
+        response.headers.add(name, value)
+    return response
+
+
+def _context(exchange: Exchange) -> RequestContext:
+    principal = exchange.principal
+    return RequestContext(
+        request_id=exchange.request_id,
+        address=exchange.address,
+        user_agent=exchange.user_agent,
+        actor=ANONYMOUS if principal is None else principal.actor,
+    )
+
+
+def _without_fields(kind: type[msgspec.Struct]) -> msgspec.Struct | None:
+    """The body that an empty one stands for; None when a field is required."""
+    try:
+        return msgspec.convert({}, kind)
+    except msgspec.ValidationError:
+        return None

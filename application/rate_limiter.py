@@ -1,0 +1,250 @@
+"""Who is charged for a request, and what happens when the limiter is away."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from application.sessions import REVOCATION_MS
+from domain.admission import Admission, Charge, Verdict
+from domain.identifiers import Identifier, IdentifierType
+from domain.ratelimit import Policy
+from domain.sessions import SessionState
+from ports.clock import Clock
+from ports.entropy import Entropy
+from ports.errors import DependencyUnavailable
+from ports.limiter import Limiter
+from ports.metrics import Metric, MetricKind, Metrics
+from ports.runtime import DeadlineExceeded, Overloaded, Runtime, Task
+from ports.sessions import Sessions
+
+DENIED_AGE_S_MAX = 5.0
+"""How long a lifted ban may go on here: bans are remembered locally, never longer than this."""
+DENIED_MAX = 10_000
+WARNING_INTERVAL_S = 60.0
+RESTORED_MAX = 10_000
+JITTER_MAX = 0.1
+
+DECISIONS = Metric(
+    "credit_ratelimit_decisions_total",
+    MetricKind.COUNTER,
+    "Decisions of the rate limiter, by who was counted and the outcome",
+    ("type", "outcome"),
+)
+BANS = Metric("credit_bans_total", MetricKind.COUNTER, "Bans imposed", ("type",))
+
+_AWAY = (DependencyUnavailable, Overloaded, DeadlineExceeded)
+_log = logging.getLogger("credit.ratelimit")
+
+
+@dataclass(frozen=True, slots=True)
+class LimitPolicies:
+    """The policies in force."""
+
+    ip: Policy
+    user: Policy
+    api_key: Policy
+    named: Mapping[str, Policy] = field(default_factory=dict)
+    """Those that routes ask for beside the caller's own: `login`, `register`, …"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Denial:
+    until_s: float
+    ban_until_s: float
+
+
+class RateLimiter:
+    """One question to the limiter a request. Bounded local memory of the banned spares even that."""
+
+    def __init__(
+        self,
+        *,
+        limiter: Limiter,
+        fallback: Limiter,
+        policies: LimitPolicies,
+        sessions: Sessions,
+        runtime: Runtime,
+        clock: Clock,
+        entropy: Entropy,
+        metrics: Metrics,
+    ) -> None:
+        """`fallback` is a bounded local limiter, asked when `limiter` is away."""
+        self._limiter = limiter
+        self._fallback = fallback
+        self._policies = policies
+        self._sessions = sessions
+        self._runtime = runtime
+        self._clock = clock
+        self._entropy = entropy
+        self._decisions = metrics.register(DECISIONS)
+        self._bans = metrics.register(BANS)
+        self._denied: dict[Identifier, _Denial] = {}
+        self._warned_s: float | None = None
+        self._restoring: Task[None] | None = None
+        self._may_have_missed = False
+
+    async def admit(
+        self,
+        *,
+        address: str | None,
+        user_id: str | None = None,
+        api_key_id: str | None = None,
+        session_id: str | None = None,
+        policies: Sequence[str] = (),
+        fail_closed: bool = False,
+    ) -> Admission:
+        """Decides one request. Names are verified ones; `address` None is exempt, and so is all it sends.
+
+        `policies` are the route's own, counted by address. Raises `DependencyUnavailable` when the
+        limiter is away and `fail_closed`, or when nobody can tell whether the session has ended.
+        """
+        charges = [] if address is None else self._charges(address, user_id, api_key_id, policies)
+        return await self._decide(
+            charges, user_session_id=session_id, api_key_id=api_key_id, fail_closed=fail_closed
+        )
+
+    async def admit_account_name(self, policy: str, name: str) -> Admission:
+        """Counts an attempt on an account by the name that was typed; this never bans."""
+        chosen = self._policies.named.get(policy)
+        if chosen is None:
+            return Admission(Verdict.ALLOWED)
+        charge = Charge(Identifier(IdentifierType.ACCOUNT_NAME, name), chosen)
+        return await self._decide([charge], fail_closed=True)
+
+    def knows(self, policy: str) -> bool:
+        """Whether a route may name this policy."""
+        return policy in self._policies.named
+
+    def _charges(
+        self, address: str, user_id: str | None, api_key_id: str | None, policies: Sequence[str]
+    ) -> list[Charge]:
+        """In the order of blame: who is verified answers before an address that others may share."""
+        charges = []
+        ip = Identifier(IdentifierType.IP, address)
+        if api_key_id is not None:
+            charges.append(Charge(Identifier(IdentifierType.API_KEY, api_key_id), self._policies.api_key))
+        else:
+            if user_id is not None:
+                charges.append(Charge(Identifier(IdentifierType.USER, user_id), self._policies.user))
+            charges.append(Charge(ip, self._policies.ip))
+        charges.extend(Charge(ip, self._policies.named[name]) for name in policies)
+        return charges
+
+    async def _decide(
+        self,
+        charges: list[Charge],
+        *,
+        user_session_id: str | None = None,
+        api_key_id: str | None = None,
+        fail_closed: bool,
+    ) -> Admission:
+        # A revoked key is handed to the limiter under its id, like a session.
+        session_id = user_session_id or api_key_id
+        if not charges and session_id is None:
+            return Admission(Verdict.ALLOWED)
+        denied = self._remembered(charges)
+        if denied is not None:
+            self._count(charges, denied, denied.verdict.value)
+            return denied
+        admission, outcome = await self._ask(charges, session_id, fail_closed)
+        unsure = admission.verdict is Verdict.ALLOWED and not admission.revocations_known
+        if unsure and user_session_id is not None and not await self._is_active(user_session_id):
+            admission, outcome = Admission(Verdict.REVOKED), Verdict.REVOKED.value
+        self._remember(admission)
+        self._count(charges, admission, outcome)
+        return admission
+
+    async def _ask(
+        self, charges: Sequence[Charge], session_id: str | None, fail_closed: bool
+    ) -> tuple[Admission, str]:
+        """The limiter's decision, or the fallback's; and its name for the metrics."""
+        try:
+            admission = await self._limiter.decide(charges, session=session_id, jitter=self._jitter())
+        except _AWAY as error:
+            self._note_outage(error)
+            self._count(charges, None, "unavailable")
+            if fail_closed:
+                raise DependencyUnavailable("limiter", "away, and this route needs it") from error
+            admission = await self._fallback.decide(charges, session=None, jitter=self._jitter())
+            # The local bucket knows no revocations.
+            return replace(admission, revocations_known=False), f"{admission.verdict.value}_locally"
+        if self._may_have_missed:
+            admission = replace(admission, revocations_known=False)
+        if not admission.revocations_known and self._restoring is None:
+            self._restoring = self._runtime.start(self._restore, name="restore-revocations")
+        return admission, admission.verdict.value
+
+    async def revoke_session(self, session: str, *, ttl_ms: int) -> None:
+        """`SessionRevocations`: tells the limiter, and remembers when it could not be told."""
+        try:
+            await self._limiter.revoke_session(session, ttl_ms=ttl_ms)
+        except _AWAY:
+            self._may_have_missed = True
+            raise
+
+    async def _is_active(self, session_id: str) -> bool:
+        session = await self._sessions.get(session_id)
+        return session is not None and session.state(self._clock.now_ms()) is SessionState.ACTIVE
+
+    async def _restore(self) -> None:
+        """Tells the limiter again of every session whose tokens could still live."""
+        try:
+            since_ms = self._clock.now_ms() - REVOCATION_MS
+            revoked = await self._sessions.revoked_since(since_ms, limit=RESTORED_MAX)
+            if len(revoked) == RESTORED_MAX:
+                _log.warning("more than %s sessions were just revoked; each is looked up", RESTORED_MAX)
+                return
+            await self._limiter.restore_revocations(dict.fromkeys(revoked, REVOCATION_MS))
+            self._may_have_missed = False
+        except _AWAY as error:
+            self._note_outage(error)
+        finally:
+            self._restoring = None
+
+    def _remembered(self, charges: Sequence[Charge]) -> Admission | None:
+        if not self._denied:
+            return None
+        now_s = self._runtime.monotonic()
+        for charge in charges:
+            denial = self._denied.get(charge.identifier)
+            if denial is None:
+                continue
+            if now_s < denial.until_s:
+                left_ms = int((denial.ban_until_s - now_s) * 1000) + 1
+                return Admission(Verdict.BANNED, left_ms, charge.identifier)
+            del self._denied[charge.identifier]
+        return None
+
+    def _remember(self, admission: Admission) -> None:
+        if admission.verdict is not Verdict.BANNED or admission.identifier is None:
+            return
+        now_s = self._runtime.monotonic()
+        ban_until_s = now_s + admission.retry_after_ms / 1000
+        if len(self._denied) >= DENIED_MAX:
+            del self._denied[next(iter(self._denied))]
+        until_s = min(ban_until_s, now_s + DENIED_AGE_S_MAX)
+        self._denied[admission.identifier] = _Denial(until_s, ban_until_s)
+
+    def _jitter(self) -> float:
+        return int.from_bytes(self._entropy.token(2), "big") / 0xFFFF * JITTER_MAX
+
+    def _count(self, charges: Sequence[Charge], admission: Admission | None, outcome: str) -> None:
+        """By the identifier that decided; by the first one charged when none did."""
+        if admission is not None and admission.identifier is not None:
+            kind = admission.identifier.type.value
+        else:
+            kind = charges[0].identifier.type.value if charges else "none"
+        self._decisions.add(1, kind, outcome)
+        if admission is not None and admission.newly_banned:
+            self._bans.add(1, kind)
+
+    def _note_outage(self, error: Exception) -> None:
+        """A revocation may have been lost in it: this process asks where sessions are kept until it has
+        told the limiter again."""
+        self._may_have_missed = True
+        now_s = self._runtime.monotonic()
+        if self._warned_s is None or now_s - self._warned_s >= WARNING_INTERVAL_S:
+            self._warned_s = now_s
+            _log.warning("the limiter is away, requests are counted by this process alone: %s", error)
