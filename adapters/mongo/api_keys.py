@@ -1,0 +1,92 @@
+"""Service keys in MongoDB."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from adapters.mongo.audit import record_in
+from adapters.mongo.driver import Document, Index, MongoDriver, MongoTransaction, UpdateOne
+from domain.api_keys import ApiKey, Scope
+from domain.audit import AuditEvent
+from ports.api_keys import ApiKeyPage, ApiKeys
+
+COLLECTION = "api_keys"
+
+INDEXES = {COLLECTION: (Index("by_book", (("book", 1), ("_id", -1))),)}
+
+
+class MongoApiKeys:
+    def __init__(self, *, driver: MongoDriver) -> None:
+        self._driver = driver
+        self._keys = driver.collection(COLLECTION)
+
+    async def add(self, key: ApiKey, event: AuditEvent) -> None:
+        async def write(transaction: MongoTransaction) -> None:
+            await transaction.collection(COLLECTION).insert_one(_document(key))
+            await record_in(transaction, event)
+
+        await self._driver.transaction(write)
+
+    async def get(self, key_id: str) -> ApiKey | None:
+        document = await self._keys.find_one({"_id": key_id})
+        return None if document is None else _key(document)
+
+    async def list_page(self, *, limit: int, cursor: str | None) -> ApiKeyPage:
+        query = {} if cursor is None else {"_id": {"$lt": cursor}}
+        found = await self._keys.find(query, sort=(("_id", -1),), limit=limit + 1)
+        items = tuple(map(_key, found[:limit]))
+        return ApiKeyPage(items=items, next_cursor=items[-1].id if len(found) > limit else None)
+
+    async def revoke(self, key_id: str, *, now_ms: int, event: AuditEvent) -> bool:
+        async def write(transaction: MongoTransaction) -> bool:
+            updated = await transaction.collection(COLLECTION).update_one(
+                {"_id": key_id, "revoked_ms": None}, {"$set": {"revoked_ms": now_ms}}
+            )
+            if updated.matched:
+                await record_in(transaction, event)
+            return updated.matched == 1
+
+        return await self._driver.transaction(write)
+
+    async def touch(self, last_used_ms: Mapping[str, int]) -> None:
+        # In MongoDB's order of types null is less than any number, so the first use wins over none.
+        updates = [
+            UpdateOne({"_id": key_id}, {"$max": {"last_used_ms": at_ms}})
+            for key_id, at_ms in last_used_ms.items()
+        ]
+        await self._keys.bulk_write(updates)
+
+
+def _document(key: ApiKey) -> Document:
+    return {
+        "_id": key.id,
+        "name": key.name,
+        "scopes": sorted(scope.value for scope in key.scopes),
+        "book": key.book,
+        "secret_digest": key.secret_digest,
+        "created_ms": key.created_ms,
+        "created_by": key.created_by,
+        "expires_ms": key.expires_ms,
+        "revoked_ms": key.revoked_ms,
+        "last_used_ms": key.last_used_ms,
+    }
+
+
+def _key(document: Document) -> ApiKey:
+    return ApiKey(
+        id=document["_id"],
+        name=document["name"],
+        scopes=frozenset(map(Scope, document["scopes"])),
+        book=document["book"],
+        secret_digest=bytes(document["secret_digest"]),
+        created_ms=document["created_ms"],
+        created_by=document["created_by"],
+        expires_ms=document["expires_ms"],
+        revoked_ms=document["revoked_ms"],
+        last_used_ms=document["last_used_ms"],
+    )
+
+
+def _proof(keys: MongoApiKeys) -> ApiKeys:
+    """mypy holds the adapter to its port here."""
+    return keys

@@ -1,0 +1,136 @@
+"""Sessions in MongoDB: what outlives every cache."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from adapters.mongo.audit import record_in
+from adapters.mongo.driver import Document, Index, MongoDriver, MongoTransaction
+from adapters.mongo.users import note_login_in
+from domain.audit import AuditEvent
+from domain.sessions import Session
+from ports.sessions import Sessions
+
+COLLECTION = "sessions"
+
+INDEXES = {
+    COLLECTION: (
+        Index("by_user", (("user_id", 1), ("_id", -1))),
+        Index("by_revocation", (("revoked_ms", -1),), partial={"revoked_ms": {"$type": "number"}}),
+        Index("purge", (("purge_at", 1),), expire_after_seconds=86_400),
+    )
+}
+
+
+class MongoSessions:
+    """The server deletes a session a day after its absolute expiry."""
+
+    def __init__(self, *, driver: MongoDriver) -> None:
+        self._driver = driver
+        self._sessions = driver.collection(COLLECTION)
+
+    async def add(self, session: Session, event: AuditEvent) -> bool:
+        async def write(transaction: MongoTransaction) -> bool:
+            is_current = await note_login_in(
+                transaction,
+                session.user_id,
+                credential_version=session.credential_version,
+                now_ms=session.created_ms,
+            )
+            if is_current:
+                await transaction.collection(COLLECTION).insert_one(_document(session))
+                await record_in(transaction, event)
+            return is_current
+
+        return await self._driver.transaction(write)
+
+    async def get(self, session_id: str) -> Session | None:
+        document = await self._sessions.find_one({"_id": session_id})
+        return None if document is None else _session(document)
+
+    async def rotate(self, successor: Session, *, expected_generation: int) -> bool:
+        updated = await self._sessions.update_one(
+            {"_id": successor.id, "generation": expected_generation, "revoked_ms": None},
+            {
+                "$set": {
+                    "generation": successor.generation,
+                    "rotated_ms": successor.rotated_ms,
+                    "last_seen_ms": successor.last_seen_ms,
+                    "idle_expires_ms": successor.idle_expires_ms,
+                }
+            },
+        )
+        return updated.matched == 1
+
+    async def revoke(self, session_id: str, *, now_ms: int, event: AuditEvent) -> bool:
+        async def write(transaction: MongoTransaction) -> bool:
+            updated = await transaction.collection(COLLECTION).update_one(
+                {"_id": session_id, "revoked_ms": None}, {"$set": {"revoked_ms": now_ms}}
+            )
+            if updated.matched:
+                await record_in(transaction, event)
+            return updated.matched == 1
+
+        return await self._driver.transaction(write)
+
+    async def list_of_user(self, user_id: str, *, now_ms: int, limit: int) -> Sequence[Session]:
+        active = {
+            "user_id": user_id,
+            "revoked_ms": None,
+            "idle_expires_ms": {"$gt": now_ms},
+            "absolute_expires_ms": {"$gt": now_ms},
+        }
+        found = await self._sessions.find(active, sort=(("_id", -1),), limit=limit)
+        return tuple(map(_session, found))
+
+    async def revoked_since(self, since_ms: int, *, limit: int) -> Sequence[str]:
+        found = await self._sessions.find(
+            {"revoked_ms": {"$gte": since_ms}},
+            sort=(("revoked_ms", -1),),
+            limit=limit,
+            projection={"_id": 1},
+        )
+        return tuple(document["_id"] for document in found)
+
+
+def _document(session: Session) -> Document:
+    return {
+        "_id": session.id,
+        "user_id": session.user_id,
+        "device_id": session.device_id,
+        "credential_version": session.credential_version,
+        "created_ms": session.created_ms,
+        "rotated_ms": session.rotated_ms,
+        "last_seen_ms": session.last_seen_ms,
+        "idle_expires_ms": session.idle_expires_ms,
+        "absolute_expires_ms": session.absolute_expires_ms,
+        "purge_at": datetime.fromtimestamp(session.absolute_expires_ms / 1000, UTC),
+        "generation": session.generation,
+        "revoked_ms": session.revoked_ms,
+        "address": session.address,
+        "user_agent": session.user_agent,
+    }
+
+
+def _session(document: Document) -> Session:
+    return Session(
+        id=document["_id"],
+        user_id=document["user_id"],
+        device_id=document["device_id"],
+        credential_version=document["credential_version"],
+        created_ms=document["created_ms"],
+        rotated_ms=document["rotated_ms"],
+        last_seen_ms=document["last_seen_ms"],
+        idle_expires_ms=document["idle_expires_ms"],
+        absolute_expires_ms=document["absolute_expires_ms"],
+        generation=document["generation"],
+        revoked_ms=document["revoked_ms"],
+        address=document["address"],
+        user_agent=document["user_agent"],
+    )
+
+
+def _proof(sessions: MongoSessions) -> Sessions:
+    """mypy holds the adapter to its port here."""
+    return sessions
