@@ -10,7 +10,15 @@ from typing import Final
 from adapters.socket.asgi import Receive, Scope, Send
 from adapters.socket.connection import SocketConnection, SocketLimits, Surroundings
 from adapters.socket.counters import SocketCounters
-from adapters.socket.handshake import UNAVAILABLE, Accepted, Denial, deny, judge, normal_origin
+from adapters.socket.handshake import (
+    UNAVAILABLE,
+    Accepted,
+    Denial,
+    deny,
+    judge,
+    normal_origin,
+    request_id_headers,
+)
 from domain.realtime.deadlines import Deadlines
 from domain.realtime.events import CloseCode
 from ports.clock import Clock
@@ -71,7 +79,13 @@ class SocketApplication:
             return
         connection = self._enter()
         try:
-            await send({"type": "websocket.accept", "subprotocol": verdict.subprotocol})
+            await send(
+                {
+                    "type": "websocket.accept",
+                    "subprotocol": verdict.subprotocol,
+                    "headers": request_id_headers(scope),
+                }
+            )
             await self._serve(connection, receive, send)
         finally:
             await self._runtime.shielded(partial(self._leave, connection), name="websocket leaves")

@@ -64,6 +64,7 @@ async def deny(scope: Scope, send: Send, denial: Denial) -> None:
     if DENIAL_EXTENSION not in (scope.get("extensions") or {}):
         await send({"type": "websocket.close"})
         return
+    request_id = scope.get("credit.request_id")
     body = json.dumps(
         {
             "type": "about:blank",
@@ -71,17 +72,24 @@ async def deny(scope: Scope, send: Send, denial: Denial) -> None:
             "status": denial.status,
             "code": denial.code,
             "detail": denial.detail,
-            "request_id": scope.get("credit.request_id"),
+            "request_id": request_id,
         }
     ).encode()
     headers = [
         (b"content-type", b"application/problem+json"),
         (b"content-length", str(len(body)).encode()),
+        *request_id_headers(scope),
     ]
     if denial.status == 503:
         headers.append((b"retry-after", b"1"))
     await send({"type": "websocket.http.response.start", "status": denial.status, "headers": headers})
     await send({"type": "websocket.http.response.body", "body": body})
+
+
+def request_id_headers(scope: Scope) -> list[tuple[bytes, bytes]]:
+    """`X-Request-ID`, when the guard in front has made or taken one."""
+    request_id = scope.get("credit.request_id")
+    return [] if request_id is None else [(b"x-request-id", str(request_id).encode("latin-1"))]
 
 
 def _may_connect(scope: Scope, origins: frozenset[str]) -> bool:
