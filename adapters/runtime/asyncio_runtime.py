@@ -118,7 +118,7 @@ class AsyncioRuntime:
         if self._home is None:
             raise RuntimeError("the runtime is not running")
         self._home.admit()
-        task: _Task[Result] = _Task(name, self._home)
+        task: _Task[Result] = _Task(name, self._home, _Event())
         self._home.started(task, grace=grace)
         task.begin(function)
         return task
@@ -207,9 +207,9 @@ class _Deadline:
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._native = asyncio.timeout(seconds)
 
     async def __aenter__(self) -> None:
+        self._native = asyncio.timeout(self._seconds)
         await self._native.__aenter__()
 
     async def __aexit__(

@@ -44,10 +44,10 @@ class SupervisedTask(Generic[Result]):
 
     _result: Result
 
-    def __init__(self, name: str, home: Home) -> None:
+    def __init__(self, name: str, home: Home, finished: Event) -> None:
         self.name = name
         self._home = home
-        self._finished = home.event()
+        self._finished = finished
         self._error: BaseException | None = None
         self._traceback: TracebackType | None = None
         self._failed = False
@@ -63,11 +63,22 @@ class SupervisedTask(Generic[Result]):
             self._report_unheard()
             raise
         self._waiters -= 1
+        return self.result()
+
+    def expect(self) -> None:
+        """Somebody will call `result`: its failure needs no report."""
+        self._waiters += 1
+
+    def result(self) -> Result:
+        """What `wait` gives, of a task that has ended."""
         self._heard = True
         if self._error is not None:
             # Without the reset every waiter would lengthen the one traceback they share.
             raise self._error.with_traceback(self._traceback)
         return self._result
+
+    def has_ended(self) -> bool:
+        return self._finished.is_set()
 
     def succeed(self, result: Result) -> None:
         self._result = result
@@ -95,8 +106,10 @@ class SupervisedTask(Generic[Result]):
             self._home.report(self.name, self._error or TaskCancelled(self.name))
 
 
-class Cancellable(Protocol):
+class _Endable(Protocol):
     def cancel(self) -> None: ...
+
+    def stop(self) -> None: ...
 
 
 class Home:
@@ -112,11 +125,11 @@ class Home:
         deadline: Callable[[float], AbstractAsyncContextManager[None]],
         report: Report,
     ) -> None:
-        self.event = event
         self.report = report
+        self._event = event
         self._deadline = deadline
-        self._with_grace: dict[object, Cancellable] = {}
-        self._without_grace: dict[object, Cancellable] = {}
+        self._with_grace: dict[object, _Endable] = {}
+        self._without_grace: dict[object, _Endable] = {}
         self._emptied: Event | None = None
         self._closed = False
 
@@ -125,7 +138,7 @@ class Home:
         if self._closed:
             raise RuntimeError("the runtime has stopped: no task can start")
 
-    def started(self, task: Cancellable, *, grace: bool) -> None:
+    def started(self, task: _Endable, *, grace: bool) -> None:
         (self._with_grace if grace else self._without_grace)[task] = task
 
     def ended(self, task: SupervisedTask[Any]) -> None:
@@ -148,7 +161,13 @@ class Home:
             task.cancel()
         await self._empty()
 
+    def abandon(self) -> None:
+        """The tasks are gone, without an end of their own: tells those who wait for them."""
+        self._closed = True
+        for task in [*self._with_grace.values(), *self._without_grace.values()]:
+            task.stop()
+
     async def _empty(self) -> None:
         while self._with_grace or self._without_grace:
-            self._emptied = self.event()
+            self._emptied = self._event()
             await self._emptied.wait()

@@ -124,7 +124,7 @@ class _Task(SupervisedTask[Result]):
     __slots__ = ("_scope",)
 
     def __init__(self, name: str, home: Home) -> None:
-        super().__init__(name, home)
+        super().__init__(name, home, trio.Event())
         # Only `cancel` reaches the task: the scope around `running()` may end while a commit must go out.
         self._scope = trio.CancelScope(shield=True)
 
