@@ -1,0 +1,151 @@
+"""redis-py's asynchronous connections, for asyncio and uvloop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from redis.asyncio.connection import Connection, parse_url
+from redis.exceptions import RedisError, ResponseError
+
+from adapters.redis.connection import options, refusal, unavailable
+from adapters.redis.driver import Command, Connector, Listener, Reply, Transport, pack
+from ports.runtime import DeadlineExceeded, Runtime
+
+
+class _Connection(Protocol):
+    """What is used of redis-py's connections, which are typed in part only."""
+
+    @property
+    def is_connected(self) -> bool: ...
+
+    async def connect(self) -> None: ...
+
+    async def can_read(self) -> bool: ...
+
+    async def send_packed_command(self, command: list[bytes], check_health: bool) -> None: ...
+
+    async def read_response(self, disable_decoding: bool) -> Reply: ...
+
+    async def disconnect(self, nowait: bool) -> None: ...
+
+
+class AsyncConnector:
+    """Connects to one address. The time bounds are the runtime's deadlines, over whole exchanges."""
+
+    def __init__(
+        self, *, runtime: Runtime, url: str, password: str | None, connect_timeout_ms_max: int
+    ) -> None:
+        parsed: dict[str, Any] = dict(parse_url(url))
+        self._class: Callable[..., _Connection] = parsed.get("connection_class", Connection)
+        self._options = options(parsed, password)
+        # redis-py's own timeouts are per read; a server that drips would never exceed them.
+        self._options.update(socket_timeout=None, socket_connect_timeout=None)
+        self._runtime = runtime
+        self._connect_timeout_s = connect_timeout_ms_max / 1_000
+
+    def transport(self, *, timeout_ms_max: int) -> AsyncTransport:
+        return AsyncTransport(
+            self._runtime, self._class(**self._options), self._connect_timeout_s, timeout_ms_max / 1_000
+        )
+
+    def listener(self) -> AsyncListener:
+        return AsyncListener(self._runtime, self._class(**self._options), self._connect_timeout_s)
+
+
+class AsyncTransport:
+    """One pipelined connection."""
+
+    def __init__(
+        self, runtime: Runtime, connection: _Connection, connect_timeout_s: float, timeout_s: float
+    ) -> None:
+        self._runtime = runtime
+        self._connection = connection
+        self._connect_timeout_s = connect_timeout_s
+        self._timeout_s = timeout_s
+        self._connections = 0
+
+    @property
+    def connections(self) -> int:
+        return self._connections
+
+    async def exchange(self, commands: Sequence[Command]) -> Sequence[Reply]:
+        connection = self._connection
+        try:
+            # Nothing can be waiting before we asked but the server's farewell.
+            if connection.is_connected and await connection.can_read():
+                await connection.disconnect(nowait=True)
+            if not connection.is_connected:
+                async with self._runtime.deadline(self._connect_timeout_s):
+                    await connection.connect()
+                self._connections += 1
+            async with self._runtime.deadline(self._timeout_s):
+                await connection.send_packed_command([pack(commands)], check_health=False)
+                return [await _read(connection) for _ in commands]
+        except (RedisError, DeadlineExceeded, OSError) as error:
+            await connection.disconnect(nowait=True)
+            raise unavailable(error) from error
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            raise
+
+    async def close(self) -> None:
+        await _close(self._runtime, self._connection, self._connect_timeout_s)
+
+
+class AsyncListener:
+    """One subscribing connection."""
+
+    def __init__(self, runtime: Runtime, connection: _Connection, connect_timeout_s: float) -> None:
+        self._runtime = runtime
+        self._connection = connection
+        self._connect_timeout_s = connect_timeout_s
+
+    async def connect(self) -> None:
+        try:
+            async with self._runtime.deadline(self._connect_timeout_s):
+                await self._connection.connect()
+        except (RedisError, DeadlineExceeded, OSError) as error:
+            await self._connection.disconnect(nowait=True)
+            raise unavailable(error) from error
+
+    async def send(self, command: Command) -> None:
+        try:
+            async with self._runtime.deadline(self._connect_timeout_s):
+                await self._connection.send_packed_command([pack([command])], check_health=False)
+        except (RedisError, DeadlineExceeded, OSError) as error:
+            await self._connection.disconnect(nowait=True)
+            raise unavailable(error) from error
+
+    async def receive(self) -> Reply:
+        try:
+            return await _read(self._connection)
+        except (RedisError, OSError) as error:
+            await self._connection.disconnect(nowait=True)
+            raise unavailable(error) from error
+
+    async def close(self) -> None:
+        await _close(self._runtime, self._connection, self._connect_timeout_s)
+
+
+async def _close(runtime: Runtime, connection: _Connection, timeout_s: float) -> None:
+    """Waits for TLS to take its leave, so that nothing is left open when the loop ends."""
+    try:
+        async with runtime.deadline(timeout_s):
+            await connection.disconnect(nowait=False)
+    except (RedisError, DeadlineExceeded, OSError):
+        await connection.disconnect(nowait=True)
+
+
+async def _read(connection: _Connection) -> Reply:
+    try:
+        return await connection.read_response(disable_decoding=True)
+    except ResponseError as error:
+        return refusal(error)
+
+
+def _proof(
+    connector: AsyncConnector, transport: AsyncTransport, listener: AsyncListener
+) -> tuple[Connector, Transport, Listener]:
+    """mypy holds the adapter to its seam here."""
+    return connector, transport, listener
