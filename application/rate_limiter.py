@@ -113,6 +113,17 @@ class RateLimiter:
         charge = Charge(Identifier(IdentifierType.ACCOUNT_NAME, name), chosen)
         return await self._decide([charge], fail_closed=True)
 
+    async def violate_address(self, address: str) -> None:
+        """Blames an address for what was seen elsewhere; when the limiter is away, nobody is blamed."""
+        identifier = Identifier(IdentifierType.IP, address)
+        try:
+            ban = await self._limiter.violate(identifier, jitter=self._jitter())
+        except _AWAY as error:
+            self._note_outage(error)
+            return
+        if ban is not None:
+            self._bans.add(1, identifier.type.value)
+
     def knows(self, policy: str) -> bool:
         """Whether a route may name this policy."""
         return policy in self._policies.named

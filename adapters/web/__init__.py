@@ -5,6 +5,25 @@ Plugins see only what is named here.
 
 from __future__ import annotations
 
+from adapters.web.fields import (
+    AMOUNT_MAX,
+    METADATA_BYTES_MAX,
+    AccountReference,
+    Amount,
+    AssetCode,
+    Body,
+    Cursor,
+    Identifier,
+    ListLimit,
+    ListQuery,
+    Metadata,
+    Time,
+    TransferCode,
+    check_metadata,
+    milliseconds,
+    rfc3339,
+)
+from adapters.web.quota import refusal as limit_refusal
 from adapters.web.route import (
     FORBIDDEN,
     NOT_AUTHENTICATED,
@@ -12,17 +31,36 @@ from adapters.web.route import (
     Answer,
     Call,
     Handler,
+    Headers,
     Problem,
     Route,
 )
 
 __all__ = [
+    "AMOUNT_MAX",
     "FORBIDDEN",
+    "METADATA_BYTES_MAX",
     "NOT_AUTHENTICATED",
     "NOT_FOUND",
+    "AccountReference",
+    "Amount",
     "Answer",
+    "AssetCode",
+    "Body",
     "Call",
+    "Cursor",
     "Handler",
+    "Headers",
+    "Identifier",
+    "ListLimit",
+    "ListQuery",
+    "Metadata",
     "Problem",
     "Route",
+    "Time",
+    "TransferCode",
+    "check_metadata",
+    "limit_refusal",
+    "milliseconds",
+    "rfc3339",
 ]

@@ -1,0 +1,60 @@
+"""The main plugin: registers the ConnectionAPI module and the routes of identity."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+
+from application.api_keys import ApiKeyService
+from application.rate_limiter import RateLimiter
+from application.sessions import SessionService
+from application.users import UserService
+from plugins.main.measures import Measures
+from plugins.main.modules.connection_api import MODULE_KEY, ConnectionAPI
+from plugins.main.routes.api_keys import api_key_routes
+from plugins.main.routes.authentication import AuthenticationRoutes
+from plugins.main.routes.root import root_routes
+from plugins.main.routes.sessions import session_routes
+from plugins.main.routes.users import user_routes
+from plugins.plugin import Plugin, PluginContext
+
+DISTRIBUTION = "credit-system"
+
+
+def service_version() -> str:
+    """Of the installed distribution; a bare checkout has none."""
+    try:
+        return version(DISTRIBUTION)
+    except PackageNotFoundError:
+        return "unknown"
+
+
+class MainPlugin:
+    """Asks for the services `users`, `sessions`, `api_keys` and `rate_limiter`."""
+
+    @property
+    def name(self) -> str:
+        return "main"
+
+    @property
+    def version(self) -> str:
+        return service_version()
+
+    def initialize(self, context: PluginContext) -> None:
+        api = ConnectionAPI(
+            users=context.service("users", UserService),
+            sessions=context.service("sessions", SessionService),
+            api_keys=context.service("api_keys", ApiKeyService),
+            rate_limiter=context.service("rate_limiter", RateLimiter),
+        )
+        context.register_module(MODULE_KEY, api)
+        measures = Measures.register(context)
+        context.register_routes(root_routes(name=DISTRIBUTION, version=self.version))
+        context.register_routes(AuthenticationRoutes(api, measures).routes())
+        context.register_routes(session_routes(api))
+        context.register_routes(user_routes(api))
+        context.register_routes(api_key_routes(api))
+
+
+def _proof(plugin: MainPlugin) -> Plugin:
+    """mypy holds the plugin to the protocol here."""
+    return plugin

@@ -1,0 +1,3 @@
+"""HTTP routes, one file a subject."""
+
+from __future__ import annotations

@@ -1,0 +1,108 @@
+"""Service keys, for administrators."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import UNSET, Meta, UnsetType
+
+from adapters.web import (
+    NOT_FOUND,
+    Answer,
+    Body,
+    Call,
+    Identifier,
+    ListQuery,
+    Problem,
+    Route,
+    Time,
+    milliseconds,
+    rfc3339,
+)
+from application.api_keys import InvalidApiKey
+from domain.access import ADMIN
+from domain.api_keys import DEFAULT_BOOK, ApiKey, Scope
+from plugins.main.modules.connection_api import ConnectionAPI
+from plugins.main.routes.problems import validation_failed
+
+
+class NewApiKey(Body, frozen=True, kw_only=True):
+    """What the key may do, and in which book."""
+
+    name: Annotated[str, Meta(max_length=256)]
+    scopes: Annotated[list[Scope], Meta(max_length=16)]
+    book: Identifier = DEFAULT_BOOK
+    expires_at: Time | None = None
+
+
+class ApiKeyView(Body, frozen=True, kw_only=True):
+    """A key. `key` itself is shown once: in the answer to its making."""
+
+    id: str
+    key: str | UnsetType = UNSET
+    name: str
+    scopes: list[str]
+    book: str
+    created_at: str
+    created_by: str
+    expires_at: str | None
+    revoked_at: str | None
+    last_used_at: str | None
+
+
+class ApiKeyPage(Body, frozen=True, kw_only=True):
+    items: list[ApiKeyView]
+    next_cursor: str | None
+
+
+def api_key_routes(api: ConnectionAPI) -> tuple[Route, ...]:
+    async def create(call: Call[NewApiKey, None]) -> Answer | Problem:
+        body = call.body
+        created = await api.api_keys.create(
+            name=body.name,
+            scopes=frozenset(body.scopes),
+            book=body.book,
+            expires_ms=None if body.expires_at is None else milliseconds(body.expires_at),
+            context=call.context,
+        )
+        if isinstance(created, InvalidApiKey):
+            return validation_failed(created.problems)
+        return Answer(201, _view(created.api_key, created.text), (("Cache-Control", "no-store"),))
+
+    async def list_keys(call: Call[None, ListQuery]) -> Answer:
+        page = await api.api_keys.list_page(limit=call.query.limit, cursor=call.query.cursor)
+        items = [_view(key) for key in page.items]
+        return Answer(200, ApiKeyPage(items=items, next_cursor=page.next_cursor))
+
+    async def revoke(call: Call[None, None]) -> Answer | Problem:
+        revoked = await api.api_keys.revoke(call.path["key_id"], call.context)
+        return Answer(204) if revoked else NOT_FOUND
+
+    tags = ("api keys",)
+    return (
+        Route("POST", "/api-keys", "create_api_key", ADMIN, create, body=NewApiKey, answer=ApiKeyView,
+              success=201, tags=tags, summary="A new key, shown once"),
+        Route("GET", "/api-keys", "list_api_keys", ADMIN, list_keys, query=ListQuery, answer=ApiKeyPage,
+              tags=tags, summary="All keys, newest first"),
+        Route("DELETE", "/api-keys/<key_id>", "revoke_api_key", ADMIN, revoke, success=204, tags=tags,
+              summary="The key is refused from now on"),
+    )  # fmt: skip
+
+
+def _view(key: ApiKey, text: str | UnsetType = UNSET) -> ApiKeyView:
+    return ApiKeyView(
+        id=key.id,
+        key=text,
+        name=key.name,
+        scopes=sorted(scope.value for scope in key.scopes),
+        book=key.book,
+        created_at=rfc3339(key.created_ms),
+        created_by=key.created_by,
+        expires_at=_time(key.expires_ms),
+        revoked_at=_time(key.revoked_ms),
+        last_used_at=_time(key.last_used_ms),
+    )
+
+
+def _time(at_ms: int | None) -> str | None:
+    return None if at_ms is None else rfc3339(at_ms)

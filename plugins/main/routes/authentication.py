@@ -1,0 +1,182 @@
+"""Registration, login, refresh, logout, and the token for a WebSocket."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from adapters.web import Answer, Body, Call, Headers, Problem, Route, limit_refusal
+from application.sessions import LoginRejection, RefreshRejection, TokenPair
+from application.users import InvalidUser, Taken
+from domain.access import PUBLIC, USER
+from domain.users import EMAIL_CHARACTERS_MAX, uniqueness_key
+from plugins.main.measures import Measures
+from plugins.main.modules.connection_api import ConnectionAPI
+from plugins.main.routes.problems import INVALID_TOKEN, validation_failed
+from plugins.main.routes.users import UserView, user_view
+
+DEVICE_COOKIE = "__Host-device"
+DEVICE_COOKIE_AGE_S = 400 * 86_400
+"""The longest that browsers keep a cookie (RFC 6265bis, 5.6.2)."""
+
+# Handing out credentials: what is stored between us and the client must not be (RFC 6749, 5.1).
+_NO_CACHE: Headers = (("Pragma", "no-cache"),)
+
+Text = Annotated[str, Meta(max_length=1024)]
+
+INVALID_CREDENTIALS = Problem(
+    401,
+    "invalid_credentials",
+    "There is no such user, or the password is wrong.",
+    headers=(("WWW-Authenticate", "Bearer"),),
+)
+TOKEN_REUSED = Problem(
+    401,
+    "token_reused",
+    "This refresh token was used before; its session has been ended.",
+    headers=(("WWW-Authenticate", 'Bearer error="invalid_token"'),),
+)
+BAD_DEVICE = Problem(
+    400,
+    "validation_failed",
+    "A device id has 16 to 64 of letters, digits and `_.:-`.",
+    extensions={"field": "X-Device-Id"},
+)
+_TAKEN = {
+    Taken.USERNAME: "Somebody else has this username.",
+    Taken.EMAIL: "Somebody else has this e-mail address.",
+}
+
+
+class Registration(Body, frozen=True, kw_only=True):
+    """A new user: 3 to 32 of letters, digits and `_.-`; a password of 8 to 256 characters."""
+
+    username: Text
+    email: Text
+    password: Text
+
+
+class Login(Body, frozen=True, kw_only=True):
+    """Either of the two names, and the password."""
+
+    email: Text | None = None
+    username: Text | None = None
+    password: Text
+
+    def __post_init__(self) -> None:
+        if (self.email is None) == (self.username is None):
+            raise ValueError("Either `email` or `username` is needed, and not both")
+
+
+class Refresh(Body, frozen=True, kw_only=True):
+    refresh_token: Text
+
+
+class Tokens(Body, frozen=True, kw_only=True):
+    """A session's tokens. The refresh token works once; the device id goes back as cookie or header."""
+
+    access_token: str
+    refresh_token: str
+    token_type: str
+    expires_in: int
+    session_id: str
+    device_id: str
+
+
+class SocketToken(Body, frozen=True, kw_only=True):
+    """For the first frame of a WebSocket, within its few seconds."""
+
+    token: str
+    expires_in: int
+
+
+class AuthenticationRoutes:
+    """Each handler: one use case, one answer."""
+
+    def __init__(self, api: ConnectionAPI, measures: Measures) -> None:
+        self._api = api
+        self._measures = measures
+
+    def routes(self) -> tuple[Route, ...]:
+        tags = ("authentication",)
+        return (
+            Route("POST", "/auth/register", "register", PUBLIC, self.register, body=Registration,
+                  answer=UserView, success=201, policies=("register",), tags=tags, summary="A new user"),
+            Route("POST", "/auth/login", "login", PUBLIC, self.login, body=Login, answer=Tokens,
+                  policies=("login",), tags=tags, summary="A new session on this device"),
+            Route("POST", "/auth/refresh", "refresh", PUBLIC, self.refresh, body=Refresh, answer=Tokens,
+                  tags=tags, summary="The session's next tokens"),
+            Route("POST", "/auth/logout", "logout", USER, self.logout, success=204, tags=tags,
+                  summary="End this session"),
+            Route("POST", "/auth/websocket-token", "websocket_token", USER, self.websocket_token,
+                  answer=SocketToken, tags=tags, summary="A token for a WebSocket"),
+        )  # fmt: skip
+
+    async def register(self, call: Call[Registration, None]) -> Answer | Problem:
+        body = call.body
+        user = await self._api.users.register(
+            username=body.username, email=body.email, password=body.password, context=call.context
+        )
+        if isinstance(user, InvalidUser):
+            return validation_failed(user.problems)
+        if isinstance(user, Taken):
+            return Problem(409, user.value, _TAKEN[user])
+        return Answer(201, user_view(user))
+
+    async def login(self, call: Call[Login, None]) -> Answer | Problem:
+        name = (call.body.email if call.body.email is not None else call.body.username) or ""
+        if len(name) <= EMAIL_CHARACTERS_MAX:
+            admission = await self._api.rate_limiter.admit_account_name("login", uniqueness_key(name))
+            limited = limit_refusal(admission)
+            if limited is not None:
+                self._measures.logins.add(1, "limited")
+                return limited
+        pair = await self._api.sessions.login(
+            login=name, password=call.body.password, device_id=call.device_id, context=call.context
+        )
+        if isinstance(pair, LoginRejection):
+            self._measures.logins.add(1, "rejected")
+            return BAD_DEVICE if pair is LoginRejection.INVALID_DEVICE_ID else INVALID_CREDENTIALS
+        self._measures.logins.add(1, "success")
+        return _tokens(pair, (*_NO_CACHE, ("Set-Cookie", device_cookie(pair.device_id))))
+
+    async def refresh(self, call: Call[Refresh, None]) -> Answer | Problem:
+        pair = await self._api.sessions.refresh(
+            token=call.body.refresh_token, device_id=call.device_id, context=call.context
+        )
+        if pair is RefreshRejection.TOKEN_REUSED:
+            self._measures.tokens_reused.add(1)
+            await self._api.rate_limiter.violate_address(call.context.address)
+            return TOKEN_REUSED
+        if isinstance(pair, RefreshRejection):
+            return INVALID_TOKEN
+        return _tokens(pair, _NO_CACHE)
+
+    async def logout(self, call: Call[None, None]) -> Answer:
+        await self._api.sessions.logout(call.caller, call.context)
+        return Answer(204)
+
+    async def websocket_token(self, call: Call[None, None]) -> Answer | Problem:
+        issued = await self._api.sessions.websocket_token(call.caller)
+        if issued is None:
+            return INVALID_TOKEN
+        return Answer(200, SocketToken(token=issued.text, expires_in=issued.expires_in_s), _NO_CACHE)
+
+
+def device_cookie(device_id: str) -> str:
+    """Bound to this host and path by its prefix, unreadable for scripts, never sent across sites."""
+    attributes = f"Path=/; Max-Age={DEVICE_COOKIE_AGE_S}; Secure; HttpOnly; SameSite=Strict"
+    return f"{DEVICE_COOKIE}={device_id}; {attributes}"
+
+
+def _tokens(pair: TokenPair, headers: Headers) -> Answer:
+    tokens = Tokens(
+        access_token=pair.access_token,
+        refresh_token=pair.refresh_token,
+        token_type="Bearer",
+        expires_in=pair.expires_in_s,
+        session_id=pair.session_id,
+        device_id=pair.device_id,
+    )
+    return Answer(200, tokens, headers)

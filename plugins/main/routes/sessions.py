@@ -1,0 +1,86 @@
+"""One's own sessions."""
+
+from __future__ import annotations
+
+from adapters.web import NOT_FOUND, Answer, Body, Call, ListQuery, Problem, Route, rfc3339
+from domain.access import USER
+from domain.sessions import Session
+from plugins.main.modules.connection_api import ConnectionAPI
+
+SESSIONS_SHOWN_MAX = 1000
+"""Of one user: older ones are there, and end, but are not listed."""
+
+
+class SessionView(Body, frozen=True, kw_only=True):
+    """A session that has not ended."""
+
+    id: str
+    created_at: str
+    last_seen_at: str
+    expires_at: str
+    """Unless it is refreshed before."""
+    address: str
+    user_agent: str
+    current: bool
+    """The one that this request came with."""
+
+
+class SessionPage(Body, frozen=True, kw_only=True):
+    items: list[SessionView]
+    next_cursor: str | None
+
+
+def session_routes(api: ConnectionAPI) -> tuple[Route, ...]:
+    async def list_sessions(call: Call[None, ListQuery]) -> Answer:
+        caller, query = call.caller, call.query
+        sessions = await api.sessions.list_sessions(caller.id, limit=SESSIONS_SHOWN_MAX)
+        # Ids sort by time: a page goes on where the last one ended, whatever ended meanwhile.
+        left = [session for session in sessions if query.cursor is None or session.id < query.cursor]
+        shown = left[: query.limit]
+        return Answer(
+            200,
+            SessionPage(
+                items=[_view(session, caller.session_id) for session in shown],
+                next_cursor=shown[-1].id if len(left) > len(shown) else None,
+            ),
+        )
+
+    async def end_session(call: Call[None, None]) -> Answer | Problem:
+        ended = await api.sessions.revoke_session(call.caller.id, call.path["session_id"], call.context)
+        return Answer(204) if ended else NOT_FOUND
+
+    return (
+        Route(
+            "GET",
+            "/auth/sessions",
+            "list_sessions",
+            USER,
+            list_sessions,
+            query=ListQuery,
+            answer=SessionPage,
+            summary="One's own sessions, newest first",
+            tags=("authentication",),
+        ),
+        Route(
+            "DELETE",
+            "/auth/sessions/<session_id>",
+            "end_session",
+            USER,
+            end_session,
+            success=204,
+            summary="End one of one's own sessions",
+            tags=("authentication",),
+        ),
+    )
+
+
+def _view(session: Session, current: str | None) -> SessionView:
+    return SessionView(
+        id=session.id,
+        created_at=rfc3339(session.created_ms),
+        last_seen_at=rfc3339(session.last_seen_ms),
+        expires_at=rfc3339(min(session.idle_expires_ms, session.absolute_expires_ms)),
+        address=session.address,
+        user_agent=session.user_agent,
+        current=session.id == current,
+    )
