@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from contextvars import copy_context
 from random import Random
-from types import TracebackType
-from typing import Any, Final, Generic
+from typing import Any, Final
 
 from adapters.runtime.batching import GroupCommit
 from adapters.runtime.scheduler import (
     NS_PER_S,
     STEPS_MAX,
-    Cancelled,
     OnStep,
     Process,
     Scheduler,
@@ -25,10 +22,11 @@ from adapters.runtime.scheduler import (
     checkpoint,
     suspend,
 )
+from adapters.runtime.simulated_waits import SimulatedDeadline, SimulatedEvent, SimulatedLock, ThreadCall
 from adapters.runtime.supervision import SHUTDOWN_GRACE_S_MAX, Home, Report, SupervisedTask, log_failure
 from ports.clock import Clock
 from ports.entropy import Entropy
-from ports.runtime import Arguments, Batcher, DeadlineExceeded, Event, Item, Lock, Result, Runtime, Task
+from ports.runtime import Arguments, Batcher, Event, Item, Lock, Result, Runtime, Task
 
 EPOCH_MS: Final = 1_700_000_000_000
 """What clocks show when the simulation begins."""
@@ -184,13 +182,13 @@ class SimulatedRuntime:
         return await suspend(self._scheduler, Wait(f"sleeps {seconds} s", begin, withdraw))
 
     def deadline(self, seconds: float) -> AbstractAsyncContextManager[None]:
-        return _Deadline(self._scheduler, seconds)
+        return SimulatedDeadline(self._scheduler, seconds)
 
     def event(self) -> Event:
-        return _Event(self._scheduler)
+        return SimulatedEvent(self._scheduler)
 
     def lock(self) -> Lock:
-        return _Lock(self._scheduler)
+        return SimulatedLock(self._scheduler)
 
     def start(self, function: Callable[[], Awaitable[Result]], *, name: str) -> Task[Result]:
         return self._start(function, name, grace=False)
@@ -202,7 +200,7 @@ class SimulatedRuntime:
         """The function runs whole at a later scheduling point, so one thread is in it at a time."""
         self._running_home()
         await checkpoint(self._scheduler)
-        call = _ThreadCall(self._scheduler, self._process, lambda: function(*arguments))
+        call = ThreadCall(self._scheduler, self._process, lambda: function(*arguments))
         await call.returned.wait_through_cancellation("waits for a thread")
         return call.result()
 
@@ -246,7 +244,7 @@ class SimulatedRuntime:
         if self._process.crashed:
             raise SimulationOver
         home.admit()
-        task: _Task[Result] = _Task(name, home, _Event(self._scheduler))
+        task: _Task[Result] = _Task(name, home, SimulatedEvent(self._scheduler))
         home.started(task, grace=grace)
 
         async def body() -> Result:
@@ -260,141 +258,13 @@ class SimulatedRuntime:
 class _Task(SupervisedTask[Result]):
     __slots__ = ("ended", "scope")
 
-    def __init__(self, name: str, home: Home, ended: _Event) -> None:
+    def __init__(self, name: str, home: Home, ended: SimulatedEvent) -> None:
         super().__init__(name, home, ended)
         self.ended = ended
         self.scope = Scope()
 
     def cancel(self) -> None:
         self.scope.cancel()
-
-
-class _ThreadCall(Generic[Result]):
-    """Blocking work on its way to some later scheduling point."""
-
-    name = "thread"
-
-    def __init__(self, scheduler: Scheduler, process: Process, function: Callable[[], Result]) -> None:
-        self.process = process
-        self.returned = _Event(scheduler)
-        self._function = function
-        self._context = copy_context()
-        self._outcome: Callable[[], Result] | None = None
-        scheduler.ready(self)
-
-    def step(self) -> None:
-        try:
-            result = self._context.run(self._function)
-        except Exception as error:  # noqa: BLE001 - whatever it is belongs to the caller
-            self._outcome = _raising(error)
-        else:
-            self._outcome = lambda: result
-        self.returned.set()
-
-    def result(self) -> Result:
-        if self._outcome is None:
-            raise RuntimeError("the function has not returned")
-        return self._outcome()
-
-
-def _raising(error: Exception) -> Callable[[], Any]:
-    def outcome() -> Any:
-        raise error
-
-    return outcome
-
-
-class _Event:
-    __slots__ = ("_scheduler", "_set", "_waiters")
-
-    def __init__(self, scheduler: Scheduler) -> None:
-        self._scheduler = scheduler
-        self._set = False
-        self._waiters: dict[Strand, None] = {}
-
-    def set(self) -> None:
-        self._set = True
-        waiters, self._waiters = self._waiters, {}
-        for strand in waiters:
-            strand.wake()
-
-    def is_set(self) -> bool:
-        return self._set
-
-    async def wait(self) -> None:
-        await suspend(self._scheduler, Wait("waits for an event", self._begin, self._withdraw))
-
-    async def wait_through_cancellation(self, reason: str) -> None:
-        await suspend(self._scheduler, Wait(reason, self._begin, None))
-
-    def _begin(self, strand: Strand) -> None:
-        if self._set:
-            strand.wake()
-        else:
-            self._waiters[strand] = None
-
-    def _withdraw(self, strand: Strand) -> None:
-        self._waiters.pop(strand, None)
-
-
-class _Lock:
-    __slots__ = ("_held", "_line", "_scheduler")
-
-    def __init__(self, scheduler: Scheduler) -> None:
-        self._scheduler = scheduler
-        self._held = False
-        self._line: dict[Strand, None] = {}
-
-    async def __aenter__(self) -> None:
-        await suspend(self._scheduler, Wait("waits for a lock", self._begin, self._withdraw))
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        if not self._line:
-            self._held = False
-            return
-        # Handed over, never free in between: first come, first served.
-        first = next(iter(self._line))
-        del self._line[first]
-        first.wake()
-
-    def _begin(self, strand: Strand) -> None:
-        if self._held:
-            self._line[strand] = None
-        else:
-            self._held = True
-            strand.wake()
-
-    def _withdraw(self, strand: Strand) -> None:
-        self._line.pop(strand, None)
-
-
-class _Deadline:
-    __slots__ = ("_scheduler", "_scope", "_seconds", "_strand", "_timer")
-
-    def __init__(self, scheduler: Scheduler, seconds: float) -> None:
-        self._scheduler = scheduler
-        self._seconds = seconds
-        self._scope = Scope()
-
-    async def __aenter__(self) -> None:
-        self._strand = self._scheduler.driven()
-        self._scope.strand = self._strand
-        self._strand.scopes.append(self._scope)
-        self._timer = self._scheduler.after(self._seconds, self._scope.cancel)
-        if self._seconds <= 0:
-            self._scope.cancel()
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._timer.cancel()
-        self._scope.strand = None
-        self._strand.scopes.remove(self._scope)
-        if isinstance(exc, Cancelled) and exc.scope is self._scope:
-            raise DeadlineExceeded(f"took longer than {self._seconds} s") from exc
 
 
 class SimulatedClock:
