@@ -1,0 +1,136 @@
+"""A journal and checkpoints behind a network that is slow, loses answers, and delivers late.
+
+The store itself survives every process. What is drawn: how long a request and its answer travel;
+whether the request is lost, its answer is lost, or the request arrives long after its caller gave up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from adapters.memory.journal import MemoryCheckpoints, MemoryJournal
+from adapters.runtime.simulated_runtime import SimulatedRuntime, Simulation
+from domain.ledger.account import AccountState
+from domain.ledger.chain import JournalDocument, SealedDocument
+from domain.ledger.entries import Recorded
+from ports.errors import DependencyUnavailable
+from ports.journal import Append, Checkpoints, Journal
+from ports.runtime import Runtime
+
+Answer = TypeVar("Answer")
+
+TRAVEL_S_MAX = 0.004
+LATE_S_MAX = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """How often each fault happens, 0 … 1 of all calls."""
+
+    lost_request: float = 0.0
+    lost_answer: float = 0.0
+    late_append: float = 0.0
+
+
+class Outside:
+    """The store that every process of one simulation talks to."""
+
+    def __init__(self, simulation: Simulation, faults: Faults = Faults()) -> None:
+        self.simulation = simulation
+        self.faults = faults
+        self.journal = MemoryJournal()
+        self.checkpoints = MemoryCheckpoints()
+
+    def reached_from(self, runtime: Runtime) -> tuple[Journal, Checkpoints]:
+        return UnreliableJournal(self, runtime), UnreliableCheckpoints(self, runtime)
+
+
+class _Connection:
+    def __init__(self, outside: Outside, runtime: Runtime) -> None:
+        self._outside = outside
+        self._runtime = runtime
+
+    async def _travel(self) -> None:
+        await self._runtime.sleep(self._outside.simulation.random.uniform(0, TRAVEL_S_MAX))
+
+    def _happens(self, probability: float) -> bool:
+        return self._outside.simulation.random.random() < probability
+
+    async def _call(self, call: Callable[[], Awaitable[Answer]]) -> Answer:
+        await self._travel()
+        if self._happens(self._outside.faults.lost_request):
+            raise DependencyUnavailable("store", "request lost")
+        answer = await call()
+        await self._travel()
+        if self._happens(self._outside.faults.lost_answer):
+            raise DependencyUnavailable("store", "answer lost")
+        return answer
+
+
+class UnreliableJournal(_Connection):
+    async def append(self, sealed: SealedDocument) -> Append:
+        if self._happens(self._outside.faults.late_append):
+            self._deliver_late(sealed)
+            await self._travel()
+            return Append.UNKNOWN
+        try:
+            return await self._call(lambda: self._arrive(sealed))
+        except DependencyUnavailable:
+            return Append.UNKNOWN
+
+    async def _arrive(self, sealed: SealedDocument) -> Append:
+        head = await self._outside.journal.head(sealed.document.book)
+        # A document whose predecessor never came cannot arrive in a real journal's place either:
+        # its writer read the predecessor from a majority.
+        assert sealed.document.seq <= (head.seq if head else 0) + 1
+        return await self._outside.journal.append(sealed)
+
+    def _deliver_late(self, sealed: SealedDocument) -> None:
+        """The request stays in the network, also when its sender is long dead."""
+        world = self._outside.simulation.outside
+        delay_s = self._outside.simulation.random.uniform(0, LATE_S_MAX)
+
+        async def deliver() -> None:
+            await world.sleep(delay_s)
+            await self._arrive(sealed)
+
+        world.launch(deliver, name="late append")
+
+    async def head(self, book: str) -> JournalDocument | None:
+        return await self._call(lambda: self._outside.journal.head(book))
+
+    async def at(self, book: str, seq: int) -> JournalDocument | None:
+        return await self._call(lambda: self._outside.journal.at(book, seq))
+
+    async def after(self, book: str, seq: int, *, limit: int) -> Sequence[JournalDocument]:
+        return await self._call(lambda: self._outside.journal.after(book, seq, limit=limit))
+
+    async def touching(
+        self, book: str, subjects: Mapping[str, int], *, limit: int
+    ) -> Sequence[JournalDocument]:
+        return await self._call(lambda: self._outside.journal.touching(book, subjects, limit=limit))
+
+    async def newest_touching(
+        self, book: str, subject: str, *, upto: int, limit: int
+    ) -> Sequence[JournalDocument]:
+        return await self._call(
+            lambda: self._outside.journal.newest_touching(book, subject, upto=upto, limit=limit)
+        )
+
+    async def recorded(self, book: str, keys: Iterable[str]) -> Mapping[str, Recorded]:
+        wanted = list(keys)
+        return await self._call(lambda: self._outside.journal.recorded(book, wanted))
+
+
+class UnreliableCheckpoints(_Connection):
+    async def load(self, book: str, account_keys: Sequence[str]) -> Mapping[str, AccountState]:
+        return await self._call(lambda: self._outside.checkpoints.load(book, account_keys))
+
+    async def save(self, book: str, states: Sequence[AccountState]) -> None:
+        return await self._call(lambda: self._outside.checkpoints.save(book, states))
+
+
+def _fits(outside: Outside, runtime: SimulatedRuntime) -> tuple[Journal, Checkpoints]:
+    return UnreliableJournal(outside, runtime), UnreliableCheckpoints(outside, runtime)
