@@ -60,7 +60,7 @@ class Open(Protocol):
     """Opens a fresh limiter."""
 
     def __call__(
-        self, runtime: Runtime, time: Time, ban_policy: BanPolicy = BAN_POLICY
+        self, runtime: Runtime, time: Time, ban_policy: BanPolicy = BAN_POLICY, /
     ) -> AbstractAsyncContextManager[Limiter]: ...
 
 
@@ -229,8 +229,7 @@ def test_bans_in_force_are_listed_with_their_reason_the_last_to_end_first(
             await limiter.ban(ADDRESS, duration_ms=10, jitter=0.0, reason="ended")
             time.moment_ms += 10
             charge = Charge(ADDRESS, policy(1))
-            for _ in range(4):
-                last = await ask(limiter, charge)
+            *_, last = [await ask(limiter, charge) for _ in range(4)]
             assert last.newly_banned
             by_hand = await limiter.ban(USER, duration_ms=1_000, jitter=0.0, reason="fraud, “quoted”")
             automatic = Ban(ADDRESS, time.moment_ms + last.retry_after_ms, 2, "violations")
@@ -420,7 +419,7 @@ def test_the_script_and_the_pure_rules_give_the_same_answers(
         identifier = identifiers[choice % 3]
         match action:
             case "decide":
-                answer = await limiter.decide(mixes[choice], session=None, jitter=jitter)
+                answer: Admission | None = await limiter.decide(mixes[choice], session=None, jitter=jitter)
             case "violate":
                 return await limiter.violate(identifier, jitter=jitter)
             case "ban":
@@ -429,7 +428,8 @@ def test_the_script_and_the_pure_rules_give_the_same_answers(
             case "lift":
                 return await limiter.lift(identifier)
             case _:
-                return await limiter.clear(identifier, mixes[choice])
+                await limiter.clear(identifier, mixes[choice])
+                answer = None
         statuses = [await limiter.status(i, mixes[choice]) for i in identifiers]
         return answer, statuses
 

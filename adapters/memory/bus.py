@@ -1,0 +1,48 @@
+"""The bus within one process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ports.bus import Bus, Subscription
+
+
+class MemoryBus:
+    """Hands each message over at once, to the subscribers in the order in which they came."""
+
+    def __init__(self) -> None:
+        self._topics: dict[str, dict[_MemorySubscription, Callable[[bytes], None]]] = {}
+
+    async def publish(self, topic: str, message: bytes) -> None:
+        # A copy: a receiver may subscribe or close. Who was closed by an earlier one gets nothing.
+        for subscription, receive in list(self._topics.get(topic, {}).items()):
+            if subscription.live:
+                receive(message)
+
+    async def subscribe(self, topic: str, receive: Callable[[bytes], None]) -> Subscription:
+        subscription = _MemorySubscription(self, topic)
+        self._topics.setdefault(topic, {})[subscription] = receive
+        return subscription
+
+    def remove(self, subscription: _MemorySubscription) -> None:
+        """Forgets a closed subscription, and its topic with the last one."""
+        receivers = self._topics.get(subscription.topic, {})
+        receivers.pop(subscription, None)
+        if not receivers:
+            self._topics.pop(subscription.topic, None)
+
+
+class _MemorySubscription:
+    def __init__(self, bus: MemoryBus, topic: str) -> None:
+        self._bus = bus
+        self.topic = topic
+        self.live = True
+
+    async def close(self) -> None:
+        self.live = False
+        self._bus.remove(self)
+
+
+def _proof(bus: MemoryBus, subscription: _MemorySubscription) -> tuple[Bus, Subscription]:
+    """mypy holds the adapter to its port here."""
+    return bus, subscription

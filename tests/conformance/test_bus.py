@@ -1,0 +1,284 @@
+"""What every bus promises: in memory and over Redis, on asyncio and trio."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import pytest
+
+from adapters.memory.bus import MemoryBus
+from adapters.redis.bus import RedisBus
+from adapters.redis.connect import connect
+from adapters.redis.driver import RedisDriver
+from ports.bus import Bus
+from ports.errors import DependencyUnavailable
+from ports.runtime import Runtime
+from tests.conformance.runtimes import Driver
+from tests.servers.redis_server import RedisServer
+
+Open = Callable[[Runtime], AbstractAsyncContextManager[Bus]]
+
+NAMING_KEY = b"n" * 32
+TEST_TIMEOUT_MS_MAX = 5_000
+ARRIVAL_S_MAX = 10.0
+
+
+def seal(plaintext: bytes) -> bytes:
+    return bytes(byte ^ 0x5A for byte in plaintext)
+
+
+class Inbox:
+    """Collects messages; a test waits until so many came."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._changed = runtime.event()
+        self.messages: list[bytes] = []
+
+    def receive(self, message: bytes) -> None:
+        self.messages.append(message)
+        self._changed.set()
+        self._changed = self._runtime.event()
+
+    async def holds(self, count: int) -> list[bytes]:
+        async with self._runtime.deadline(ARRIVAL_S_MAX):
+            while len(self.messages) < count:
+                await self._changed.wait()
+        return self.messages
+
+
+@asynccontextmanager
+async def redis_bus(
+    runtime: Runtime, server: RedisServer, naming_key: bytes = NAMING_KEY
+) -> AsyncIterator[tuple[RedisBus, RedisDriver]]:
+    driver = connect(
+        runtime,
+        url=server.url,
+        password=server.password,
+        decision_timeout_ms_max=TEST_TIMEOUT_MS_MAX,
+        connect_timeout_ms_max=TEST_TIMEOUT_MS_MAX,
+    )
+    bus = RedisBus(
+        runtime=runtime,
+        driver=driver,
+        naming_key=naming_key,
+        seal=seal,
+        open_sealed=seal,
+        backoff_ms_max=100,
+    )
+    try:
+        yield bus, driver
+    finally:
+        await bus.close()
+        await driver.close()
+
+
+@pytest.fixture(params=["memory", "redis"])
+def open_bus(request: pytest.FixtureRequest) -> Open:
+    if request.param == "memory":
+
+        @asynccontextmanager
+        async def in_memory(_runtime: Runtime) -> AsyncIterator[Bus]:
+            yield MemoryBus()
+
+        return in_memory
+    server: RedisServer = request.getfixturevalue("redis_server")
+
+    @asynccontextmanager
+    async def over_redis(runtime: Runtime) -> AsyncIterator[Bus]:
+        async with redis_bus(runtime, server) as (bus, _):
+            yield bus
+
+    return over_redis
+
+
+def test_every_subscriber_of_a_topic_gets_its_messages_in_order_and_no_others(
+    run_real: Driver, open_bus: Open
+) -> None:
+    async def body(runtime: Runtime) -> None:
+        async with open_bus(runtime) as bus:
+            first, second, other = Inbox(runtime), Inbox(runtime), Inbox(runtime)
+            await bus.subscribe("room:a", first.receive)
+            await bus.subscribe("room:a", second.receive)
+            await bus.subscribe("room:b", other.receive)
+            sent = [b"%d" % number for number in range(200)]
+            for message in sent:
+                await bus.publish("room:a", message)
+            await bus.publish("room:b", b"")
+            assert await first.holds(200) == sent
+            assert await second.holds(200) == sent
+            assert await other.holds(1) == [b""]
+
+    run_real(body)
+
+
+def test_nothing_is_delivered_once_a_subscription_is_closed(run_real: Driver, open_bus: Open) -> None:
+    async def body(runtime: Runtime) -> None:
+        async with open_bus(runtime) as bus:
+            gone, stays = Inbox(runtime), Inbox(runtime)
+            subscription = await bus.subscribe("topic", gone.receive)
+            await bus.subscribe("topic", stays.receive)
+            await bus.publish("topic", b"1")
+            await gone.holds(1)
+            await subscription.close()
+            await subscription.close()
+            await bus.publish("topic", b"2")
+            assert await stays.holds(2) == [b"1", b"2"]
+            assert gone.messages == [b"1"]
+
+    run_real(body)
+
+
+def test_a_topic_subscribed_again_at_once_misses_nothing(run_real: Driver, open_bus: Open) -> None:
+    async def body(runtime: Runtime) -> None:
+        async with open_bus(runtime) as bus:
+            for number in range(20):
+                inbox = Inbox(runtime)
+                subscription = await bus.subscribe("topic", inbox.receive)
+                await bus.publish("topic", b"%d" % number)
+                assert await inbox.holds(1) == [b"%d" % number]
+                await subscription.close()
+
+    run_real(body)
+
+
+def test_a_message_without_subscribers_is_gone(run_real: Driver, open_bus: Open) -> None:
+    async def body(runtime: Runtime) -> None:
+        async with open_bus(runtime) as bus:
+            inbox = Inbox(runtime)
+            await bus.publish("topic", b"early")
+            await bus.subscribe("topic", inbox.receive)
+            await bus.publish("topic", b"late")
+            assert await inbox.holds(1) == [b"late"]
+
+    run_real(body)
+
+
+# --- what only Redis has
+
+
+def test_messages_reach_the_other_workers(run_real: Driver, redis_server: RedisServer) -> None:
+    async def body(runtime: Runtime) -> None:
+        async with redis_bus(runtime, redis_server) as (one, _), redis_bus(runtime, redis_server) as (two, _):
+            inbox = Inbox(runtime)
+            await two.subscribe("topic", inbox.receive)
+            await one.publish("topic", b"from one")
+            await two.publish("topic", b"from two")
+            assert await inbox.holds(2) == [b"from one", b"from two"]
+
+    run_real(body)
+
+
+def test_neither_topic_nor_message_can_be_read_in_redis(run_real: Driver, redis_server: RedisServer) -> None:
+    async def body(runtime: Runtime) -> None:
+        async with redis_bus(runtime, redis_server) as (bus, driver):
+            inbox = Inbox(runtime)
+            await bus.subscribe("user:ada", inbox.receive)
+            channels = await driver.execute("PUBSUB", "CHANNELS")
+            assert isinstance(channels, list)
+            assert len(channels) == 1
+            assert b"ada" not in channels[0]  # type: ignore[operator]  # channels are texts
+
+            listener = driver.listener()
+            await listener.connect()
+            await listener.send(("SUBSCRIBE", channels[0]))  # type: ignore[arg-type]  # as above
+            heard: list[object] = []
+            while not heard:
+                if (reply := await listener.receive()) is not None:
+                    heard.append(reply)
+            await bus.publish("user:ada", b"balance 750")
+            while len(heard) < 2:
+                if (reply := await listener.receive()) is not None:
+                    heard.append(reply)
+            await listener.close()
+            assert b"balance" not in repr(heard).encode()
+            assert await inbox.holds(1) == [b"balance 750"]
+
+    run_real(body)
+
+
+def test_a_message_moved_to_another_channel_is_dropped(run_real: Driver, redis_server: RedisServer) -> None:
+    async def body(runtime: Runtime) -> None:
+        async with redis_bus(runtime, redis_server) as (bus, driver):
+            inbox = Inbox(runtime)
+            await bus.subscribe("b", inbox.receive)
+            channels = await driver.execute("PUBSUB", "CHANNELS")
+            assert isinstance(channels, list)
+            foreign = seal(b"bus:{another channel}" + b"moved")
+            await driver.execute("PUBLISH", channels[0], foreign)  # type: ignore[arg-type]  # a text
+            await bus.publish("b", b"own")
+            assert await inbox.holds(1) == [b"own"]
+
+    run_real(body)
+
+
+def test_a_receiver_that_raises_costs_nobody_else_the_message(
+    run_real: Driver, redis_server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def body(runtime: Runtime) -> None:
+        async with redis_bus(runtime, redis_server) as (bus, _):
+            inbox = Inbox(runtime)
+
+            def broken(_message: bytes) -> None:
+                raise LookupError("a bug")
+
+            await bus.subscribe("topic", broken)
+            await bus.subscribe("topic", inbox.receive)
+            await bus.publish("topic", b"1")
+            await bus.publish("topic", b"2")
+            assert await inbox.holds(2) == [b"1", b"2"]
+
+    run_real(body)
+    assert "a receiver of the bus raised" in caplog.text
+
+
+def test_after_a_lost_connection_the_subscriptions_are_there_again(
+    run_real: Driver, redis_server: RedisServer
+) -> None:
+    async def body(runtime: Runtime) -> None:
+        async with redis_bus(runtime, redis_server) as (bus, _):
+            inboxes = [Inbox(runtime) for _ in range(3)]
+            for number, inbox in enumerate(inboxes):
+                await bus.subscribe(f"topic {number}", inbox.receive)
+            redis_server.restart()
+            async with runtime.deadline(ARRIVAL_S_MAX):
+                while not bus.reconnections:
+                    await runtime.sleep(0.01)
+            # Who subscribes to a topic now waits until it is live again, so nothing after that is lost.
+            for number, inbox in enumerate(inboxes):
+                await bus.subscribe(f"topic {number}", Inbox(runtime).receive)
+                await published(runtime, bus, f"topic {number}")
+                assert await inbox.holds(1) == [b"back"]
+
+    async def published(runtime: Runtime, bus: Bus, topic: str) -> None:
+        """The first publication after the restart may find the connection dead."""
+        async with runtime.deadline(ARRIVAL_S_MAX):
+            while True:
+                try:
+                    return await bus.publish(topic, b"back")
+                except DependencyUnavailable:
+                    await runtime.sleep(0.01)
+
+    run_real(body)
+
+
+def test_a_subscription_that_redis_does_not_confirm_is_refused_in_bounded_time(
+    run_real: Driver, redis_server: RedisServer
+) -> None:
+    async def body(runtime: Runtime) -> None:
+        driver = connect(runtime, url=redis_server.url, password="wrong")
+        bus = RedisBus(
+            runtime=runtime,
+            driver=driver,
+            naming_key=NAMING_KEY,
+            seal=seal,
+            open_sealed=seal,
+            subscribe_timeout_ms_max=300,
+            backoff_ms_max=50,
+        )
+        with pytest.raises(DependencyUnavailable, match="not confirmed"):
+            await bus.subscribe("topic", Inbox(runtime).receive)
+        await bus.close()
+
+    run_real(body)
