@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextvars import ContextVar
 from functools import partial
 
 import pytest
@@ -13,6 +14,8 @@ from ports.runtime import Batcher, DeadlineExceeded, Event, Overloaded, Runtime,
 from tests.conformance.runtimes import Driver
 
 SOON_S = 0.01
+
+request_id: ContextVar[str] = ContextVar("request_id", default="none")
 
 
 class Gate:
@@ -40,7 +43,10 @@ async def occupy(runtime: Runtime, gate: Gate, batcher: Batcher[int, int]) -> Ta
 
 
 async def in_line(runtime: Runtime, batcher: Batcher[int, int], *items: int) -> list[Task[int]]:
-    """Submits each in its own task, in order."""
+    """Submits each in its own task, in order. When it returns, all stand in line.
+
+    `submit` takes its item before it first awaits, so right after `asking` is set.
+    """
     tasks = []
     for item in items:
         asking = runtime.event()
@@ -122,7 +128,6 @@ def test_one_item_more_than_may_wait_is_refused_and_nothing_happens_to_it(run: D
         with pytest.raises(Overloaded):
             await batcher.submit_many([7, 8])
         others += await in_line(runtime, batcher, 3)
-        await runtime.sleep(SOON_S)
         with pytest.raises(Overloaded):
             await batcher.submit(9)
         gate.open.set()
@@ -140,7 +145,6 @@ def test_many_items_keep_their_order_over_several_flushes(run: Driver) -> None:
         batcher = runtime.batcher(gate.flush, items_max=3, waiting_max=20)
         first = await occupy(runtime, gate, batcher)
         before = await in_line(runtime, batcher, 1)
-        await runtime.sleep(SOON_S)
         asking = runtime.event()
 
         async def submit_many() -> Sequence[int]:
@@ -149,7 +153,6 @@ def test_many_items_keep_their_order_over_several_flushes(run: Driver) -> None:
 
         many = runtime.start(submit_many, name="many")
         await asking.wait()
-        await runtime.sleep(SOON_S)
         after = await in_line(runtime, batcher, 2)
         gate.open.set()
         assert await many.wait() == [20, 22, 24, 26, 28, 30]
@@ -175,13 +178,17 @@ def test_a_failed_flush_fails_its_own_batch_and_the_next_goes_on(run: Driver) ->
         first = await occupy(runtime, gate, batcher)
         one, two, three = await in_line(runtime, batcher, 1, 2, 3)
 
-        async def expect(task: Task[int]) -> None:
+        async def expect(task: Task[int], waiting: Event) -> None:
+            waiting.set()
             with pytest.raises(ConnectionError, match="lost"):
                 await task.wait()
 
         # Waited for before they fail: a failure that is waited for is nobody else's business.
-        failures = [runtime.start(partial(expect, task), name="expect") for task in (one, two)]
-        await runtime.sleep(SOON_S)
+        failures = []
+        for task in (one, two):
+            waiting = runtime.event()
+            failures.append(runtime.start(partial(expect, task, waiting), name="expect"))
+            await waiting.wait()
         gate.open.set()
         for failure in failures:
             await failure.wait()
@@ -213,7 +220,6 @@ def test_a_cancelled_caller_does_not_withdraw_its_item(run: Driver) -> None:
         batcher = runtime.batcher(gate.flush, items_max=9, waiting_max=9)
         first = await occupy(runtime, gate, batcher)
         one, two = await in_line(runtime, batcher, 1, 2)
-        await runtime.sleep(SOON_S)
         first.cancel()
         one.cancel()
         for task in (first, one):
@@ -239,7 +245,8 @@ def test_a_failed_flush_that_no_caller_hears_of_is_reported(run: Driver) -> None
             async with runtime.deadline(SOON_S):
                 await batcher.submit(1)
         go.set()
-        await runtime.sleep(SOON_S)
+        while not run.unheard:
+            await runtime.sleep(0)
 
     run(body)
     [(name, error)] = run.unheard
@@ -269,6 +276,22 @@ def test_callers_hear_when_the_runtime_gives_their_flush_up() -> None:
         return gate.batches
 
     assert asyncio.run(asyncio.wait_for(main(), 30)) == []
+
+
+def test_a_flush_does_not_run_in_the_context_of_the_caller_who_started_it(run: Driver) -> None:
+    async def body(runtime: Runtime) -> list[str]:
+        seen: list[str] = []
+
+        async def flush(items: Sequence[int]) -> Sequence[int]:
+            seen.append(request_id.get())
+            return items
+
+        batcher = runtime.batcher(flush, items_max=9, waiting_max=9)
+        request_id.set("of one caller")
+        await batcher.submit(1)
+        return seen
+
+    assert run(body) == ["none"]
 
 
 def test_bounds_that_make_no_sense_are_refused(run: Driver) -> None:

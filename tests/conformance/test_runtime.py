@@ -72,8 +72,8 @@ def test_a_lock_lets_one_in_and_serves_in_order_of_arrival(run: Driver) -> None:
             for number in range(4):
                 asking = runtime.event()
                 tasks.append(runtime.start(partial(enter, number, asking), name=f"enter {number}"))
+                # It stands in line when this returns: nothing is awaited between the two.
                 await asking.wait()
-                await runtime.sleep(SOON_S)
         for task in tasks:
             await task.wait()
         return order
@@ -129,17 +129,19 @@ def test_every_waiter_gets_the_exception_and_it_is_not_reported(run: Driver) -> 
 
         task = runtime.start(fail, name="fail")
 
-        async def expect() -> None:
+        async def expect(waiting: Event) -> None:
+            waiting.set()
             with pytest.raises(LookupError, match="lost"):
                 await task.wait()
 
-        first = runtime.start(expect, name="expect")
-        second = runtime.start(expect, name="expect")
-        await runtime.sleep(SOON_S)
+        waits = [runtime.event(), runtime.event()]
+        waiters = [runtime.start(partial(expect, waiting), name="expect") for waiting in waits]
+        for waiting in waits:
+            await waiting.wait()
         go.set()
-        await first.wait()
-        await second.wait()
-        await expect()
+        for waiter in waiters:
+            await waiter.wait()
+        await expect(runtime.event())
 
     run(body)
 
@@ -154,7 +156,8 @@ def test_a_failure_nobody_waits_for_is_reported_and_harms_no_other_task(run: Dri
 
         async def go_on() -> int:
             await failed.wait()
-            await runtime.sleep(SOON_S)
+            while not run.unheard:
+                await runtime.sleep(0)
             return 1
 
         other = runtime.start(go_on, name="other")
@@ -181,7 +184,8 @@ def test_a_failure_is_reported_when_its_last_waiter_was_cancelled_before(run: Dr
             async with runtime.deadline(SOON_S):
                 await task.wait()
         go.set()
-        await runtime.sleep(SOON_S)
+        while not run.unheard:
+            await runtime.sleep(0)
 
     run(body)
     assert [name for name, _ in run.unheard] == ["fail"]
@@ -411,26 +415,32 @@ def test_leaving_cancels_ordinary_tasks_and_waits_for_them(run: Driver) -> None:
 def test_leaving_gives_shielded_work_time_to_end_and_to_start_more(run: Driver) -> None:
     async def body(runtime: Runtime) -> list[str]:
         committed: list[str] = []
-        began = runtime.event()
+        began, leaving = runtime.event(), runtime.event()
 
         async def flush(items: Sequence[str]) -> list[str]:
-            await runtime.sleep(SOON_S)
+            await runtime.sleep(0)
             committed.append(f"flushed {items}")
-            return ["flushed"]
+            return ["acknowledged"]
 
         batcher: Batcher[str, str] = runtime.batcher(flush, items_max=10, waiting_max=10)
 
         async def commit() -> None:
             began.set()
-            await runtime.sleep(SOON_S)
+            await leaving.wait()
             committed.append(await batcher.submit("void"))
 
+        async def call() -> None:
+            try:
+                await runtime.shielded(commit, name="commit")
+            finally:
+                leaving.set()
+
         async with runtime.running():
-            runtime.start(lambda: runtime.shielded(commit, name="commit"), name="caller")
+            runtime.start(call, name="caller")
             await began.wait()
         return committed
 
-    assert run(body, opened=False) == ["flushed ['void']", "flushed"]
+    assert run(body, opened=False) == ["flushed ['void']", "acknowledged"]
 
 
 def test_shielded_work_that_outlasts_its_grace_is_cancelled(run: Driver) -> None:
@@ -485,15 +495,23 @@ def test_an_exception_leaves_running_as_it_is(run: Driver) -> None:
 
 def test_the_grace_holds_when_the_one_who_leaves_is_cancelled(run: Driver) -> None:
     async def body(runtime: Runtime) -> None:
-        committed = runtime.event()
+        leaving, committed = runtime.event(), runtime.event()
 
         async def commit() -> None:
-            await runtime.sleep(SOON_S * 3)
+            await leaving.wait()
+            await runtime.sleep(0)
             committed.set()
 
+        async def serve() -> None:
+            async with runtime.running():
+                try:
+                    await runtime.shielded(commit, name="commit")
+                finally:
+                    leaving.set()
+
         with pytest.raises(DeadlineExceeded):
-            async with runtime.deadline(SOON_S), runtime.running():
-                await runtime.shielded(commit, name="commit")
+            async with runtime.deadline(SOON_S):
+                await serve()
         assert committed.is_set()
 
     run(body, opened=False)
