@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 
 import pytest
 
@@ -234,8 +235,7 @@ def test_every_committed_batch_is_announced_once_and_in_order(seed: int) -> None
         posted(await until_answered(lambda: service, opening("alice", user="u-1")))
         clients = [
             simulation.outside.launch(
-                lambda number=number: until_answered(lambda: service, grant("alice", 1, key=f"g{number}")),
-                name="client",
+                partial(until_answered, lambda: service, grant("alice", 1, key=f"g{number}")), name="client"
             )
             for number in range(8)
         ]

@@ -1,0 +1,1 @@
+"""Credits over HTTP: accounts, grants, transfers, and what their owners are told."""

@@ -1,0 +1,33 @@
+"""The credits plugin: a module, its routes, its hooks and its metrics."""
+
+from __future__ import annotations
+
+from application.ledger.service import Ledger
+from application.realtime import Realtime
+from plugins.credits.announcements import BalanceAnnouncements
+from plugins.credits.measures import LedgerMeasures
+from plugins.credits.routes import CreditRoutes
+from plugins.plugin import Plugin, PluginContext
+from ports.runtime import Runtime
+
+LEDGER_COMMITTED = "ledger.committed"
+"""Hook event. Its payload is `application.ledger.announcer.CommittedBatch`."""
+
+
+class CreditsPlugin:
+    name = "credits"
+    version = "0.1.0"
+
+    def initialize(self, context: PluginContext) -> None:
+        ledger = context.service("ledger", Ledger)
+        realtime = context.service("realtime", Realtime)
+        # A Protocol cannot be asked for by type: it is the service's own runtime, whichever it is.
+        runtime: Runtime = context.service("runtime", object)  # type: ignore[assignment]
+        measures = LedgerMeasures(context, runtime, ledger)
+        context.register_module("credits", ledger)
+        context.register_routes(CreditRoutes(ledger, measures).routes())
+        context.register_hook(LEDGER_COMMITTED, BalanceAnnouncements(realtime).committed)
+        context.register_hook(LEDGER_COMMITTED, measures.committed)
+
+
+_fits: Plugin = CreditsPlugin()

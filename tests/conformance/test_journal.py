@@ -1,0 +1,250 @@
+"""What every journal promises, and every store of checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import pytest
+
+from adapters.memory.journal import MemoryCheckpoints, MemoryJournal
+from adapters.mongo import checkpoints as mongo_checkpoints
+from adapters.mongo import journal as mongo_journal
+from adapters.mongo.client import ClientDriver
+from adapters.mongo.schema import create_schema
+from domain.ledger.account import ISSUANCE, REVENUE, Account, AccountState
+from domain.ledger.chain import Head, SealedDocument, seal
+from domain.ledger.commands import GrantTerms
+from domain.ledger.entries import AccountOpened, Entry, TransferPosted
+from ports.errors import DependencyUnavailable
+from ports.journal import Append, Checkpoints, Journal
+from ports.runtime import Runtime
+from tests.conformance.identity import connect_as_app, database_of_its_own
+from tests.conformance.runtimes import Driver
+from tests.servers.mongod import MongodServer
+
+
+@dataclass(frozen=True, slots=True)
+class Ledgers:
+    journal: Journal
+    checkpoints: Checkpoints
+
+
+OnLedgers = Callable[[Callable[[Ledgers], Awaitable[None]]], None]
+
+
+@pytest.fixture(params=["memory", "pymongo", "motor"])
+def ledgers(request: pytest.FixtureRequest, run_real: Driver) -> OnLedgers:
+    def on_memory(body: Callable[[Ledgers], Awaitable[None]]) -> None:
+        async def main(_runtime: Runtime) -> None:
+            await body(Ledgers(MemoryJournal(), MemoryCheckpoints()))
+
+        run_real(main)
+
+    def on_mongo(body: Callable[[Ledgers], Awaitable[None]]) -> None:
+        mongod: MongodServer = request.getfixturevalue("mongod")
+        with database_of_its_own(mongod) as url:
+
+            async def main(runtime: Runtime) -> None:
+                driver: ClientDriver = await connect_as_app(runtime, mongod, url, request.param)
+                try:
+                    await create_schema(driver, [mongo_journal.INDEXES, mongo_checkpoints.INDEXES])
+                    await body(
+                        Ledgers(
+                            mongo_journal.MongoJournal(driver), mongo_checkpoints.MongoCheckpoints(driver)
+                        )
+                    )
+                finally:
+                    await driver.close()
+
+            run_real(main)
+
+    return on_memory if request.param == "memory" else on_mongo
+
+
+def opened(account_id: str, user: str | None = None) -> AccountOpened:
+    account = Account(account_id, "GEMS", user, 10**15, '{"$set":"text, not a command"}')
+    return AccountOpened(account, (f"a:{account_id}",), "f" * 32, "api_key:x")
+
+
+def issued(grant_id: str, account: str, amount: int = 5) -> TransferPosted:
+    return TransferPosted(
+        grant_id, ISSUANCE, account, amount, "GEMS", "grant", -(2**62), amount,
+        (f"t:{grant_id}", f"k:grants:{grant_id}"), "f" * 32, "api_key:x", '{"a":1}', GrantTerms("paid", 0),
+    )  # fmt: skip
+
+
+def spent(transfer_id: str, account: str) -> TransferPosted:
+    return TransferPosted(
+        transfer_id, account, REVENUE, 1, "GEMS", "spend", 4, 1, (f"t:{transfer_id}",), "f" * 32, "user:u"
+    )
+
+
+def document(head: Head, *entries: Entry, book: str = "main", nonce: str | None = None) -> SealedDocument:
+    return seal(book, head, entries, time_ms=head.time_ms + 7, nonce=nonce or f"{book}-{head.seq + 1}")
+
+
+async def append_all(journal: Journal, *batches: tuple[Entry, ...], book: str = "main") -> list[Head]:
+    heads = [Head()]
+    for entries in batches:
+        sealed = document(heads[-1], *entries, book=book)
+        assert await journal.append(sealed) is Append.APPENDED
+        heads.append(sealed.document.head)
+    return heads
+
+
+def test_an_appended_document_is_read_back_as_it_was(ledgers: OnLedgers) -> None:
+    async def body(stores: Ledgers) -> None:
+        sealed = document(Head(), opened("alice", "u-1"), issued("g1", "alice"), spent("t1", "alice"))
+        assert await stores.journal.append(sealed) is Append.APPENDED
+        assert await stores.journal.head("main") == sealed.document
+        assert await stores.journal.at("main", 1) == sealed.document
+        assert list(await stores.journal.after("main", 0, limit=9)) == [sealed.document]
+
+    ledgers(body)
+
+
+def test_an_empty_book_has_no_head(ledgers: OnLedgers) -> None:
+    async def body(stores: Ledgers) -> None:
+        await append_all(stores.journal, (opened("alice"),), book="other")
+        assert await stores.journal.head("main") is None
+        assert await stores.journal.at("main", 1) is None
+        assert not await stores.journal.after("main", 0, limit=9)
+
+    ledgers(body)
+
+
+def test_a_second_writer_at_the_same_number_is_fenced(ledgers: OnLedgers) -> None:
+    async def body(stores: Ledgers) -> None:
+        await append_all(stores.journal, (opened("alice"),))
+        rival = document(Head(), opened("bob"), nonce="rival")
+        assert await stores.journal.append(rival) is Append.SEQ_TAKEN
+        head = await stores.journal.head("main")
+        assert head is not None
+        assert head.nonce == "main-1"
+
+    ledgers(body)
+
+
+def test_the_same_bytes_sent_again_do_not_append_twice(ledgers: OnLedgers) -> None:
+    async def body(stores: Ledgers) -> None:
+        sealed = document(Head(), opened("alice"))
+        assert await stores.journal.append(sealed) is Append.APPENDED
+        assert await stores.journal.append(sealed) is Append.SEQ_TAKEN
+        assert len(await stores.journal.after("main", 0, limit=9)) == 1
+
+    ledgers(body)
+
+
+def test_a_key_is_recorded_once_in_a_book(ledgers: OnLedgers) -> None:
+    async def body(stores: Ledgers) -> None:
+        heads = await append_all(stores.journal, (opened("alice"), issued("g1", "alice")))
+        again = document(heads[-1], spent("t1", "alice"), issued("g1", "alice"))
+        assert await stores.journal.append(again) is Append.KEY_TAKEN
+        assert await stores.journal.at("main", 2) is None
+        await append_all(stores.journal, (opened("alice"), issued("g1", "alice")), book="other")
+
+    ledgers(body)
+
+
+def test_the_tail_comes_in_order_and_in_pages(ledgers: OnLedgers) -> None:
+    async def body(stores: Ledgers) -> None:
+        await append_all(stores.journal, *[(opened(f"account-{number}"),) for number in range(5)])
+        assert [each.seq for each in await stores.journal.after("main", 1, limit=3)] == [2, 3, 4]
+        assert [each.seq for each in await stores.journal.after("main", 4, limit=3)] == [5]
+
+    ledgers(body)
+
+
+def test_documents_are_found_by_the_subjects_they_touch(ledgers: OnLedgers) -> None:
+    async def body(stores: Ledgers) -> None:
+        await append_all(
+            stores.journal,
+            (opened("alice", "u-1"), opened("bob")),
+            (issued("g1", "alice"),),
+            (issued("g2", "bob"),),
+            (spent("t1", "alice"),),
+        )
+
+        async def seqs(subjects: dict[str, int], limit: int = 9) -> list[int]:
+            return [each.seq for each in await stores.journal.touching("main", subjects, limit=limit)]
+
+        assert await seqs({"a:alice": 0}) == [1, 2, 4]
+        assert await seqs({"a:alice": 1, "a:bob": 1}) == [2, 3, 4]
+        assert await seqs({"a:alice": 2, "a:bob": 0}) == [1, 3, 4]
+        assert await seqs({"a:alice": 0, "a:bob": 0}, limit=2) == [1, 2]
+        assert await seqs({"a:@issuance:GEMS": 0}) == [2, 3]
+        assert await seqs({"u:u-1": 0}) == [1]
+        assert await seqs({"a:nobody": 0}) == []
+
+    ledgers(body)
+
+
+def test_the_newest_documents_of_a_subject_come_first(ledgers: OnLedgers) -> None:
+    async def body(stores: Ledgers) -> None:
+        await append_all(
+            stores.journal,
+            (opened("alice"),),
+            (issued("g1", "alice"),),
+            (opened("bob"),),
+            (spent("t", "alice"),),
+        )
+
+        async def seqs(upto: int, limit: int) -> list[int]:
+            found = await stores.journal.newest_touching("main", "a:alice", upto=upto, limit=limit)
+            return [each.seq for each in found]
+
+        assert await seqs(9, 9) == [4, 2, 1]
+        assert await seqs(3, 1) == [2]
+        assert await seqs(0, 9) == []
+
+    ledgers(body)
+
+
+def test_entries_are_found_by_each_of_their_keys(ledgers: OnLedgers) -> None:
+    async def body(stores: Ledgers) -> None:
+        await append_all(stores.journal, (opened("alice"), issued("g1", "alice")), (spent("t1", "alice"),))
+        found = await stores.journal.recorded("main", ["k:grants:g1", "t:t1", "t:nothing"])
+        assert set(found) == {"k:grants:g1", "t:t1"}
+        assert found["k:grants:g1"].entry == issued("g1", "alice")
+        assert (found["k:grants:g1"].seq, found["k:grants:g1"].time_ms) == (1, 7)
+        assert (found["t:t1"].entry, found["t:t1"].seq) == (spent("t1", "alice"), 2)
+        assert not await stores.journal.recorded("other", ["t:t1"])
+        assert not await stores.journal.recorded("main", [])
+
+    ledgers(body)
+
+
+def test_a_checkpoint_gives_back_what_was_saved(ledgers: OnLedgers) -> None:
+    async def body(stores: Ledgers) -> None:
+        alice = AccountState(opened("alice", "u-1").account, -(2**62), 3, 9)
+        system = AccountState(Account(ISSUANCE, "GEMS", None, None), -5, 0, 9)
+        await stores.checkpoints.save("main", [alice, system])
+        loaded = await stores.checkpoints.load("main", ["alice", "@issuance:GEMS", "nobody"])
+        assert loaded == {"alice": alice, "@issuance:GEMS": system}
+        assert not await stores.checkpoints.load("other", ["alice"])
+
+    ledgers(body)
+
+
+def test_the_newest_checkpoint_wins_in_whatever_order_they_come(ledgers: OnLedgers) -> None:
+    async def body(stores: Ledgers) -> None:
+        account = opened("alice").account
+        for seq in (5, 9, 7):
+            await stores.checkpoints.save("main", [AccountState(account, seq * 10, 0, seq)])
+        loaded = await stores.checkpoints.load("main", ["alice"])
+        assert loaded["alice"].posted == 90
+
+    ledgers(body)
+
+
+def test_no_answer_to_an_append_is_an_unknown_result(mongod: MongodServer, run_real: Driver) -> None:
+    async def main(runtime: Runtime) -> None:
+        driver = await connect_as_app(runtime, mongod, mongod.url, "pymongo")
+        await driver.close()
+        journal = mongo_journal.MongoJournal(driver)
+        assert await journal.append(document(Head(), opened("alice"))) is Append.UNKNOWN
+        with pytest.raises(DependencyUnavailable):
+            await journal.head("main")
+
+    run_real(main)
