@@ -19,6 +19,7 @@ from composition import values
 from composition.values import Network, Rate
 from domain.bans import BanPolicy
 from domain.ratelimit import Algorithm
+from domain.tokens import Fingerprint
 
 PREFIX = "CREDIT_"
 CONFIG_FILE = "CREDIT_CONFIG_FILE"
@@ -28,12 +29,6 @@ CONFIG_FILE_BYTES_MAX = 1 << 20
 class MongoDriverName(Enum):
     PYMONGO = "pymongo"
     MOTOR = "motor"
-
-
-class FingerprintLevel(Enum):
-    OFF = "off"
-    OBSERVE = "observe"
-    ENFORCE = "enforce"
 
 
 class LogLevel(Enum):
@@ -67,16 +62,16 @@ class Settings:
     ban_violations_ttl_ms: int
     trusted_proxies: tuple[Network, ...]
     allowlist: tuple[Network, ...]
-    fingerprint: FingerprintLevel
+    fingerprint: Fingerprint
     token_issuer: str
     token_audience: str
-    access_token_ttl_ms: int
     session_idle_ttl_ms: int
     session_ttl_ms: int
     cors_origins: tuple[str, ...]
     websocket_origins: tuple[str, ...]
     max_body_bytes: int
     body_timeout_ms: int
+    ledger_accounts_max: int
     shutdown_grace_ms: int
     probe_interval_ms: int
     log_dir: Path | None
@@ -155,12 +150,10 @@ TABLE: tuple[Setting, ...] = (
             values.networks),
     Setting("FINGERPRINT", "fingerprint", "enforce", "off, observe, enforce",
             "Whether a token used from another device is let pass, noted or refused.",
-            values.one_of(FingerprintLevel)),
+            values.one_of(Fingerprint)),
     Setting("TOKEN_ISSUER", "token_issuer", "credit-system", "name", "`iss` of every token.", values.word),
     Setting("TOKEN_AUDIENCE", "token_audience", "credit-system", "name", "`aud` of every token.",
             values.word),
-    Setting("ACCESS_TOKEN_TTL", "access_token_ttl_ms", "5m", DURATION, "Life of an access token.",
-            values.duration_ms),
     Setting("SESSION_IDLE_TTL", "session_idle_ttl_ms", "14d", DURATION,
             "A session that is not refreshed for so long has ended.", values.duration_ms),
     Setting("SESSION_TTL", "session_ttl_ms", "90d", DURATION, "A session ends after so long in any case.",
@@ -173,6 +166,8 @@ TABLE: tuple[Setting, ...] = (
             "Largest request body; a batch of transfers may have 8MiB.", values.size_bytes),
     Setting("BODY_TIMEOUT", "body_timeout_ms", "10s", DURATION, "How long a client may take to send a body.",
             values.duration_ms),
+    Setting("LEDGER_ACCOUNTS_MAX", "ledger_accounts_max", "200000", "accounts",
+            "Accounts of one book that a process keeps in memory.", values.whole(100, 100_000_000)),
     Setting("SHUTDOWN_GRACE", "shutdown_grace_ms", "10s", DURATION,
             "How long requests in flight may take to finish once the service is asked to stop.",
             values.duration_ms),
@@ -229,8 +224,6 @@ def _contradictions(settings: Settings) -> list[str]:
         settings.ban_policy()
     except ValueError as error:
         found.append(f"CREDIT_BAN_BASE, CREDIT_BAN_MAX, CREDIT_BAN_HALF_LIFE: {error}")
-    if settings.access_token_ttl_ms > settings.session_idle_ttl_ms:
-        found.append("CREDIT_ACCESS_TOKEN_TTL is longer than CREDIT_SESSION_IDLE_TTL")
     if settings.session_idle_ttl_ms > settings.session_ttl_ms:
         found.append("CREDIT_SESSION_IDLE_TTL is longer than CREDIT_SESSION_TTL")
     return found

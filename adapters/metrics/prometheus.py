@@ -19,24 +19,16 @@ from prometheus_client.process_collector import ProcessCollector
 
 from adapters.metrics.labels import BoundedLabels
 from adapters.metrics.processes import WorkerProcesses
-from ports.metrics import Instrument, Metric, MetricKind, Metrics
+from ports.metrics import Instrument, Merge, Metric, MetricKind, Metrics
 
 DIRECTORY_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SERIES_MAX = 10_000
 """Label combinations of one metric. More of them is a label that should not be one."""
 
-Mode = Literal["livesum", "livemax", "livemin", "livemostrecent"]
-
-GAUGE_MODES: Mapping[str, Mode] = {
-    # What every worker sees alike is not summed; the rest is each worker's own share.
-    "credit_ledger_head": "livemax",
-    "credit_ledger_drift": "livemax",
-    "credit_balance_total": "livemostrecent",
-    "credit_sessions_active": "livemostrecent",
-    "credit_users_active": "livemostrecent",
-    "credit_bans_active": "livemostrecent",
-    "credit_dependency_up": "livemin",
+_MODES: Mapping[Merge, Literal["livesum", "livemostrecent"]] = {
+    Merge.SUM: "livesum",
+    Merge.NEWEST: "livemostrecent",
 }
 
 
@@ -121,7 +113,7 @@ class PrometheusMetrics:
             case MetricKind.COUNTER:
                 return Counter(metric.name, metric.description, **arguments)
             case MetricKind.GAUGE:
-                mode = GAUGE_MODES.get(metric.name, "livesum")
+                mode = _MODES[metric.merge]
                 return Gauge(metric.name, metric.description, multiprocess_mode=mode, **arguments)
             case MetricKind.HISTOGRAM:
                 if metric.buckets:

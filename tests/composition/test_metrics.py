@@ -78,12 +78,13 @@ PROCESS = """
     import os, sys
     from pathlib import Path
     from adapters.metrics.prometheus import PrometheusMetrics, forget_process
-    from ports.metrics import Metric, MetricKind
+    from ports.metrics import Merge, Metric, MetricKind
     directory = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
     metrics = PrometheusMetrics(directory=directory)
     metrics.register(Metric("credit_sample_total", MetricKind.COUNTER, "Samples")).add(1)
     metrics.register(Metric("credit_sample_open", MetricKind.GAUGE, "Open")).set(5)
-    metrics.register(Metric("credit_dependency_up", MetricKind.GAUGE, "Up", ("name", "role"))).set(1, "m", "r")
+    known = Metric("credit_sample_head", MetricKind.GAUGE, "Head", ("book",), merge=Merge.NEWEST)
+    metrics.register(known).set(7, "main")
     if len(sys.argv) > 1:
         forget_process(directory, int(sys.argv[1]))
     print(os.getpid() if sys.argv[1:] == [] else metrics.render()[1].decode())
@@ -94,7 +95,7 @@ def run(directory: Path, *arguments: str) -> str:
     command = [sys.executable, "-c", textwrap.dedent(PROCESS), *arguments]
     environ = {"PROMETHEUS_MULTIPROC_DIR": str(directory), "PATH": "/usr/bin:/bin"}
     done = subprocess.run(
-        command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60, check=True
+        command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, text=True, timeout=60, check=True
     )
     return done.stdout
 
@@ -106,7 +107,7 @@ def test_one_scrape_shows_the_sum_of_all_processes(tmp_path: Path) -> None:
     assert "credit_sample_total 3.0" in lines
     # The first one's gauge is forgotten, the second one's is not: nobody said that it ended.
     assert "credit_sample_open 10.0" in lines
-    assert 'credit_dependency_up{name="m",role="r"} 1.0' in lines
+    assert 'credit_sample_head{book="main"} 7.0' in lines
     assert any(line.startswith("process_resident_memory_bytes ") for line in lines)
 
 

@@ -41,9 +41,8 @@ def context_for(plugin: Plugin) -> PluginContext:
 def test_plugins_are_initialised_in_the_order_of_the_registry() -> None:
     seen: list[str] = []
     manager = PluginManager()
-    manager.register_plugins(
-        [entry(n, lambda n=n: Sample(n, seen)) for n in ("main", "credits")], context_for
-    )
+    entries = [entry(name, partial(Sample, name, seen)) for name in ("main", "credits")]
+    manager.register_plugins(entries, context_for)
     assert seen == ["main", "credits"]
     assert [loaded.plugin.name for loaded in manager.loaded] == ["main", "credits"]
 

@@ -1,0 +1,10 @@
+"""`python -m composition` is `creditctl`."""
+
+from __future__ import annotations
+
+import sys
+
+from composition.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,61 @@
+"""What a live socket needs to know of tokens and sessions, beyond what a request does."""
+
+from __future__ import annotations
+
+from application.realtime import Realtime
+from application.tokens import TokenService, VerifiedToken
+from ports.clock import Clock
+from ports.limiter import Limiter
+from ports.sessions import Sessions
+from ports.socket_tokens import SocketIdentity
+from ports.users import Users
+
+
+class KnownSessions:
+    """Whether a session has ended, from where sessions are kept."""
+
+    def __init__(self, *, sessions: Sessions, clock: Clock) -> None:
+        self._sessions = sessions
+        self._clock = clock
+
+    async def is_revoked(self, session_id: str) -> bool:
+        """True as well for one that expired or never was. Raises `DependencyUnavailable`."""
+        session = await self._sessions.get(session_id)
+        if session is None or session.revoked_ms is not None:
+            return True
+        return self._clock.now_ms() >= min(session.idle_expires_ms, session.absolute_expires_ms)
+
+
+class SocketTokenVerifier:
+    """A socket's question: it lives long, so the session is looked up and not only its token checked."""
+
+    def __init__(self, *, tokens: TokenService, users: Users, sessions: KnownSessions) -> None:
+        self._tokens = tokens
+        self._users = users
+        self._sessions = sessions
+
+    async def verify(self, token: str) -> SocketIdentity | None:
+        verified = self._tokens.verify_socket(token, device_id=None)
+        if not isinstance(verified, VerifiedToken):
+            return None
+        principal = verified.principal
+        if principal.session_id is None or await self._sessions.is_revoked(principal.session_id):
+            return None
+        user = await self._users.get(principal.id)
+        if user is None:
+            return None
+        return SocketIdentity(user.id, user.username, user.roles, principal.session_id, verified.expires_ms)
+
+
+class RevokedEverywhere:
+    """A session that ends is refused by the limiter, and its sockets are closed on every worker."""
+
+    def __init__(self, *, limiter: Limiter, realtime: Realtime) -> None:
+        self._limiter = limiter
+        self._realtime = realtime
+
+    async def revoke_session(self, session: str, *, ttl_ms: int) -> None:
+        try:
+            await self._limiter.revoke_session(session, ttl_ms=ttl_ms)
+        finally:
+            await self._realtime.close_session(session)

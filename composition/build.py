@@ -1,0 +1,145 @@
+"""One function wires the use cases onto a store; nothing is built at import."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from adapters.crypto.argon2 import Argon2PasswordHasher
+from adapters.crypto.jwt import JwtSigner, SigningKey
+from adapters.memory.limiter import MemoryLimiter
+from application.api_keys import ApiKeyService
+from application.ledger.announcer import Announce
+from application.ledger.book import BookPorts
+from application.ledger.service import Ledger
+from application.rate_limiter import LimitPolicies, RateLimiter
+from application.realtime import Realtime
+from application.sessions import SessionService
+from application.tokens import TokenService
+from application.users import UserService
+from composition.authenticators import KnownSessions, RevokedEverywhere, SocketTokenVerifier
+from composition.keys import derived_key
+from composition.secrets import Secrets
+from composition.settings import Settings
+from composition.stores import Stores
+from composition.values import Rate
+from domain.ratelimit import Policy
+from domain.sessions import SessionPolicy
+from domain.tokens import TokenPolicy
+from ports.clock import Clock
+from ports.entropy import Entropy
+from ports.metrics import Metrics
+from ports.runtime import Runtime
+
+FALLBACK_IDENTIFIERS_MAX = 20_000
+"""Whom the local limiter tells apart while the shared one is away."""
+JWT_KEY_ID = "1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What everything in one process shares."""
+
+    runtime: Runtime
+    clock: Clock
+    entropy: Entropy
+    metrics: Metrics
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UseCases:
+    """The application, ready to be registered."""
+
+    users: UserService
+    tokens: TokenService
+    sessions: SessionService
+    api_keys: ApiKeyService
+    rate_limiter: RateLimiter
+    realtime: Realtime
+    ledger: Ledger
+
+
+def build_use_cases(
+    around: Surroundings, settings: Settings, secrets: Secrets, stores: Stores, *, announce: Announce
+) -> UseCases:
+    """`announce` is awaited with every batch that the ledger committed."""
+    runtime, clock, entropy = around.runtime, around.clock, around.entropy
+    passwords = Argon2PasswordHasher(runtime=runtime, entropy=entropy)
+    tokens = _tokens(around, settings, secrets)
+    known = KnownSessions(sessions=stores.sessions, clock=clock)
+    realtime = Realtime(
+        runtime=runtime,
+        bus=stores.bus,
+        tokens=SocketTokenVerifier(tokens=tokens, users=stores.users, sessions=known),
+    )
+    revocations = RevokedEverywhere(limiter=stores.limiter, realtime=realtime)
+    return UseCases(
+        users=UserService(users=stores.users, passwords=passwords, clock=clock, entropy=entropy),
+        tokens=tokens,
+        sessions=SessionService(
+            users=stores.users,
+            sessions=stores.sessions,
+            revocations=revocations,
+            passwords=passwords,
+            tokens=tokens,
+            runtime=runtime,
+            clock=clock,
+            entropy=entropy,
+            refresh_keys=(derived_key(secrets.jwt_secret, "refresh-tokens"),),
+            policy=SessionPolicy(
+                idle_ms_max=settings.session_idle_ttl_ms, absolute_ms_max=settings.session_ttl_ms
+            ),
+        ),
+        api_keys=ApiKeyService(
+            keys=stores.api_keys, revocations=revocations, runtime=runtime, clock=clock, entropy=entropy
+        ),
+        rate_limiter=RateLimiter(
+            limiter=stores.limiter,
+            fallback=MemoryLimiter(
+                clock=clock, ban_policy=settings.ban_policy(), identifiers_max=FALLBACK_IDENTIFIERS_MAX
+            ),
+            policies=_policies(settings),
+            sessions=stores.sessions,
+            runtime=runtime,
+            clock=clock,
+            entropy=entropy,
+            metrics=around.metrics,
+        ),
+        realtime=realtime,
+        ledger=Ledger(
+            BookPorts(
+                runtime=runtime,
+                clock=clock,
+                entropy=entropy,
+                journal=stores.journal,
+                checkpoints=stores.checkpoints,
+            ),
+            accounts_max=settings.ledger_accounts_max,
+            announce=announce,
+        ),
+    )
+
+
+def _tokens(around: Surroundings, settings: Settings, secrets: Secrets) -> TokenService:
+    return TokenService(
+        signer=JwtSigner(keys=[SigningKey(JWT_KEY_ID, secrets.jwt_secret.encode())]),
+        clock=around.clock,
+        entropy=around.entropy,
+        device_key=derived_key(secrets.jwt_secret, "device-fingerprints"),
+        policy=TokenPolicy(issuer=settings.token_issuer, audience=settings.token_audience),
+        fingerprint=settings.fingerprint,
+    )
+
+
+def _policies(settings: Settings) -> LimitPolicies:
+    def policy(name: str, rate: Rate) -> Policy:
+        return Policy(name, rate.limit, rate.period_ms, settings.rate_limit_algorithm)
+
+    return LimitPolicies(
+        ip=policy("ip", settings.rate_limit_ip),
+        user=policy("user", settings.rate_limit_user),
+        api_key=policy("api_key", settings.rate_limit_api_key),
+        named={
+            "login": policy("login", settings.rate_limit_login),
+            "register": policy("register", settings.rate_limit_register),
+        },
+    )

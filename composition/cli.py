@@ -1,0 +1,217 @@
+"""`creditctl`: the operator's commands. What a command needs is imported only when it runs."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from composition.configuration import EXIT_CONFIGURATION, ConfigurationInvalid
+from composition.listen import parse_address
+from composition.options import ServeOptions
+from composition.process import RuntimeName, default_runtime
+from composition.servers import ServerName, Tls
+from composition.stores import StoreName
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+WORKERS_MAX = 256
+
+Run = Callable[[argparse.Namespace], int]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit code: 0 good, 1 failed, 2 wrong usage, 78 wrong configuration."""
+    parsed = _parser().parse_args(arguments)
+    run: Run = parsed.run
+    try:
+        return run(parsed)
+    except ConfigurationInvalid as error:
+        print(error.listing(), file=sys.stderr, flush=True)
+        return EXIT_CONFIGURATION
+    except KeyboardInterrupt:
+        return EXIT_FAILED
+    except BrokenPipeError:
+        # The reader has seen enough; Python must not complain again while it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="creditctl", description="Runs and looks after the credit system.")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _serving(commands.add_parser("serve", help="start the service"), demo=False)
+    _serving(commands.add_parser("demo", help="serve sample data from memory, to try it out"), demo=True)
+
+    doctor = commands.add_parser("doctor", help="check configuration and dependencies")
+    doctor.add_argument("--json", action="store_true", help="print JSON")
+    doctor.set_defaults(run=_doctor)
+
+    secrets = _group(commands, "secrets", "secret files")
+    init = secrets.add_parser("init", help="write every secret file that is missing")
+    init.add_argument("--dir", type=Path, default=Path("secrets"), help="where (default: %(default)s)")
+    init.set_defaults(run=_secrets_init)
+
+    users = _group(commands, "user", "users of the live store")
+    create = users.add_parser("create", help="create an administrator, or a plain user")
+    create.add_argument("--username", required=True)
+    create.add_argument("--email", required=True)
+    create.add_argument("--role", choices=("admin", "user"), default="admin", help="(default: %(default)s)")
+    create.add_argument("--password-file", type=Path, help="without it, the password is asked for")
+    create.set_defaults(run=_user_create)
+
+    _api_keys(_group(commands, "api-key", "service keys of the live store"))
+
+    openapi = commands.add_parser("openapi", help="print the OpenAPI document")
+    openapi.set_defaults(run=_openapi)
+    return parser
+
+
+def _group(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, help: str
+) -> argparse._SubParsersAction[argparse.ArgumentParser]:
+    parser = commands.add_parser(name, help=help)
+    return parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+
+def _serving(parser: argparse.ArgumentParser, *, demo: bool) -> None:
+    if not demo:
+        parser.add_argument("--store", choices=[name.value for name in StoreName], default="live",
+                            help="where everything is kept (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--runtime", choices=[name.value for name in RuntimeName],
+                        help="event loop (default: uvloop where it is installed, else asyncio)")  # fmt: skip
+    parser.add_argument("--server", choices=[name.value for name in ServerName], default="hypercorn",
+                        help="ASGI server (default: %(default)s)")  # fmt: skip
+    parser.add_argument(
+        "--bind", default="127.0.0.1:5000", metavar="HOST:PORT", help="(default: %(default)s)"
+    )
+    parser.add_argument("--tls-cert", type=Path, metavar="PEM")
+    parser.add_argument("--tls-key", type=Path, metavar="PEM")
+    parser.add_argument(
+        "--workers", type=int, default=1, metavar="N", help="processes (default: %(default)s)"
+    )
+    parser.add_argument("--bootstrap-api-key-file", type=Path, metavar="PATH",
+                        help="write a fresh administrator's API key there once the service is ready")  # fmt: skip
+    # Given by the supervisor to its workers.
+    parser.add_argument("--worker", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--ready-fd", type=int, help=argparse.SUPPRESS)
+    parser.set_defaults(run=lambda parsed: _serve(parser, parsed, demo=demo))
+
+
+def _api_keys(keys: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    create = keys.add_parser("create", help="create a key and print it, this once")
+    create.add_argument("--name", required=True)
+    create.add_argument("--scope", action="append", required=True, metavar="SCOPE",
+                        help="credits:read, credits:write, …, admin; may be repeated")  # fmt: skip
+    create.add_argument("--book", default="main", help="(default: %(default)s)")
+    create.set_defaults(run=_api_key_create)
+    listing = keys.add_parser("list", help="list all keys, newest first")
+    listing.set_defaults(run=_api_key_list)
+    revoke = keys.add_parser("revoke", help="revoke a key")
+    revoke.add_argument("id")
+    revoke.set_defaults(run=_api_key_revoke)
+
+
+def _serve(parser: argparse.ArgumentParser, parsed: argparse.Namespace, *, demo: bool) -> int:
+    from composition.serve import serve  # noqa: PLC0415
+
+    return serve(_serve_options(parser, parsed, demo=demo), os.environ)
+
+
+def _serve_options(
+    parser: argparse.ArgumentParser, parsed: argparse.Namespace, *, demo: bool
+) -> ServeOptions:
+    """Ends the process with exit code 2 when the options contradict each other."""
+    store = StoreName.MEMORY if demo else StoreName(parsed.store)
+    server = ServerName(parsed.server)
+    runtime = RuntimeName(parsed.runtime) if parsed.runtime else default_runtime()
+    try:
+        address = parse_address(parsed.bind)
+    except ValueError as error:
+        parser.error(f"--bind: {error}")
+    if server is not ServerName.HYPERCORN and runtime is RuntimeName.TRIO:
+        parser.error(f"--server {server.value} does not run on trio; Hypercorn does")
+    for option in (server, runtime):
+        if not option.installed:
+            parser.error(f"{option.value} is not installed (pip install 'credit-system[{option.value}]')")
+    if not 1 <= parsed.workers <= WORKERS_MAX:
+        parser.error(f"--workers: from 1 to {WORKERS_MAX}")
+    if store is StoreName.MEMORY and parsed.workers > 1:
+        parser.error("--workers: the memory store lives in one process, so it takes one worker only")
+    if (parsed.tls_cert is None) != (parsed.tls_key is None):
+        parser.error("--tls-cert and --tls-key go together")
+    for file in (parsed.tls_cert, parsed.tls_key):
+        if file is not None and not file.is_file():
+            parser.error(f"{file} is not a file")
+    return ServeOptions(
+        store=store,
+        runtime=runtime,
+        server=server,
+        address=address,
+        tls=Tls(parsed.tls_cert, parsed.tls_key) if parsed.tls_cert else None,
+        workers=parsed.workers,
+        bootstrap_api_key_file=parsed.bootstrap_api_key_file,
+        demo=demo,
+        worker=parsed.worker,
+        ready_fd=parsed.ready_fd,
+    )
+
+
+def _secrets_init(parsed: argparse.Namespace) -> int:
+    from composition.secrets import write_secrets  # noqa: PLC0415
+
+    try:
+        written, kept = write_secrets(parsed.dir)
+    except OSError as error:
+        print(f"{parsed.dir}: {error.strerror}", file=sys.stderr)
+        return EXIT_FAILED
+    for path in written:
+        print(f"wrote {path}")
+    for path in kept:
+        print(f"kept {path}")
+    return 0
+
+
+def _doctor(parsed: argparse.Namespace) -> int:
+    from composition.doctor import run  # noqa: PLC0415
+
+    return run(os.environ, as_json=parsed.json)
+
+
+def _user_create(parsed: argparse.Namespace) -> int:
+    from composition.administration import create_user, read_password  # noqa: PLC0415
+
+    password = read_password(parsed.password_file)
+    return create_user(
+        os.environ,
+        username=parsed.username,
+        email=parsed.email,
+        password=password,
+        is_admin=parsed.role == "admin",
+    )
+
+
+def _api_key_create(parsed: argparse.Namespace) -> int:
+    from composition.administration import create_api_key  # noqa: PLC0415
+
+    return create_api_key(os.environ, name=parsed.name, scopes=parsed.scope, book=parsed.book)
+
+
+def _api_key_list(_: argparse.Namespace) -> int:
+    from composition.administration import list_api_keys  # noqa: PLC0415
+
+    return list_api_keys(os.environ)
+
+
+def _api_key_revoke(parsed: argparse.Namespace) -> int:
+    from composition.administration import revoke_api_key  # noqa: PLC0415
+
+    return revoke_api_key(os.environ, parsed.id)
+
+
+def _openapi(_: argparse.Namespace) -> int:
+    from composition.documents import print_openapi  # noqa: PLC0415
+
+    return print_openapi()

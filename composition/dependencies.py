@@ -1,0 +1,79 @@
+"""Keeps the metrics of dependencies fresh: each is probed every few seconds."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from composition.stores import Dependency
+from ports.errors import DependencyUnavailable
+from ports.metrics import Merge, Metric, MetricKind, Metrics
+from ports.runtime import DeadlineExceeded, Overloaded, Runtime, Task
+
+PROBE_S_MAX = 2.0
+
+UP = Metric(
+    "credit_dependency_up",
+    MetricKind.GAUGE,
+    "Whether a dependency answered when it was last probed (1) or not (0)",
+    ("name", "role"),
+    merge=Merge.NEWEST,
+)
+DURATION = Metric(
+    "credit_dependency_duration_seconds",
+    MetricKind.HISTOGRAM,
+    "How long a dependency took to answer",
+    ("name", "operation"),
+    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0),
+)
+
+_log = logging.getLogger("credit.health")
+
+
+class DependencyMonitor:
+    """One supervised task while it runs. A change is logged once, not at every probe."""
+
+    def __init__(
+        self, *, dependencies: Sequence[Dependency], runtime: Runtime, metrics: Metrics, interval_s: float
+    ) -> None:
+        self._dependencies = tuple(dependencies)
+        self._runtime = runtime
+        self._interval_s = interval_s
+        self._up = metrics.register(UP)
+        self._duration = metrics.register(DURATION)
+        self._was_up: dict[tuple[str, str], bool] = {}
+        self._task: Task[None] | None = None
+
+    async def start(self) -> None:
+        if self._dependencies:
+            self._task = self._runtime.start(self._probe_always, name="dependency-monitor")
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+
+    async def _probe_always(self) -> None:
+        while True:
+            for dependency in self._dependencies:
+                await self._probe(dependency)
+            await self._runtime.sleep(self._interval_s)
+
+    async def _probe(self, dependency: Dependency) -> None:
+        name, role = dependency.probe.name, dependency.role
+        started_s = self._runtime.monotonic()
+        try:
+            async with self._runtime.deadline(PROBE_S_MAX):
+                await dependency.probe.check()
+            answers = True
+        except (DependencyUnavailable, DeadlineExceeded, Overloaded):
+            answers = False
+        except Exception:  # noqa: BLE001 - a probe that fails in its own way is a part that is down
+            _log.exception("the probe of %s failed", name)
+            answers = False
+        else:
+            self._duration.observe(self._runtime.monotonic() - started_s, name, "ping")
+        self._up.set(1.0 if answers else 0.0, name, role)
+        if self._was_up.get((name, role), True) != answers:
+            _log.warning("%s (%s) %s", name, role, "answers again" if answers else "does not answer")
+        self._was_up[name, role] = answers

@@ -1,0 +1,96 @@
+"""The outermost layers, put together: guard, then the socket application or the web framework."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from quart import Quart
+
+from adapters.socket.application import SocketApplication
+from adapters.web.address import AddressRules
+from adapters.web.app import create_app
+from adapters.web.asgi import Application, Receive, Scope, Send
+from adapters.web.cors import Cors
+from adapters.web.credentials import Credentials
+from adapters.web.guard import Guard
+from adapters.web.http_metrics import HttpMetrics
+from adapters.web.operations import Operations
+from adapters.web.readiness import Readiness
+from adapters.web.route import Route
+from adapters.web.route_table import RouteTable
+from composition.build import Surroundings, UseCases
+from composition.settings import Settings
+from composition.stores import Stores
+from plugins.main.plugin import service_version
+
+TITLE = "Credit System"
+
+
+def build_framework(routes: Sequence[Route], around: Surroundings, settings: Settings) -> Quart:
+    """Quart for the event loop at hand."""
+    app = create_app(
+        _quart_class(around.runtime.name),
+        routes,
+        runtime=around.runtime,
+        title=TITLE,
+        version=service_version(),
+        body_bytes_max=settings.max_body_bytes,
+    )
+    app.config["BODY_TIMEOUT"] = settings.body_timeout_ms / 1000
+    return app
+
+
+def _quart_class(runtime: str) -> type[Quart]:
+    if runtime == "trio":
+        from quart_trio import QuartTrio  # noqa: PLC0415 - trio costs the others' start
+
+        return QuartTrio
+    return Quart
+
+
+def build_sockets(around: Surroundings, settings: Settings, use_cases: UseCases) -> SocketApplication:
+    """The WebSocket application."""
+    return SocketApplication(
+        runtime=around.runtime,
+        clock=around.clock,
+        switchboard=use_cases.realtime,
+        metrics=around.metrics,
+        origins=settings.websocket_origins,
+    )
+
+
+def build_guard(
+    *,
+    routes: Sequence[Route],
+    framework: Application,
+    sockets: Application,
+    around: Surroundings,
+    settings: Settings,
+    stores: Stores,
+    use_cases: UseCases,
+) -> Application:
+    """What the server calls for every request and every connection."""
+
+    async def behind(scope: Scope, receive: Receive, send: Send) -> None:
+        application = sockets if scope["type"] == "websocket" else framework
+        await application(scope, receive, send)
+
+    return Guard(
+        behind,
+        routes=RouteTable(routes),
+        addresses=AddressRules(trusted_proxies=settings.trusted_proxies, allowlist=settings.allowlist),
+        credentials=Credentials(api_keys=use_cases.api_keys, tokens=use_cases.tokens),
+        limiter=use_cases.rate_limiter,
+        operations=Operations(
+            readiness=Readiness(
+                probes=[dependency.probe for dependency in stores.dependencies], runtime=around.runtime
+            ),
+            metrics=around.metrics,
+            runtime=around.runtime,
+            metrics_token=settings.metrics_token,
+        ),
+        cors=Cors(settings.cors_origins),
+        metrics=HttpMetrics(around.metrics),
+        runtime=around.runtime,
+        entropy=around.entropy,
+    )

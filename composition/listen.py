@@ -1,0 +1,62 @@
+"""Where the service listens."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+
+BACKLOG_MAX = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A host and a TCP port; port 0 lets the system choose."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def parse_address(text: str) -> Address:
+    """`127.0.0.1:5000`, `[::1]:5000`, `localhost:5000`. Raises `ValueError`."""
+    host, colon, port = text.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise ValueError(f"{text!r}: an IPv6 address stands in brackets, as in [::1]:5000")
+    if not colon or not host or not (port.isascii() and port.isdigit()) or int(port) > 65_535:
+        raise ValueError(f"{text!r} is not of the form 127.0.0.1:5000")
+    return Address(host, int(port))
+
+
+def bound_socket(address: Address, *, shared: bool) -> socket.socket:
+    """Bound, not listening yet: nobody connects before the service is ready. Raises `OSError`.
+
+    `shared` lets other processes bind the same port, and the kernel deals connections out among
+    those that listen (Linux's SO_REUSEPORT).
+    """
+    family, kind, protocol, _, where = socket.getaddrinfo(
+        address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    bound = socket.socket(family, kind, protocol)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if shared:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        bound.bind(where)
+        bound.setblocking(False)
+    except OSError:
+        bound.close()
+        raise
+    return bound
+
+
+def address_of(bound: socket.socket) -> Address:
+    """The address with the port that the system chose."""
+    host, port = bound.getsockname()[:2]
+    return Address(host, port)

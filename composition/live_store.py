@@ -1,0 +1,97 @@
+"""The store in MongoDB and Redis, under three database roles."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from adapters.crypto.sealing import AesGcmSealer
+from adapters.mongo import api_keys, audit, checkpoints, journal, sessions, users
+from adapters.mongo.pools import Credentials, MongoPools, connect_pools
+from adapters.mongo.schema import Indexes, create_schema
+from adapters.redis.bus import RedisBus
+from adapters.redis.connect import connect
+from adapters.redis.limiter import RedisLimiter
+from adapters.redis.probe import RedisProbe
+from composition.keys import derived_key
+from composition.secrets import Secrets
+from composition.settings import Settings
+from composition.stores import Dependency, Stores
+from ports.entropy import Entropy
+from ports.runtime import Runtime
+
+MESSAGE_TIMEOUT_MS_MAX = 1_000
+
+SCHEMA: tuple[Indexes, ...] = (
+    users.INDEXES,
+    sessions.INDEXES,
+    api_keys.INDEXES,
+    audit.INDEXES,
+    journal.INDEXES,
+    checkpoints.INDEXES,
+)
+
+
+async def connect_mongo(runtime: Runtime, settings: Settings, secrets: Secrets) -> MongoPools:
+    """The three pools; does not wait for the server."""
+    return await connect_pools(
+        runtime=runtime,
+        url=settings.mongo_url,
+        read_write=Credentials(secrets.mongodb_user, secrets.mongodb_password),
+        read_only=Credentials(secrets.mongodb_analytics_user, secrets.mongodb_analytics_password),
+        admin=Credentials(secrets.mongodb_admin_user, secrets.mongodb_admin_password),
+        driver=settings.mongo_driver.value,
+        operation_timeout_ms_max=settings.mongo_operation_timeout_ms,
+        connections_max=settings.mongo_pool_size,
+    )
+
+
+async def live_store(*, runtime: Runtime, settings: Settings, secrets: Secrets, entropy: Entropy) -> Stores:
+    """From inside the running loop, to which the drivers belong."""
+    pools = await connect_mongo(runtime, settings, secrets)
+    redis = partial(connect, runtime, url=settings.redis_url, password=secrets.redis_password)
+    decisions = redis(decision_timeout_ms_max=settings.redis_decision_timeout_ms)
+    # A driver of its own: a message may wait longer than a decision, and must not hold one up.
+    publishing = redis(decision_timeout_ms_max=MESSAGE_TIMEOUT_MS_MAX)
+    naming_key = derived_key(secrets.encryption_key, "redis-names")
+    sealer = partial(AesGcmSealer, root_key=secrets.encryption_key.encode(), entropy=entropy)
+    bans, messages = sealer(purpose="redis-bans"), sealer(purpose="bus")
+    bus = RedisBus(
+        runtime=runtime,
+        driver=publishing,
+        naming_key=naming_key,
+        seal=lambda plaintext: messages.seal(plaintext, b"bus"),
+        open_sealed=lambda sealed: messages.open(sealed, b"bus"),
+    )
+
+    async def start() -> None:
+        await create_schema(pools.admin, SCHEMA)
+
+    async def stop() -> None:
+        await bus.close()
+        await decisions.close()
+        await publishing.close()
+        await pools.close()
+
+    writer = pools.read_write
+    return Stores(
+        users=users.MongoUsers(driver=writer),
+        sessions=sessions.MongoSessions(driver=writer),
+        api_keys=api_keys.MongoApiKeys(driver=writer),
+        audit=audit.MongoAuditLog(driver=writer),
+        journal=journal.MongoJournal(writer),
+        checkpoints=checkpoints.MongoCheckpoints(writer),
+        limiter=RedisLimiter(
+            driver=decisions,
+            ban_policy=settings.ban_policy(),
+            naming_key=naming_key,
+            seal=lambda plaintext: bans.seal(plaintext, b"ban"),
+            open_sealed=lambda sealed: bans.open(sealed, b"ban"),
+        ),
+        bus=bus,
+        dependencies=(
+            *(Dependency(probe, probe.role) for probe in pools.probes()),
+            Dependency(RedisProbe(driver=decisions), "limiter"),
+        ),
+        start=start,
+        stop=stop,
+    )

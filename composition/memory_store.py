@@ -1,0 +1,37 @@
+"""The store in this process's memory: complete, bounded, and gone with the process."""
+
+from __future__ import annotations
+
+from adapters.memory.api_keys import MemoryApiKeys
+from adapters.memory.audit import MemoryAuditLog
+from adapters.memory.bus import MemoryBus
+from adapters.memory.journal import MemoryCheckpoints, MemoryJournal
+from adapters.memory.limiter import MemoryLimiter
+from adapters.memory.sessions import MemorySessions
+from adapters.memory.users import MemoryUsers
+from composition.settings import Settings
+from composition.stores import Stores
+from ports.clock import Clock
+
+
+def memory_store(settings: Settings, clock: Clock) -> Stores:
+    """A fresh one."""
+    audit = MemoryAuditLog()
+    users = MemoryUsers(audit=audit)
+
+    async def nothing() -> None:
+        return
+
+    return Stores(
+        users=users,
+        sessions=MemorySessions(users=users, audit=audit),
+        api_keys=MemoryApiKeys(audit=audit),
+        audit=audit,
+        journal=MemoryJournal(),
+        checkpoints=MemoryCheckpoints(),
+        limiter=MemoryLimiter(clock=clock, ban_policy=settings.ban_policy()),
+        bus=MemoryBus(),
+        dependencies=(),
+        start=nothing,
+        stop=nothing,
+    )

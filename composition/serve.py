@@ -1,0 +1,111 @@
+"""`creditctl serve` and `demo`: one process that serves, or a supervisor of several."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from composition.load import load
+from composition.logging import configure_logging
+from composition.options import ServeOptions
+from composition.process import STOP_EXTRA_S_MAX
+from composition.settings import Settings
+
+if TYPE_CHECKING:
+    from composition.secrets import Secrets
+
+EXIT_FAILED = 1
+METRICS_DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
+
+
+def serve(options: ServeOptions, environ: Mapping[str, str]) -> int:
+    """The exit code. Raises `ConfigurationInvalid`."""
+    settings, secrets = load(environ, options.store)
+    try:
+        configure_logging(
+            level=settings.log_level.value, directory=settings.log_dir, worker=options.worker or 0
+        )
+        if options.workers > 1:
+            return _supervise(options, settings, environ)
+        return _serve_here(options, settings, secrets)
+    except OSError as error:
+        return _failed(f"{error.filename or options.address}: {error.strerror}")
+
+
+def _failed(reason: str) -> int:
+    print(f"creditctl: {reason}", file=sys.stderr, flush=True)
+    return EXIT_FAILED
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def _serve_here(options: ServeOptions, settings: Settings, secrets: Secrets) -> int:
+    from composition.asgi import Root, reason_of  # noqa: PLC0415 - a supervisor needs none of this
+    from composition.listen import bound_socket  # noqa: PLC0415
+    from composition.process import run  # noqa: PLC0415
+    from composition.service import assemble  # noqa: PLC0415
+    from composition.startup import Startup  # noqa: PLC0415
+
+    bound = bound_socket(options.address, shared=options.worker is not None)
+    around, manager = assemble(options.store, options.runtime, settings, secrets, _metrics_directory())
+    startup = Startup(options=options, manager=manager, bound=bound, say=_say)
+    root = Root(runtime=around.runtime, service=manager, on_ready=startup.ready)
+    grace_s = settings.shutdown_grace_ms / 1000
+
+    async def serving(stop: Callable[[], Awaitable[Any]]) -> None:
+        await startup.carry(root, stop, grace_s=grace_s)
+
+    try:
+        run(options.runtime, serving, drain=manager.drain, grace_s=grace_s, leash=options.worker is not None)
+    except (Exception, BaseExceptionGroup) as error:
+        if root.failure is None:
+            return _failed(reason_of(error))
+    if root.failure is not None:
+        return _failed(reason_of(root.failure))
+    return 0
+
+
+def _metrics_directory() -> Path | None:
+    directory = os.environ.get(METRICS_DIRECTORY)
+    return Path(directory) if directory else None
+
+
+def _supervise(options: ServeOptions, settings: Settings, environ: Mapping[str, str]) -> int:
+    from composition.listen import address_of, bound_socket  # noqa: PLC0415 - only a supervisor needs it
+    from composition.startup import url_of  # noqa: PLC0415
+    from composition.supervisor import Plan, Supervisor  # noqa: PLC0415
+
+    # Held, never listened on: it fails now when the port is taken, and keeps the port between restarts.
+    reserved = bound_socket(options.address, shared=True)
+    address = address_of(reserved)
+    directory = Path(tempfile.mkdtemp(prefix="credit-metrics-"))
+
+    def forget(pid: int) -> None:
+        # prometheus-client's own file names; importing it here would double the supervisor's memory.
+        for file in directory.glob(f"gauge_live*_{pid}.db"):
+            file.unlink(missing_ok=True)
+
+    def command(index: int, ready_fd: int, first: bool) -> list[str]:
+        arguments = options.worker_arguments(address, index, ready_fd, first=first)
+        return [sys.executable, "-m", "composition", *arguments]
+
+    plan = Plan(
+        workers=options.workers,
+        command=command,
+        environ={**environ, METRICS_DIRECTORY: str(directory)},
+        stop_s_max=settings.shutdown_grace_ms / 1000 + STOP_EXTRA_S_MAX + 5.0,
+        on_ready=lambda: _say(f"serving on {url_of(options, address)} ({options.workers} workers)"),
+        on_death=forget,
+    )
+    try:
+        return Supervisor(plan).run()
+    finally:
+        reserved.close()
+        shutil.rmtree(directory, ignore_errors=True)

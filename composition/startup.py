@@ -1,0 +1,115 @@
+"""From a started service to one that is served, announced and, for a demo, worth looking at."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from application.api_keys import CreatedApiKey
+from composition.app_manager import AppManager
+from composition.asgi import Root
+from composition.listen import BACKLOG_MAX, Address, address_of
+from composition.options import ServeOptions
+from composition.process import RuntimeName
+from composition.servers import (
+    ServerName,
+    granian_on_asyncio,
+    hypercorn_config,
+    hypercorn_on_asyncio,
+    hypercorn_on_trio,
+    uvicorn_on_asyncio,
+)
+from domain.api_keys import Scope
+from domain.audit import SYSTEM, RequestContext
+
+BOOTSTRAP_CONTEXT = RequestContext(request_id="bootstrap", actor=SYSTEM)
+
+
+class Startup:
+    """What happens once between the manager's start and the first request."""
+
+    def __init__(
+        self, *, options: ServeOptions, manager: AppManager, bound: socket.socket, say: Callable[[str], None]
+    ) -> None:
+        self._options = options
+        self._manager = manager
+        self._bound = bound
+        self._address = address_of(bound)
+        self._say = say
+        self._key: str | None = None
+        self._walk: tuple[str, ...] = ()
+
+    async def carry(self, root: Root, stop: Callable[[], Awaitable[Any]], *, grace_s: float) -> None:
+        """Hands the socket to the chosen server and serves until `stop` returns."""
+        options = self._options
+        match options.server:
+            case ServerName.HYPERCORN:
+                config = hypercorn_config(self._bound, options.tls, grace_s=grace_s)
+                on_trio = options.runtime is RuntimeName.TRIO
+                await (hypercorn_on_trio if on_trio else hypercorn_on_asyncio)(root, config, stop)
+            case ServerName.UVICORN:
+                await uvicorn_on_asyncio(root, self._bound, options.tls, stop, grace_s=grace_s)
+            case ServerName.GRANIAN:
+                await granian_on_asyncio(root, self._bound, options.tls, stop, self._announce)
+
+    async def ready(self) -> None:
+        """All has started: prepares what is announced, then listens."""
+        options = self._options
+        if options.bootstrap_api_key_file is not None or options.demo:
+            self._key = await self._bootstrap_key()
+        if options.demo:
+            from composition.demo import sample_data, walk  # noqa: PLC0415 - a demo's alone
+
+            await sample_data(self._manager.use_cases)
+            self._walk = walk(options, url_of(options, self._address), self._key or "")
+        if options.server is ServerName.GRANIAN:
+            return
+        self._bound.listen(BACKLOG_MAX)
+        if options.server is ServerName.HYPERCORN:
+            # It has a duplicate. This one would keep the port open while the last requests end.
+            self._bound.close()
+        self._announce()
+
+    def _announce(self) -> None:
+        options = self._options
+        if options.bootstrap_api_key_file is not None and self._key is not None:
+            write_private(options.bootstrap_api_key_file, self._key)
+        if options.ready_fd is not None:
+            os.write(options.ready_fd, b"\n")
+            os.close(options.ready_fd)
+        if options.worker is None:
+            how = f"{options.store.value} store, {options.runtime.value}, {options.server.value}"
+            self._say(f"serving on {url_of(options, self._address)} ({how})")
+            for line in self._walk:
+                self._say(line)
+
+    async def _bootstrap_key(self) -> str:
+        created = await self._manager.use_cases.api_keys.create(
+            name="bootstrap", scopes=frozenset({Scope.ADMIN}), context=BOOTSTRAP_CONTEXT
+        )
+        if not isinstance(created, CreatedApiKey):
+            raise TypeError(f"the bootstrap key was refused: {created}")
+        return created.text
+
+
+def url_of(options: ServeOptions, address: Address) -> str:
+    """What a client on this machine calls."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host)  # noqa: S104 - compared
+    return f"http{'s' if options.tls else ''}://{Address(host, address.port)}"
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replaces the file at once, mode 0600: whoever waits for it never reads half of it."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as stream:
+            os.fchmod(stream.fileno(), 0o600)
+            stream.write(text + "\n")
+        unfinished.replace(path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise

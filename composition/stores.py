@@ -1,0 +1,46 @@
+"""What a store gives to the application: every port that remembers something."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from ports.api_keys import ApiKeys
+from ports.audit import AuditLog
+from ports.bus import Bus
+from ports.health import Probe
+from ports.journal import Checkpoints, Journal
+from ports.limiter import Limiter
+from ports.sessions import Sessions
+from ports.users import Users
+
+
+class StoreName(Enum):
+    LIVE = "live"
+    MEMORY = "memory"
+
+
+@dataclass(frozen=True, slots=True)
+class Dependency:
+    """A part outside of the process, and what it is asked for."""
+
+    probe: Probe
+    role: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stores:
+    """Built inside the running loop; `start` is the first to wait for a server."""
+
+    users: Users
+    sessions: Sessions
+    api_keys: ApiKeys
+    audit: AuditLog
+    journal: Journal
+    checkpoints: Checkpoints
+    limiter: Limiter
+    bus: Bus
+    dependencies: Sequence[Dependency]
+    start: Callable[[], Awaitable[None]]
+    stop: Callable[[], Awaitable[None]]
