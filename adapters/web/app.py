@@ -10,6 +10,7 @@ from quart import Quart, Response, request
 from quart.asgi import ASGIHTTPConnection
 from werkzeug.exceptions import HTTPException
 
+from adapters.web.documents import document_route
 from adapters.web.errors import problem_of
 from adapters.web.exchange import exchange_of
 from adapters.web.route import Route
@@ -27,10 +28,13 @@ def create_app(
     routes: Sequence[Route],
     *,
     runtime: Runtime,
+    title: str,
+    version: str,
     body_bytes_max: int = BODY_BYTES_MAX,
 ) -> Quart:
-    """`quart_class` is `Quart` on asyncio, `QuartTrio` on trio. Raises ValueError when two routes share
-    a name or a method and path."""
+    """`quart_class` is `Quart` on asyncio, `QuartTrio` on trio; `GET /openapi.json` is added to the
+    routes. Raises ValueError when two of them share a name or a method and path."""
+    routes = (*routes, document_route(routes, title=title, version=version, runtime=runtime))
     _check_unique(routes)
     app = quart_class("credit_system", static_folder=None)
     # A doubled slash is another path, and answering it with a redirect would be an answer nobody needs.

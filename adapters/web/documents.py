@@ -1,0 +1,178 @@
+"""The OpenAPI document, made from the routes by quart-schema.
+
+It is made from an application that never serves: the one that does stays free of the wrappers that
+quart-schema lays around every response. What quart-schema leaves out for msgspec (nested types,
+refusals, who may call) is completed here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Sequence
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+from adapters.web.route import Answer, Call, Route
+from domain.access import PUBLIC, PermissionKind
+from ports.runtime import Runtime
+
+PATH = "/openapi.json"
+
+_REFERENCE = "#/components/schemas/{name}"
+_SECURITY_SCHEMES: dict[str, Any] = {
+    "bearer": {"type": "http", "scheme": "bearer", "bearer_format": "JWT"},
+    "apiKey": {"type": "apiKey", "in_": "header", "name": "X-API-Key"},
+}
+
+
+class ProblemDocument(msgspec.Struct, rename={"type_": "type"}):
+    """A refusal or a failure (RFC 9457). `code` is stable."""
+
+    type_: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    request_id: str
+
+
+def document_route(routes: Sequence[Route], *, title: str, version: str, runtime: Runtime) -> Route:
+    """`GET /openapi.json`: made in a thread when it is first asked for, then remembered."""
+    made: list[msgspec.Raw] = []
+
+    def make() -> msgspec.Raw:
+        document = openapi_document(routes, title=title, version=version)
+        return msgspec.Raw(msgspec.json.encode(document))
+
+    async def show(_call: Call[None, None]) -> Answer:
+        if not made:
+            made.append(await runtime.run_in_thread(make))
+        return Answer(200, made[0])
+
+    return Route("GET", PATH, "openapi", PUBLIC, show, summary="This document", tags=("service",))
+
+
+def openapi_document(routes: Sequence[Route], *, title: str, version: str) -> dict[str, Any]:
+    """OpenAPI 3.1. Takes tens of milliseconds and imports quart-schema."""
+    from quart import Quart  # noqa: PLC0415 - start-up must not pay for what few ask for
+    from quart_schema import QuartSchema  # noqa: PLC0415 - as above
+
+    app = Quart("documents", static_folder=None)
+    for route in routes:
+        app.add_url_rule(
+            route.path, endpoint=route.name, view_func=_documented(route), methods=[route.method]
+        )
+    extension = QuartSchema(
+        openapi_path=None,
+        info={"title": title, "version": version},
+        conversion_preference="msgspec",
+        security_schemes=_SECURITY_SCHEMES,
+    )
+    extension.init_app(app)
+    document = msgspec.to_builtins(extension.openapi_provider.schema(), str_keys=True)
+    for route in routes:
+        _complete(document["paths"][_template(route.path)][route.method.lower()], route)
+    document["paths"] |= _operations()
+    document["components"]["schemas"] = _schemas(routes)
+    whole: dict[str, Any] = _with_portable_patterns(document)
+    return whole
+
+
+def _documented(route: Route) -> Callable[..., Coroutine[Any, Any, str]]:
+    from quart_schema import (  # noqa: PLC0415 - as above
+        document_querystring,
+        document_request,
+        document_response,
+        tag,
+    )
+
+    async def view(**_path: str) -> str:
+        return route.name
+
+    if route.body is not None:
+        view = document_request(route.body)(view)
+    if route.query is not None:
+        view = document_querystring(route.query)(view)
+    if route.answer is not None:
+        view = document_response(route.answer, route.success)(view)
+    return tag(route.tags)(view)
+
+
+def _complete(operation: dict[str, Any], route: Route) -> None:
+    operation["operationId"] = route.name
+    operation["summary"] = route.summary
+    operation.pop("description", None)
+    success = operation["responses"].setdefault(str(route.success), {})
+    success["description"] = HTTPStatus(route.success).phrase
+    operation["responses"]["default"] = {
+        "description": "A problem",
+        "content": {
+            "application/problem+json": {"schema": {"$ref": _REFERENCE.format(name="ProblemDocument")}}
+        },
+    }
+    if route.permission.kind is PermissionKind.PUBLIC:
+        operation["security"] = []
+    elif route.permission.kind is PermissionKind.USER:
+        operation["security"] = [{"bearer": []}]
+    else:
+        operation["security"] = [{"bearer": []}, {"apiKey": []}]
+    if "requestBody" in operation:
+        operation["requestBody"]["required"] = True
+
+
+def _operations() -> dict[str, Any]:
+    """The routes that the guard answers itself."""
+
+    def operation(name: str, summary: str, media_type: str, *statuses: int) -> dict[str, Any]:
+        responses = {
+            str(status): {
+                "description": HTTPStatus(status).phrase,
+                "content": {media_type: {}},
+            }
+            for status in statuses
+        }
+        return {
+            "get": {
+                "operationId": name,
+                "summary": summary,
+                "tags": ["service"],
+                "security": [],
+                "responses": responses,
+            }
+        }
+
+    return {
+        "/health/live": operation("live", "Whether the process runs", "application/json", 200),
+        "/health/ready": operation("ready", "Whether its parts answer", "application/json", 200, 503),
+        "/metrics": operation("metrics", "Prometheus text", "text/plain", 200, 401),
+    }
+
+
+def _schemas(routes: Sequence[Route]) -> dict[str, Any]:
+    shapes = {
+        shape: None
+        for route in routes
+        for shape in (route.body, route.query, route.answer)
+        if shape is not None
+    }
+    _, schemas = msgspec.json.schema_components([*shapes, ProblemDocument], ref_template=_REFERENCE)
+    return dict(schemas)
+
+
+def _template(path: str) -> str:
+    return path.replace("<", "{").replace(">", "}")
+
+
+def _with_portable_patterns(value: Any) -> Any:
+    r"""`\Z` is Python's; in the dialect that JSON Schema names (ECMA-262) `$` means the same."""
+    if isinstance(value, dict):
+        return {
+            name: member.replace(r"\Z", "$")
+            if name == "pattern" and isinstance(member, str)
+            else _with_portable_patterns(member)
+            for name, member in value.items()
+        }
+    if isinstance(value, list):
+        return [_with_portable_patterns(member) for member in value]
+    return value

@@ -1,0 +1,274 @@
+"""A whole service over the memory adapters: what composition builds, in a test's hands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from quart import Quart
+from quart_trio import QuartTrio
+
+from adapters.crypto.argon2 import Argon2PasswordHasher
+from adapters.crypto.jwt import JwtSigner, SigningKey
+from adapters.memory.api_keys import MemoryApiKeys
+from adapters.memory.audit import MemoryAuditLog
+from adapters.memory.limiter import MemoryLimiter
+from adapters.memory.metrics import MemoryMetrics
+from adapters.memory.sessions import MemorySessions
+from adapters.memory.users import MemoryUsers
+from adapters.runtime.system import SystemEntropy
+from adapters.web import Route
+from adapters.web.address import AddressRules, Network
+from adapters.web.app import create_app
+from adapters.web.asgi import Receive, Scope, Send
+from adapters.web.cors import Cors
+from adapters.web.credentials import Credentials
+from adapters.web.guard import Guard
+from adapters.web.http_metrics import HttpMetrics
+from adapters.web.operations import Operations
+from adapters.web.readiness import Readiness
+from adapters.web.route_table import RouteTable
+from application.api_keys import ApiKeyService, CreatedApiKey
+from application.rate_limiter import LimitPolicies, RateLimiter
+from application.sessions import SessionService
+from application.tokens import TokenService
+from application.users import UserService
+from domain.admission import Admission, Charge
+from domain.api_keys import Scope as KeyScope
+from domain.audit import SYSTEM, RequestContext
+from domain.bans import BanPolicy
+from domain.ratelimit import Policy, parse_policy_rate
+from domain.tokens import Fingerprint
+from plugins.main.plugin import MainPlugin
+from plugins.plugin import HOOK_PRIORITY_DEFAULT, HookCallback
+from ports.errors import DependencyUnavailable
+from ports.health import Probe
+from ports.metrics import Instrument, Metric
+from ports.runtime import Runtime
+from tests.web.client import Client
+
+Service = TypeVar("Service")
+
+START_MS = 1_800_000_000_000
+PASSWORD = "correct horse battery"
+SYSTEM_CONTEXT = RequestContext(request_id="test", actor=SYSTEM)
+
+
+class AdjustableClock:
+    def __init__(self) -> None:
+        self.at_ms = START_MS
+
+    def now_ms(self) -> int:
+        return self.at_ms
+
+
+class SwitchedLimiter(MemoryLimiter):
+    """The memory limiter, which can be away, and counts how often it was asked."""
+
+    is_away = False
+    decisions = 0
+
+    async def decide(self, charges: Sequence[Charge], *, session: str | None, jitter: float) -> Admission:
+        self.decisions += 1
+        if self.is_away:
+            raise DependencyUnavailable("redis", "switched off")
+        return await super().decide(charges, session=session, jitter=jitter)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a test may want otherwise. The limits are out of the way unless it does."""
+
+    ip: str = "1000/60s"
+    user: str = "1000/1h"
+    api_key: str = "1000/60s"
+    login: str = "1000/60s"
+    register: str = "1000/60s"
+    routes: Sequence[Route] = ()
+    trusted_proxies: Sequence[Network] = ()
+    allowlist: Sequence[Network] = ()
+    origins: Sequence[str] = ()
+    probes: Sequence[Probe] = ()
+    metrics_token: str | None = None
+    fingerprint: Fingerprint = Fingerprint.ENFORCE
+    body_bytes_max: int = 1024 * 1024
+
+
+@dataclass(slots=True)
+class Context:
+    """A plugin's context that keeps what is registered."""
+
+    services: dict[str, object]
+    metrics: MemoryMetrics
+    routes: list[Route] = field(default_factory=list)
+    modules: dict[str, object] = field(default_factory=dict)
+
+    def service(self, key: str, kind: type[Service]) -> Service:
+        instance = self.services[key]
+        if not isinstance(instance, kind):
+            raise TypeError(key)
+        return instance
+
+    def register_module(self, key: str, module: object) -> None:
+        self.modules[key] = module
+
+    def register_routes(self, routes: Sequence[Route]) -> None:
+        self.routes += routes
+
+    def register_hook(
+        self, event: str, callback: HookCallback, priority: int = HOOK_PRIORITY_DEFAULT
+    ) -> None:
+        raise AssertionError(f"unexpected hook {event} {callback} {priority}")
+
+    def register_metric(self, metric: Metric) -> Instrument:
+        return self.metrics.register(metric)
+
+
+@dataclass(frozen=True, slots=True)
+class TestService:
+    __test__ = False
+
+    guard: Guard
+    client: Client
+    clock: AdjustableClock
+    limiter: SwitchedLimiter
+    metrics: MemoryMetrics
+    users: UserService
+    sessions: SessionService
+    api_keys: ApiKeyService
+    runtime: Runtime
+
+    async def key(self, *scopes: KeyScope) -> CreatedApiKey:
+        created = await self.api_keys.create(name="key", scopes=frozenset(scopes), context=SYSTEM_CONTEXT)
+        assert isinstance(created, CreatedApiKey)
+        return created
+
+    async def register(self, username: str = "ada") -> dict[str, str]:
+        reply = await self.client.request(
+            "POST",
+            "/auth/register",
+            json={"username": username, "email": f"{username}@example.com", "password": PASSWORD},
+        )
+        assert reply.status == 201, reply
+        user: dict[str, str] = reply.json()
+        return user
+
+    async def login(self, username: str = "ada", *, register: bool = True) -> dict[str, str]:
+        """The headers of a logged-in client."""
+        if register:
+            await self.register(username)
+        reply = await self.client.request(
+            "POST", "/auth/login", json={"username": username, "password": PASSWORD}
+        )
+        assert reply.status == 200, reply
+        tokens = reply.json()
+        return {
+            "Authorization": f"Bearer {tokens['access_token']}",
+            "X-Device-Id": tokens["device_id"],
+        }
+
+
+def policy(name: str, rate: str) -> Policy:
+    limit, period_ms = parse_policy_rate(rate)
+    return Policy(name, limit, period_ms)
+
+
+def ban_policy() -> BanPolicy:
+    return BanPolicy(
+        threshold=5, base_ms=60_000, max_ms=86_400_000, half_life_ms=86_400_000, violations_ttl_ms=3_600_000
+    )
+
+
+def open_service(runtime: Runtime, options: Options | None = None) -> TestService:
+    """Nothing here needs stopping."""
+    options = options or Options()
+    clock, entropy, metrics, audit = AdjustableClock(), SystemEntropy(), MemoryMetrics(), MemoryAuditLog()
+    limiter = SwitchedLimiter(clock=clock, ban_policy=ban_policy())
+    user_store = MemoryUsers(audit=audit)
+    session_store = MemorySessions(users=user_store, audit=audit)
+    rate_limiter = RateLimiter(
+        limiter=limiter,
+        fallback=MemoryLimiter(clock=clock, ban_policy=ban_policy()),
+        policies=LimitPolicies(
+            ip=policy("ip", options.ip),
+            user=policy("user", options.user),
+            api_key=policy("api_key", options.api_key),
+            named={
+                "login": policy("login", options.login),
+                "register": policy("register", options.register),
+            },
+        ),
+        sessions=session_store,
+        runtime=runtime,
+        clock=clock,
+        entropy=entropy,
+        metrics=metrics,
+    )
+    # The smallest cost Argon2id takes: what it costs is the crypto adapter's own test.
+    passwords = Argon2PasswordHasher(runtime=runtime, entropy=entropy, memory_kib=8, passes=1)
+    tokens = TokenService(
+        signer=JwtSigner(keys=[SigningKey("k1", bytes(range(32)))]),
+        clock=clock,
+        entropy=entropy,
+        device_key=bytes(32),
+        fingerprint=options.fingerprint,
+    )
+    users = UserService(users=user_store, passwords=passwords, clock=clock, entropy=entropy)
+    sessions = SessionService(
+        users=user_store,
+        sessions=session_store,
+        revocations=rate_limiter,
+        passwords=passwords,
+        tokens=tokens,
+        runtime=runtime,
+        clock=clock,
+        entropy=entropy,
+        refresh_keys=[bytes(32)],
+    )
+    api_keys = ApiKeyService(
+        keys=MemoryApiKeys(audit=audit),
+        revocations=rate_limiter,
+        runtime=runtime,
+        clock=clock,
+        entropy=entropy,
+    )
+    context = Context(
+        {"users": users, "sessions": sessions, "api_keys": api_keys, "rate_limiter": rate_limiter}, metrics
+    )
+    MainPlugin().initialize(context)
+    routes = [*context.routes, *options.routes]
+    app = create_app(
+        QuartTrio if runtime.name == "trio" else Quart,
+        routes,
+        runtime=runtime,
+        title="credit-system",
+        version="1",
+        body_bytes_max=options.body_bytes_max,
+    )
+
+    async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.accept"})
+        else:
+            await app(scope, receive, send)  # type: ignore[arg-type] # Hypercorn's types of the same
+
+    guard = Guard(
+        dispatch,
+        routes=RouteTable(routes),
+        addresses=AddressRules(trusted_proxies=options.trusted_proxies, allowlist=options.allowlist),
+        credentials=Credentials(api_keys=api_keys, tokens=tokens),
+        limiter=rate_limiter,
+        operations=Operations(
+            readiness=Readiness(probes=options.probes, runtime=runtime),
+            metrics=metrics,
+            runtime=runtime,
+            metrics_token=options.metrics_token,
+        ),
+        cors=Cors(options.origins),
+        metrics=HttpMetrics(metrics),
+        runtime=runtime,
+        entropy=entropy,
+    )
+    return TestService(guard, Client(guard), clock, limiter, metrics, users, sessions, api_keys, runtime)
