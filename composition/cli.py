@@ -58,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     create = users.add_parser("create", help="create an administrator, or a plain user")
     create.add_argument("--username", required=True)
     create.add_argument("--email", required=True)
-    create.add_argument("--role", choices=("admin", "user"), default="admin", help="(default: %(default)s)")
+    create.add_argument("--role", choices=("admin", "user"), default="admin")
     create.add_argument("--password-file", type=Path, help="without it, the password is asked for")
     create.set_defaults(run=_user_create)
 
@@ -93,7 +93,7 @@ def _serving(parser: argparse.ArgumentParser, *, demo: bool) -> None:
         "--workers", type=int, default=1, metavar="N", help="processes (default: %(default)s)"
     )
     parser.add_argument("--bootstrap-api-key-file", type=Path, metavar="PATH",
-                        help="write a fresh administrator's API key there once the service is ready")  # fmt: skip
+                        help="write a fresh administrator's API key there, once ready")  # fmt: skip
     # Given by the supervisor to its workers.
     parser.add_argument("--worker", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--ready-fd", type=int, help=argparse.SUPPRESS)

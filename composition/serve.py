@@ -64,7 +64,7 @@ def _serve_here(options: ServeOptions, settings: Settings, secrets: Secrets) -> 
 
     try:
         run(options.runtime, serving, drain=manager.drain, grace_s=grace_s, leash=options.worker is not None)
-    except (Exception, BaseExceptionGroup) as error:
+    except (Exception, BaseExceptionGroup) as error:  # noqa: BLE001 - said in one line, logged by who raised it
         if root.failure is None:
             return _failed(reason_of(error))
     if root.failure is not None:

@@ -1,0 +1,149 @@
+"""Commands that act on the live store without a server: the first administrator, service keys."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from adapters.memory.metrics import MemoryMetrics
+from adapters.runtime.system import SystemClock, SystemEntropy
+from application.api_keys import InvalidApiKey
+from application.ledger.announcer import CommittedBatch
+from application.users import InvalidUser, Taken
+from composition.build import Surroundings, UseCases, build_use_cases
+from composition.load import load
+from composition.process import RuntimeName, make_runtime
+from composition.service import stores_of
+from composition.stores import StoreName
+from domain.api_keys import ApiKey, Scope
+from domain.audit import SYSTEM, RequestContext
+from ports.errors import DependencyUnavailable
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+PAGE = 200
+
+_CONTEXT = RequestContext(request_id="creditctl", actor=SYSTEM)
+
+
+def read_password(file: Path | None) -> str:
+    """From the file, the terminal, or standard input; without its line end."""
+    if file is not None:
+        return file.read_text(encoding="utf-8").removesuffix("\n").removesuffix("\r")
+    if sys.stdin.isatty():
+        return getpass.getpass("password: ")
+    return sys.stdin.readline().removesuffix("\n").removesuffix("\r")
+
+
+def create_user(
+    environ: Mapping[str, str], *, username: str, email: str, password: str, is_admin: bool
+) -> int:
+    """Prints the new user's id."""
+
+    async def act(use_cases: UseCases) -> int:
+        make = use_cases.users.create_administrator if is_admin else use_cases.users.register
+        made = await make(username=username, email=email, password=password, context=_CONTEXT)
+        match made:
+            case InvalidUser(problems):
+                return _refused(*(problem.value for problem in problems))
+            case Taken():
+                return _refused(made.value)
+            case _:
+                print(made.id)
+                return 0
+
+    return _on_live_store(environ, act)
+
+
+def create_api_key(environ: Mapping[str, str], *, name: str, scopes: Sequence[str], book: str) -> int:
+    """Prints the key, which is not stored and never shown again."""
+    known = {scope.value: scope for scope in Scope}
+    unknown = [text for text in scopes if text not in known]
+    if unknown:
+        print(f"no such scope: {', '.join(unknown)}; there are {', '.join(known)}", file=sys.stderr)
+        return EXIT_USAGE
+
+    async def act(use_cases: UseCases) -> int:
+        chosen = frozenset(known[text] for text in scopes)
+        made = await use_cases.api_keys.create(name=name, scopes=chosen, book=book, context=_CONTEXT)
+        if isinstance(made, InvalidApiKey):
+            return _refused(*(f"{problem.field}: {problem.value}" for problem in made.problems))
+        print(made.text)
+        return 0
+
+    return _on_live_store(environ, act)
+
+
+def list_api_keys(environ: Mapping[str, str]) -> int:
+    """One line a key: id, state, book, scopes, created, name."""
+
+    async def act(use_cases: UseCases) -> int:
+        cursor = None
+        while True:
+            page = await use_cases.api_keys.list_page(limit=PAGE, cursor=cursor)
+            for key in page.items:
+                print(_line(key, SystemClock().now_ms()))
+            cursor = page.next_cursor
+            if cursor is None:
+                return 0
+
+    return _on_live_store(environ, act)
+
+
+def revoke_api_key(environ: Mapping[str, str], key_id: str) -> int:
+    """Other processes refuse the key within seconds."""
+
+    async def act(use_cases: UseCases) -> int:
+        return 0 if await use_cases.api_keys.revoke(key_id, _CONTEXT) else _refused("there is no such key")
+
+    return _on_live_store(environ, act)
+
+
+def _line(key: ApiKey, now_ms: int) -> str:
+    if key.revoked_ms is not None:
+        state = "revoked"
+    elif key.expires_ms is not None and key.expires_ms <= now_ms:
+        state = "expired"
+    else:
+        state = "active"
+    created = datetime.fromtimestamp(key.created_ms / 1000, UTC).date().isoformat()
+    scopes = ",".join(sorted(scope.value for scope in key.scopes))
+    return f"{key.id} {state:<7} {key.book} {scopes} {created} {key.name}"
+
+
+def _refused(*reasons: str) -> int:
+    for reason in reasons:
+        print(f"creditctl: {reason}", file=sys.stderr)
+    return EXIT_FAILED
+
+
+def _on_live_store(environ: Mapping[str, str], act: Callable[[UseCases], Awaitable[int]]) -> int:
+    settings, secrets = load(environ, StoreName.LIVE)
+
+    async def main() -> int:
+        around = Surroundings(
+            runtime=make_runtime(RuntimeName.ASYNCIO),
+            clock=SystemClock(),
+            entropy=SystemEntropy(),
+            metrics=MemoryMetrics(),
+        )
+
+        async def unheard(_: CommittedBatch) -> None:
+            return
+
+        async with around.runtime.running():
+            stores = await stores_of(StoreName.LIVE, around, settings, secrets)
+            try:
+                await stores.start()
+                return await act(build_use_cases(around, settings, secrets, stores, announce=unheard))
+            finally:
+                await stores.stop()
+
+    try:
+        return asyncio.run(main())
+    except DependencyUnavailable as error:
+        return _refused(str(error))

@@ -1,0 +1,184 @@
+"""`creditctl doctor`: is everything that the service needs there, and fit? It changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC
+from typing import Any
+
+from adapters.mongo.journal import MongoJournal
+from adapters.mongo.pools import MongoPools
+from adapters.redis.connect import connect as connect_redis
+from adapters.redis.driver import RedisDriver, accepted
+from adapters.runtime.system import SystemClock
+from composition.configuration import ConfigurationInvalid
+from composition.live_store import SCHEMA, connect_mongo
+from composition.load import load
+from composition.logging import redacted
+from composition.process import RuntimeName, make_runtime
+from composition.secrets import FILES, Secrets
+from composition.settings import Settings
+from composition.stores import StoreName
+from ports.errors import DependencyUnavailable
+from ports.runtime import Runtime
+
+EXIT_FAILED = 1
+CLOCK_SKEW_MS_MAX = 1_000
+"""Beyond it the ledger would not know what time it is (its own bound)."""
+REDIS_TIMEOUT_MS_MAX = 1_000
+NAMESPACE_NOT_FOUND = 26
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One check and what came of it."""
+
+    check: str
+    good: bool
+    detail: str
+
+
+class Unfit(Exception):
+    """A dependency answers and is not as the service needs it."""
+
+
+def run(environ: Mapping[str, str], *, as_json: bool) -> int:
+    """0 when all is good, else 1."""
+    findings = _findings(environ)
+    if as_json:
+        report = {
+            "good": all(finding.good for finding in findings),
+            "checks": [asdict(finding) for finding in findings],
+        }
+        print(json.dumps(report, indent=2, ensure_ascii=False))
+    else:
+        for finding in findings:
+            print(f"{'good' if finding.good else 'BAD '}  {finding.check}: {finding.detail}")
+    return 0 if all(finding.good for finding in findings) else EXIT_FAILED
+
+
+def _findings(environ: Mapping[str, str]) -> list[Finding]:
+    try:
+        settings, secrets = load(environ, StoreName.LIVE)
+    except ConfigurationInvalid as error:
+        return [Finding("configuration", good=False, detail=problem) for problem in error.problems]
+    good = Finding("configuration", good=True, detail=f"settings and {len(FILES)} secrets are good")
+    return [good, *asyncio.run(_look(settings, secrets))]
+
+
+async def _look(settings: Settings, secrets: Secrets) -> list[Finding]:
+    runtime = make_runtime(RuntimeName.ASYNCIO)
+    async with runtime.running():
+        pools = await connect_mongo(runtime, settings, secrets)
+        redis = connect_redis(
+            runtime,
+            url=settings.redis_url,
+            password=secrets.redis_password,
+            decision_timeout_ms_max=REDIS_TIMEOUT_MS_MAX,
+        )
+        try:
+            return await _Examination(pools, redis, runtime).findings()
+        finally:
+            await redis.close()
+            await pools.close()
+
+
+class _Examination:
+    def __init__(self, pools: MongoPools, redis: RedisDriver, runtime: Runtime) -> None:
+        self._pools = pools
+        self._redis = redis
+        self._runtime = runtime
+
+    async def findings(self) -> list[Finding]:
+        checks: list[tuple[str, Callable[[], Awaitable[str]]]] = [
+            ("mongo replica set", self._replica_set),
+            ("mongo roles", self._roles),
+            ("mongo indexes", self._indexes),
+            ("clock", self._clock),
+            ("ledger head", self._ledger_head),
+            ("redis", self._redis_answers),
+            ("redis eviction", self._redis_eviction),
+        ]
+        return [await self._finding(name, check) for name, check in checks]
+
+    async def _finding(self, name: str, check: Callable[[], Awaitable[str]]) -> Finding:
+        try:
+            return Finding(name, good=True, detail=redacted(await check()))
+        except (DependencyUnavailable, Unfit) as error:
+            return Finding(name, good=False, detail=redacted(str(error)))
+        except Exception as error:  # noqa: BLE001 - one check that fails in its own way must not hide the others
+            return Finding(name, good=False, detail=redacted(f"{type(error).__name__}: {error}"))
+
+    async def _replica_set(self) -> str:
+        hello = await self._pools.read_write.command({"hello": 1})
+        name = hello.get("setName")
+        if name is None:
+            raise Unfit("the server is no replica set: transactions and majority writes need one")
+        return f"{name}, primary {hello.get('primary', 'unknown')}"
+
+    async def _roles(self) -> str:
+        held = []
+        for probe, driver in zip(
+            self._pools.probes(),
+            (self._pools.read_write, self._pools.read_only, self._pools.admin),
+            strict=True,
+        ):
+            status = await driver.command({"connectionStatus": 1})
+            roles = status["authInfo"]["authenticatedUserRoles"]
+            if not roles:
+                raise Unfit(f"the user of {probe.role} has no role")
+            held.append(f"{probe.role}: {', '.join(sorted({role['role'] for role in roles}))}")
+        return "; ".join(held)
+
+    async def _indexes(self) -> str:
+        wanted = {
+            name: {index.name for index in declared} for each in SCHEMA for name, declared in each.items()
+        }
+        missing = []
+        for collection, names in wanted.items():
+            missing += [
+                f"{collection}.{name}" for name in sorted(names - await self._index_names(collection))
+            ]
+        if missing:
+            raise Unfit(f"missing (the service makes them when it starts): {', '.join(missing)}")
+        return f"{sum(map(len, wanted.values()))} in {len(wanted)} collections"
+
+    async def _index_names(self, collection: str) -> set[str]:
+        try:
+            listing = await self._pools.admin.command({"listIndexes": collection})
+        except Exception as error:
+            if getattr(error, "code", None) == NAMESPACE_NOT_FOUND:
+                return set()
+            raise
+        return {index["name"] for index in listing["cursor"]["firstBatch"]}
+
+    async def _clock(self) -> str:
+        before_ms = SystemClock().now_ms()
+        hello: Mapping[str, Any] = await self._pools.read_write.command({"hello": 1})
+        after_ms = SystemClock().now_ms()
+        # BSON dates are UTC; the driver gives them without a zone.
+        theirs_ms = hello["localTime"].replace(tzinfo=UTC).timestamp() * 1000
+        skew_ms = int(theirs_ms - (before_ms + after_ms) / 2)
+        if abs(skew_ms) > CLOCK_SKEW_MS_MAX:
+            raise Unfit(f"MongoDB's clock differs from this machine's by {skew_ms} ms")
+        return f"MongoDB's differs by {skew_ms} ms (± {(after_ms - before_ms + 1) // 2} ms)"
+
+    async def _ledger_head(self) -> str:
+        head = await MongoJournal(self._pools.read_write).head("main")
+        return "the book main is empty" if head is None else f"the book main is at {head.seq}"
+
+    async def _redis_answers(self) -> str:
+        started_s = self._runtime.monotonic()
+        accepted(await self._redis.execute("PING"))
+        return f"answers in {(self._runtime.monotonic() - started_s) * 1000:.1f} ms"
+
+    async def _redis_eviction(self) -> str:
+        reply = accepted(await self._redis.execute("INFO", "memory"))
+        lines = reply.decode().splitlines() if isinstance(reply, bytes) else []
+        policy = next((line.partition(":")[2] for line in lines if line.startswith("maxmemory_policy:")), "")
+        if policy != "noeviction":
+            raise Unfit(f"maxmemory-policy is {policy or 'unknown'}: it would forget bans; set noeviction")
+        return policy
