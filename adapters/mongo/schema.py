@@ -1,8 +1,8 @@
 """Every collection's indexes, created idempotently at start-up.
 
-A repository module declares its own as data: `INDEXES: Indexes = {"users": (Index(…), …)}`. Creating a
-collection's first index creates the collection, so each declares at least one; a transaction then never
-has to create one.
+A repository module declares its own as data, `INDEXES: Indexes = {"users": (Index(…), …)}`, and is listed
+in `adapters.mongo.catalog`. Creating a collection's first index creates the collection, so each declares at
+least one; a transaction then never has to create one.
 """
 
 from __future__ import annotations

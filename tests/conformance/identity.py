@@ -1,0 +1,166 @@
+"""The repositories of identity, over memory and over MongoDB through each driver.
+
+def test_a_user_is_found_by_name(identity: OnStores) -> None:
+    async def body(stores: Stores) -> None:
+        await stores.users.add(...)
+
+    identity(body)
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import pytest
+
+from adapters.memory.api_keys import MemoryApiKeys
+from adapters.memory.audit import MemoryAuditLog
+from adapters.memory.sessions import MemorySessions
+from adapters.memory.users import MemoryUsers
+from adapters.mongo.api_keys import MongoApiKeys
+from adapters.mongo.audit import MongoAuditLog
+from adapters.mongo.catalog import CATALOG
+from adapters.mongo.client import Bounds, ClientDriver, DriverName, connect
+from adapters.mongo.schema import create_schema
+from adapters.mongo.sessions import MongoSessions
+from adapters.mongo.users import MongoUsers
+from domain.audit import AuditAction, AuditEvent, AuditFilter
+from domain.ids import time_ordered_id
+from domain.sessions import Session, SessionPolicy, open_session
+from domain.users import Role, User
+from ports.api_keys import ApiKeys
+from ports.audit import AuditLog
+from ports.runtime import Runtime
+from ports.sessions import Sessions
+from ports.users import Users
+from tests.conformance.runtimes import Driver
+from tests.servers.mongod import DATABASE, MongodServer
+
+StoreName = Literal["memory", "pymongo", "motor"]
+NOW_MS = 1_800_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    runtime: Runtime
+    users: Users
+    sessions: Sessions
+    api_keys: ApiKeys
+    audit: AuditLog
+
+    async def actions(self) -> list[AuditAction]:
+        """What the audit log holds, oldest first."""
+        page = await self.audit.find(AuditFilter(), limit=200, cursor=None)
+        return [event.action for event in reversed(page.items)]
+
+
+OnStores = Callable[[Callable[[Stores], Awaitable[None]]], None]
+
+
+@contextmanager
+def database_of_its_own(mongod: MongodServer) -> Iterator[str]:
+    """The URL of a database that nobody else uses; it is dropped in the end."""
+    name = f"test_{secrets.token_hex(8)}"
+    yield mongod.url.replace(f"/{DATABASE}?", f"/{name}?")
+    with mongod.client(mongod.root) as client:
+        client.drop_database(name)
+
+
+async def connect_as_app(
+    runtime: Runtime, mongod: MongodServer, url: str, driver: DriverName, bounds: Bounds | None = None
+) -> ClientDriver:
+    return await connect(
+        runtime=runtime,
+        url=url,
+        user=mongod.app.user,
+        password=mongod.app.password,
+        driver=driver,
+        bounds=bounds or Bounds(),
+    )
+
+
+@pytest.fixture(params=["memory", "pymongo", "motor"])
+def identity(request: pytest.FixtureRequest, run_real: Driver) -> OnStores:
+    store: StoreName = request.param
+
+    def on_memory(body: Callable[[Stores], Awaitable[None]]) -> None:
+        async def main(runtime: Runtime) -> None:
+            audit = MemoryAuditLog()
+            users = MemoryUsers(audit=audit)
+            sessions = MemorySessions(users=users, audit=audit)
+            await body(Stores(runtime, users, sessions, MemoryApiKeys(audit=audit), audit))
+
+        run_real(main)
+
+    def on_mongo(body: Callable[[Stores], Awaitable[None]]) -> None:
+        mongod: MongodServer = request.getfixturevalue("mongod")
+        with database_of_its_own(mongod) as url:
+
+            async def main(runtime: Runtime) -> None:
+                driver = await connect_as_app(
+                    runtime, mongod, url, "motor" if store == "motor" else "pymongo"
+                )
+                try:
+                    await create_schema(driver, CATALOG)
+                    await body(
+                        Stores(
+                            runtime,
+                            MongoUsers(driver=driver),
+                            MongoSessions(driver=driver),
+                            MongoApiKeys(driver=driver),
+                            MongoAuditLog(driver=driver),
+                        )
+                    )
+                finally:
+                    await driver.close()
+
+            run_real(main)
+
+    return on_memory if store == "memory" else on_mongo
+
+
+def a_user(name: str = "ada", *, email: str = "", now_ms: int = NOW_MS) -> User:
+    return User(
+        id=time_ordered_id("usr", now_ms, secrets.token_bytes(10)),
+        username=name,
+        email=email or f"{name}@example.com",
+        roles=frozenset({Role.USER, Role.ADMIN}),
+        password_hash="$argon2id$one",
+        created_ms=now_ms,
+    )
+
+
+def a_session(user: User, *, now_ms: int = NOW_MS) -> Session:
+    return open_session(
+        id=time_ordered_id("ses", now_ms, secrets.token_bytes(10)),
+        user_id=user.id,
+        device_id="device-0123456789",
+        credential_version=user.credential_version,
+        address="203.0.113.7",
+        user_agent="suite",
+        now_ms=now_ms,
+        policy=SessionPolicy(),
+    )
+
+
+def an_event(
+    action: AuditAction = AuditAction.USER_REGISTERED, *, now_ms: int = NOW_MS, resource: str = "user:x"
+) -> AuditEvent:
+    return AuditEvent(
+        id=time_ordered_id("aud", now_ms, secrets.token_bytes(10)),
+        at_ms=now_ms,
+        actor="anonymous",
+        action=action,
+        resource=resource,
+        address="203.0.113.7",
+        request_id="req-1",
+        detail={"attempts": 3, "why": "said so"},
+    )
+
+
+def by(event: AuditEvent, actor: str) -> AuditEvent:
+    return replace(event, actor=actor)

@@ -1,0 +1,72 @@
+"""What every audit log promises."""
+
+from __future__ import annotations
+
+from domain.audit import AuditAction, AuditEvent, AuditFilter
+from tests.conformance.identity import NOW_MS, OnStores, Stores, an_event, by, identity
+
+__all__ = ["identity"]
+
+
+async def recorded(stores: Stores) -> list[AuditEvent]:
+    """Six events, oldest first: actors a and b in turn, two actions, three resources."""
+    events = [
+        by(
+            an_event(
+                AuditAction.BAN_ADDED if at < 3 else AuditAction.BAN_LIFTED,
+                now_ms=NOW_MS + 10 * at,
+                resource=f"ip:{at % 3}",
+            ),
+            "ab"[at % 2],
+        )
+        for at in range(6)
+    ]
+    for event in events:
+        await stores.audit.record(event)
+    return events
+
+
+def test_events_are_read_back_whole_newest_first(identity: OnStores) -> None:
+    async def body(stores: Stores) -> None:
+        events = await recorded(stores)
+        page = await stores.audit.find(AuditFilter(), limit=6, cursor=None)
+        assert list(page.items) == list(reversed(events))
+        assert page.next_cursor is None
+
+    identity(body)
+
+
+FILTERS = [
+    (AuditFilter(actor="a"), [4, 2, 0]),
+    (AuditFilter(action=AuditAction.BAN_LIFTED), [5, 4, 3]),
+    (AuditFilter(resource="ip:1"), [4, 1]),
+    (AuditFilter(from_ms=NOW_MS + 40), [5, 4]),
+    (AuditFilter(until_ms=NOW_MS + 10), [0]),
+    (AuditFilter(from_ms=NOW_MS + 10, until_ms=NOW_MS + 30), [2, 1]),
+    (AuditFilter(actor="b", action=AuditAction.BAN_ADDED, resource="ip:1"), [1]),
+    (AuditFilter(actor="nobody"), []),
+]
+
+
+def test_filters_narrow_together(identity: OnStores) -> None:
+    async def body(stores: Stores) -> None:
+        events = await recorded(stores)
+        for wanted, expected in FILTERS:
+            page = await stores.audit.find(wanted, limit=10, cursor=None)
+            assert list(page.items) == [events[at] for at in expected], wanted
+
+    identity(body)
+
+
+def test_a_cursor_continues_after_the_last_event_seen(identity: OnStores) -> None:
+    async def body(stores: Stores) -> None:
+        events = await recorded(stores)
+        wanted = AuditFilter(actor="a")
+        first = await stores.audit.find(wanted, limit=2, cursor=None)
+        assert first.next_cursor is not None
+        await stores.audit.record(by(an_event(now_ms=NOW_MS + 1_000), "a"))
+        rest = await stores.audit.find(wanted, limit=2, cursor=first.next_cursor)
+        assert [*first.items, *rest.items] == [events[4], events[2], events[0]]
+        assert rest.next_cursor is None
+
+    identity(body)
