@@ -192,6 +192,33 @@ def test_a_failure_is_reported_when_its_last_waiter_was_cancelled_before(run: Dr
     run.unheard.clear()
 
 
+def test_a_failure_is_reported_when_its_waiter_is_cancelled_on_the_way_to_it() -> None:
+    async def main() -> list[str]:
+        unheard: list[str] = []
+        runtime = AsyncioRuntime(report=lambda name, _error: unheard.append(name))
+        ended = False
+
+        async def fail() -> None:
+            nonlocal ended
+            await runtime.sleep(0)
+            ended = True
+            raise LookupError("lost")
+
+        async with runtime.running():
+            task = runtime.start(fail, name="fail")
+            waiter = asyncio.create_task(task.wait())
+            while not ended:
+                await runtime.sleep(0)
+            # The task's end is under way to the waiter; one turn later it would be delivered.
+            await asyncio.sleep(0)
+            waiter.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiter
+        return unheard
+
+    assert asyncio.run(asyncio.wait_for(main(), 30)) == ["fail"]
+
+
 def test_a_cancelled_waiter_leaves_the_task_running(run: Driver) -> None:
     async def body(runtime: Runtime) -> int:
         go, waiting = runtime.event(), runtime.event()
@@ -515,6 +542,40 @@ def test_the_grace_holds_when_the_one_who_leaves_is_cancelled(run: Driver) -> No
         assert committed.is_set()
 
     run(body, opened=False)
+
+
+def test_the_grace_holds_when_a_server_cancels_the_one_who_is_leaving() -> None:
+    async def main() -> None:
+        runtime = AsyncioRuntime()
+        leaving, go, committed = runtime.event(), runtime.event(), runtime.event()
+
+        async def commit() -> None:
+            await go.wait()
+            committed.set()
+
+        async def tick() -> None:
+            try:
+                await runtime.sleep(NEVER_S)
+            finally:
+                leaving.set()
+
+        async def serve() -> None:
+            async with runtime.running():
+                runtime.start(tick, name="tick")
+                runtime.start(partial(runtime.shielded, commit, name="commit"), name="caller")
+                await runtime.sleep(0)
+
+        server = asyncio.create_task(serve())
+        await leaving.wait()
+        server.cancel()
+        await asyncio.wait((server,), timeout=SOON_S)
+        assert not server.done()
+        go.set()
+        with pytest.raises(asyncio.CancelledError):
+            await server
+        assert committed.is_set()
+
+    asyncio.run(asyncio.wait_for(main(), 30))
 
 
 # --- time

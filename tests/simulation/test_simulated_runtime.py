@@ -113,8 +113,17 @@ def test_deadlines_end_to_the_nanosecond_and_a_block_in_time_leaves_no_timer() -
                 await runtime.event().wait()
         assert runtime.monotonic() == 3
 
-    runtime.run(main)
-    assert runtime.monotonic() == 3
+        with pytest.raises(DeadlineExceeded):
+            async with runtime.deadline(2):
+                await runtime.event().wait()
+        async with runtime.deadline(100):
+            await runtime.sleep(1)
+        await runtime.event().wait()
+
+    # Were the last deadline's timer still set, time would have gone on to it.
+    with pytest.raises(Deadlock):
+        runtime.run(main)
+    assert runtime.monotonic() == 6
 
 
 def test_in_a_cancelled_block_every_further_wait_is_cancelled_too() -> None:
@@ -231,6 +240,33 @@ def test_a_crash_stops_every_task_where_it_waits_and_none_cleans_up() -> None:
         simulation, done = Simulation(seed), list[str]()
         simulation.run(partial(scenario, simulation, done))
         assert done == []
+
+
+def test_what_was_about_to_run_at_the_crash_does_not() -> None:
+    simulation = Simulation(5)
+    done: list[str] = []
+
+    async def main() -> None:
+        process = simulation.process("first")
+        go = simulation.outside.event()
+
+        async def call() -> None:
+            async with process.running():
+                await go.wait()
+                done.append("went on")
+
+        async def launched() -> None:
+            done.append("began")
+
+        process.launch(call)
+        await simulation.outside.sleep(1)
+        process.launch(launched)
+        go.set()
+        process.crash()
+        await simulation.outside.sleep(1)
+
+    simulation.run(main)
+    assert done == []
 
 
 def test_a_process_that_crashes_itself_ends_at_that_wait() -> None:
