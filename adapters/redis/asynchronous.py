@@ -25,7 +25,7 @@ class _Connection(Protocol):
 
     async def send_packed_command(self, command: list[bytes], check_health: bool) -> None: ...
 
-    async def read_response(self, disable_decoding: bool) -> Reply: ...
+    async def read_response(self, disable_decoding: bool, *, disconnect_on_error: bool) -> Reply: ...
 
     async def disconnect(self, nowait: bool) -> None: ...
 
@@ -138,8 +138,9 @@ async def _close(runtime: Runtime, connection: _Connection, timeout_s: float) ->
 
 
 async def _read(connection: _Connection) -> Reply:
+    """Leaves the closing to the caller: redis-py's own would not wait for it."""
     try:
-        return await connection.read_response(disable_decoding=True)
+        return await connection.read_response(disable_decoding=True, disconnect_on_error=False)
     except ResponseError as error:
         return refusal(error)
 

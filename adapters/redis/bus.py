@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 from adapters.redis.driver import DEPENDENCY, Listener, RedisDriver, Reply, accepted
 from adapters.redis.names import Names
 from ports.bus import Bus, Subscription
 from ports.errors import DependencyUnavailable
-from ports.runtime import DeadlineExceeded, Event, Runtime, Task
+from ports.runtime import DeadlineExceeded, Event, Runtime, Task, TaskCancelled
 
 SUBSCRIBE_TIMEOUT_MS_MAX = 5_000
 BACKOFF_MS_MIN = 50
@@ -92,11 +93,13 @@ class RedisBus:
             await self._ask(b"UNSUBSCRIBE", subscription.channel)
 
     async def close(self) -> None:
-        """Ends every subscription and the connection."""
+        """Ends every subscription and the connection, and returns when it is closed."""
         self._channels.clear()
-        if self._task is not None:
-            self._task.cancel()
-            self._task = None
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            with suppress(TaskCancelled):
+                await task.wait()
 
     def _drop(self, subscription: _RedisSubscription) -> bool:
         """Whether it was the last of its channel."""
