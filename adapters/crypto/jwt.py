@@ -15,6 +15,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from jwt.algorithms import Algorithm, HMACAlgorithm, OKPAlgorithm
+from jwt.exceptions import InvalidKeyError
 
 from ports.token_signer import SignedToken, TokenSigner
 
@@ -113,7 +114,10 @@ def _prepare(key: SigningKey) -> _Prepared:
         signing = verifying = algorithm.prepare_key(key.material)
     else:
         algorithm = OKPAlgorithm()
-        signing = algorithm.prepare_key(key.material)
+        try:
+            signing = algorithm.prepare_key(key.material)
+        except InvalidKeyError as error:
+            raise ValueError("EdDSA takes an Ed25519 private key in PEM") from error
         if not isinstance(signing, Ed25519PrivateKey):
             raise ValueError("EdDSA takes an Ed25519 private key in PEM")
         verifying = signing.public_key()

@@ -1,0 +1,90 @@
+"""Which names, addresses and passwords a user may have."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.users import (
+    UserProblem,
+    email_problems,
+    is_well_formed,
+    password_bytes,
+    password_problems,
+    uniqueness_key,
+    username_problems,
+)
+
+
+@pytest.mark.parametrize("username", ["ada", "Ada.Lovelace_1-x", "a" * 32, "..."])
+def test_these_are_usernames(username: str) -> None:
+    assert username_problems(username) == ()
+
+
+@pytest.mark.parametrize("username", ["", "ab", "a" * 33, "a b c", "ada@x", "adä", "ada\n", "ada\0", "аda"])
+def test_these_are_not_usernames(username: str) -> None:
+    assert username_problems(username) == (UserProblem.USERNAME,)
+
+
+@pytest.mark.parametrize("email", ["a@b.co", "Ada.Lovelace+x@mail.example.com", "ü@bücher.example"])
+def test_these_are_addresses(email: str) -> None:
+    assert email_problems(email) == ()
+
+
+@pytest.mark.parametrize(
+    "email",
+    [
+        "", "a", "a@", "@b.co", "a@b", "a@@b.co", "a b@c.de", "a@b..co", "a@.co", "a@b.co.", "a@b.co\n",
+        "a\0@b.co", "a\ud800@b.co", "x" * 65 + "@b.co", "a@" + "b" * 250 + ".co", "a＠b@c.de",
+    ],
+)  # fmt: skip
+def test_these_are_not_addresses(email: str) -> None:
+    assert email_problems(email) == (UserProblem.EMAIL,)
+
+
+@pytest.mark.parametrize("password", ["12345678", "p" * 256, "pass wörd 🙂", "tab\tand\nline"])
+def test_these_are_passwords(password: str) -> None:
+    assert password_problems(password) == ()
+
+
+@pytest.mark.parametrize(
+    ("password", "problem"),
+    [
+        ("1234567", UserProblem.PASSWORD_LENGTH),
+        ("p" * 257, UserProblem.PASSWORD_LENGTH),
+        ("1234567\0", UserProblem.PASSWORD_CHARACTERS),
+        ("1234567\udcff", UserProblem.PASSWORD_CHARACTERS),
+    ],
+)
+def test_these_are_not_passwords(password: str, problem: UserProblem) -> None:
+    assert password_problems(password) == (problem,)
+
+
+def test_a_problem_names_its_input() -> None:
+    assert {problem.field for problem in UserProblem} == {"username", "email", "password"}
+
+
+@given(st.text())
+def test_a_key_of_a_key_is_itself(text: str) -> None:
+    assert uniqueness_key(uniqueness_key(text)) == uniqueness_key(text)
+
+
+@given(st.text(alphabet=st.characters(codec="ascii")))
+def test_case_makes_no_second_name(text: str) -> None:
+    assert uniqueness_key(text.upper()) == uniqueness_key(text.lower())
+
+
+def test_one_password_is_one_however_it_is_typed() -> None:
+    assert password_bytes("caf\u00e9 au lait") == password_bytes("cafe\u0301 au lait")
+    assert password_bytes("Password") != password_bytes("password")
+
+
+@given(st.text(alphabet=st.characters(categories=["Cs", "L"]), min_size=8, max_size=20))
+def test_text_is_well_formed_exactly_when_utf8_can_carry_it(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        assert not is_well_formed(text)
+    else:
+        assert is_well_formed(text)
