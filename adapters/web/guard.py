@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Protocol
+from urllib.parse import urlsplit
 
 from adapters.web.address import AddressRules
 from adapters.web.asgi import Application, RawHeaders, Receive, Responder, Scope, Send, deny_websocket
@@ -88,7 +89,7 @@ class Guard:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         started_s = self._runtime.monotonic()
-        method, path = scope["method"], scope["path"]
+        method, path = scope["method"].upper(), canonical_path(scope)
         head = Head(scope["headers"])
         exchange, exempt = self._exchange(scope, head)
         headers = [(b"x-request-id", exchange.request_id.encode("ascii")), _NOSNIFF]
@@ -124,7 +125,7 @@ class Guard:
         started_s = self._runtime.monotonic()
         head = Head(scope["headers"])
         exchange, exempt = self._exchange(scope, head)
-        path = scope["path"]
+        path = canonical_path(scope)
         headers = [(b"x-request-id", exchange.request_id.encode("ascii")), _NOSNIFF]
         refused = await self._admit("GET", path, head, exchange, exempt, headers)
         if refused is None:
@@ -185,3 +186,21 @@ class Guard:
             policies=self._routes.policies(method, path),
             fail_closed=path.startswith(_AUTH),
         )
+
+
+def canonical_path(scope: Scope) -> str:
+    """The path as Quart will match it, written back into the scope.
+
+    Quart takes `//auth/login` and the absolute form `http://host/auth/login` for `/auth/login`; limits
+    that stand on the path must not be slipped past by spelling it otherwise.
+    """
+    path: str = scope["path"]
+    if path.startswith("/") and not path.startswith("//"):
+        return path
+    if not path.startswith("/"):
+        try:
+            path = urlsplit(path).path
+        except ValueError:
+            path = scope["path"]
+    path = scope["path"] = "/" + path.lstrip("/")
+    return path

@@ -125,7 +125,9 @@ def problem_response(problem: Problem, exchange: Exchange, make: type[Response])
 def answer_response(answer: Answer, make: type[Response]) -> Response:
     if answer.body is None:
         response = make(b"", answer.status)
-        del response.headers["content-type"]
+        response.headers.pop("content-type")
+        # A 204 has no length (RFC 9110, 8.6).
+        response.headers.pop("content-length")
     else:
         body = msgspec.json.encode(answer.body)
         response = make(body, answer.status, content_type="application/json")

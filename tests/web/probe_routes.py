@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
+
 from adapters.web import Amount, Answer, AssetCode, Body, Call, Metadata, Problem, Route, Time, check_metadata
 from domain.access import ADMIN, PUBLIC, USER, any_scope, scope_or_owner
 from domain.api_keys import Scope
@@ -15,8 +17,8 @@ class Order(Body, frozen=True, kw_only=True):
     amount: Amount
     asset: AssetCode = "GEMS"
     note: str = ""
-    tags: list[str] = []
-    metadata: Metadata = {}
+    tags: list[str] = msgspec.field(default_factory=list)
+    metadata: Metadata = msgspec.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_metadata(self.metadata)

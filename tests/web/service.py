@@ -38,7 +38,7 @@ from domain.admission import Admission, Charge
 from domain.api_keys import Scope as KeyScope
 from domain.audit import SYSTEM, RequestContext
 from domain.bans import BanPolicy
-from domain.ratelimit import Policy, parse_policy_rate
+from domain.ratelimit import Algorithm, Policy, parse_policy_rate
 from domain.tokens import Fingerprint
 from plugins.main.plugin import MainPlugin
 from plugins.plugin import HOOK_PRIORITY_DEFAULT, HookCallback
@@ -170,8 +170,9 @@ class TestService:
 
 
 def policy(name: str, rate: str) -> Policy:
+    """Fixed windows, aligned to `START_MS`: what remains is plain to see."""
     limit, period_ms = parse_policy_rate(rate)
-    return Policy(name, limit, period_ms)
+    return Policy(name, limit, period_ms, Algorithm.FIXED_WINDOW)
 
 
 def ban_policy() -> BanPolicy:
