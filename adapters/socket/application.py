@@ -37,11 +37,13 @@ class SocketApplication:
     A client that offers no subprotocol is served, one that offers only others gets 400 before the upgrade; a
     foreign `Origin` gets 403. `origins` are allowed besides the service's own.
 
-    Liveness is the server's work: run it with WebSocket pings every `PING_INTERVAL_S` (Hypercorn's
-    `websocket_ping_interval`) and frames of at most `FRAME_BYTES_MAX` (`websocket_max_message_size`), and
-    listen with TCP_USER_TIMEOUT, since no ASGI server takes a send back from a peer that has stopped reading.
-    A client may send `ping` commands; one that sends nothing may stay.
+    Liveness is the server's work: listen with SO_KEEPALIVE and TCP_USER_TIMEOUT, which connections inherit on
+    Linux. Nothing else ends a send to a peer that has stopped reading (on trio not even a cancellation gets
+    Hypercorn out of it). Hypercorn's `websocket_ping_interval` may send pings besides; its ping task outlives
+    each connection by one interval, holds up the server's shutdown for `graceful_timeout`, and is then
+    cancelled noisily. A client may send `ping` commands; one that sends nothing may stay.
 
+    Frames are at most `FRAME_BYTES_MAX` (Hypercorn's `websocket_max_message_size`, in characters).
     Before the server stops, await `close_all`. Needs the runtime's `running()`.
     """
 

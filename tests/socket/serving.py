@@ -20,7 +20,6 @@ from adapters.runtime.asyncio_runtime import AsyncioRuntime
 from adapters.runtime.trio_runtime import TrioRuntime
 from adapters.socket.connection import SocketLimits
 from domain.realtime.frames import FRAME_BYTES_MAX
-from domain.realtime.protocol import PING_INTERVAL_S
 from ports.runtime import Event, Runtime
 from tests.socket.wire import Service
 
@@ -132,13 +131,13 @@ def _listener() -> socket.socket:
     listener.bind(("127.0.0.1", 0))
     # Inherited by every connection: a peer that reads nothing is cut off by the kernel (tcp(7)).
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(UNSENT_S_MAX * 1_000))
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     return listener
 
 
 def _config(listener: socket.socket) -> Config:
     config = Config()
     config.bind = [f"fd://{listener.detach()}"]
-    config.websocket_ping_interval = PING_INTERVAL_S
     config.websocket_max_message_size = FRAME_BYTES_MAX
     config.errorlog = None
     return config
