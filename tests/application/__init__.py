@@ -1,0 +1,3 @@
+"""Use cases over memory adapters, on every runtime."""
+
+from __future__ import annotations

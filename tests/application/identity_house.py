@@ -1,0 +1,139 @@
+"""The use cases of identity over memory, with a clock that tests turn and a cheap password hash."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from adapters.crypto.argon2 import Argon2PasswordHasher
+from adapters.crypto.jwt import JwtSigner, SigningKey
+from adapters.memory.api_keys import MemoryApiKeys
+from adapters.memory.audit import MemoryAuditLog
+from adapters.memory.sessions import MemorySessions
+from adapters.memory.users import MemoryUsers
+from adapters.runtime.system import SystemEntropy
+from application.api_keys import ApiKeyService
+from application.sessions import LoginRejection, SessionService, TokenPair
+from application.tokens import TokenService
+from application.users import UserService
+from domain.api_keys import ApiKey
+from domain.audit import AuditAction, AuditFilter, RequestContext
+from domain.tokens import Fingerprint
+from domain.users import User
+from ports.errors import DependencyUnavailable
+from ports.runtime import Runtime
+
+START_MS = 1_800_000_000_000
+PASSWORD = "correct horse battery"
+CONTEXT = RequestContext(request_id="req-1", address="203.0.113.7", user_agent="suite", actor="anonymous")
+
+
+class TurnedClock:
+    def __init__(self) -> None:
+        self.ms = START_MS
+
+    def now_ms(self) -> int:
+        return self.ms
+
+
+class NotedRevocations:
+    """What the limiter was told, in order; it can be away."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, int]] = []
+        self.away = False
+
+    async def revoke_session(self, session: str, *, ttl_ms: int) -> None:
+        if self.away:
+            raise DependencyUnavailable("redis")
+        self.told.append((session, ttl_ms))
+
+
+class CountedHasher(Argon2PasswordHasher):
+    """Counts what was checked: the real thing at a cost of nothing."""
+
+    checked: int = 0
+
+    async def verify(self, password: bytes, encoded: str | None) -> bool:
+        self.checked += 1
+        return await super().verify(password, encoded)
+
+
+class CountedApiKeys(MemoryApiKeys):
+    reads: int = 0
+
+    async def get(self, key_id: str) -> ApiKey | None:
+        self.reads += 1
+        return await super().get(key_id)
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    runtime: Runtime
+    clock: TurnedClock
+    audit: MemoryAuditLog
+    users_kept: MemoryUsers
+    sessions_kept: MemorySessions
+    keys_kept: CountedApiKeys
+    revocations: NotedRevocations
+    passwords: CountedHasher
+    tokens: TokenService
+    users: UserService
+    sessions: SessionService
+    api_keys: ApiKeyService
+
+    async def registered(self, name: str = "ada") -> User:
+        user = await self.users.register(
+            username=name, email=f"{name}@example.com", password=PASSWORD, context=CONTEXT
+        )
+        assert isinstance(user, User)
+        return user
+
+    async def logged_in(self, name: str = "ada", *, device_id: str | None = None) -> TokenPair:
+        pair = await self.sessions.login(login=name, password=PASSWORD, device_id=device_id, context=CONTEXT)
+        assert not isinstance(pair, LoginRejection)
+        return pair
+
+    async def actions(self) -> list[AuditAction]:
+        page = await self.audit.find(AuditFilter(), limit=200, cursor=None)
+        return sorted((event.action for event in page.items), key=list(AuditAction).index)
+
+
+def build(runtime: Runtime, *, fingerprint: Fingerprint = Fingerprint.ENFORCE) -> House:
+    clock, entropy, audit, revocations = TurnedClock(), SystemEntropy(), MemoryAuditLog(), NotedRevocations()
+    users = MemoryUsers(audit=audit)
+    sessions = MemorySessions(users=users, audit=audit)
+    keys = CountedApiKeys(audit=audit)
+    passwords = CountedHasher(runtime=runtime, entropy=entropy, memory_kib=8, passes=1)
+    tokens = TokenService(
+        signer=JwtSigner(keys=[SigningKey("k1", b"s" * 32)]),
+        clock=clock,
+        entropy=entropy,
+        device_key=b"d" * 32,
+        fingerprint=fingerprint,
+    )
+    return House(
+        runtime=runtime,
+        clock=clock,
+        audit=audit,
+        users_kept=users,
+        sessions_kept=sessions,
+        keys_kept=keys,
+        revocations=revocations,
+        passwords=passwords,
+        tokens=tokens,
+        users=UserService(users=users, passwords=passwords, clock=clock, entropy=entropy),
+        sessions=SessionService(
+            users=users,
+            sessions=sessions,
+            revocations=revocations,
+            passwords=passwords,
+            tokens=tokens,
+            runtime=runtime,
+            clock=clock,
+            entropy=entropy,
+            refresh_keys=[b"r" * 32],
+        ),
+        api_keys=ApiKeyService(
+            keys=keys, revocations=revocations, runtime=runtime, clock=clock, entropy=entropy
+        ),
+    )

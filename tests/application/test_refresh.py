@@ -1,0 +1,161 @@
+"""Refreshing: rotation, lost answers, theft."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from application.sessions import REVOCATION_MS, RefreshRejection, TokenPair
+from application.tokens import VerifiedToken
+from domain.audit import AuditAction
+from domain.tokens import Fingerprint, refresh_token
+from ports.runtime import Runtime
+from tests.application.identity_house import CONTEXT, House, build
+from tests.conformance.runtimes import Driver, run
+
+__all__ = ["run"]
+
+
+async def refreshed(house: House, token: str, device_id: str | None) -> TokenPair | RefreshRejection:
+    return await house.sessions.refresh(token=token, device_id=device_id, context=CONTEXT)
+
+
+async def a_pair(house: House) -> TokenPair:
+    await house.registered()
+    return await house.logged_in()
+
+
+async def rotated(house: House, pair: TokenPair) -> TokenPair:
+    new = await refreshed(house, pair.refresh_token, pair.device_id)
+    assert isinstance(new, TokenPair)
+    return new
+
+
+def test_a_refresh_gives_a_new_pair_of_the_same_session(run: Driver) -> None:
+    async def body(runtime: Runtime) -> None:
+        house = build(runtime)
+        pair = await a_pair(house)
+        house.clock.ms += 600_000
+        new = await rotated(house, pair)
+        assert (new.session_id, new.device_id) == (pair.session_id, pair.device_id)
+        assert new.refresh_token != pair.refresh_token
+        verified = house.tokens.verify_access(new.access_token, device_id=pair.device_id)
+        assert isinstance(verified, VerifiedToken)
+        assert isinstance(await refreshed(house, new.refresh_token, pair.device_id), TokenPair)
+
+    run(body)
+
+
+def test_a_lost_answer_is_given_again_for_ten_seconds(run: Driver) -> None:
+    async def body(runtime: Runtime) -> None:
+        house = build(runtime)
+        pair = await a_pair(house)
+        new = await rotated(house, pair)
+        house.clock.ms += 10_000
+        assert (await rotated(house, pair)).refresh_token == new.refresh_token
+        assert isinstance(await refreshed(house, new.refresh_token, pair.device_id), TokenPair)
+
+    run(body)
+
+
+def test_of_many_refreshes_at_once_all_get_the_same_successor(run: Driver) -> None:
+    async def body(runtime: Runtime) -> None:
+        house = build(runtime)
+        pair = await a_pair(house)
+        tasks = [runtime.start(lambda: rotated(house, pair), name="refresh") for _ in range(8)]
+        assert len({(await task.wait()).refresh_token for task in tasks}) == 1
+
+    run(body)
+
+
+def test_a_later_repeat_is_theft_and_the_family_dies(run: Driver) -> None:
+    async def body(runtime: Runtime) -> None:
+        house = build(runtime)
+        pair = await a_pair(house)
+        new = await rotated(house, pair)
+        house.clock.ms += 10_001
+        assert await refreshed(house, pair.refresh_token, pair.device_id) is RefreshRejection.TOKEN_REUSED
+        assert await refreshed(house, new.refresh_token, pair.device_id) is RefreshRejection.INVALID_TOKEN
+        assert house.revocations.told == [(pair.session_id, REVOCATION_MS)]
+        assert AuditAction.TOKEN_REUSED in await house.actions()
+
+    run(body)
+
+
+def test_a_repeat_from_another_device_is_theft_at_once(run: Driver) -> None:
+    async def body(runtime: Runtime) -> None:
+        house = build(runtime)
+        pair = await a_pair(house)
+        await rotated(house, pair)
+        assert (
+            await refreshed(house, pair.refresh_token, "device-of-eve-0001") is RefreshRejection.TOKEN_REUSED
+        )
+
+    run(body)
+
+
+def test_the_current_token_is_refused_on_another_device_and_stays_good_on_its_own(run: Driver) -> None:
+    async def body(runtime: Runtime) -> None:
+        house = build(runtime)
+        pair = await a_pair(house)
+        for device_id in ("device-of-eve-0001", None):
+            outcome = await refreshed(house, pair.refresh_token, device_id)
+            assert outcome is RefreshRejection.INVALID_TOKEN
+        assert isinstance(await refreshed(house, pair.refresh_token, pair.device_id), TokenPair)
+
+    run(body)
+
+
+@pytest.mark.parametrize("level", [Fingerprint.OFF, Fingerprint.OBSERVE])
+def test_without_enforcement_the_device_does_not_matter(run: Driver, level: Fingerprint) -> None:
+    async def body(runtime: Runtime) -> None:
+        house = build(runtime, fingerprint=level)
+        pair = await a_pair(house)
+        new = await refreshed(house, pair.refresh_token, None)
+        assert isinstance(new, TokenPair)
+        again = await refreshed(house, pair.refresh_token, "device-of-eve-0001")
+        assert isinstance(again, TokenPair)
+        assert again.refresh_token == new.refresh_token
+
+    run(body)
+
+
+def test_forged_and_unknown_tokens_touch_no_session(run: Driver) -> None:
+    async def body(runtime: Runtime) -> None:
+        house = build(runtime)
+        pair = await a_pair(house)
+        for token in (
+            "",
+            "nonsense",
+            pair.access_token,
+            pair.refresh_token + "A",
+            refresh_token(b"x" * 32, pair.session_id, 1),
+            refresh_token(b"r" * 32, "ses_none", 1),
+            refresh_token(b"r" * 32, pair.session_id, 2),
+        ):
+            assert await refreshed(house, token, pair.device_id) is RefreshRejection.INVALID_TOKEN
+        assert isinstance(await refreshed(house, pair.refresh_token, pair.device_id), TokenPair)
+
+    run(body)
+
+
+def test_a_session_ends_when_idle_revoked_or_its_credentials_change(run: Driver) -> None:
+    async def body(runtime: Runtime) -> None:
+        house = build(runtime)
+        user = await house.registered()
+        idle, revoked, changed = [await house.logged_in() for _ in range(3)]
+        await house.sessions.revoke_session(user.id, revoked.session_id, CONTEXT)
+        outcome = await refreshed(house, revoked.refresh_token, revoked.device_id)
+        assert outcome is RefreshRejection.INVALID_TOKEN
+        kept = await house.users_kept.get(user.id)
+        assert kept is not None
+        house.users_kept._users[user.id] = replace(kept, credential_version=2)
+        outcome = await refreshed(house, changed.refresh_token, changed.device_id)
+        assert outcome is RefreshRejection.INVALID_TOKEN
+        house.users_kept._users[user.id] = kept
+        house.clock.ms += 14 * 86_400_000
+        outcome = await refreshed(house, idle.refresh_token, idle.device_id)
+        assert outcome is RefreshRejection.INVALID_TOKEN
+
+    run(body)
