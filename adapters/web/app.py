@@ -10,6 +10,7 @@ from quart import Quart, Response, request
 from quart.asgi import ASGIHTTPConnection
 from werkzeug.exceptions import HTTPException
 
+from adapters.web.body import BodyLimits
 from adapters.web.documents import document_route
 from adapters.web.errors import problem_of
 from adapters.web.exchange import exchange_of
@@ -17,7 +18,7 @@ from adapters.web.route import Route
 from adapters.web.view import RECEIVE_KEY, View, problem_response
 from ports.runtime import DeadlineExceeded, Runtime
 
-BODY_BYTES_MAX = 1024 * 1024
+DEFAULT_LIMITS = BodyLimits()
 SEND_S_MAX = 60.0
 
 _log = logging.getLogger("credit.web")
@@ -30,12 +31,14 @@ def create_app(
     runtime: Runtime,
     title: str,
     version: str,
-    body_bytes_max: int = BODY_BYTES_MAX,
+    body_bytes_max: int = DEFAULT_LIMITS.bytes_max,
+    body_seconds_max: float = DEFAULT_LIMITS.seconds_max,
 ) -> Quart:
     """`quart_class` is `Quart` on asyncio, `QuartTrio` on trio; `GET /openapi.json` is added to the
     routes. Raises ValueError when two of them share a name or a method and path."""
     routes = (*routes, document_route(routes, title=title, version=version, runtime=runtime))
     _check_unique(routes)
+    limits = BodyLimits(body_bytes_max, body_seconds_max)
     app = quart_class("credit_system", static_folder=None)
     # A doubled slash is another path, and answering it with a redirect would be an answer nobody needs.
     app.url_map.merge_slashes = False
@@ -47,7 +50,7 @@ def create_app(
             view_func=View(
                 route,
                 runtime=runtime,
-                body_bytes_max=body_bytes_max,
+                limits=limits,
                 response_class=app.response_class,
             ).answer,
             methods=[route.method],

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from adapters.web.asgi import Receive
 from adapters.web.errors import BODY_TIMEOUT, BODY_TOO_LARGE
 from adapters.web.route import Problem
 from ports.runtime import DeadlineExceeded, Runtime
 
-BODY_S_MAX = 30.0
 DISCARDED_BYTES_MAX = 16 * 1024 * 1024
 """A refused body is read on so far: an answer that meets a client still sending is often lost to it,
 since closing with unread bytes resets the connection."""
@@ -17,16 +17,24 @@ since closing with unread bytes resets the connection."""
 DISCONNECTED = Problem(400, "client_disconnected", "The body was not sent to its end.")
 
 
+@dataclass(frozen=True, slots=True)
+class BodyLimits:
+    """How much, and for how long: a body that drips in holds a connection and a task."""
+
+    bytes_max: int = 1024 * 1024
+    seconds_max: float = 30.0
+
+
 async def read_body(
-    receive: Receive, runtime: Runtime, headers: Iterable[tuple[bytes, bytes]], bytes_max: int
+    receive: Receive, runtime: Runtime, headers: Iterable[tuple[bytes, bytes]], limits: BodyLimits
 ) -> bytes | Problem:
-    """The whole body, of at most `bytes_max` bytes."""
+    """The whole body, within the limits."""
     declared = _declared_length(headers)
     try:
-        async with runtime.deadline(BODY_S_MAX):
-            if declared is not None and declared > bytes_max:
+        async with runtime.deadline(limits.seconds_max):
+            if declared is not None and declared > limits.bytes_max:
                 return await _discard(receive, already=0)
-            return await _collect(receive, bytes_max)
+            return await _collect(receive, limits.bytes_max)
     except DeadlineExceeded:
         return BODY_TIMEOUT
 

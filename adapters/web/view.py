@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 from quart import Response, request
 
 from adapters.web.asgi import Receive
-from adapters.web.body import read_body
+from adapters.web.body import BodyLimits, read_body
 from adapters.web.errors import PROBLEM_TYPE, encode_problem, problem_of
 from adapters.web.exchange import Exchange, exchange_of
 from adapters.web.parsing import UNSUPPORTED, body_parser, idempotency_key, is_json, query_parser
@@ -29,8 +30,8 @@ class View:
     """One route. Everything that depends on the route alone is made once."""
 
     __slots__ = (
-        "_body_bytes_max",
         "_empty_body",
+        "_limits",
         "_parse_body",
         "_parse_query",
         "_response",
@@ -39,12 +40,12 @@ class View:
     )
 
     def __init__(
-        self, route: Route, *, runtime: Runtime, body_bytes_max: int, response_class: type[Response]
+        self, route: Route, *, runtime: Runtime, limits: BodyLimits, response_class: type[Response]
     ) -> None:
         self._route = route
         self._runtime = runtime
         self._response = response_class
-        self._body_bytes_max = route.body_bytes_max or body_bytes_max
+        self._limits = replace(limits, bytes_max=route.body_bytes_max or limits.bytes_max)
         self._parse_query = query_parser(route.query)
         self._parse_body = None if route.body is None else body_parser(route.body)
         self._empty_body = None if route.body is None else _without_fields(route.body)
@@ -96,7 +97,7 @@ class View:
         content_type = next((value for name, value in headers if name == b"content-type"), None)
         if content_type is not None and not is_json(content_type):
             return UNSUPPORTED
-        body = await read_body(receive, self._runtime, headers, self._body_bytes_max)
+        body = await read_body(receive, self._runtime, headers, self._limits)
         if isinstance(body, Problem):
             return body
         if not body and self._empty_body is not None:
