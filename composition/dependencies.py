@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 
 from composition.stores import Dependency
 from ports.errors import DependencyUnavailable
 from ports.metrics import Merge, Metric, MetricKind, Metrics
-from ports.runtime import DeadlineExceeded, Overloaded, Runtime, Task
+from ports.runtime import DeadlineExceeded, Overloaded, Runtime, Task, TaskCancelled
 
 PROBE_S_MAX = 2.0
 
@@ -49,9 +50,12 @@ class DependencyMonitor:
             self._task = self._runtime.start(self._probe_always, name="dependency-monitor")
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            self._task = None
+        """Returns when no probe is under way, for the next to stop are the drivers that it asks."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            with suppress(TaskCancelled):
+                await task.wait()
 
     async def _probe_always(self) -> None:
         while True:

@@ -38,6 +38,10 @@ class ServerName(Enum):
         return find_spec(self.value) is not None
 
 
+class ServerFailed(Exception):
+    """The server ended by itself."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tls:
     """PEM files."""
@@ -121,6 +125,9 @@ async def uvicorn_on_asyncio(
     watcher = asyncio.create_task(stopping())
     try:
         await server.serve(sockets=[bound])
+    except SystemExit as error:
+        # Its way of saying that the lifespan failed; nobody but `main` ends this process.
+        raise ServerFailed("uvicorn gave up") from error
     finally:
         watcher.cancel()
 

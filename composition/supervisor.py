@@ -104,7 +104,7 @@ class Supervisor:
                 return self._exit_code or (1 if self._killed else 0)
             if not stopping:
                 self._start_due(now_s)
-            self._wait(wake_fd)
+            self._wait(wake_fd, stopping=stopping)
 
     def _alive(self) -> list[_Worker]:
         return [worker for worker in self._workers if worker.process is not None]
@@ -167,9 +167,15 @@ class Supervisor:
             *(worker.index, process.pid, code, delay_s),
         )
 
-    def _wait(self, wake_fd: int) -> None:
+    def _until_next_start(self) -> float:
+        due_s = [worker.start_at_s for worker in self._workers if worker.process is None]
+        left_s = min(due_s) - time.monotonic() if due_s else WAIT_S_MAX
+        return min(max(left_s, 0.0), WAIT_S_MAX)
+
+    def _wait(self, wake_fd: int, *, stopping: bool) -> None:
         waiting = {worker.ready_fd: worker for worker in self._workers if worker.ready_fd >= 0}
-        readable, _, _ = select.select([wake_fd, *waiting], [], [], WAIT_S_MAX)
+        timeout_s = WAIT_S_MAX if stopping else self._until_next_start()
+        readable, _, _ = select.select([wake_fd, *waiting], [], [], timeout_s)
         for descriptor in readable:
             if descriptor == wake_fd:
                 os.read(wake_fd, 4096)
