@@ -24,3 +24,7 @@ class Identifier:
 
     type: IdentifierType
     value: str
+
+    def __hash__(self) -> int:
+        # Looked up many times a decision; the generated one would hash the enum member, too, in Python.
+        return hash(self.value)

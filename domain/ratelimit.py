@@ -51,6 +51,10 @@ class Policy:
             raise ValueError(f"policy name {self.name!r} is not [a-z0-9_.-]{{1,64}}")
         _check_rate(self.limit, self.period_ms)
 
+    def __hash__(self) -> int:
+        # Names tell policies apart well enough, and this is looked up many times a decision.
+        return hash(self.name)
+
     @property
     def window(self) -> str:
         """What tells this policy's counts from others': a changed period or algorithm starts anew."""

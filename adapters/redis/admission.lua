@@ -2,8 +2,10 @@
 -- Times are integer milliseconds. Every dividend stays under 2^52, so the floor of a quotient of two
 -- doubles is the exact integer quotient (domain/ratelimit.py bounds them).
 --
--- ARGV: operation, now ('' for this server's own clock), jitter in parts per million,
---       threshold, base, max, half-life, memory of violations; then what the operation asks for.
+-- ARGV: operation, now ('' for this server's own clock), jitter in parts per million, the plan; then
+-- what the operation asks for. The plan is a row of big-endian doubles: threshold, base, max, half-life,
+-- memory of violations; whether a session is asked for; identifiers, charges; per identifier whether it
+-- can be banned; per charge: identifier, algorithm, limit, period, cost.
 
 local MARGIN_MS = 60000      -- A key outlives its meaning by this; the stored times alone decide.
 local LEVEL_MAX = 64
@@ -21,8 +23,14 @@ if not now then
   now = time[1] * 1000 + floor(time[2] / 1000)
 end
 local jitter_ppm = tonumber(ARGV[3])
-local threshold, base_ms, max_ms = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
-local half_life_ms, violations_ttl_ms = tonumber(ARGV[7]), tonumber(ARGV[8])
+local plan = {struct.unpack('>' .. string.rep('d', #ARGV[4] / 8), ARGV[4])}
+local threshold, base_ms, max_ms, half_life_ms, violations_ttl_ms =
+  plan[1], plan[2], plan[3], plan[4], plan[5]
+
+-- A ban's key is "banned:" and the name by which the index lists it.
+local function member_of(banned_key)
+  return string.sub(banned_key, 8)
+end
 
 -- tostring() keeps 14 digits only.
 local function store(key, ttl_ms, pattern, ...)
@@ -40,7 +48,7 @@ local function level_at(till, level)
   return max(0, level - floor(max(0, now - till) / half_life_ms))
 end
 
-local function impose(banned_key, violations_key, index_key, member, duration_ms, name)
+local function impose(banned_key, violations_key, index_key, duration_ms, name)
   local till, level = read_ban(redis.call('GET', banned_key))
   level = min(LEVEL_MAX, level_at(till, level) + 1)
   if not duration_ms then
@@ -56,7 +64,7 @@ local function impose(banned_key, violations_key, index_key, member, duration_ms
   redis.call('DEL', violations_key)
   store(banned_key, duration_ms + level * half_life_ms, '%.0f %.0f %s', till, level, name)
   redis.call('ZREMRANGEBYSCORE', index_key, '-inf', format('%.0f', now))
-  redis.call('ZADD', index_key, format('%.0f', till), member)
+  redis.call('ZADD', index_key, format('%.0f', till), member_of(banned_key))
   redis.call('ZREMRANGEBYRANK', index_key, 0, -INDEX_MAX - 1)
   local last = redis.call('ZRANGE', index_key, -1, -1, 'WITHSCORES')
   redis.call('PEXPIRE', index_key, format('%.0f', max(0, last[2] - now) + MARGIN_MS))
@@ -64,7 +72,7 @@ local function impose(banned_key, violations_key, index_key, member, duration_ms
 end
 
 -- One more violation; the end and level of the ban that it led to, or nothing.
-local function violate(banned_key, violations_key, index_key, member)
+local function violate(banned_key, violations_key, index_key)
   local count, violated_ms = 0, now
   local value = redis.call('GET', violations_key)
   if value then
@@ -76,7 +84,7 @@ local function violate(banned_key, violations_key, index_key, member)
   end
   count = count + 1
   if count > threshold then
-    return impose(banned_key, violations_key, index_key, member, nil, '')
+    return impose(banned_key, violations_key, index_key, nil, '')
   end
   store(violations_key, violated_ms + violations_ttl_ms - now, '%.0f %.0f', count, violated_ms)
 end
@@ -135,12 +143,11 @@ local function take(algorithm, limit, period, cost, since, used, before)
 end
 
 -- KEYS: index, sentinel, session, then per identifier its ban, per charge its window, per identifier
--- its violations. ARGV: identifiers, charges, whether a session is asked for; per identifier whether it
--- can be banned and its member in the index; per charge: identifier, algorithm, limit, period, cost.
+-- its violations.
 -- Answers a line of integers: verdict, revocations known, retry_after, identifier, newly banned, named;
 -- then per charge what remains and when it is whole.
 local function decide()
-  local identifiers, charges = tonumber(ARGV[9]), tonumber(ARGV[10])
+  local with_session, identifiers, charges = plan[6], plan[7], plan[8]
   local bans_end = 3 + identifiers
   local values = redis.call('MGET', unpack(KEYS, 2, bans_end + charges))
   local known = values[1] and 1 or 0
@@ -157,11 +164,11 @@ local function decide()
   if who > 0 then
     return format('%d %d %.0f %d 0 %d', BANNED, known, last - now, who, named)
   end
-  if ARGV[11] == '1' and values[2] then
+  if with_session == 1 and values[2] then
     return format('%d %d 0 0 0 0', REVOKED, known)
   end
 
-  local first_charge = 12 + 2 * identifiers
+  local first_charge = 9 + identifiers
   local taken, over, offender, longest = {}, 0, 0, 0
   for c = 1, charges do
     local a = first_charge + 5 * (c - 1)
@@ -171,13 +178,13 @@ local function decide()
       since, used, before = string.match(value, '^(%d+) (%d+) (%d+)$')
       since, used, before = tonumber(since), tonumber(used), tonumber(before)
     end
-    local algorithm, limit, period = tonumber(ARGV[a + 1]), tonumber(ARGV[a + 2]), tonumber(ARGV[a + 3])
+    local algorithm, limit, period = plan[a + 1], plan[a + 2], plan[a + 3]
     local allowed, remaining, retry, reset, since_after, used_after, before_after =
-      take(algorithm, limit, period, tonumber(ARGV[a + 4]), since, used, before)
+      take(algorithm, limit, period, plan[a + 4], since, used, before)
     if not allowed then
-      local i = tonumber(ARGV[a])
+      local i = plan[a]
       if over == 0 then over = i end
-      if offender == 0 and ARGV[10 + 2 * i] == '1' then offender = i end
+      if offender == 0 and plan[8 + i] == 1 then offender = i end
       longest = max(longest, retry)
     end
     taken[c] = {allowed, remaining, reset, since_after, used_after, before_after,
@@ -196,8 +203,7 @@ local function decide()
   end
 
   if offender > 0 then
-    local till = violate(KEYS[3 + offender], KEYS[bans_end + charges + offender], KEYS[1],
-                         ARGV[11 + 2 * offender])
+    local till = violate(KEYS[3 + offender], KEYS[bans_end + charges + offender], KEYS[1])
     if till then
       return format('%d %d %.0f %d 1 0', BANNED, known, till - now, offender)
     end
@@ -218,23 +224,22 @@ local function decide()
 end
 
 -- The other operations are about one identifier. KEYS: index, its ban, its violations.
--- ARGV: its member in the index; then the duration ('' for the level's own) and the sealed name to ban,
--- or the sealed name alone to name a ban.
+-- To ban: the duration ('' for the level's own) and the sealed name; to name a ban: the sealed name.
 local operations = {
   decide = decide,
   violate = function()
     local till = read_ban(redis.call('GET', KEYS[2]))
     if till > now then return '0 0' end
-    local until_ms, level = violate(KEYS[2], KEYS[3], KEYS[1], ARGV[9])
+    local until_ms, level = violate(KEYS[2], KEYS[3], KEYS[1])
     return format('%.0f %.0f', until_ms or 0, level or 0)
   end,
   ban = function()
-    return format('%.0f %.0f', impose(KEYS[2], KEYS[3], KEYS[1], ARGV[9], tonumber(ARGV[10]), ARGV[11]))
+    return format('%.0f %.0f', impose(KEYS[2], KEYS[3], KEYS[1], tonumber(ARGV[5]), ARGV[6]))
   end,
   -- A lifted ban is one that ends now; its level decays as any other's.
   lift = function()
     local till, level = read_ban(redis.call('GET', KEYS[2]))
-    redis.call('ZREM', KEYS[1], ARGV[9])
+    redis.call('ZREM', KEYS[1], member_of(KEYS[2]))
     if till <= now then return '0' end
     store(KEYS[2], level * half_life_ms, '%.0f %.0f ', now, level)
     return '1'
@@ -243,7 +248,7 @@ local operations = {
   name = function()
     local till, level, name = read_ban(redis.call('GET', KEYS[2]))
     if till <= now or name ~= '' then return '0' end
-    store(KEYS[2], till - now + level * half_life_ms, '%.0f %.0f %s', till, level, ARGV[10])
+    store(KEYS[2], till - now + level * half_life_ms, '%.0f %.0f %s', till, level, ARGV[5])
     return '1'
   end,
 }

@@ -69,7 +69,7 @@ class AsyncTransport:
     def connections(self) -> int:
         return self._connections
 
-    async def exchange(self, commands: Sequence[Command]) -> Sequence[Reply]:
+    async def exchange(self, packed: Sequence[bytes]) -> Sequence[Reply]:
         connection = self._connection
         try:
             # Nothing can be waiting before we asked but the server's farewell.
@@ -80,8 +80,8 @@ class AsyncTransport:
                     await connection.connect()
                 self._connections += 1
             async with self._runtime.deadline(self._timeout_s):
-                await connection.send_packed_command([pack(commands)], check_health=False)
-                return [await _read(connection) for _ in commands]
+                await connection.send_packed_command([b"".join(packed)], check_health=False)
+                return [await _read(connection) for _ in packed]
         except (RedisError, DeadlineExceeded, OSError) as error:
             await connection.disconnect(nowait=True)
             raise unavailable(error) from error
@@ -112,7 +112,7 @@ class AsyncListener:
     async def send(self, command: Command) -> None:
         try:
             async with self._runtime.deadline(self._connect_timeout_s):
-                await self._connection.send_packed_command([pack([command])], check_health=False)
+                await self._connection.send_packed_command([pack(command)], check_health=False)
         except (RedisError, DeadlineExceeded, OSError) as error:
             await self._connection.disconnect(nowait=True)
             raise unavailable(error) from error

@@ -44,8 +44,8 @@ class Transport(Protocol):
     def connections(self) -> int:
         """How often it connected: a change means that the server may be another one."""
 
-    async def exchange(self, commands: Sequence[Command]) -> Sequence[Reply]:
-        """Sends all at once and reads every reply. Connects if need be.
+    async def exchange(self, packed: Sequence[bytes]) -> Sequence[Reply]:
+        """Sends all packed commands at once and reads every reply. Connects if need be.
 
         Raises `DependencyUnavailable` within the time it was given; the connection is closed then, so
         that no late reply is ever taken for another's. Nothing is sent twice.
@@ -97,11 +97,11 @@ class RedisDriver:
     ) -> None:
         self._connector = connector
         self._transport = connector.transport(timeout_ms_max=timeout_ms_max)
-        self._batcher: Batcher[Command, Reply] = runtime.batcher(
+        self._batcher: Batcher[bytes, Reply] = runtime.batcher(
             self._flush,
             items_max=pipeline_commands_max,
             waiting_max=waiting_commands_max,
-            weigh=_weight,
+            weigh=len,
             weight_max=PIPELINE_BYTES_MAX,
         )
         self._pipelines = 0
@@ -124,15 +124,19 @@ class RedisDriver:
 
     async def execute(self, *command: bytes | str | int) -> Reply:
         """One command's reply; a `Refusal` where the server said no."""
+        return await self.execute_packed(pack(command))
+
+    async def execute_packed(self, packed: bytes) -> Reply:
+        """The same for a command that was packed already."""
         try:
-            return await self._batcher.submit(command)
+            return await self._batcher.submit(packed)
         except Overloaded as error:
             raise DependencyUnavailable(DEPENDENCY, "too many commands wait") from error
 
     async def execute_many(self, commands: Sequence[Command]) -> Sequence[Reply]:
         """The replies of several, sent in this order, perhaps over several pipelines."""
         try:
-            return await self._batcher.submit_many(commands)
+            return await self._batcher.submit_many([pack(command) for command in commands])
         except Overloaded as error:
             raise DependencyUnavailable(DEPENDENCY, "too many commands wait") from error
 
@@ -144,26 +148,24 @@ class RedisDriver:
         """Closes the connection. A later command would open it again."""
         await self._transport.close()
 
-    async def _flush(self, commands: Sequence[Command]) -> Sequence[Reply]:
+    async def _flush(self, packed: Sequence[bytes]) -> Sequence[Reply]:
         self._pipelines += 1
-        self._commands += len(commands)
-        return await self._transport.exchange(commands)
+        self._commands += len(packed)
+        return await self._transport.exchange(packed)
 
 
-def pack(commands: Sequence[Command]) -> bytes:
-    """The commands as the wire wants them (RESP: arrays of bulk strings), in one piece."""
-    parts: list[bytes] = []
-    for command in commands:
-        parts.append(b"*%d\r\n" % len(command))
-        for word in command:
-            if isinstance(word, bytes):
-                data = word
-            elif isinstance(word, str):
-                data = word.encode()
-            else:
-                data = b"%d" % word
-            parts.append(b"$%d\r\n%b\r\n" % (len(data), data))
-    return b"".join(parts)
+def frame(word: bytes | str | int) -> bytes:
+    """One word as the wire wants it (RESP: a bulk string)."""
+    if isinstance(word, str):
+        word = word.encode()
+    elif isinstance(word, int):
+        word = b"%d" % word
+    return b"$%d\r\n%b\r\n" % (len(word), word)
+
+
+def pack(command: Command) -> bytes:
+    """A command as the wire wants it (RESP: an array)."""
+    return b"*%d\r\n%b" % (len(command), b"".join(map(frame, command)))
 
 
 def accepted(reply: Reply) -> Reply:
@@ -171,7 +173,3 @@ def accepted(reply: Reply) -> Reply:
     if isinstance(reply, Refusal):
         raise DependencyUnavailable(DEPENDENCY, f"{reply.code} {reply.detail}")
     return reply
-
-
-def _weight(command: Command) -> int:
-    return sum(len(word) if isinstance(word, bytes | str) else 20 for word in command)

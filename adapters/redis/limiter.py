@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import struct
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
-from adapters.redis.driver import Command, RedisDriver, Reply, accepted
-from adapters.redis.names import NAMES_CACHED_MAX, Names
+from adapters.redis.driver import Command, RedisDriver, Reply, accepted, frame
+from adapters.redis.names import Names
 from adapters.redis.script import Script
 from domain.admission import (
+    CHARGES_MAX,
     Admission,
     Charge,
     Standing,
@@ -26,8 +28,11 @@ from ports.limiter import Limiter, LimitStatus
 
 # As admission.lua numbers them.
 _VERDICTS = (Verdict.BANNED, Verdict.REVOKED, Verdict.QUOTA_EXCEEDED, Verdict.ALLOWED)
-_ALGORITHMS = {Algorithm.FIXED_WINDOW: b"0", Algorithm.SLIDING_WINDOW: b"1", Algorithm.GCRA: b"2"}
+_ALGORITHMS = {Algorithm.FIXED_WINDOW: 0, Algorithm.SLIDING_WINDOW: 1, Algorithm.GCRA: 2}
+_DECIDE = frame(b"decide")
+_SERVER_TIME = frame(b"")
 
+POLICIES_CACHED_MAX = 1_024
 SENTINEL_TTL_MS = 86_400_000
 RESTORE_COMMANDS_MAX = 1_024
 
@@ -57,24 +62,27 @@ class RedisLimiter:
         self._open = open_sealed
         self._now_ms = now_ms
         self._script = Script(driver=driver, name="admission.lua")
-        self._window = lru_cache(maxsize=NAMES_CACHED_MAX)(_window_arguments)
+        self._index_frame = frame(self._names.ban_index)
+        self._sentinel_frame = frame(self._names.sentinel)
+        self._window = lru_cache(maxsize=POLICIES_CACHED_MAX)(_window_bytes)
+        self._plan = lru_cache(maxsize=POLICIES_CACHED_MAX)(self._plan_frame)
         self._restored_at: int | None = None
         policy = ban_policy
-        self._ban_arguments: list[bytes | int] = [
+        self._ban_numbers = (
             policy.threshold,
             policy.base_ms,
             policy.max_ms,
             policy.half_life_ms,
             policy.violations_ttl_ms,
-        ]
+        )
 
     async def decide(self, charges: Sequence[Charge], *, session: str | None, jitter: float) -> Admission:
-        check_charges(charges)
         identifiers = identifiers_of(charges)
-        reply = await self._script.run(
-            self._decide_keys(charges, identifiers, session),
-            self._decide_arguments(charges, identifiers, session, jitter),
-        )
+        keys = self._decide_keys(charges, identifiers, session)
+        asked = tuple((identifiers.index(c.identifier) + 1, c.policy, c.cost) for c in charges)
+        bannable = tuple(identifier.type.bannable for identifier in identifiers)
+        plan = self._plan(session is not None, bannable, asked)
+        reply = await self._script.run(keys, [*self._moment(_DECIDE, jitter), plan])
         verdict, known, retry_after_ms, who, newly_banned, named, *numbers = _integers(reply)
         admission = Admission(
             _VERDICTS[verdict],
@@ -183,49 +191,39 @@ class RedisLimiter:
     ) -> list[bytes]:
         names = self._names
         known = [names.identifier(identifier) for identifier in identifiers]
+        windows = [names.identifier(c.identifier).window_prefix + self._window(c.policy) for c in charges]
+        if len(charges) > CHARGES_MAX or len(set(windows)) != len(windows):
+            check_charges(charges)
         return [
-            names.ban_index,
-            names.sentinel,
+            self._index_frame,
+            self._sentinel_frame,
             # The script does not look at it when no session is asked for.
-            names.sentinel if session is None else names.session(session),
-            *(keys.ban for keys in known),
-            *(
-                names.identifier(charge.identifier).window_prefix + self._window(charge.policy)[0]
-                for charge in charges
-            ),
-            *(keys.violations for keys in known),
+            self._sentinel_frame if session is None else frame(names.session(session)),
+            *[keys.ban_frame for keys in known],
+            *map(frame, windows),
+            *[keys.violations_frame for keys in known],
         ]
 
-    def _decide_arguments(
-        self,
-        charges: Sequence[Charge],
-        identifiers: Sequence[Identifier],
-        session: str | None,
-        jitter: float,
-    ) -> list[bytes | int]:
-        arguments = self._arguments(b"decide", jitter)
-        arguments += (len(identifiers), len(charges), 0 if session is None else 1)
-        numbers = {}
-        for number, identifier in enumerate(identifiers, 1):
-            numbers[identifier] = number
-            arguments += (int(identifier.type.bannable), self._names.identifier(identifier).member)
-        for charge in charges:
-            arguments.append(numbers[charge.identifier])
-            arguments += self._window(charge.policy)[1]
-            arguments.append(charge.cost)
-        return arguments
+    def _plan_frame(
+        self, with_session: bool, bannable: tuple[bool, ...], asked: tuple[tuple[int, Policy, int], ...]
+    ) -> bytes:
+        """What is always the same for requests of one kind, as one word of doubles."""
+        numbers: list[int] = [*self._ban_numbers, with_session, len(bannable), len(asked), *bannable]
+        for identifier, policy, cost in asked:
+            numbers += (identifier, _ALGORITHMS[policy.algorithm], policy.limit, policy.period_ms, cost)
+        return frame(struct.pack(f">{len(numbers)}d", *numbers))
 
-    def _arguments(self, operation: bytes, jitter: float) -> list[bytes | int]:
-        now = b"" if self._now_ms is None else self._now_ms()
-        return [operation, now, jitter_ppm(jitter), *self._ban_arguments]
+    def _moment(self, operation: bytes, jitter: float) -> list[bytes]:
+        now = _SERVER_TIME if self._now_ms is None else frame(self._now_ms())
+        return [operation, now, frame(jitter_ppm(jitter))]
 
     async def _run_for(
         self, identifier: Identifier, operation: bytes, jitter: float, *more: bytes | int
     ) -> Reply:
         keys = self._names.identifier(identifier)
         return await self._script.run(
-            [self._names.ban_index, keys.ban, keys.violations],
-            [*self._arguments(operation, jitter), keys.member, *more],
+            [self._index_frame, keys.ban_frame, keys.violations_frame],
+            [*self._moment(frame(operation), jitter), self._plan(False, (), ()), *map(frame, more)],
         )
 
     async def _name(self, identifier: Identifier) -> None:
@@ -267,8 +265,8 @@ class RedisLimiter:
         return seconds * 1_000 + microseconds // 1_000
 
 
-def _window_arguments(policy: Policy) -> tuple[bytes, tuple[bytes | int, ...]]:
-    return policy.window.encode(), (_ALGORITHMS[policy.algorithm], policy.limit, policy.period_ms)
+def _window_bytes(policy: Policy) -> bytes:
+    return policy.window.encode()
 
 
 def _policies_of(identifier: Identifier, charges: Sequence[Charge]) -> list[Policy]:

@@ -8,6 +8,7 @@ from base64 import urlsafe_b64encode
 from dataclasses import dataclass
 from functools import lru_cache
 
+from adapters.redis.driver import frame
 from domain.identifiers import Identifier
 
 KEY_BYTES_MIN = 16
@@ -25,6 +26,8 @@ class IdentifierKeys:
     violations: bytes
     window_prefix: bytes
     """The `Policy.window` is appended."""
+    ban_frame: bytes
+    violations_frame: bytes
 
 
 class Names:
@@ -34,8 +37,9 @@ class Names:
         if len(key) < KEY_BYTES_MIN:
             raise ValueError(f"the naming key must have at least {KEY_BYTES_MIN} bytes")
         self._key = key
-        # The same few identifiers come again and again; the hash is then the dearest part of a call.
+        # The same identifiers and sessions come again and again; the hash is then the dearest part of a call.
         self.identifier = lru_cache(maxsize=NAMES_CACHED_MAX)(self._identifier)
+        self.session = lru_cache(maxsize=NAMES_CACHED_MAX)(self._session)
         self.ban_index = b"bans:{%b}" % self.hashed("bans", "")
         self.sentinel = b"revocations:{%b}" % self.hashed("revocations", "")
 
@@ -44,7 +48,7 @@ class Names:
         digest = hmac.digest(self._key, f"{kind}\0{text}".encode("utf-8", "surrogatepass"), hashlib.sha256)
         return urlsafe_b64encode(digest[:HASH_BYTES]).rstrip(b"=")
 
-    def session(self, session: str) -> bytes:
+    def _session(self, session: str) -> bytes:
         return b"revoked:session:{%b}" % self.hashed("session", session)
 
     def channel(self, topic: str) -> bytes:
@@ -58,4 +62,6 @@ class Names:
             ban=b"banned:" + member,
             violations=b"violations:" + member,
             window_prefix=b"ratelimit:" + member + b":",
+            ban_frame=frame(b"banned:" + member),
+            violations_frame=frame(b"violations:" + member),
         )

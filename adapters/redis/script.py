@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from importlib.resources import files
 
-from adapters.redis.driver import RedisDriver, Refusal, Reply, accepted
+from adapters.redis.driver import RedisDriver, Refusal, Reply, accepted, frame
 
 
 class Script:
@@ -13,14 +14,21 @@ class Script:
 
     def __init__(self, *, driver: RedisDriver, name: str) -> None:
         self._driver = driver
-        self._source = files("adapters.redis").joinpath(name).read_bytes()
+        source = files("adapters.redis").joinpath(name).read_bytes()
         # SHA-1 is what EVALSHA names scripts by; nothing rests on its strength.
-        self._hash = hashlib.sha1(self._source, usedforsecurity=False).hexdigest().encode()
+        digest = hashlib.sha1(source, usedforsecurity=False).hexdigest()
+        self._by_hash = frame("EVALSHA") + frame(digest)
+        self._whole = frame("EVAL") + frame(source)
 
-    async def run(self, keys: list[bytes], arguments: list[bytes | int]) -> Reply:
-        """Its reply. Raises `DependencyUnavailable`, also for an error of the script itself."""
-        reply = await self._driver.execute(b"EVALSHA", self._hash, len(keys), *keys, *arguments)
+    async def run(self, keys: Sequence[bytes], arguments: Sequence[bytes]) -> Reply:
+        """Its reply; keys and arguments are framed already, since most of them are always the same.
+
+        Raises `DependencyUnavailable`, also for an error of the script itself.
+        """
+        words = b"".join((frame(len(keys)), *keys, *arguments))
+        count = 3 + len(keys) + len(arguments)
+        reply = await self._driver.execute_packed(b"*%d\r\n%b%b" % (count, self._by_hash, words))
         if isinstance(reply, Refusal) and reply.code == "NOSCRIPT":
             # It did not run, so running it now is no second attempt. EVAL keeps it for the next EVALSHA.
-            reply = await self._driver.execute(b"EVAL", self._source, len(keys), *keys, *arguments)
+            reply = await self._driver.execute_packed(b"*%d\r\n%b%b" % (count, self._whole, words))
         return accepted(reply)

@@ -73,19 +73,19 @@ class ThreadedTransport:
     def connections(self) -> int:
         return self._connections
 
-    async def exchange(self, commands: Sequence[Command]) -> Sequence[Reply]:
-        return await self._runtime.run_in_thread(self._exchange, commands)
+    async def exchange(self, packed: Sequence[bytes]) -> Sequence[Reply]:
+        return await self._runtime.run_in_thread(self._exchange, packed)
 
     async def close(self) -> None:
         self._connection.disconnect()
 
-    def _exchange(self, commands: Sequence[Command]) -> Sequence[Reply]:
+    def _exchange(self, packed: Sequence[bytes]) -> Sequence[Reply]:
         connection = self._connection
         try:
             self._connect()
             ends_s = time.monotonic() + self._timeout_s
-            connection.send_packed_command([pack(commands)], check_health=False)
-            return [_read(connection, ends_s) for _ in commands]
+            connection.send_packed_command([b"".join(packed)], check_health=False)
+            return [_read(connection, ends_s) for _ in packed]
         except (RedisError, OSError) as error:
             connection.disconnect()
             raise unavailable(error) from error
@@ -143,7 +143,7 @@ class ThreadedListener:
         connection = self._connection
         try:
             while self._unsent:
-                connection.send_packed_command([pack([self._unsent.popleft()])], check_health=False)
+                connection.send_packed_command([pack(self._unsent.popleft())], check_health=False)
             if not connection.is_connected:
                 raise RedisTimeoutError("the listener is closed")
             if not connection.can_read(timeout=LISTEN_S_MAX):
