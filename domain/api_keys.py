@@ -72,7 +72,7 @@ class ApiKeyRejection(Enum):
 
     MALFORMED = "malformed"
     UNKNOWN = "unknown"
-    WRONG_SECRET = "wrong_secret"  # noqa: S105 - a reason, not a secret
+    WRONG_SECRET = "wrong_secret"
     REVOKED = "revoked"
     EXPIRED = "expired"
 

@@ -49,8 +49,8 @@ class UserProblem(Enum):
 
     USERNAME = "3–32 characters out of A-Z a-z 0-9 _ . -"
     EMAIL = "not an e-mail address of at most 254 characters"
-    PASSWORD_LENGTH = "8–256 characters"  # noqa: S105 - a message, not a password
-    PASSWORD_CHARACTERS = "no NUL and no unpaired surrogates"  # noqa: S105 - a message, not a password
+    PASSWORD_LENGTH = "8–256 characters"
+    PASSWORD_CHARACTERS = "no NUL and no unpaired surrogates"
 
     @property
     def field(self) -> str:

@@ -22,9 +22,7 @@ from tests.servers.mongod import MongodServer
 
 BY_NAME = Index("by_name", (("name", 1),), unique=True)
 HASTY = Bounds(
-    operation_timeout_ms_max=1_000,
-    transaction_timeout_ms_max=2_000,
-    server_selection_timeout_ms_max=1_000,
+    operation_timeout_ms_max=1_000, transaction_timeout_ms_max=2_000, server_selection_timeout_ms_max=1_000
 )
 
 Body = Callable[[ClientDriver, Runtime], Awaitable[None]]
@@ -254,8 +252,8 @@ def test_a_commit_without_an_answer_is_an_unknown_outcome(on_mongo: OnMongo, mon
 
         with failing(mongod, ["commitTransaction"], closeConnection=True), pytest.raises(OutcomeUnknown):
             await driver.transaction(write)
+        # The server would keep the open transaction, and its locks, for a minute.
         with mongod.client(mongod.root) as client:
-            # The server would keep the open transaction, and its locks, for a minute.
             client.admin.command({"killAllSessions": []})
 
     on_mongo(body, HASTY)
