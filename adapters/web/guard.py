@@ -50,6 +50,9 @@ class Limiting(Protocol):
         fail_closed: bool = False,
     ) -> Admission: ...
 
+    def knows(self, policy: str) -> bool:
+        """Whether a route may name this policy."""
+
 
 class Guard:
     """An ASGI application around another; the lifespan goes straight through."""
@@ -68,6 +71,10 @@ class Guard:
         runtime: Runtime,
         entropy: Entropy,
     ) -> None:
+        """Raises ValueError when a route names a policy that the limiter does not know."""
+        unknown = sorted(name for name in routes.policy_names if not limiter.knows(name))
+        if unknown:
+            raise ValueError(f"routes name unknown limit policies: {', '.join(unknown)}")
         self._application = application
         self._routes = routes
         self._addresses = addresses

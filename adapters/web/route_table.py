@@ -23,6 +23,11 @@ class RouteTable:
             (route.method, route.path): route.policies for route in routes if "<" not in route.path
         }
 
+    @property
+    def policy_names(self) -> frozenset[str]:
+        """Every policy that some route asks for."""
+        return frozenset(name for names in self._policies.values() for name in names)
+
     def policies(self, method: str, path: str) -> tuple[str, ...]:
         return self._policies.get((method, path), _NO_POLICIES)
 

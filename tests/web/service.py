@@ -138,6 +138,7 @@ class TestService:
     sessions: SessionService
     api_keys: ApiKeyService
     runtime: Runtime
+    modules: dict[str, object]
 
     async def key(self, *scopes: KeyScope) -> CreatedApiKey:
         created = await self.api_keys.create(name="key", scopes=frozenset(scopes), context=SYSTEM_CONTEXT)
@@ -272,4 +273,15 @@ def open_service(runtime: Runtime, options: Options | None = None) -> TestServic
         runtime=runtime,
         entropy=entropy,
     )
-    return TestService(guard, Client(guard), clock, limiter, metrics, users, sessions, api_keys, runtime)
+    return TestService(
+        guard=guard,
+        client=Client(guard),
+        clock=clock,
+        limiter=limiter,
+        metrics=metrics,
+        users=users,
+        sessions=sessions,
+        api_keys=api_keys,
+        runtime=runtime,
+        modules=context.modules,
+    )

@@ -6,11 +6,13 @@ from ipaddress import ip_network
 
 import pytest
 
+from adapters.web import Route
+from domain.access import PUBLIC
 from domain.api_keys import Scope
 from ports.runtime import Runtime
 from tests.conformance.runtimes import Driver
 from tests.web.client import Client
-from tests.web.probe_routes import ROUTES
+from tests.web.probe_routes import ROUTES, done
 from tests.web.service import PASSWORD, Options, TestService, open_service
 
 LOGIN = {"username": "nobody", "password": PASSWORD}
@@ -220,70 +222,6 @@ def test_a_user_is_counted_by_name_and_by_address(run_real: Driver) -> None:
     run_real(body)
 
 
-@pytest.mark.parametrize(
-    ("headers", "code"),
-    [
-        ([("Authorization", "Bearer nonsense")], "invalid_token"),
-        ([("Authorization", "bearer nonsense")], "invalid_token"),
-        ([("Authorization", "Bearer")], "invalid_token"),
-        ([("Authorization", "Bearer ")], "invalid_token"),
-        ([("Authorization", "Bearer ümlaut")], "invalid_token"),
-        ([("Authorization", "Bearer " + "x" * 10_000)], "invalid_token"),
-        ([("Authorization", "Bearer a"), ("Authorization", "Bearer b")], "invalid_token"),
-        ([("X-API-Key", "nonsense")], "invalid_credentials"),
-        ([("X-API-Key", "")], "invalid_credentials"),
-        ([("X-API-Key", "ck_" + "0" * 26 + "_" + "0" * 52)], "invalid_credentials"),
-        ([("X-API-Key", "a"), ("X-API-Key", "b")], "invalid_credentials"),
-        ([("X-API-Key", "ü")], "invalid_credentials"),
-    ],
-)
-@pytest.mark.parametrize("path", ["/", "/users/me", "/auth/sessions", "/nowhere"])
-def test_bad_credentials_are_refused_on_every_route_and_counted_by_address(
-    run_real: Driver, headers: list[tuple[str, str]], code: str, path: str
-) -> None:
-    async def body(runtime: Runtime) -> None:
-        service = open_service(runtime, Options(ip="2/60s"))
-        replies = [await service.client.request("GET", path, headers=headers) for _ in range(3)]
-        assert [reply.status for reply in replies] == [401, 401, 429]
-        assert replies[0].code == code
-        assert replies[0].header("www-authenticate").startswith("Bearer")
-        assert replies[0].header("ratelimit-policy") == '"ip";q=2;w=60'
-
-    run_real(body)
-
-
-def test_a_good_key_does_not_excuse_a_bad_token(run_real: Driver) -> None:
-    async def body(runtime: Runtime) -> None:
-        service = open_service(runtime)
-        key = await service.key(Scope.ADMIN)
-        headers = {"X-API-Key": key.text, "Authorization": "Bearer nonsense"}
-        assert (await service.client.request("GET", "/", headers=headers)).code == "invalid_token"
-
-    run_real(body)
-
-
-def test_another_scheme_of_authorization_presents_nothing(run_real: Driver) -> None:
-    async def body(runtime: Runtime) -> None:
-        service = open_service(runtime)
-        headers = {"Authorization": "Basic dXNlcjpwYXNz"}
-        assert (await service.client.request("GET", "/", headers=headers)).status == 200
-        assert (await service.client.request("GET", "/users/me", headers=headers)).code == "not_authenticated"
-
-    run_real(body)
-
-
-def test_an_expired_token_is_refused(run_real: Driver) -> None:
-    async def body(runtime: Runtime) -> None:
-        service = open_service(runtime)
-        named = {name.replace("-", "_"): value for name, value in (await service.login()).items()}
-        service.clock.at_ms += 299_000
-        assert await statuses(service, 1, "/users/me", **named) == [200]
-        service.clock.at_ms += 1_000
-        assert await statuses(service, 1, "/users/me", **named) == [401]
-
-    run_real(body)
-
-
 def test_allow_listed_networks_are_never_counted_but_their_sessions_end(run_real: Driver) -> None:
     async def body(runtime: Runtime) -> None:
         options = Options(ip="1/60s", user="1/60s", login="1/60s", allowlist=[ip_network("203.0.113.0/24")])
@@ -327,18 +265,6 @@ def test_without_the_limiter_authentication_fails_closed_and_the_rest_is_counted
         assert decisions.value("credit_ratelimit_decisions_total", "ip", "allowed_locally") == 3
         service.limiter.is_away = False
         assert (await service.client.request("POST", "/auth/login", json=LOGIN)).status == 401
-
-    run_real(body)
-
-
-def test_an_ended_session_stays_ended_without_the_limiter(run_real: Driver) -> None:
-    async def body(runtime: Runtime) -> None:
-        service = open_service(runtime)
-        headers, other = await service.login("ada"), await service.login("bob")
-        await service.client.request("POST", "/auth/logout", headers=headers)
-        service.limiter.is_away = True
-        assert (await service.client.request("GET", "/", headers=headers)).code == "invalid_token"
-        assert (await service.client.request("GET", "/", headers=other)).status == 200
 
     run_real(body)
 
@@ -395,5 +321,20 @@ def test_a_server_that_cannot_deny_closes_with_the_code_of_the_refusal(
             await statuses(service, 1)
         (message,) = await service.client.connect("/ws", headers=headers, can_deny=False)
         assert (message["type"], message["code"]) == ("websocket.close", code)
+
+    run_real(body)
+
+
+@pytest.mark.parametrize(
+    ("path", "policies", "fault"),
+    [("/thing", ("logni",), "logni"), ("/things/<thing>", ("login",), "parameters")],
+)
+def test_a_limit_that_would_never_be_counted_stops_the_start(
+    run_real: Driver, path: str, policies: tuple[str, ...], fault: str
+) -> None:
+    async def body(runtime: Runtime) -> None:
+        route = Route("GET", path, "thing", PUBLIC, done, policies=policies)
+        with pytest.raises(ValueError, match=fault):
+            open_service(runtime, Options(routes=[route]))
 
     run_real(body)

@@ -1,0 +1,86 @@
+"""What a caller shows to say who it is: good, bad, expired, or not ours."""
+
+from __future__ import annotations
+
+import pytest
+
+from domain.api_keys import Scope
+from ports.runtime import Runtime
+from tests.conformance.runtimes import Driver
+from tests.web.service import Options, open_service
+
+
+@pytest.mark.parametrize(
+    ("headers", "code"),
+    [
+        ([("Authorization", "Bearer nonsense")], "invalid_token"),
+        ([("Authorization", "bearer nonsense")], "invalid_token"),
+        ([("Authorization", "Bearer")], "invalid_token"),
+        ([("Authorization", "Bearer ")], "invalid_token"),
+        ([("Authorization", "Bearer ümlaut")], "invalid_token"),
+        ([("Authorization", "Bearer " + "x" * 10_000)], "invalid_token"),
+        ([("Authorization", "Bearer a"), ("Authorization", "Bearer b")], "invalid_token"),
+        ([("X-API-Key", "nonsense")], "invalid_credentials"),
+        ([("X-API-Key", "")], "invalid_credentials"),
+        ([("X-API-Key", "ck_" + "0" * 26 + "_" + "0" * 52)], "invalid_credentials"),
+        ([("X-API-Key", "a"), ("X-API-Key", "b")], "invalid_credentials"),
+        ([("X-API-Key", "ü")], "invalid_credentials"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/", "/users/me", "/auth/sessions", "/nowhere"])
+def test_bad_credentials_are_refused_on_every_route_and_counted_by_address(
+    run_real: Driver, headers: list[tuple[str, str]], code: str, path: str
+) -> None:
+    async def body(runtime: Runtime) -> None:
+        service = open_service(runtime, Options(ip="2/60s"))
+        replies = [await service.client.request("GET", path, headers=headers) for _ in range(3)]
+        assert [reply.status for reply in replies] == [401, 401, 429]
+        assert replies[0].code == code
+        assert replies[0].header("www-authenticate").startswith("Bearer")
+        assert replies[0].header("ratelimit-policy") == '"ip";q=2;w=60'
+
+    run_real(body)
+
+
+def test_a_good_key_does_not_excuse_a_bad_token(run_real: Driver) -> None:
+    async def body(runtime: Runtime) -> None:
+        service = open_service(runtime)
+        key = await service.key(Scope.ADMIN)
+        headers = {"X-API-Key": key.text, "Authorization": "Bearer nonsense"}
+        assert (await service.client.request("GET", "/", headers=headers)).code == "invalid_token"
+
+    run_real(body)
+
+
+def test_another_scheme_of_authorization_presents_nothing(run_real: Driver) -> None:
+    async def body(runtime: Runtime) -> None:
+        service = open_service(runtime)
+        headers = {"Authorization": "Basic dXNlcjpwYXNz"}
+        assert (await service.client.request("GET", "/", headers=headers)).status == 200
+        assert (await service.client.request("GET", "/users/me", headers=headers)).code == "not_authenticated"
+
+    run_real(body)
+
+
+def test_an_expired_token_is_refused(run_real: Driver) -> None:
+    async def body(runtime: Runtime) -> None:
+        service = open_service(runtime)
+        headers = await service.login()
+        service.clock.at_ms += 299_000
+        assert (await service.client.request("GET", "/users/me", headers=headers)).status == 200
+        service.clock.at_ms += 1_000
+        assert (await service.client.request("GET", "/users/me", headers=headers)).status == 401
+
+    run_real(body)
+
+
+def test_an_ended_session_stays_ended_without_the_limiter(run_real: Driver) -> None:
+    async def body(runtime: Runtime) -> None:
+        service = open_service(runtime)
+        headers, other = await service.login("ada"), await service.login("bob")
+        await service.client.request("POST", "/auth/logout", headers=headers)
+        service.limiter.is_away = True
+        assert (await service.client.request("GET", "/", headers=headers)).code == "invalid_token"
+        assert (await service.client.request("GET", "/", headers=other)).status == 200
+
+    run_real(body)
