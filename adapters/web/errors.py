@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator
 from http import HTTPStatus
 
@@ -30,7 +31,11 @@ INTERNAL_ERROR = Problem(500, "internal_error", "Something went wrong on our sid
 BODY_TOO_LARGE = Problem(413, "body_too_large", "The body is larger than this route takes.")
 BODY_TIMEOUT = Problem(408, "request_timeout", "The body did not arrive in time.")
 
+OUTAGE_INTERVAL_S = 60.0
+
 _log = logging.getLogger("credit.web")
+_noted_s: dict[str, float] = {}
+"""When an outage of each dependency was last logged here; there are a handful of them."""
 
 _HTTP_CODES = {
     400: "bad_request",
@@ -48,10 +53,19 @@ def problem_of(error: BaseException, request_id: str) -> Problem:
         known = _known(leaf)
         if known is not None:
             if isinstance(leaf, DependencyUnavailable):
-                _log.warning("request %s: %s", request_id, leaf)
+                _note_outage(leaf, request_id)
             return known
     _log.error("request %s failed", request_id, exc_info=error)
     return INTERNAL_ERROR
+
+
+def _note_outage(error: DependencyUnavailable, request_id: str) -> None:
+    """Once a minute a dependency: in an outage every request says the same."""
+    now_s = time.monotonic()
+    noted_s = _noted_s.get(error.dependency)
+    if noted_s is None or now_s - noted_s >= OUTAGE_INTERVAL_S:
+        _noted_s[error.dependency] = now_s
+        _log.warning("request %s: %s", request_id, error)
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:

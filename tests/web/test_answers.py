@@ -64,6 +64,20 @@ def test_an_unforeseen_failure_is_logged_with_the_requests_id(
     assert str(record.exc_info[1]) == "the cause"
 
 
+def test_an_outage_is_not_logged_once_a_request(
+    run_real: Driver, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("adapters.web.errors._noted_s", {})
+
+    async def body(runtime: Runtime) -> None:
+        service = open_service(runtime, Options(routes=[failing(lambda: DependencyUnavailable("mongo"))]))
+        for _ in range(20):
+            assert (await service.client.request("GET", "/fails")).status == 503
+
+    run_real(body)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status", "code"),
     [
