@@ -11,7 +11,7 @@ EMAIL_CHARACTERS_MAX = 254
 PASSWORD_CHARACTERS_MIN = 8
 PASSWORD_CHARACTERS_MAX = 256
 
-_USERNAME = re.compile(r"[A-Za-z0-9_.-]{3,32}")
+_USERNAME = re.compile(r"[A-Za-z0-9_.-]{3,64}")
 _EMAIL = re.compile(r"[^\s@\x00-\x1f\x7f]{1,64}@[^\s@.\x00-\x1f\x7f]{1,63}(\.[^\s@.\x00-\x1f\x7f]{1,63})+")
 
 
@@ -47,7 +47,7 @@ class User:
 class UserProblem(Enum):
     """Why an input cannot be a user's, in words for the person who typed it."""
 
-    USERNAME = "3–32 characters out of A-Z a-z 0-9 _ . -"
+    USERNAME = "3–64 characters out of A-Z a-z 0-9 _ . -"
     EMAIL = "not an e-mail address of at most 254 characters"
     PASSWORD_LENGTH = "8–256 characters"
     PASSWORD_CHARACTERS = "no NUL and no unpaired surrogates"
