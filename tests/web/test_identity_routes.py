@@ -7,7 +7,8 @@ import pytest
 from domain.api_keys import Scope
 from ports.runtime import Runtime
 from tests.conformance.runtimes import Driver
-from tests.web.service import PASSWORD, open_service
+from tests.web.client import Client
+from tests.web.service import PASSWORD, Options, open_service
 
 
 def test_the_front_door_names_the_service_and_its_documents(run_real: Driver) -> None:
@@ -304,5 +305,51 @@ def test_plain_users_make_no_keys(run_real: Driver) -> None:
         anonymous = await service.client.request("POST", "/api-keys", json=body_)
         assert (anonymous.status, anonymous.code) == (401, "not_authenticated")
         assert anonymous.header("www-authenticate") == "Bearer"
+
+    run_real(body)
+
+
+def test_an_account_name_is_registered_only_so_often(run_real: Driver) -> None:
+    async def body(runtime: Runtime) -> None:
+        service = open_service(runtime, Options(register="2/60s"))
+        wanted = {"username": "ada", "email": "bad", "password": PASSWORD}
+        statuses = []
+        for number in range(3):
+            client = Client(service.guard, peer=f"203.0.113.{number}")
+            statuses.append((await client.request("POST", "/auth/register", json=wanted)).status)
+        assert statuses == [400, 400, 429]
+
+    run_real(body)
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=201", "limit=x", "cursor=", "cursor=%0A", "page=2"])
+def test_a_list_is_asked_for_within_its_bounds(run_real: Driver, query: str) -> None:
+    async def body(runtime: Runtime) -> None:
+        service = open_service(runtime)
+        admin = {"X-API-Key": (await service.key(Scope.ADMIN)).text}
+        reply = await service.client.request("GET", f"/api-keys?{query}", headers=admin)
+        assert (reply.status, reply.code) == (400, "validation_failed")
+
+    run_real(body)
+
+
+def test_keys_are_listed_page_by_page(run_real: Driver) -> None:
+    async def body(runtime: Runtime) -> None:
+        service = open_service(runtime)
+        made = []
+        for _ in range(5):
+            made.append(await service.key(Scope.ADMIN))
+            service.clock.at_ms += 1
+        admin = {"X-API-Key": made[0].text}
+        seen: list[str] = []
+        cursor = ""
+        while True:
+            target = f"/api-keys?limit=2{cursor}"
+            page = (await service.client.request("GET", target, headers=admin)).json()
+            seen += [item["id"] for item in page["items"]]
+            if page["next_cursor"] is None:
+                break
+            cursor = f"&cursor={page['next_cursor']}"
+        assert seen == [key.api_key.id for key in reversed(made)]
 
     run_real(body)

@@ -10,7 +10,7 @@ from adapters.web import Answer, Body, Call, Headers, Problem, Route, limit_refu
 from application.sessions import LoginRejection, RefreshRejection, TokenPair
 from application.users import InvalidUser, Taken
 from domain.access import PUBLIC, USER
-from domain.users import EMAIL_CHARACTERS_MAX, uniqueness_key
+from domain.users import EMAIL_CHARACTERS_MAX, is_well_formed, uniqueness_key
 from plugins.main.measures import Measures
 from plugins.main.modules.connection_api import ConnectionAPI
 from plugins.main.routes.problems import INVALID_TOKEN, validation_failed
@@ -115,6 +115,9 @@ class AuthenticationRoutes:
 
     async def register(self, call: Call[Registration, None]) -> Answer | Problem:
         body = call.body
+        limited = await self._limited("register", body.username)
+        if limited is not None:
+            return limited
         user = await self._api.users.register(
             username=body.username, email=body.email, password=body.password, context=call.context
         )
@@ -126,12 +129,10 @@ class AuthenticationRoutes:
 
     async def login(self, call: Call[Login, None]) -> Answer | Problem:
         name = (call.body.email if call.body.email is not None else call.body.username) or ""
-        if len(name) <= EMAIL_CHARACTERS_MAX:
-            admission = await self._api.rate_limiter.admit_account_name("login", uniqueness_key(name))
-            limited = limit_refusal(admission)
-            if limited is not None:
-                self._measures.logins.add(1, "limited")
-                return limited
+        limited = await self._limited("login", name)
+        if limited is not None:
+            self._measures.logins.add(1, "limited")
+            return limited
         pair = await self._api.sessions.login(
             login=name, password=call.body.password, device_id=call.device_id, context=call.context
         )
@@ -162,6 +163,12 @@ class AuthenticationRoutes:
         if issued is None:
             return INVALID_TOKEN
         return Answer(200, SocketToken(token=issued.text, expires_in=issued.expires_in_s), _NO_CACHE)
+
+    async def _limited(self, policy: str, name: str) -> Problem | None:
+        """Attempts on one account are counted whatever address they come from."""
+        if len(name) > EMAIL_CHARACTERS_MAX or not is_well_formed(name):
+            return None
+        return limit_refusal(await self._api.rate_limiter.admit_account_name(policy, uniqueness_key(name)))
 
 
 def device_cookie(device_id: str) -> str:
