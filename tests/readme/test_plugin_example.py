@@ -1,0 +1,130 @@
+"""The plugin that docs/plugins.md shows is installed and run, as it stands there."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tomllib
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from adapters.memory.metrics import MemoryMetrics
+from adapters.runtime.asyncio_runtime import AsyncioRuntime
+from adapters.runtime.system import SystemClock, SystemEntropy
+from application.api_keys import CreatedApiKey
+from application.ledger.service import AccountOrder, Caller
+from composition.app_manager import AppManager
+from composition.build import Surroundings
+from composition.load import load
+from composition.memory_store import memory_store
+from composition.stores import StoreName, Stores
+from domain.api_keys import Scope
+from domain.audit import SYSTEM, RequestContext
+from domain.ledger.outcomes import Posted
+from plugins.registry import ENTRY_POINT_GROUP
+from tests.ground.sources import PROJECT
+from tests.readme.walk import blocks
+from tests.web.client import Client
+
+PAGE = (PROJECT / "docs" / "plugins.md").read_text(encoding="utf-8")
+SOURCE, PYPROJECT = (
+    next(block.body for block in blocks(PAGE) if block.words == (language,))
+    for language in ("python", "toml")
+)
+GIFTS = "welcome_gifts_total"
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The example as an installed distribution: what pip would make of the page's two files."""
+    project = tomllib.loads(PYPROJECT)["project"]
+    (tmp_path / "welcome_gift.py").write_text(SOURCE, encoding="utf-8")
+    info = tmp_path / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+    info.mkdir()
+    metadata = f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
+    (info / "METADATA").write_text(metadata, encoding="utf-8")
+    points = "".join(
+        f"{name} = {value}\n" for name, value in project["entry-points"][ENTRY_POINT_GROUP].items()
+    )
+    (info / "entry_points.txt").write_text(f"[{ENTRY_POINT_GROUP}]\n{points}", encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield
+    sys.modules.pop("welcome_gift", None)
+
+
+@asynccontextmanager
+async def started(metrics: MemoryMetrics) -> AsyncIterator[AppManager]:
+    """The whole service in memory, with the plugins that are installed."""
+    settings, secrets = load({}, StoreName.MEMORY)
+    runtime, clock = AsyncioRuntime(), SystemClock()
+
+    async def open_stores() -> Stores:
+        return memory_store(settings, clock)
+
+    around = Surroundings(runtime=runtime, clock=clock, entropy=SystemEntropy(), metrics=metrics)
+    manager = AppManager(around=around, settings=settings, secrets=secrets, open_stores=open_stores)
+    async with runtime.running():
+        await manager.start()
+        try:
+            yield manager
+        finally:
+            await manager.stop()
+
+
+@pytest.mark.usefixtures("installed")
+def test_the_example_gives_each_account_one_gift_and_counts_it() -> None:
+    async def scenario() -> None:
+        metrics = MemoryMetrics()
+        counted = asyncio.Event()
+        async with started(metrics) as manager:
+            # After the plugin's own callback, which has the default priority.
+            manager.hooks.register("ledger.committed", lambda _: counted.set(), priority=200)
+            key = await manager.use_cases.api_keys.create(
+                name="shop",
+                scopes=frozenset({Scope.CREDITS_WRITE}),
+                context=RequestContext(request_id="test", actor=SYSTEM),
+            )
+            assert isinstance(key, CreatedApiKey)
+            opened = await manager.use_cases.ledger.open_account(
+                Caller("main", SYSTEM), AccountOrder("GEMS", id="alice")
+            )
+            assert isinstance(opened, Posted)
+            await asyncio.wait_for(counted.wait(), 10)
+            counted.clear()
+
+            client = Client(manager.application)
+            body, headers = {"account": "alice"}, {"X-API-Key": key.text}
+            first = await client.request("POST", "/welcome-gifts", json=body, headers=headers)
+            assert (first.status, first.json()) == (201, {"account": "alice", "amount": 100, "is_new": True})
+            again = await client.request("POST", "/welcome-gifts", json=body, headers=headers)
+            assert (again.status, again.json()["is_new"]) == (200, False)
+
+            state = await manager.use_cases.ledger.account("main", "alice")
+            assert state is not None
+            assert state.posted == 100
+            await asyncio.wait_for(counted.wait(), 10)
+            assert metrics.value(GIFTS, "GEMS") == 1
+
+            nobody = await client.request("POST", "/welcome-gifts", json=body)
+            assert (nobody.status, nobody.code) == (401, "not_authenticated")
+            unknown = await client.request(
+                "POST", "/welcome-gifts", json={"account": "nobody"}, headers=headers
+            )
+            assert (unknown.status, unknown.code) == (409, "account_not_found")
+            document = await client.request("GET", "/openapi.json")
+            assert "/welcome-gifts" in document.json()["paths"]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.usefixtures("installed")
+def test_the_example_is_initialised_after_the_built_in_plugins() -> None:
+    async def scenario() -> None:
+        async with started(MemoryMetrics()) as manager:
+            names = [loaded.plugin.name for loaded in manager.plugins.loaded]
+            assert names == ["main", "credits", "welcome_gift"]
+
+    asyncio.run(scenario())
