@@ -7,6 +7,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC
+from functools import partial
 from typing import Any
 
 from adapters.mongo.journal import MongoJournal
@@ -102,7 +103,11 @@ class _Examination:
             ("redis", self._redis_answers),
             ("redis eviction", self._redis_eviction),
         ]
-        return [await self._finding(name, check) for name, check in checks]
+        # At once: with everything away, each waits for its own timeout.
+        tasks = [
+            self._runtime.start(partial(self._finding, name, check), name="doctor") for name, check in checks
+        ]
+        return [await task.wait() for task in tasks]
 
     async def _finding(self, name: str, check: Callable[[], Awaitable[str]]) -> Finding:
         try:

@@ -6,6 +6,8 @@ import socket
 from dataclasses import dataclass
 
 BACKLOG_MAX = 1024
+KEEP_ALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 60_000}
+"""A silent peer is asked after 30 s, three times every 10 s; sent data waits 60 s for its acknowledgement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ def bound_socket(address: Address, *, shared: bool) -> socket.socket:
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        _detect_dead_peers(bound)
         if shared:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
@@ -54,6 +57,15 @@ def bound_socket(address: Address, *, shared: bool) -> socket.socket:
         bound.close()
         raise
     return bound
+
+
+def _detect_dead_peers(bound: socket.socket) -> None:
+    """Accepted connections inherit it (tcp(7)): no ASGI server takes a send back from a peer that is gone."""
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in KEEP_ALIVE.items():
+        # Not every system has every option.
+        if hasattr(socket, name):
+            bound.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def address_of(bound: socket.socket) -> Address:

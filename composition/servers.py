@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from composition.listen import BACKLOG_MAX
+from domain.realtime.frames import FRAME_BYTES_MAX
+from domain.realtime.protocol import PING_INTERVAL_S
 
-WEBSOCKET_FRAME_BYTES_MAX = 64 << 10
-"""Contract: a larger frame is closed with 1009."""
-WEBSOCKET_PING_S = 25.0
 KEEP_ALIVE_S = 30.0
 REQUEST_HEAD_BYTES_MAX = 32 << 10
 HTTP2_STREAMS_MAX = 128
@@ -66,8 +65,10 @@ def hypercorn_config(bound: socket.socket, tls: Tls | None, *, grace_s: float) -
     config.keep_alive_max_requests = 1_000_000
     config.h11_max_incomplete_size = REQUEST_HEAD_BYTES_MAX
     config.h2_max_concurrent_streams = HTTP2_STREAMS_MAX
-    config.websocket_max_message_size = WEBSOCKET_FRAME_BYTES_MAX
-    config.websocket_ping_interval = WEBSOCKET_PING_S
+    config.websocket_max_message_size = FRAME_BYTES_MAX
+    # Hypercorn's own pings sleep on after the connection has closed, and hold it open that long. Clients ping
+    # as the protocol tells them to, and TCP keep-alive finds those that are gone.
+    config.websocket_ping_interval = None
     if tls is not None:
         config.certfile, config.keyfile = str(tls.certificate), str(tls.key)
     return config
@@ -109,8 +110,8 @@ async def uvicorn_on_asyncio(
         backlog=BACKLOG_MAX,
         timeout_keep_alive=int(KEEP_ALIVE_S),
         timeout_graceful_shutdown=int(grace_s) or 1,
-        ws_max_size=WEBSOCKET_FRAME_BYTES_MAX,
-        ws_ping_interval=WEBSOCKET_PING_S,
+        ws_max_size=FRAME_BYTES_MAX,
+        ws_ping_interval=PING_INTERVAL_S,
         ws_per_message_deflate=False,
         h11_max_incomplete_event_size=REQUEST_HEAD_BYTES_MAX,
         ssl_certfile=tls.certificate if tls else None,
