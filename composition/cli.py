@@ -133,9 +133,10 @@ def _serve_options(
         parser.error(f"--bind: {error}")
     if server is not ServerName.HYPERCORN and runtime is RuntimeName.TRIO:
         parser.error(f"--server {server.value} does not run on trio; Hypercorn does")
-    for option in (server, runtime):
-        if not option.installed:
-            parser.error(f"{option.value} is not installed (pip install 'credit-system[{option.value}]')")
+    if not server.installed:
+        parser.error(f"{server.value} is not installed: pip install 'credit-system[{server.value}]'")
+    if not runtime.installed:
+        parser.error(f"{runtime.value} is not installed")
     if not 1 <= parsed.workers <= WORKERS_MAX:
         parser.error(f"--workers: from 1 to {WORKERS_MAX}")
     if store is StoreName.MEMORY and parsed.workers > 1:
@@ -183,7 +184,11 @@ def _doctor(parsed: argparse.Namespace) -> int:
 def _user_create(parsed: argparse.Namespace) -> int:
     from composition.administration import create_user, read_password  # noqa: PLC0415
 
-    password = read_password(parsed.password_file)
+    try:
+        password = read_password(parsed.password_file)
+    except (OSError, UnicodeDecodeError) as error:
+        print(f"creditctl: the password cannot be read: {error}", file=sys.stderr)
+        return EXIT_USAGE
     return create_user(
         os.environ,
         username=parsed.username,

@@ -44,7 +44,7 @@ class SecretFile:
 
     @property
     def variables(self) -> tuple[str, str]:
-        """Environment variables that may name another path; the first one wins nothing over the second."""
+        """Environment variables that may name another path; two that disagree are a problem."""
         variable = f"{self.name.upper()}_FILE"
         return variable, f"CREDIT_{variable}"
 

@@ -161,6 +161,7 @@ def test_tls_is_served(tmp_path: Path) -> None:
         ("demo", "--bind", "nowhere"),
         ("demo", "--tls-cert", "/nonexistent"),
         ("serve", "--tls-cert", "/nonexistent", "--tls-key", "/nonexistent"),
+        ("serve", "--server", "gunicorn"),
     ],
 )
 def test_wrong_usage_ends_with_2(arguments: tuple[str, ...]) -> None:
@@ -317,3 +318,10 @@ def test_the_doctor_names_what_is_wrong(live: dict[str, str]) -> None:
     unconfigured = creditctl("doctor", settings={"CREDIT_SECRETS_DIR": "/nonexistent"})
     assert unconfigured.returncode == 1
     assert unconfigured.stdout.count("BAD") == len(FILES)
+
+
+def test_a_password_file_that_is_missing_is_wrong_usage(tmp_path: Path) -> None:
+    arguments = ("--username", "x", "--email", "x@example.com", "--password-file", str(tmp_path / "none"))
+    done = creditctl("user", "create", *arguments)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
