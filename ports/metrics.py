@@ -13,6 +13,15 @@ class MetricKind(Enum):
     HISTOGRAM = "histogram"
 
 
+class Merge(Enum):
+    """What one scrape shows of a gauge that several workers set."""
+
+    SUM = "sum"
+    """Each worker has a part of it: connections, tasks."""
+    NEWEST = "newest"
+    """Each worker knows the whole: what was set last is true."""
+
+
 @dataclass(frozen=True, slots=True)
 class Metric:
     """What is measured: a name by Prometheus's conventions and the names of its labels.
@@ -25,6 +34,7 @@ class Metric:
     description: str
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
+    merge: Merge = Merge.SUM
 
 
 class Instrument(Protocol):
