@@ -1,0 +1,1 @@
+"""The product as it ships: real processes, real servers, real clients."""
