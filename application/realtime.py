@@ -58,9 +58,9 @@ class Realtime:
         if closings is not None:
             await closings.close()
 
-    async def authenticate(self, token: str) -> SocketIdentity | None:
+    async def authenticate(self, token: str, *, device_id: str | None) -> SocketIdentity | None:
         """Whose token it is, if it is good. Raises `DependencyUnavailable`."""
-        return await self._tokens.verify(token)
+        return await self._tokens.verify(token, device_id=device_id)
 
     async def attach(self, recipient: Recipient, identity: SocketIdentity) -> bool:
         """From its return on, the recipient misses nothing that is published to its user.

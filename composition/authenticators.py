@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from application.realtime import Realtime
 from application.tokens import TokenService, VerifiedToken
+from domain.tokens import TokenKind
 from ports.clock import Clock
-from ports.limiter import Limiter
-from ports.sessions import Sessions
+from ports.sessions import SessionRevocations, Sessions
 from ports.socket_tokens import SocketIdentity
 from ports.users import Users
 
@@ -29,13 +29,14 @@ class KnownSessions:
 class SocketTokenVerifier:
     """A socket's question: it lives long, so the session is looked up and not only its token checked."""
 
-    def __init__(self, *, tokens: TokenService, users: Users, sessions: KnownSessions) -> None:
+    def __init__(self, *, tokens: TokenService, users: Users, sessions: KnownSessions, clock: Clock) -> None:
+        self._clock = clock
         self._tokens = tokens
         self._users = users
         self._sessions = sessions
 
-    async def verify(self, token: str) -> SocketIdentity | None:
-        verified = self._tokens.verify_socket(token, device_id=None)
+    async def verify(self, token: str, *, device_id: str | None) -> SocketIdentity | None:
+        verified = self._tokens.verify_socket(token, device_id=device_id)
         if not isinstance(verified, VerifiedToken):
             return None
         principal = verified.principal
@@ -44,13 +45,21 @@ class SocketTokenVerifier:
         user = await self._users.get(principal.id)
         if user is None:
             return None
-        return SocketIdentity(user.id, user.username, user.roles, principal.session_id, verified.expires_ms)
+        return SocketIdentity(
+            user.id, user.username, user.roles, principal.session_id, self._expires_ms(verified)
+        )
+
+    def _expires_ms(self, verified: VerifiedToken) -> int:
+        """A websocket token's minute is for connecting; the connection then lasts as an access token does."""
+        if verified.kind is TokenKind.ACCESS:
+            return verified.expires_ms
+        return self._clock.now_ms() + TokenKind.ACCESS.lifetime_s * 1000
 
 
 class RevokedEverywhere:
     """A session that ends is refused by the limiter, and its sockets are closed on every worker."""
 
-    def __init__(self, *, limiter: Limiter, realtime: Realtime) -> None:
+    def __init__(self, *, limiter: SessionRevocations, realtime: Realtime) -> None:
         self._limiter = limiter
         self._realtime = realtime
 

@@ -69,9 +69,11 @@ def build_use_cases(
     realtime = Realtime(
         runtime=runtime,
         bus=stores.bus,
-        tokens=SocketTokenVerifier(tokens=tokens, users=stores.users, sessions=known),
+        tokens=SocketTokenVerifier(tokens=tokens, users=stores.users, sessions=known, clock=clock),
     )
-    revocations = RevokedEverywhere(limiter=stores.limiter, realtime=realtime)
+    rate_limiter = _rate_limiter(around, settings, stores)
+    # Through the rate limiter: it remembers what it could not tell a store that was away.
+    revocations = RevokedEverywhere(limiter=rate_limiter, realtime=realtime)
     return UseCases(
         users=UserService(users=stores.users, passwords=passwords, clock=clock, entropy=entropy),
         tokens=tokens,
@@ -92,30 +94,9 @@ def build_use_cases(
         api_keys=ApiKeyService(
             keys=stores.api_keys, revocations=revocations, runtime=runtime, clock=clock, entropy=entropy
         ),
-        rate_limiter=RateLimiter(
-            limiter=stores.limiter,
-            fallback=MemoryLimiter(
-                clock=clock, ban_policy=settings.ban_policy(), identifiers_max=FALLBACK_IDENTIFIERS_MAX
-            ),
-            policies=_policies(settings),
-            sessions=stores.sessions,
-            runtime=runtime,
-            clock=clock,
-            entropy=entropy,
-            metrics=around.metrics,
-        ),
+        rate_limiter=rate_limiter,
         realtime=realtime,
-        ledger=Ledger(
-            BookPorts(
-                runtime=runtime,
-                clock=clock,
-                entropy=entropy,
-                journal=stores.journal,
-                checkpoints=stores.checkpoints,
-            ),
-            accounts_max=settings.ledger_accounts_max,
-            announce=announce,
-        ),
+        ledger=_ledger(around, settings, stores, announce),
     )
 
 
@@ -127,6 +108,35 @@ def _tokens(around: Surroundings, settings: Settings, secrets: Secrets) -> Token
         device_key=derived_key(secrets.jwt_secret, "device-fingerprints"),
         policy=TokenPolicy(issuer=settings.token_issuer, audience=settings.token_audience),
         fingerprint=settings.fingerprint,
+    )
+
+
+def _rate_limiter(around: Surroundings, settings: Settings, stores: Stores) -> RateLimiter:
+    return RateLimiter(
+        limiter=stores.limiter,
+        fallback=MemoryLimiter(
+            clock=around.clock, ban_policy=settings.ban_policy(), identifiers_max=FALLBACK_IDENTIFIERS_MAX
+        ),
+        policies=_policies(settings),
+        sessions=stores.sessions,
+        runtime=around.runtime,
+        clock=around.clock,
+        entropy=around.entropy,
+        metrics=around.metrics,
+    )
+
+
+def _ledger(around: Surroundings, settings: Settings, stores: Stores, announce: Announce) -> Ledger:
+    return Ledger(
+        BookPorts(
+            runtime=around.runtime,
+            clock=around.clock,
+            entropy=around.entropy,
+            journal=stores.journal,
+            checkpoints=stores.checkpoints,
+        ),
+        accounts_max=settings.ledger_accounts_max,
+        announce=announce,
     )
 
 

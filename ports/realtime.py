@@ -21,8 +21,8 @@ class Recipient(Protocol):
 class Switchboard(Protocol):
     """Where a transport says who is connected. Calls that await may raise `DependencyUnavailable`."""
 
-    async def authenticate(self, token: str) -> SocketIdentity | None:
-        """Whose token it is, if it is good."""
+    async def authenticate(self, token: str, *, device_id: str | None) -> SocketIdentity | None:
+        """Whose token it is, if it is good. `device_id` is what the upgrade's cookie or header said."""
 
     async def attach(self, recipient: Recipient, identity: SocketIdentity) -> bool:
         """From its return on, the recipient misses nothing that is published to its user.

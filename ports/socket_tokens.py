@@ -20,8 +20,8 @@ class SocketIdentity:
 
 
 class SocketTokens(Protocol):
-    async def verify(self, token: str) -> SocketIdentity | None:
+    async def verify(self, token: str, *, device_id: str | None) -> SocketIdentity | None:
         """None when the token is malformed, forged, expired or revoked. Raises `DependencyUnavailable`.
 
-        Takes any text: it comes from a stranger.
+        Takes any text: it comes from a stranger. An access token must be shown by its own device.
         """

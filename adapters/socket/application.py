@@ -79,7 +79,7 @@ class SocketApplication:
             self._counters.dropped(verdict.code)
             await deny(scope, send, verdict)
             return
-        connection = self._enter()
+        connection = self._enter(scope)
         try:
             await send(
                 {
@@ -113,8 +113,8 @@ class SocketApplication:
     def _is_full(self) -> bool:
         return self._closing or len(self._connections) >= self._limits.connections_max
 
-    def _enter(self) -> SocketConnection:
-        connection = SocketConnection(self._around)
+    def _enter(self, scope: Scope) -> SocketConnection:
+        connection = SocketConnection(self._around, device_id=scope.get("credit.device_id"))
         self._connections.add(connection)
         self._counters.opened()
         if not self._sweeping:

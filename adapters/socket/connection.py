@@ -79,9 +79,10 @@ class SocketConnection:
     A full outbox, an expired identity and a shutdown end it through `close` like anything else.
     """
 
-    __slots__ = ("_around", "_command", "_gone", "_identity", "_machine", "_outbox", "_stirred")
+    __slots__ = ("_around", "_command", "_device_id", "_gone", "_identity", "_machine", "_outbox", "_stirred")
 
-    def __init__(self, around: Surroundings) -> None:
+    def __init__(self, around: Surroundings, *, device_id: str | None = None) -> None:
+        self._device_id = device_id
         self._around = around
         self._machine = ConnectionMachine(around.limits.protocol, around.now_ms())
         self._outbox = Outbox(around.limits.outbox)
@@ -195,7 +196,7 @@ class SocketConnection:
         self._apply(self._machine.answer(verdict, self._around.now_ms()))
 
     async def _verdict(self, command: Command) -> Verdict:
-        found = await self._around.switchboard.authenticate(command.token)
+        found = await self._around.switchboard.authenticate(command.token, device_id=self._device_id)
         if found is None:
             return Refusal.NOT_AUTHENTICATED
         match command:

@@ -152,6 +152,7 @@ class Guard:
         scope[SCOPE_KEY] = exchange
         scope["credit.address"] = exchange.address
         scope["credit.request_id"] = exchange.request_id
+        scope["credit.device_id"] = exchange.device_id
         return exchange, address.exempt
 
     async def _admit(

@@ -169,7 +169,7 @@ def test_closing_a_session_ends_the_connections_here_even_when_the_bus_is_away(r
 def test_a_client_whose_session_was_closed_after_its_token_was_checked_is_not_attached(run: Driver) -> None:
     async def body(runtime: Runtime) -> None:
         worker = await started(runtime)
-        checked = await worker.realtime.authenticate("alice/ses_a")
+        checked = await worker.realtime.authenticate("alice/ses_a", device_id=None)
         assert checked is not None
         await worker.realtime.close_session("ses_a")
         assert not await worker.realtime.attach(Mailbox(), checked)

@@ -65,8 +65,10 @@ class NamedTokens:
     def __init__(self, now_ms: Callable[[], int] = lambda: 0) -> None:
         self._now_ms = now_ms
         self.failure: Exception | None = None
+        self.devices: list[str | None] = []
 
-    async def verify(self, token: str) -> SocketIdentity | None:
+    async def verify(self, token: str, *, device_id: str | None) -> SocketIdentity | None:
+        self.devices.append(device_id)
         if self.failure is not None:
             raise self.failure
         if token.startswith("bad"):

@@ -77,6 +77,18 @@ def test_a_push_comes_after_the_reply_to_connect_and_never_before(run: Driver) -
     run(body)
 
 
+def test_a_token_is_checked_for_the_device_that_the_upgrade_named(run: Driver) -> None:
+    async def body(runtime: Runtime) -> None:
+        service = Service(runtime)
+        for scope in ({"credit.device_id": "device-0123456789"}, {}):
+            wire = await service.dial(**scope)
+            wire.say(id=1, type="connect", token="alice/ses_a")
+            assert (await wire.hear())["type"] == "connected"
+        assert service.tokens.devices == ["device-0123456789", None]
+
+    run(body)
+
+
 def test_frames_sent_behind_a_connect_wait_for_it(run: Driver) -> None:
     async def body(runtime: Runtime) -> None:
         wire = await Service(runtime).dial()
@@ -350,7 +362,7 @@ def test_a_command_that_takes_too_long_is_given_up(run: Driver) -> None:
     async def body(runtime: Runtime) -> None:
         service = Service(runtime)
 
-        async def never(token: str) -> None:  # noqa: ARG001 - the port's signature
+        async def never(token: str, *, device_id: str | None) -> None:  # noqa: ARG001 - the port's signature
             await runtime.sleep(3_600)
 
         wire = await service.log_in()
