@@ -10,13 +10,14 @@ from datetime import UTC
 from functools import partial
 from typing import Any
 
+from adapters.mongo.catalog import CATALOG
 from adapters.mongo.journal import MongoJournal
 from adapters.mongo.pools import MongoPools
 from adapters.redis.connect import connect as connect_redis
 from adapters.redis.driver import RedisDriver, accepted
 from adapters.runtime.system import SystemClock
 from composition.configuration import ConfigurationInvalid
-from composition.live_store import SCHEMA, connect_mongo
+from composition.live_store import connect_mongo
 from composition.load import load
 from composition.logging import redacted
 from composition.process import RuntimeName, make_runtime
@@ -140,7 +141,7 @@ class _Examination:
 
     async def _indexes(self) -> str:
         wanted = {
-            name: {index.name for index in declared} for each in SCHEMA for name, declared in each.items()
+            name: {index.name for index in declared} for each in CATALOG for name, declared in each.items()
         }
         missing = []
         for collection, names in wanted.items():

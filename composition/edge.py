@@ -28,16 +28,15 @@ TITLE = "Credit System"
 
 def build_framework(routes: Sequence[Route], around: Surroundings, settings: Settings) -> Quart:
     """Quart for the event loop at hand."""
-    app = create_app(
+    return create_app(
         _quart_class(around.runtime.name),
         routes,
         runtime=around.runtime,
         title=TITLE,
         version=service_version(),
         body_bytes_max=settings.max_body_bytes,
+        body_seconds_max=settings.body_timeout_ms / 1000,
     )
-    app.config["BODY_TIMEOUT"] = settings.body_timeout_ms / 1000
-    return app
 
 
 def _quart_class(runtime: str) -> type[Quart]:

@@ -6,8 +6,9 @@ from functools import partial
 
 from adapters.crypto.sealing import AesGcmSealer
 from adapters.mongo import api_keys, audit, checkpoints, journal, sessions, users
+from adapters.mongo.catalog import CATALOG
 from adapters.mongo.pools import Credentials, MongoPools, connect_pools
-from adapters.mongo.schema import Indexes, create_schema
+from adapters.mongo.schema import create_schema
 from adapters.redis.bus import RedisBus
 from adapters.redis.connect import connect
 from adapters.redis.limiter import RedisLimiter
@@ -20,15 +21,6 @@ from ports.entropy import Entropy
 from ports.runtime import Runtime
 
 MESSAGE_TIMEOUT_MS_MAX = 1_000
-
-SCHEMA: tuple[Indexes, ...] = (
-    users.INDEXES,
-    sessions.INDEXES,
-    api_keys.INDEXES,
-    audit.INDEXES,
-    journal.INDEXES,
-    checkpoints.INDEXES,
-)
 
 
 async def connect_mongo(runtime: Runtime, settings: Settings, secrets: Secrets) -> MongoPools:
@@ -64,7 +56,7 @@ async def live_store(*, runtime: Runtime, settings: Settings, secrets: Secrets, 
     )
 
     async def start() -> None:
-        await create_schema(pools.admin, SCHEMA)
+        await create_schema(pools.admin, CATALOG)
 
     async def stop() -> None:
         await bus.close()
