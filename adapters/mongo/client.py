@@ -69,7 +69,7 @@ async def connect(
             # PyMongo's own default would be the URL's database; the service's users live in `admin`.
             options["authSource"] = "admin"
     client: Any
-    execution: Execution = AwaitedExecution()
+    execution: Execution = AwaitedExecution(runtime=runtime)
     if runtime.name == "trio":
         client = MongoClient(url, connect=False, **options)
         execution = ThreadedExecution(runtime=runtime)

@@ -19,6 +19,7 @@ from pymongo.errors import (
 )
 
 from ports.errors import DependencyUnavailable, OutcomeUnknown
+from ports.runtime import DeadlineExceeded
 
 DEPENDENCY = "mongo"
 
@@ -76,7 +77,7 @@ def translated(effect: Effect) -> Iterator[None]:
     except ServerSelectionTimeoutError as error:
         # Never sent: on a retry PyMongo raises the error of the first attempt instead.
         raise DependencyUnavailable(DEPENDENCY, "no primary") from error
-    except (ConnectionFailure, ExecutionTimeout, WriteConcernError) as error:
+    except (ConnectionFailure, ExecutionTimeout, WriteConcernError, DeadlineExceeded) as error:
         raise _unavailable(error, effect) from error
     except OperationFailure as error:
         raise _of_refusal(error, effect) from error
@@ -88,7 +89,7 @@ def is_transient(error: BaseException) -> bool:
     return isinstance(cause, PyMongoError) and cause.has_error_label("TransientTransactionError")
 
 
-def _unavailable(error: PyMongoError, effect: Effect) -> DependencyUnavailable:
+def _unavailable(error: Exception, effect: Effect) -> DependencyUnavailable:
     # The class alone: a driver's message may name hosts, users and documents.
     kind = OutcomeUnknown if effect is Effect.WRITE else DependencyUnavailable
     return kind(DEPENDENCY, type(error).__name__)

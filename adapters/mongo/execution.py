@@ -25,15 +25,31 @@ class Execution(Protocol):
         """The same for a call that gives a cursor, read to its end."""
 
 
+OVERDUE_S_MAX = 0.5
+"""How much longer than its bound a call is waited for: PyMongo's own error says more than a deadline's."""
+
+
 class AwaitedExecution:
-    """For PyMongo's `AsyncMongoClient` and Motor's `AsyncIOMotorClient`."""
+    """For PyMongo's `AsyncMongoClient` and Motor's `AsyncIOMotorClient`.
+
+    PyMongo's bound does not reach a TLS handshake under way: a server that accepts and then says
+    nothing would hold the call for asyncio's own minute. The runtime's deadline does.
+    """
+
+    def __init__(self, *, runtime: Runtime) -> None:
+        self._runtime = runtime
 
     async def run(self, call: Callable[[], Any], *, seconds_max: float) -> Any:
-        with pymongo.timeout(seconds_max):
-            result = call()
-            return await result if inspect.isawaitable(result) else result
+        async with self._runtime.deadline(seconds_max + OVERDUE_S_MAX):
+            with pymongo.timeout(seconds_max):
+                result = call()
+                return await result if inspect.isawaitable(result) else result
 
     async def run_to_list(self, call: Callable[[], Any], *, seconds_max: float) -> list[Any]:
+        async with self._runtime.deadline(seconds_max + OVERDUE_S_MAX):
+            return await self._to_list(call, seconds_max)
+
+    async def _to_list(self, call: Callable[[], Any], seconds_max: float) -> list[Any]:
         with pymongo.timeout(seconds_max):
             cursor = call()
             if inspect.isawaitable(cursor):

@@ -80,6 +80,12 @@ class Connector(Protocol):
     def listener(self) -> Listener: ...
 
 
+SLOW_FAILURE_S = 0.2
+AWAY_S = 1.0
+"""A server that is frozen, not down, costs every attempt to connect its whole bound. After one such
+failure all calls fail at once for so long, instead of each waiting in turn."""
+
+
 class RedisDriver:
     """Commands of many callers, gathered: what arrives while a pipeline is under way forms the next.
 
@@ -104,6 +110,8 @@ class RedisDriver:
             weigh=len,
             weight_max=PIPELINE_BYTES_MAX,
         )
+        self._monotonic = runtime.monotonic
+        self._away_until_s = 0.0
         self._pipelines = 0
         self._commands = 0
 
@@ -149,9 +157,18 @@ class RedisDriver:
         await self._transport.close()
 
     async def _flush(self, packed: Sequence[bytes]) -> Sequence[Reply]:
+        began_s = self._monotonic()
+        if began_s < self._away_until_s:
+            raise DependencyUnavailable(DEPENDENCY, "gave no answer a moment ago")
         self._pipelines += 1
         self._commands += len(packed)
-        return await self._transport.exchange(packed)
+        try:
+            return await self._transport.exchange(packed)
+        except DependencyUnavailable:
+            failed_s = self._monotonic()
+            if failed_s - began_s >= SLOW_FAILURE_S:
+                self._away_until_s = failed_s + AWAY_S
+            raise
 
 
 def frame(word: bytes | str | int) -> bytes:

@@ -135,6 +135,15 @@ class MongodServer:
         if self._process is not None:
             self._process.kill()
 
+    def freeze(self) -> None:
+        """Until `thaw` it keeps its connections and answers nothing."""
+        if self._process is not None:
+            self._process.freeze()
+
+    def thaw(self) -> None:
+        if self._process is not None:
+            self._process.thaw()
+
     def restart(self) -> Self:
         """Ends it when it runs, and starts it on the same port and data."""
         self.stop()

@@ -94,6 +94,17 @@ class ServerProcess:
         """Ends it as a power cut would, without a chance to write anything."""
         self._end(signal.SIGKILL)
 
+    def freeze(self) -> None:
+        """Keeps it from running: its connections stay open and nothing answers."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, how: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send_signal(how)
+
     def _end(self, how: signal.Signals) -> None:
         process, self._process = self._process, None
         atexit.unregister(self.kill)

@@ -100,6 +100,15 @@ class RedisServer:
         for process in reversed(self._processes):
             process.kill()
 
+    def freeze(self) -> None:
+        """Until `thaw` it keeps its connections and answers nothing."""
+        for process in self._processes:
+            process.freeze()
+
+    def thaw(self) -> None:
+        for process in self._processes:
+            process.thaw()
+
     def restart(self) -> Self:
         """Ends it when it runs, and starts it on the same port and data."""
         self.stop()
