@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 
 from adapters.web.asgi import Application
-from application.ledger.announcer import CommittedBatch
+from application.ledger.announcer import LEDGER_COMMITTED, CommittedBatch
 from composition.build import Surroundings, UseCases, build_use_cases
 from composition.dependencies import DependencyMonitor
 from composition.edge import build_framework, build_guard, build_sockets
@@ -21,8 +21,6 @@ from composition.settings import Settings
 from composition.stores import Stores
 from plugins.registry import PluginEntry, available_plugins
 
-LEDGER_COMMITTED = "ledger.committed"
-"""Hook event: what the ledger wrote. The payload is a `CommittedBatch`."""
 SERVICE_STARTED = "service.started"
 """Hook event: everything runs, the first request is about to be accepted. The payload is None."""
 MAIN_BOOK = "main"

@@ -8,7 +8,8 @@ from composition.settings import TABLE
 _HEAD = """\
 # Configuration
 
-Printed by `python -m composition.settings > docs/configuration.md`; a test holds page and code together.
+Printed by `python -m composition.configuration_page > docs/configuration.md`; a test holds page and code
+together.
 
 Settings come from the environment. A TOML file named by `CREDIT_CONFIG_FILE` may hold the same names
 (`CREDIT_BAN_THRESHOLD = 5`, `CREDIT_CORS_ORIGINS = ["https://app.example"]`); the environment wins. Every
@@ -42,3 +43,7 @@ def page() -> str:
     ]
     secrets = [f"| `{file.name}` | `{file.variables[0]}` | {file.description} |" for file in FILES]
     return _HEAD + "\n".join(rows) + "\n" + _SECRETS + "\n".join(secrets) + "\n"
+
+
+if __name__ == "__main__":
+    print(page(), end="")

@@ -260,9 +260,3 @@ def _text(value: object) -> str | None:
     if isinstance(value, list) and all(isinstance(part, str) for part in value):
         return ",".join(value)
     return None
-
-
-if __name__ == "__main__":
-    from composition.configuration_page import page
-
-    print(page(), end="")

@@ -23,6 +23,9 @@ class CommittedBatch:
     states: Mapping[str, AccountState]
 
 
+LEDGER_COMMITTED: Final = "ledger.committed"
+"""The hook event that a committed batch is announced as."""
+
 Announce = Callable[[CommittedBatch], Awaitable[None]]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from application.ledger.announcer import LEDGER_COMMITTED
 from application.ledger.service import Ledger
 from application.realtime import Realtime
 from plugins.credits.announcements import BalanceAnnouncements
@@ -9,9 +10,6 @@ from plugins.credits.measures import LedgerMeasures
 from plugins.credits.routes import CreditRoutes
 from plugins.plugin import Plugin, PluginContext
 from ports.runtime import Runtime
-
-LEDGER_COMMITTED = "ledger.committed"
-"""Hook event. Its payload is `application.ledger.announcer.CommittedBatch`."""
 
 
 class CreditsPlugin:

@@ -9,8 +9,9 @@ import pytest
 from adapters.memory.metrics import MemoryMetrics
 from adapters.runtime.asyncio_runtime import AsyncioRuntime
 from adapters.runtime.system import SystemClock, SystemEntropy
+from application.ledger.announcer import LEDGER_COMMITTED
 from application.ledger.service import AccountOrder, Caller, Ledger
-from composition.app_manager import LEDGER_COMMITTED, SERVICE_STARTED, AppManager
+from composition.app_manager import SERVICE_STARTED, AppManager
 from composition.build import Surroundings
 from composition.load import load
 from composition.memory_store import memory_store
