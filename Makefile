@@ -1,5 +1,6 @@
 # make run            the service with in-memory adapters and sample data   (ARGS="--bind 127.0.0.1:8080" passes options)
 # make test           every test, real MongoDB and Redis included           (ARGS="-k ledger tests/domain" passes options)
+# make bench          every row beside its peers, into docs/benchmarks  (ARGS="--only guard --seconds 1" passes options)
 # make check          formatting, lint, types, and the floors of the house   (-k goes on after a failure)
 # make format         rewrites files as `make check` wants them
 # make requirements   resolves and pins requirements/*.txt again
@@ -7,7 +8,8 @@
 #
 # What is installed, and where:
 #   .venv/      requirements/build.txt and runtime.txt (run), dev.txt as well (test, check), and this project, editable
-#   .servers/   requirements/servers.txt: a mongod for tests (test)
+#   .servers/   requirements/servers.txt: a mongod for tests (test, bench)
+#   .benchmarks/  benchmarks/peers/: what the service is measured against; Medici needs node and npm (bench)
 #   the system  only where it is missing, and only as root, with apt: python3-venv (all), redis-server, curl and
 #               libcurl4 (test). Without root or apt, requirements/valkey.txt stands in for redis-server; for the
 #               others, the missing one is named and make stops.
@@ -59,6 +61,10 @@ test: $(VENV)/dev.stamp $(SERVERS)/servers.stamp redis-server
 	@command -v curl >/dev/null || { $(call apt,curl); }  # the README's walk is run as it stands
 	@exec $(BIN)/python -m pytest $(ARGS)
 
+.PHONY: bench
+bench: $(VENV)/dev.stamp $(SERVERS)/servers.stamp redis-server
+	@exec $(BIN)/python -m benchmarks $(ARGS)
+
 .PHONY: check check-format check-lint check-types check-floors
 check: check-format check-lint check-types check-floors
 check-format check-lint check-types check-floors: $(VENV)/dev.stamp
@@ -78,7 +84,7 @@ format: $(VENV)/dev.stamp
 
 .PHONY: clean
 clean:
-	rm -rf $(VENV) $(SERVERS) dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(SERVERS) .benchmarks dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- environments
@@ -132,3 +138,6 @@ requirements: $(VENV)/dev.stamp
 	$(PIN) --constraints requirements/runtime.txt requirements/build.in --output-file requirements/build.txt
 	$(PIN) --constraints requirements/runtime.txt --all-extras pyproject.toml requirements/dev.in \
 	  --output-file requirements/dev.txt
+	@# The measured peers: our versions where both sides use a package, but for redis-py (see the .in file).
+	$(PIN) --no-annotate --constraints <(sed '/^redis==/,/[^\\]$$/d' requirements/runtime.txt) \
+	  benchmarks/peers/requirements.in --output-file benchmarks/peers/requirements.txt
