@@ -7,10 +7,12 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from contextlib import ExitStack
 from pathlib import Path
 
 from benchmarks import cipher, guard, ledger, machine, startup
+from benchmarks.contenders import ContenderFailed
 from benchmarks.drawing import svg
 from benchmarks.installation import PROJECT, folder_with_medici, python_with_peers
 from benchmarks.report import Run, markdown, plain
@@ -46,8 +48,13 @@ def main() -> int:
                 server.start()
             write_secrets(bench.secrets, bench.mongod, bench.redis)
         for name in groups:
-            print(f"measuring {name} …", file=sys.stderr, flush=True)
-            rows += GROUPS[name](bench)
+            print(f"{time.strftime('%X')} measuring {name} …", file=sys.stderr, flush=True)
+            try:
+                rows += GROUPS[name](bench)
+            except ContenderFailed as failure:
+                # The other groups took minutes: they are worth keeping.
+                print(failure, file=sys.stderr, flush=True)
+                notes.append(f"{name} was not measured: {str(failure).splitlines()[0]}")
     run = Run(arguments.rounds, arguments.seconds, _commit(), _servers(), tuple(notes))
     print(plain(rows, run))
     if arguments.write or not arguments.only:
