@@ -23,6 +23,7 @@ from adapters.web.fields import (
     milliseconds,
     rfc3339,
 )
+from adapters.web.head import DEVICE_COOKIE
 from adapters.web.quota import refusal as limit_refusal
 from adapters.web.route import (
     FORBIDDEN,
@@ -38,6 +39,7 @@ from adapters.web.route import (
 
 __all__ = [
     "AMOUNT_MAX",
+    "DEVICE_COOKIE",
     "FORBIDDEN",
     "METADATA_BYTES_MAX",
     "NOT_AUTHENTICATED",

@@ -21,8 +21,6 @@ from ports.runtime import Runtime
 
 RECEIVE_KEY = "credit.receive"
 
-RawHeaders = Iterable[tuple[bytes, bytes]]
-
 _PROBLEM_CONTENT_TYPE = PROBLEM_TYPE.decode()
 
 
@@ -91,7 +89,9 @@ class View:
             )
         )
 
-    async def _body(self, receive: Receive, headers: RawHeaders) -> msgspec.Struct | Problem | None:
+    async def _body(
+        self, receive: Receive, headers: Iterable[tuple[bytes, bytes]]
+    ) -> msgspec.Struct | Problem | None:
         if self._parse_body is None:
             return None
         content_type = next((value for name, value in headers if name == b"content-type"), None)

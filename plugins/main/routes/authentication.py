@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from adapters.web import Answer, Body, Call, Headers, Problem, Route, limit_refusal
+from adapters.web import DEVICE_COOKIE, Answer, Body, Call, Headers, Problem, Route, limit_refusal
 from application.sessions import LoginRejection, RefreshRejection, TokenPair
 from application.users import InvalidUser, Taken
 from domain.access import PUBLIC, USER
@@ -16,7 +16,6 @@ from plugins.main.modules.connection_api import ConnectionAPI
 from plugins.main.routes.problems import INVALID_TOKEN, validation_failed
 from plugins.main.routes.users import UserView, user_view
 
-DEVICE_COOKIE = "__Host-device"
 DEVICE_COOKIE_AGE_S = 400 * 86_400
 """The longest that browsers keep a cookie (RFC 6265bis, 5.6.2)."""
 
