@@ -24,6 +24,8 @@ DENIED_AGE_S_MAX = 5.0
 DENIED_MAX = 10_000
 WARNING_INTERVAL_S = 60.0
 RESTORED_MAX = 10_000
+RESTORE_INTERVAL_S_MIN = 5.0
+"""Between two tries to restore revocations: each reads up to `RESTORED_MAX` of them."""
 JITTER_MAX = 0.1
 
 DECISIONS = Metric(
@@ -35,7 +37,7 @@ DECISIONS = Metric(
 BANS = Metric("credit_bans_total", MetricKind.COUNTER, "Bans imposed", ("type",))
 
 _AWAY = (DependencyUnavailable, Overloaded, DeadlineExceeded)
-_log = logging.getLogger("credit.ratelimit")
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +83,13 @@ class RateLimiter:
         self._decisions = metrics.register(DECISIONS)
         self._bans = metrics.register(BANS)
         self._denied: dict[Identifier, _Denial] = {}
-        self._warned_s: float | None = None
+        self._warned_s: dict[str, float] = {}
         self._restoring: Task[None] | None = None
-        self._may_have_missed = False
+        self._restored_s: float | None = None
+        # Revocations that may have been lost, and how many of them the limiter was told again: counts and
+        # not a flag, since one may be missed while others are restored.
+        self._missed = 0
+        self._made_up_for = 0
 
     async def admit(
         self,
@@ -181,10 +187,10 @@ class RateLimiter:
             admission = await self._fallback.decide(charges, session=None, jitter=self._jitter())
             # The local bucket knows no revocations.
             return replace(admission, revocations_known=False), f"{admission.verdict.value}_locally"
-        if self._may_have_missed:
+        if self._missed > self._made_up_for:
             admission = replace(admission, revocations_known=False)
-        if not admission.revocations_known and self._restoring is None:
-            self._restoring = self._runtime.start(self._restore, name="restore-revocations")
+        if not admission.revocations_known:
+            self._begin_to_restore()
         return admission, admission.verdict.value
 
     async def revoke_session(self, session: str, *, ttl_ms: int) -> None:
@@ -192,23 +198,32 @@ class RateLimiter:
         try:
             await self._limiter.revoke_session(session, ttl_ms=ttl_ms)
         except _AWAY:
-            self._may_have_missed = True
+            self._missed += 1
             raise
 
     async def _is_active(self, session_id: str) -> bool:
         session = await self._sessions.get(session_id)
         return session is not None and session.state(self._clock.now_ms()) is SessionState.ACTIVE
 
+    def _begin_to_restore(self) -> None:
+        now_s = self._runtime.monotonic()
+        is_early = self._restored_s is not None and now_s - self._restored_s < RESTORE_INTERVAL_S_MIN
+        if self._restoring is None and not is_early:
+            self._restored_s = now_s
+            self._restoring = self._runtime.start(self._restore, name="restore-revocations")
+
     async def _restore(self) -> None:
         """Tells the limiter again of every session whose tokens could still live."""
+        # The read holds what was missed before it; what is missed from now on needs another one.
+        missed = self._missed
         try:
             since_ms = self._clock.now_ms() - REVOCATION_MS
             revoked = await self._sessions.revoked_since(since_ms, limit=RESTORED_MAX)
             if len(revoked) == RESTORED_MAX:
-                _log.warning("more than %s sessions were just revoked; each is looked up", RESTORED_MAX)
+                self._warn("more than %s sessions were just revoked; each is looked up", RESTORED_MAX)
                 return
             await self._limiter.restore_revocations(dict.fromkeys(revoked, REVOCATION_MS))
-            self._may_have_missed = False
+            self._made_up_for = missed
         except _AWAY as error:
             self._note_outage(error)
         finally:
@@ -254,8 +269,13 @@ class RateLimiter:
     def _note_outage(self, error: Exception) -> None:
         """A revocation may have been lost in it: this process asks where sessions are kept until it has
         told the limiter again."""
-        self._may_have_missed = True
+        self._missed += 1
+        self._warn("the limiter is away, requests are counted by this process alone: %s", error)
+
+    def _warn(self, message: str, about: object) -> None:
+        """Each message once in `WARNING_INTERVAL_S`."""
         now_s = self._runtime.monotonic()
-        if self._warned_s is None or now_s - self._warned_s >= WARNING_INTERVAL_S:
-            self._warned_s = now_s
-            _log.warning("the limiter is away, requests are counted by this process alone: %s", error)
+        warned_s = self._warned_s.get(message)
+        if warned_s is None or now_s - warned_s >= WARNING_INTERVAL_S:
+            self._warned_s[message] = now_s
+            _log.warning(message, about)
