@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import inspect
 import logging
+import time
 from bisect import insort
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from plugins.plugin import HOOK_PRIORITY_DEFAULT, HookCallback
+from ports.errors import DependencyUnavailable
 
 CALLBACKS_MAX = 256
 """A bound for all events together: more of them is a plugin that registers in a loop."""
+OUTAGE_INTERVAL_S = 60.0
+"""Between two lines about a callback that misses a dependency: it may do so at each committed batch."""
 
 _log = logging.getLogger(__name__)
 
@@ -23,11 +28,22 @@ class _Hook:
     context: str | None = field(compare=False)
 
 
+@dataclass(slots=True)
+class _Outage:
+    """What was last said of a callback, and how often it failed unsaid since."""
+
+    said_s: float
+    unsaid: int = 0
+
+
 class HooksManager:
     """Callbacks by event. Among equal priorities the first registered runs first."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        """`monotonic` gives seconds."""
+        self._monotonic = monotonic
         self._hooks: dict[str, list[_Hook]] = {}
+        self._outages: dict[int, _Outage] = {}
         self._count = 0
 
     def register(
@@ -54,7 +70,29 @@ class HooksManager:
                 answer = hook.callback(payload)
                 if inspect.isawaitable(answer):
                     await answer
+            except DependencyUnavailable as error:
+                failed += 1
+                self._note_outage(event, hook, error)
             except Exception:  # noqa: BLE001 - a callback of another's making may raise anything
                 failed += 1
                 _log.exception("a hook failed", extra={"event": event, "priority": hook.priority})
         return failed
+
+    def _note_outage(self, event: str, hook: _Hook, error: DependencyUnavailable) -> None:
+        """One line without a traceback: it is the dependency that failed, and others say so at length."""
+        now_s = self._monotonic()
+        outage = self._outages.get(hook.number)
+        if outage is not None and now_s - outage.said_s < OUTAGE_INTERVAL_S:
+            outage.unsaid += 1
+            return
+        self._outages[hook.number] = _Outage(now_s)
+        _log.warning(
+            "a hook failed: %s",
+            error,
+            extra={
+                "event": event,
+                "priority": hook.priority,
+                "callback": getattr(hook.callback, "__qualname__", type(hook.callback).__name__),
+                "failed_unsaid": 0 if outage is None else outage.unsaid,
+            },
+        )

@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
-from composition.hooks_manager import CALLBACKS_MAX, HooksManager
+from composition.hooks_manager import CALLBACKS_MAX, OUTAGE_INTERVAL_S, HooksManager
 from plugins.plugin import HookCallback
+from ports.errors import DependencyUnavailable, OutcomeUnknown
 
 
 def test_callbacks_run_in_order_of_priority_then_of_registration() -> None:
@@ -44,6 +45,30 @@ def test_a_failing_callback_is_reported_and_harms_no_other(caplog: pytest.LogCap
     assert asyncio.run(hooks.trigger("credited", "x")) == 1
     assert seen == ["x"]
     assert "out of order" in caplog.text
+
+
+def test_a_callback_whose_dependency_is_away_is_told_of_in_one_line_a_minute(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    now_s = 100.0
+    hooks = HooksManager(monotonic=lambda: now_s)
+
+    async def publish(_: object) -> None:
+        raise DependencyUnavailable("redis", "connection refused")
+
+    def count(_: object) -> None:
+        raise OutcomeUnknown("mongo")
+
+    hooks.register("credited", publish)
+    hooks.register("credited", count)
+    for _ in range(61):
+        assert asyncio.run(hooks.trigger("credited", None)) == 2
+        now_s += OUTAGE_INTERVAL_S / 60
+    said = [(record.getMessage(), record.__dict__["failed_unsaid"]) for record in caplog.records]
+    first = [("a hook failed: redis: connection refused", 0), ("a hook failed: mongo", 0)]
+    assert said == [*first, *((text, 59) for text, _ in first)]
+    assert "publish" in caplog.records[0].__dict__["callback"]
+    assert "Traceback" not in caplog.text
 
 
 def test_a_callback_with_a_context_runs_in_that_one_only() -> None:
