@@ -83,21 +83,26 @@ class MongoJournal:
         recorded: dict[str, Recorded] = {}
         for some in _chunks(list(dict.fromkeys(keys)), KEYS_A_READ_MAX):
             wanted = set(some)
-            pipeline: list[dict[str, Any]] = [
-                {"$match": {"book": book, "entries.keys": {"$in": some}}},
-                # A document may hold thousands of entries: only the wanted ones cross the wire.
-                {"$project": {"seq": 1, "time": 1, "entries": _entries_with(some)}},
-            ]
-            for document in await self._documents.aggregate(pipeline):
-                for record in document["entries"]:
-                    at = Recorded(entry_of(record), document["seq"], document["time"])
-                    recorded.update((key, at) for key in record["keys"] if key in wanted)
+            for found in await self._documents.aggregate(_entries_with(book, some)):
+                record = found["entries"]
+                at = Recorded(entry_of(record), found["seq"], found["time"])
+                recorded.update((key, at) for key in record["keys"] if key in wanted)
         return recorded
 
 
-def _entries_with(keys: Sequence[str]) -> dict[str, Any]:
-    has_one = {"$gt": [{"$size": {"$setIntersection": ["$$entry.keys", {"$literal": list(keys)}]}}, 0]}
-    return {"$filter": {"input": "$entries", "as": "entry", "cond": has_one}}
+def _entries_with(book: str, keys: Sequence[str]) -> list[dict[str, Any]]:
+    """A document may hold thousands of entries: only the wanted ones cross the wire.
+
+    `$match` looks the keys up in a set, where `$filter` with `$setIntersection` would go through all
+    of them for each entry.
+    """
+    named: dict[str, Any] = {"entries.keys": {"$in": list(keys)}}
+    return [
+        {"$match": {"book": book, **named}},
+        {"$project": {"seq": 1, "time": 1, "entries": 1}},
+        {"$unwind": "$entries"},
+        {"$match": named},
+    ]
 
 
 def _chunks(keys: list[str], size: int) -> Iterable[list[str]]:

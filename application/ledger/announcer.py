@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 from domain.ledger.account import AccountState
 from domain.ledger.chain import JournalDocument
-from ports.runtime import Runtime, Task
+from ports.runtime import DeadlineExceeded, Runtime, Task, TaskCancelled
 
-BATCHES_WAITING_MAX: Final = 4_096
-"""Committed batches not yet announced; past this the oldest is dropped, and counted."""
+ENTRIES_WAITING_MAX: Final = 65_536
+"""Committed entries not yet announced; past this the oldest batches are dropped, and counted."""
+DRAIN_S_MAX: Final = 2.0
+"""How long a stop waits for what was committed to be announced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,10 @@ class CommittedBatch:
 
     document: JournalDocument
     states: Mapping[str, AccountState]
+
+    @property
+    def entries_count(self) -> int:
+        return len(self.document.entries)
 
 
 LEDGER_COMMITTED: Final = "ledger.committed"
@@ -36,20 +43,34 @@ class Announcer:
         self._runtime = runtime
         self._announce = announce
         self._waiting: deque[CommittedBatch] = deque()
+        self._entries = 0
         self._task: Task[None] | None = None
         self.dropped = 0
 
     def add(self, document: JournalDocument, states: Mapping[str, AccountState]) -> None:
-        if len(self._waiting) >= BATCHES_WAITING_MAX:
-            self._waiting.popleft()
-            self.dropped += 1
         self._waiting.append(CommittedBatch(document, states))
+        self._entries += len(document.entries)
+        while self._entries > ENTRIES_WAITING_MAX and len(self._waiting) > 1:
+            self.dropped += self._take().entries_count
         if self._task is None:
             self._task = self._runtime.start(self._drain, name="ledger announcements")
+
+    async def stop(self) -> None:
+        """Gives what waits a moment to be announced."""
+        task = self._task
+        if task is not None:
+            with suppress(DeadlineExceeded, TaskCancelled):
+                async with self._runtime.deadline(DRAIN_S_MAX):
+                    await task.wait()
+
+    def _take(self) -> CommittedBatch:
+        batch = self._waiting.popleft()
+        self._entries -= batch.entries_count
+        return batch
 
     async def _drain(self) -> None:
         try:
             while self._waiting:
-                await self._announce(self._waiting.popleft())
+                await self._announce(self._take())
         finally:
             self._task = None

@@ -22,16 +22,23 @@ from ports.clock import Clock
 from ports.entropy import Entropy
 from ports.errors import DependencyUnavailable
 from ports.journal import Append, Checkpoints, Journal
-from ports.runtime import Runtime
+from ports.runtime import Overloaded, Runtime
 
-BATCH_COMMANDS_MAX: Final = 8_000
+BATCH_SUBMISSIONS_MAX: Final = 8_000
 BATCH_BYTES_MAX: Final = 8 * 1024 * 1024
 """Of encoded entries; a document of MongoDB holds 16 MiB."""
 WAITING_SUBMISSIONS_MAX: Final = 50_000
 DECISIONS_A_BATCH_MAX: Final = 64
 """How often a batch is decided anew because other writers were faster."""
-APPENDS_A_DOCUMENT_MAX: Final = 12
-"""How often the same bytes go out while nobody knows whether they arrived."""
+APPEND_S_MAX: Final = 8.0
+"""How long the same bytes go out while nobody knows whether they arrived; the last try may add the
+store's own bound to it."""
+SLOW_FAILURE_S: Final = 1.0
+AWAY_S: Final = 1.0
+"""After so slow a failure all that waits fails at once for so long, not batch by batch in turn."""
+WAITING_COMMANDS_MAX: Final = 200_000
+LOADS_MAX: Final = 64
+"""How often a reader loads an account anew because the journal's head ran away from it."""
 RETRY_DELAY_S: Final = 0.02
 RETRY_DELAY_S_MAX: Final = 1.0
 ENTRY_BYTES: Final = 480
@@ -65,9 +72,11 @@ class Book:
         self._checkpointer = Checkpointer(name, ports.runtime, ports.checkpoints)
         self._committed = committed
         self._flushing = False
+        self._away_until_s = 0.0
+        self._waiting_commands = 0
         self._submissions = ports.runtime.batcher(
             self._commit,
-            items_max=BATCH_COMMANDS_MAX,
+            items_max=BATCH_SUBMISSIONS_MAX,
             waiting_max=WAITING_SUBMISSIONS_MAX,
             weigh=_weight,
             weight_max=BATCH_BYTES_MAX,
@@ -94,21 +103,36 @@ class Book:
         Raises `Overloaded` (nothing was taken) and `DependencyUnavailable`: then nobody knows
         whether it was posted, and sending the same id again tells.
         """
-        if len(submissions) == 1:
-            return (await self._submissions.submit(submissions[0]),)
-        return await self._submissions.submit_many(submissions)
+        commands = sum(len(submission.commands) for submission in submissions)
+        if self._waiting_commands + commands > WAITING_COMMANDS_MAX:
+            raise Overloaded(f"{self._waiting_commands} commands wait already")
+        self._waiting_commands += commands
+        try:
+            if len(submissions) == 1:
+                return (await self._submissions.submit(submissions[0]),)
+            return await self._submissions.submit_many(submissions)
+        finally:
+            self._waiting_commands -= commands
 
     async def fresh(self) -> None:
         """Returns when everything that was acknowledged anywhere before this call is known here."""
         await self._looks.submit(None)
 
-    async def account(self, key: str) -> AccountState | None:
-        """The account as this process knows it; call `fresh` first to see other workers' writes."""
-        await self._accounts.load((key,))
-        state = self._accounts.states.get(key)
+    async def accounts(self, keys: Sequence[str]) -> list[AccountState | None]:
+        """Accounts as this process knows them, None for one that does not exist.
+
+        Call `fresh` first to see other workers' writes.
+        """
+        for _ in range(LOADS_MAX):
+            # A load that was overtaken brings nothing: a missing key is no missing account.
+            if not await self._accounts.load(keys):
+                break
+        else:
+            raise DependencyUnavailable("ledger", "the journal grew faster than it could be read")
+        states = [self._accounts.states[key] for key in keys]
         if not self._flushing:
             self._accounts.trim()
-        return state
+        return states
 
     async def _look(self, readers: Sequence[None]) -> Sequence[None]:
         # A reader joins only a look that starts after it arrived: the batcher sees to that.
@@ -116,15 +140,24 @@ class Book:
         return readers
 
     async def _commit(self, batch: Sequence[Submission]) -> Sequence[tuple[Outcome, ...]]:
+        monotonic = self._ports.runtime.monotonic
+        began_s = monotonic()
+        if began_s < self._away_until_s:
+            raise DependencyUnavailable("ledger", "the journal gave no answer a moment ago")
         self._flushing = True
         try:
-            return await self._decide_and_append(batch)
+            return await self._decide_and_append(batch, {})
+        except DependencyUnavailable:
+            if (failed_s := monotonic()) - began_s >= SLOW_FAILURE_S:
+                self._away_until_s = failed_s + AWAY_S
+            raise
         finally:
             self._flushing = False
             self._accounts.trim()
 
-    async def _decide_and_append(self, batch: Sequence[Submission]) -> Sequence[tuple[Outcome, ...]]:
-        known: dict[str, Recorded] = {}
+    async def _decide_and_append(
+        self, batch: Sequence[Submission], known: dict[str, Recorded]
+    ) -> Sequence[tuple[Outcome, ...]]:
         for _ in range(DECISIONS_A_BATCH_MAX):
             await self._load_accounts(batch)
             decision, sealed = self._decide(batch, known)
@@ -145,10 +178,39 @@ class Book:
             found = await self._recorded(unproven) if unproven else {}
             known.update(found)
             if sealed is not None:
-                return _with_repeats(batch, decision.outcomes, known)
+                return (
+                    await self._with_repeats(batch, decision.outcomes, known) if found else decision.outcomes
+                )
             if not moved and not found:
                 return decision.outcomes
         raise DependencyUnavailable("ledger", "other writers were faster too often")
+
+    async def _with_repeats(
+        self,
+        batch: Sequence[Submission],
+        outcomes: Sequence[tuple[Outcome, ...]],
+        known: dict[str, Recorded],
+    ) -> Sequence[tuple[Outcome, ...]]:
+        """The outcomes, rejections replaced by the first answers that the journal turned out to have.
+
+        An atomic submission with a repeat among its rejections is decided anew: without it, the
+        rest of it may well be posted.
+        """
+        settled = list(outcomes)
+        again: list[int] = []
+        for index, submission in enumerate(batch):
+            repeats = [
+                (isinstance(outcome, Rejected) and repeat_of(command, known)) or outcome
+                for command, outcome in zip(submission.commands, outcomes[index], strict=True)
+            ]
+            if submission.atomic and tuple(repeats) != outcomes[index]:
+                again.append(index)
+            settled[index] = tuple(repeats)
+        if again:
+            anew = await self._decide_and_append([batch[index] for index in again], known)
+            for index, results in zip(again, anew, strict=True):
+                settled[index] = results
+        return settled
 
     def _decide(
         self, batch: Sequence[Submission], known: Mapping[str, Recorded]
@@ -187,7 +249,9 @@ class Book:
         a majority shows whose document stands at that number.
         """
         document, delay_s = sealed.document, RETRY_DELAY_S
-        for _ in range(APPENDS_A_DOCUMENT_MAX):
+        runtime = self._ports.runtime
+        give_up_s = runtime.monotonic() + APPEND_S_MAX
+        while runtime.monotonic() < give_up_s:
             result = await self._journal.append(sealed)
             if result is Append.APPENDED:
                 return result
@@ -199,7 +263,7 @@ class Book:
                 if result is Append.KEY_TAKEN and await self._recorded(keys):
                     return result
                 # Somebody's document is there, but no majority holds it yet: it may still go away.
-            await self._ports.runtime.sleep(delay_s)
+            await runtime.sleep(delay_s)
             delay_s = min(delay_s * 2, RETRY_DELAY_S_MAX)
         raise DependencyUnavailable("ledger", f"document {document.seq} was not acknowledged")
 
@@ -250,19 +314,4 @@ def _keys_of_rejected(
         if isinstance(outcome, Rejected) and command.repeatable
         for key in command.keys
         if key not in known
-    ]
-
-
-def _with_repeats(
-    batch: Sequence[Submission],
-    outcomes: Sequence[tuple[Outcome, ...]],
-    known: Mapping[str, Recorded],
-) -> list[tuple[Outcome, ...]]:
-    """The outcomes, rejections replaced by the first answers that the journal turned out to have."""
-    return [
-        tuple(
-            (isinstance(outcome, Rejected) and repeat_of(command, known)) or outcome
-            for command, outcome in zip(submission.commands, results, strict=True)
-        )
-        for submission, results in zip(batch, outcomes, strict=True)
     ]

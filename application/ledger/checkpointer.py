@@ -33,21 +33,26 @@ class Checkpointer:
         if len(self._waiting) > STATES_WAITING_MAX:
             await self.flush()
         elif self._waiting and self._task is None:
-            self._task = self._runtime.start(self._save_soon, name=f"checkpoints of {self._book}")
+            self._task = self._runtime.start(self._save_rounds, name=f"checkpoints of {self._book}")
 
-    async def _save_soon(self) -> None:
+    async def _save_rounds(self) -> None:
+        """One round an interval, for as long as something waits."""
         try:
-            await self._runtime.sleep(INTERVAL_S)
+            while self._waiting:
+                await self._runtime.sleep(INTERVAL_S)
+                await self.flush()
         finally:
-            # Cleared before saving: states that arrive meanwhile start a round of their own.
             self._task = None
-        await self.flush()
 
     async def flush(self) -> None:
-        """Saves what waits. A store that is away keeps its place: the journal has everything."""
+        """Saves what waits now; what comes meanwhile waits for the next round.
+
+        A store that is away loses nothing: the journal has everything.
+        """
         async with self._saving:
-            while self._waiting:
-                keys = list(self._waiting)[:STATES_A_SAVE_MAX]
+            waiting = list(self._waiting)
+            for start in range(0, len(waiting), STATES_A_SAVE_MAX):
+                keys = waiting[start : start + STATES_A_SAVE_MAX]
                 states = [self._waiting[key] for key in keys]
                 try:
                     await self._checkpoints.save(self._book, states)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from application.ledger.announcer import Announce, Announcer
@@ -23,13 +25,15 @@ from domain.ledger.commands import (
     transfer_key,
 )
 from domain.ledger.entries import AccountOpened, Recorded, TransferPosted
-from domain.ledger.outcomes import Outcome
-from ports.errors import DependencyUnavailable
+from domain.ledger.outcomes import Outcome, Rejected
+from ports.runtime import Task
 
 BOOKS_MAX: Final = 1_024
-"""Books that one process keeps open."""
+"""Books that one process keeps open; those not used for longest are closed."""
 DOCUMENTS_A_PAGE_MAX: Final = 64
 ACCOUNTS_OF_A_USER_MAX: Final = 1_000
+BATCH: Final = "batch"
+"""The route that a batch's idempotency keys are scoped to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +107,8 @@ class Ledger:
         self._ports = ports
         self._accounts_max = accounts_max
         self._announcer = Announcer(ports.runtime, announce)
-        self._books: dict[str, Book] = {}
-        self._opening = ports.runtime.lock()
+        self._books: OrderedDict[str, Book] = OrderedDict()
+        self._opening: dict[str, Task[Book]] = {}
 
     async def open_account(self, caller: Caller, order: AccountOrder) -> Outcome:
         """Posted (an `AccountOpened`) or `ACCOUNT_EXISTS`, `IDEMPOTENCY_CONFLICT`."""
@@ -150,9 +154,7 @@ class Ledger:
         self, caller: Caller, orders: Sequence[TransferOrder], *, atomic: bool
     ) -> list[Outcome]:
         """One outcome an order, in order; an atomic batch posts all of them or none."""
-        commands = [
-            self._transfer_command(caller, order, "batch", index) for index, order in enumerate(orders)
-        ]
+        commands = [self._transfer_command(caller, order, BATCH, index) for index, order in enumerate(orders)]
         if not commands:
             return []
         book = await self._book(caller.book)
@@ -200,7 +202,8 @@ class Ledger:
         book = await self._book(book_name)
         if fresh:
             await book.fresh()
-        return await book.account(account_key(account_id, asset or ""))
+        (state,) = await book.accounts((account_key(account_id, asset or ""),))
+        return state
 
     async def entries(
         self, book_name: str, state: AccountState, *, limit: int, before: Position | None
@@ -251,7 +254,7 @@ class Ledger:
             if len(documents) < DOCUMENTS_A_PAGE_MAX:
                 break
             after = documents[-1].seq
-        states = [await book.account(key) for key in keys[:ACCOUNTS_OF_A_USER_MAX]]
+        states = await book.accounts(keys[:ACCOUNTS_OF_A_USER_MAX])
         return [state for state in states if state is not None]
 
     async def head(self, book_name: str) -> Head:
@@ -260,9 +263,15 @@ class Ledger:
         return book.head
 
     async def stop(self) -> None:
-        """Writes what checkpoints are due."""
-        for book in self._books.values():
+        """Announces what was committed, within a bound, and writes what checkpoints are due."""
+        await self._announcer.stop()
+        for book in tuple(self._books.values()):
             await book.stop()
+
+    @property
+    def announcements_dropped(self) -> int:
+        """Entries that were committed and never announced, because too many waited."""
+        return self._announcer.dropped
 
     async def _execute(self, caller: Caller, command: Command) -> Outcome:
         book = await self._book(caller.book)
@@ -272,20 +281,33 @@ class Ledger:
     async def _book(self, name: str) -> Book:
         book = self._books.get(name)
         if book is not None:
+            self._books.move_to_end(name)
             return book
-        async with self._opening:
-            if name not in self._books:
-                if len(self._books) >= BOOKS_MAX:
-                    raise DependencyUnavailable("ledger", f"more than {BOOKS_MAX} books in use")
-                book = Book(
-                    name,
-                    self._ports,
-                    accounts_max=self._accounts_max,
-                    committed=self._announcer.add,
-                )
-                await book.start()
-                self._books[name] = book
-        return self._books[name]
+        opening = self._opening.get(name)
+        if opening is None:
+            # One for all who ask meanwhile: they share its failure too, instead of each trying in turn.
+            opening = self._opening[name] = self._ports.runtime.start(
+                partial(self._open_book, name), name="open a book"
+            )
+        return await opening.wait()
+
+    async def _open_book(self, name: str) -> Book:
+        try:
+            book = Book(name, self._ports, accounts_max=self._accounts_max, committed=self._announcer.add)
+            await book.start()
+            self._books[name] = book
+            await self._close_idle_books()
+            return book
+        finally:
+            del self._opening[name]
+
+    async def _close_idle_books(self) -> None:
+        """Closes those not used for longest. Whoever still holds one may go on with it: the journal
+        fences two writers of one book, whatever process they are in.
+        """
+        while len(self._books) > BOOKS_MAX:
+            _, book = self._books.popitem(last=False)
+            await book.stop()
 
     def _new_id(self, prefix: str) -> str:
         return time_ordered_id(prefix, self._ports.clock.now_ms(), self._ports.entropy.token(10))
@@ -296,8 +318,19 @@ class Ledger:
         """The keys a command is recorded under, and whether the client may send it again."""
         if caller.idempotency_key is None:
             return (own,), client_id is not None
-        digest = hashlib.sha256(caller.idempotency_key.encode()).hexdigest()[:32]
-        return (own, f"k:{route}:{digest}:{index}"), True
+        return (own, _repeat_key(caller.idempotency_key, route, index)), True
+
+
+def is_repeat_of_request(caller: Caller, outcome: Outcome, index: int) -> bool:
+    """Whether the transfer was posted by an earlier request for this batch under the same key."""
+    if caller.idempotency_key is None or isinstance(outcome, Rejected) or not outcome.replayed:
+        return False
+    return _repeat_key(caller.idempotency_key, BATCH, index) in outcome.recorded.entry.keys
+
+
+def _repeat_key(idempotency_key: str, route: str, index: int) -> str:
+    digest = hashlib.sha256(idempotency_key.encode()).hexdigest()[:32]
+    return f"k:{route}:{digest}:{index}"
 
 
 def _fingerprint(kind: str, fields: Sequence[object]) -> str:

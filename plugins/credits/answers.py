@@ -122,17 +122,18 @@ def entry_answer(entry: AccountEntry) -> EntryAnswer:
     )
 
 
-def batch_answer(ids: list[str | None], outcomes: list[Posted | Rejected]) -> BatchAnswer:
-    return BatchAnswer(
-        results=[_result(asked, outcome) for asked, outcome in zip(ids, outcomes, strict=True)]
-    )
+def batch_answer(
+    ids: list[str | None], outcomes: list[Posted | Rejected], repeats: list[bool]
+) -> BatchAnswer:
+    """`repeats` tells which were posted by this very request, sent before: they get that answer again."""
+    return BatchAnswer(results=list(map(_result, ids, outcomes, repeats)))
 
 
-def _result(asked: str | None, outcome: Posted | Rejected) -> BatchResult:
+def _result(asked: str | None, outcome: Posted | Rejected, repeat: bool) -> BatchResult:
     if isinstance(outcome, Rejected):
         return BatchResult(id=asked, status="rejected", code=outcome.reason.value)
     return BatchResult(
-        id=_transfer(outcome.recorded).id, status="duplicate" if outcome.replayed else "posted"
+        id=_transfer(outcome.recorded).id, status="duplicate" if outcome.replayed and not repeat else "posted"
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from application.ledger.announcer import CommittedBatch
@@ -42,21 +41,17 @@ BALANCE: Final = Metric(
 HEAD: Final = Metric(
     "credit_ledger_head", MetricKind.GAUGE, "Number of the newest document", ("book",), merge=Merge.NEWEST
 )
+DROPPED: Final = Metric(
+    "credit_ledger_announcements_dropped_total",
+    MetricKind.COUNTER,
+    "Committed entries that were never announced because too many waited",
+)
 BATCH_SIZE: Final = Metric(
     "credit_ledger_batch_size",
     MetricKind.HISTOGRAM,
     "Entries committed together",
     buckets=BATCH_BUCKETS,
 )
-
-
-@dataclass(slots=True)
-class _Totals:
-    """Posted balances of one asset's system accounts in one book; all other accounts are the rest."""
-
-    issuance: int = 0
-    revenue: int = 0
-    expired: int = 0
 
 
 class LedgerMeasures:
@@ -67,8 +62,10 @@ class LedgerMeasures:
         self._duration = context.register_metric(DURATION)
         self._balance = context.register_metric(BALANCE)
         self._head = context.register_metric(HEAD)
+        self._dropped = context.register_metric(DROPPED)
+        self._dropped_before = 0
         self._batch_size = context.register_metric(BATCH_SIZE)
-        self._totals: dict[str, dict[str, _Totals]] = {}
+        self._totals: dict[str, dict[str, tuple[int, int, int]]] = {}
 
     async def timed(self, operation: str, work: Awaitable[Answered]) -> Answered:
         """Measures one use case; what it raises counts as failed."""
@@ -92,39 +89,32 @@ class LedgerMeasures:
         document = payload.document
         self._batch_size.observe(len(document.entries))
         self._head.set(document.seq, document.book)
+        dropped = self._ledger.announcements_dropped
+        self._dropped.add(dropped - self._dropped_before)
+        self._dropped_before = dropped
         assets = {state.account.asset for state in payload.states.values() if is_system(state.account.id)}
         for asset in assets:
-            await self._settle_totals(document.book, asset, payload)
+            await self._settle_totals(document.book, asset)
 
-    async def _settle_totals(self, book: str, asset: str, batch: CommittedBatch) -> None:
+    async def _settle_totals(self, book: str, asset: str) -> None:
+        """Reads what memory knows after the commit: it has the other workers' documents too."""
         books = self._totals.setdefault(asset, {})
-        totals = books.get(book)
-        if totals is None:
-            totals = books[book] = await self._read_totals(book, asset)
-        for state in batch.states.values():
-            if state.account.asset != asset:
-                continue
-            if state.account.id == ISSUANCE:
-                totals.issuance = state.posted
-            elif state.account.id == REVENUE:
-                totals.revenue = state.posted
-            elif state.account.id == EXPIRED:
-                totals.expired = state.posted
-        issued = -sum(each.issuance for each in books.values())
-        spent = sum(each.revenue for each in books.values())
-        expired = sum(each.expired for each in books.values())
+        books[book] = await self._system_balances(book, asset)
+        issued = -sum(issuance for issuance, _, _ in books.values())
+        spent = sum(revenue for _, revenue, _ in books.values())
+        expired = sum(lapsed for _, _, lapsed in books.values())
         self._balance.set(issued, asset, "issued")
         self._balance.set(spent, asset, "spent")
         self._balance.set(expired, asset, "expired")
         # Double entry: what was issued is either spent, expired or with somebody.
         self._balance.set(issued - spent - expired, asset, "posted")
 
-    async def _read_totals(self, book: str, asset: str) -> _Totals:
-        posted = []
-        for name in (ISSUANCE, REVENUE, EXPIRED):
+    async def _system_balances(self, book: str, asset: str) -> tuple[int, int, int]:
+        async def posted(name: str) -> int:
             state = await self._ledger.account(book, name, asset=asset, fresh=False)
-            posted.append(state.posted if state else 0)
-        return _Totals(*posted)
+            return state.posted if state else 0
+
+        return await posted(ISSUANCE), await posted(REVENUE), await posted(EXPIRED)
 
 
 def _status(outcome: Outcome) -> str:

@@ -11,6 +11,7 @@ from application.ledger.service import (
     GrantOrder,
     Ledger,
     TransferOrder,
+    is_repeat_of_request,
 )
 from domain.access import ADMIN, USER, any_scope, scope_or_owner
 from domain.api_keys import DEFAULT_BOOK, Scope
@@ -18,6 +19,7 @@ from domain.ledger.account import AccountState, is_system
 from domain.ledger.entries import Recorded, TransferPosted
 from domain.ledger.outcomes import Outcome, Rejected, Rejection
 from plugins.credits.answers import (
+    REPLAYED,
     account_answer,
     batch_answer,
     created,
@@ -163,14 +165,18 @@ class CreditRoutes:
 
     async def create_transfers(self, call: Call[BatchBody, None]) -> Answer | Problem:
         body = call.body
+        caller = _caller(call)
         orders = [_order(each) for each in body.transfers]
         outcomes = await self._measures.timed(
-            "batch", self._ledger.transfer_batch(_caller(call), orders, atomic=body.atomic)
+            "batch", self._ledger.transfer_batch(caller, orders, atomic=body.atomic)
         )
         self._measures.count("transfer", outcomes)
-        answer = batch_answer([order.id for order in orders], outcomes)
+        repeats = [is_repeat_of_request(caller, outcome, index) for index, outcome in enumerate(outcomes)]
+        answer = batch_answer([order.id for order in orders], outcomes, repeats)
         first = _first_rejection(outcomes) if body.atomic else None
-        return Answer(200, answer) if first is None else refusal(first, results=answer.results)
+        if first is not None:
+            return refusal(first, results=answer.results)
+        return Answer(200, answer, REPLAYED if all(repeats) else ())
 
     async def get_transfer(self, call: Call[None, None]) -> Answer | Problem:
         recorded = await self._ledger.recorded_transfer(call.caller.book, call.path["transfer_id"])

@@ -215,6 +215,18 @@ def test_entries_are_found_by_each_of_their_keys(ledgers: OnLedgers) -> None:
     ledgers(body)
 
 
+def test_a_whole_batch_is_found_by_its_keys(ledgers: OnLedgers) -> None:
+    async def body(stores: Ledgers) -> None:
+        # As many as one batch may hold: a repeat of it asks for all of them at once.
+        entries = [spent(f"transfer-{number}", "alice") for number in range(8_000)]
+        await append_all(stores.journal, (opened("alice"),), tuple(entries))
+        found = await stores.journal.recorded("main", [entry.keys[0] for entry in entries])
+        assert len(found) == len(entries)
+        assert found["t:transfer-7999"].entry == entries[7_999]
+
+    ledgers(body)
+
+
 def test_a_checkpoint_gives_back_what_was_saved(ledgers: OnLedgers) -> None:
     async def body(stores: Ledgers) -> None:
         alice = AccountState(opened("alice", "u-1").account, -(2**62), 3, 9)

@@ -136,6 +136,30 @@ def test_an_amount_that_is_not_a_plain_positive_integer_is_refused(
     assert shared_product.admin("GET", f"/credits/accounts/{account}").json()["posted"] == 0
 
 
+def test_a_batch_sent_again_under_its_key_gets_its_first_answer(shared_product: Product) -> None:
+    account = open_account(shared_product, "somebody")
+    shared_product.admin("POST", "/credits/grants", {"account": account, "amount": 10, "category": "paid"})
+    transfers = [{"source": account, "amount": amount, "code": "test"} for amount in (3, 4)]
+    body = {"transfers": transfers}
+    first = shared_product.admin("POST", "/credits/transfers/batch", body, Idempotency_Key="batch-1")
+    assert [result["status"] for result in first.json()["results"]] == ["posted", "posted"]
+    assert "Idempotent-Replayed" not in first.headers
+    again = shared_product.admin("POST", "/credits/transfers/batch", body, Idempotency_Key="batch-1")
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert again.json() == first.json()
+    assert shared_product.admin("GET", f"/credits/accounts/{account}").json()["posted"] == 3
+
+
+def test_a_transfer_named_in_two_batches_is_a_duplicate_in_the_second(shared_product: Product) -> None:
+    account = open_account(shared_product, "somebody")
+    shared_product.admin("POST", "/credits/grants", {"account": account, "amount": 10, "category": "paid"})
+    body = {"transfers": [{"id": f"{account}.1", "source": account, "amount": 3, "code": "test"}]}
+    shared_product.admin("POST", "/credits/transfers/batch", body)
+    again = shared_product.admin("POST", "/credits/transfers/batch", body)
+    assert again.json()["results"] == [{"id": f"{account}.1", "status": "duplicate"}]
+    assert shared_product.admin("GET", f"/credits/accounts/{account}").json()["posted"] == 7
+
+
 @pytest.fixture(scope="module")
 def shared_product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     with running(memory_stage("asyncio"), tmp_path_factory.mktemp("product")) as product:
