@@ -12,7 +12,7 @@ from pathlib import Path
 from adapters.memory.metrics import MemoryMetrics
 from adapters.runtime.system import SystemClock, SystemEntropy
 from application.api_keys import InvalidApiKey
-from application.ledger.announcer import CommittedBatch
+from application.ledger.committed import CommittedBatch
 from application.users import InvalidUser, Taken
 from composition.build import Surroundings, UseCases, build_use_cases
 from composition.load import load

@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 
 from adapters.web.asgi import Application
-from application.ledger.announcer import LEDGER_COMMITTED, CommittedBatch
+from application.ledger.announcer import LEDGER_COMMITTED
+from application.ledger.committed import CommittedBatch
 from composition.build import Surroundings, UseCases, build_use_cases
 from composition.dependencies import DependencyMonitor
 from composition.edge import build_framework, build_guard, build_sockets

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 
-from application.ledger.service import AccountOrder, Caller, GrantOrder, TransferOrder
+from application.ledger.orders import AccountOrder, Caller, GrantOrder, TransferOrder
 from composition.build import UseCases
 from composition.options import ServeOptions
 from domain.audit import SYSTEM, RequestContext

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from domain.ledger.account import AccountState
-from domain.ledger.chain import JournalDocument, SealedDocument
-from domain.ledger.entries import Recorded
+from domain.ledger.chain import JournalDocument
+from domain.ledger.entries import Entry, Recorded
 
 
 class Append(Enum):
@@ -23,6 +23,23 @@ class Append(Enum):
     """No answer came, or none that says: it may be there now, come later, or never."""
 
 
+class Placed(NamedTuple):
+    """An entry and its place: the index in document `seq`, which was decided at `time_ms`."""
+
+    entry: Entry
+    seq: int
+    place: int
+    time_ms: int
+
+
+class Excerpt(NamedTuple):
+    """Entries of some documents. `upto` is the `seq` of the last document that was looked at, None when
+    there was no other one."""
+
+    entries: tuple[Placed, ...]
+    upto: int | None
+
+
 class Journal(Protocol):
     """Reads see what a majority holds, and nothing that could be rolled back.
 
@@ -30,7 +47,7 @@ class Journal(Protocol):
     `append` gives `UNKNOWN` instead.
     """
 
-    async def append(self, sealed: SealedDocument) -> Append:
+    async def append(self, document: JournalDocument) -> Append:
         """Inserts one document, acknowledged by a majority's journals; `(book, seq)` is unique."""
 
     async def head(self, book: str) -> JournalDocument | None:
@@ -46,10 +63,19 @@ class Journal(Protocol):
     ) -> Sequence[JournalDocument]:
         """Documents that name a subject at a higher `seq` than the one given for it, ascending."""
 
-    async def newest_touching(
-        self, book: str, subject: str, *, upto: int, limit: int
-    ) -> Sequence[JournalDocument]:
-        """Documents that name the subject, from `seq` `upto` down."""
+    async def of_account(
+        self,
+        book: str,
+        account_id: str,
+        asset: str,
+        *,
+        above: int = 0,
+        upto: int,
+        newest_first: bool = False,
+        documents_max: int,
+    ) -> Excerpt:
+        """The entries that touch one account, in documents with `above < seq <= upto`, of at most
+        `documents_max` of them."""
 
     async def recorded(self, book: str, keys: Iterable[str]) -> Mapping[str, Recorded]:
         """What the journal has under these keys; keys that it has not are left out."""
@@ -64,3 +90,19 @@ class Checkpoints(Protocol):
 
     async def save(self, book: str, states: Sequence[AccountState]) -> None:
         """Stores each state that is newer than what is stored; order does not matter."""
+
+    async def due(self, now_ms: int, *, limit: int) -> Sequence[tuple[str, str]]:
+        """Book and key of accounts in which something has fallen due, longest overdue first."""
+
+    async def keep(self, book: str, snapshots: Sequence[Snapshot]) -> None:
+        """Stores states for good. One that is there already stays as it is."""
+
+    async def kept(self, book: str, account_key: str, time_ms: int) -> Snapshot | None:
+        """The newest state kept of an account that was recorded at `time_ms` or before."""
+
+
+class Snapshot(NamedTuple):
+    """An account's state after document `state.seq`, which was recorded at `time_ms`."""
+
+    state: AccountState
+    time_ms: int

@@ -6,10 +6,11 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from domain.ledger.account import AccountState
-from domain.ledger.chain import JournalDocument, SealedDocument
+from domain.ledger.account import AccountState, account_key
+from domain.ledger.chain import JournalDocument
 from domain.ledger.entries import Recorded
-from ports.journal import Append, Checkpoints, Journal
+from domain.ledger.replay import accounts_of
+from ports.journal import Append, Checkpoints, Excerpt, Journal, Placed, Snapshot
 
 
 class MemoryJournal:
@@ -20,8 +21,7 @@ class MemoryJournal:
         self._keys: dict[tuple[str, str], Recorded] = {}
         self._subjects: dict[tuple[str, str], list[int]] = defaultdict(list)
 
-    async def append(self, sealed: SealedDocument) -> Append:
-        document = sealed.document
+    async def append(self, document: JournalDocument) -> Append:
         documents = self._documents[document.book]
         if document.seq <= len(documents):
             return Append.SEQ_TAKEN
@@ -59,13 +59,30 @@ class MemoryJournal:
         documents = self._documents.get(book, [])
         return [documents[seq - 1] for seq in sorted(found)[:limit]]
 
-    async def newest_touching(
-        self, book: str, subject: str, *, upto: int, limit: int
-    ) -> Sequence[JournalDocument]:
-        seqs = self._subjects.get((book, subject), [])
-        end = bisect_right(seqs, upto)
-        documents = self._documents.get(book, [])
-        return [documents[seq - 1] for seq in reversed(seqs[max(0, end - limit) : end])]
+    async def of_account(
+        self,
+        book: str,
+        account_id: str,
+        asset: str,
+        *,
+        above: int = 0,
+        upto: int,
+        newest_first: bool = False,
+        documents_max: int,
+    ) -> Excerpt:
+        key = account_key(account_id, asset)
+        seqs = self._subjects.get((book, f"a:{key}"), [])
+        seqs = seqs[bisect_right(seqs, above) : bisect_right(seqs, upto)]
+        some = (seqs[::-1] if newest_first else seqs)[:documents_max]
+        placed = [
+            Placed(entry, seq, place, document.time_ms)
+            for seq in some
+            for document in (self._documents[book][seq - 1],)
+            for place, entry in enumerate(document.entries)
+            if any(name == key for name, _ in accounts_of(entry))
+        ]
+        placed.sort(key=lambda each: (each.seq, each.place), reverse=newest_first)
+        return Excerpt(tuple(placed), some[-1] if some else None)
 
     async def recorded(self, book: str, keys: Iterable[str]) -> Mapping[str, Recorded]:
         return {key: self._keys[book, key] for key in keys if (book, key) in self._keys}
@@ -74,6 +91,7 @@ class MemoryJournal:
 class MemoryCheckpoints:
     def __init__(self) -> None:
         self._states: dict[tuple[str, str], AccountState] = {}
+        self._kept: dict[tuple[str, str], dict[int, Snapshot]] = defaultdict(dict)
 
     async def load(self, book: str, account_keys: Sequence[str]) -> Mapping[str, AccountState]:
         return {key: self._states[book, key] for key in account_keys if (book, key) in self._states}
@@ -83,6 +101,23 @@ class MemoryCheckpoints:
             stored = self._states.get((book, state.account.key))
             if stored is None or stored.seq < state.seq:
                 self._states[book, state.account.key] = state
+
+    async def due(self, now_ms: int, *, limit: int) -> Sequence[tuple[str, str]]:
+        overdue = [
+            (state.holdings.due_ms, book, key)
+            for (book, key), state in self._states.items()
+            if state.holdings.due_ms <= now_ms
+        ]
+        return [(book, key) for _, book, key in sorted(overdue)[:limit]]
+
+    async def keep(self, book: str, snapshots: Sequence[Snapshot]) -> None:
+        for snapshot in snapshots:
+            self._kept[book, snapshot.state.account.key].setdefault(snapshot.state.seq, snapshot)
+
+    async def kept(self, book: str, account_key: str, time_ms: int) -> Snapshot | None:
+        kept = self._kept.get((book, account_key), {}).values()
+        then = [snapshot for snapshot in kept if snapshot.time_ms <= time_ms]
+        return max(then, key=lambda snapshot: snapshot.state.seq, default=None)
 
 
 _fits: tuple[type[Journal], type[Checkpoints]] = (MemoryJournal, MemoryCheckpoints)

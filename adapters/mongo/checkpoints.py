@@ -7,23 +7,35 @@ from typing import Final
 
 from adapters.mongo.driver import Change, Document, Index, MongoCollection, MongoDriver, UpdateOne
 from adapters.mongo.schema import Indexes
-from domain.ledger.account import Account, AccountState
-from ports.journal import Checkpoints
+from domain.ledger.account import AccountState
+from domain.ledger.lots import NEVER_MS
+from domain.ledger.states import record_of_state, state_of
+from ports.journal import Checkpoints, Snapshot
 
 COLLECTION: Final = "accounts"
+SNAPSHOTS: Final = "account_snapshots"
 
 INDEXES: Final[Indexes] = {
-    COLLECTION: (Index("book_key", (("book", 1), ("key", 1)), unique=True),),
+    COLLECTION: (
+        Index("book_key", (("book", 1), ("key", 1)), unique=True),
+        # Only accounts in which something falls due have the field.
+        Index("due", (("due", 1),), partial={"due": {"$exists": True}}),
+    ),
+    SNAPSHOTS: (
+        Index("book_key_seq", (("book", 1), ("key", 1), ("seq", 1)), unique=True),
+        Index("book_key_time", (("book", 1), ("key", 1), ("time", -1), ("seq", -1))),
+    ),
 }
 
 
 class MongoCheckpoints:
     def __init__(self, driver: MongoDriver) -> None:
         self._states: MongoCollection = driver.collection(COLLECTION)
+        self._snapshots: MongoCollection = driver.collection(SNAPSHOTS)
 
     async def load(self, book: str, account_keys: Sequence[str]) -> Mapping[str, AccountState]:
         found = await self._states.find({"book": book, "key": {"$in": list(account_keys)}})
-        return {document["key"]: _state(document) for document in found}
+        return {document["key"]: state_of(document) for document in found}
 
     async def save(self, book: str, states: Sequence[AccountState]) -> None:
         await self._states.bulk_write(
@@ -33,36 +45,39 @@ class MongoCheckpoints:
             ]
         )
 
+    async def due(self, now_ms: int, *, limit: int) -> Sequence[tuple[str, str]]:
+        found = await self._states.find(
+            {"due": {"$lte": now_ms}}, sort=(("due", 1),), limit=limit, projection={"book": 1, "key": 1}
+        )
+        return [(document["book"], document["key"]) for document in found]
+
+    async def keep(self, book: str, snapshots: Sequence[Snapshot]) -> None:
+        await self._snapshots.bulk_write(
+            [
+                UpdateOne(
+                    {"book": book, "key": snapshot.state.account.key, "seq": snapshot.state.seq},
+                    {"$setOnInsert": {"time": snapshot.time_ms, "state": record_of_state(snapshot.state)}},
+                    upsert=True,
+                )
+                for snapshot in snapshots
+            ]
+        )
+
+    async def kept(self, book: str, account_key: str, time_ms: int) -> Snapshot | None:
+        found = await self._snapshots.find_one(
+            {"book": book, "key": account_key, "time": {"$lte": time_ms}}, sort=(("time", -1), ("seq", -1))
+        )
+        return None if found is None else Snapshot(state_of(found["state"]), found["time"])
+
 
 def _newest(book: str, state: AccountState) -> Change:
     """Replaces what is stored when it is older; a missing `seq` sorts before every number."""
-    account = state.account
-    stored = {
-        "book": book,
-        "key": account.key,
-        "id": account.id,
-        "asset": account.asset,
-        "user_id": account.user_id,
-        "overdraft_limit": account.overdraft_limit,
-        "metadata": account.metadata,
-        "posted": state.posted,
-        "held": state.held,
-        "seq": state.seq,
-    }
+    stored: Document = {"book": book, "key": state.account.key, **record_of_state(state)}
+    if state.holdings.due_ms != NEVER_MS:
+        stored = {**stored, "due": state.holdings.due_ms}
     # `$literal`: text that begins with `$` is text, not a field path.
     replacement = {"$mergeObjects": [{"_id": "$_id"}, {"$literal": stored}]}
     return [{"$replaceWith": {"$cond": [{"$lt": ["$seq", state.seq]}, replacement, "$$ROOT"]}}]
-
-
-def _state(stored: Document) -> AccountState:
-    account = Account(
-        stored["id"],
-        stored["asset"],
-        stored["user_id"],
-        stored["overdraft_limit"],
-        stored["metadata"],
-    )
-    return AccountState(account, stored["posted"], stored["held"], stored["seq"])
 
 
 def _fits(driver: MongoDriver) -> Checkpoints:

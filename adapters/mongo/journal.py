@@ -11,11 +11,12 @@ from typing import Any, Final
 from adapters.mongo.driver import Document, Index, MongoCollection, MongoDriver
 from adapters.mongo.errors import DuplicateKey
 from adapters.mongo.schema import Indexes
-from domain.ledger.chain import JournalDocument, SealedDocument
+from domain.ledger.account import is_system
+from domain.ledger.chain import JournalDocument
 from domain.ledger.entries import Recorded
-from domain.ledger.records import entry_of
+from domain.ledger.records import entry_of, record_of
 from ports.errors import DependencyUnavailable
-from ports.journal import Append, Journal
+from ports.journal import Append, Excerpt, Journal, Placed
 
 COLLECTION: Final = "journal"
 KEYS_A_READ_MAX: Final = 1_000
@@ -38,9 +39,9 @@ class MongoJournal:
     def __init__(self, driver: MongoDriver) -> None:
         self._documents: MongoCollection = driver.collection(COLLECTION)
 
-    async def append(self, sealed: SealedDocument) -> Append:
+    async def append(self, document: JournalDocument) -> Append:
         try:
-            await self._documents.insert_one(_stored(sealed))
+            await self._documents.insert_one(_stored(document))
         except DuplicateKey as duplicate:
             # The error names one index. `_id` is the nonce: this very document came through before.
             return Append.KEY_TAKEN if "entries.keys" in duplicate.key_pattern else Append.SEQ_TAKEN
@@ -71,13 +72,34 @@ class MongoJournal:
         found = await self._documents.find({"$or": branches}, sort=(("seq", 1),), limit=limit)
         return [_document(document) for document in found]
 
-    async def newest_touching(
-        self, book: str, subject: str, *, upto: int, limit: int
-    ) -> Sequence[JournalDocument]:
-        found = await self._documents.find(
-            {"book": book, "subjects": subject, "seq": {"$lte": upto}}, sort=(("seq", -1),), limit=limit
+    async def of_account(
+        self,
+        book: str,
+        account_id: str,
+        asset: str,
+        *,
+        above: int = 0,
+        upto: int,
+        newest_first: bool = False,
+        documents_max: int,
+    ) -> Excerpt:
+        key = f"{account_id}:{asset}" if is_system(account_id) else account_id
+        found = await self._documents.aggregate(
+            [
+                {"$match": {"book": book, "subjects": f"a:{key}", "seq": {"$gt": above, "$lte": upto}}},
+                {"$sort": {"seq": -1 if newest_first else 1}},
+                {"$limit": documents_max},
+                {"$project": {"seq": 1, "time": 1, "entries": _touching_account(account_id, asset)}},
+            ]
         )
-        return [_document(document) for document in found]
+        placed: list[Placed] = []
+        for document in found:
+            some = [
+                Placed(entry_of(each["entry"]), document["seq"], each["place"], document["time"])
+                for each in document["entries"]
+            ]
+            placed += reversed(some) if newest_first else some
+        return Excerpt(tuple(placed), found[-1]["seq"] if found else None)
 
     async def recorded(self, book: str, keys: Iterable[str]) -> Mapping[str, Recorded]:
         recorded: dict[str, Recorded] = {}
@@ -105,12 +127,41 @@ def _entries_with(book: str, keys: Sequence[str]) -> list[dict[str, Any]]:
     ]
 
 
+def _touching_account(account_id: str, asset: str) -> dict[str, Any]:
+    """An expression for the entries that touch one account, each with its index among all of them."""
+    entry: Final = "$$pair.entry"
+    is_named: dict[str, Any] = {
+        # `$literal`: an id is text, never a field path.
+        "$or": [
+            {"$eq": [f"{entry}.{side}", {"$literal": account_id}]}
+            for side in ("source", "destination", "account")
+        ]
+        + [
+            {
+                "$and": [
+                    {"$eq": [f"{entry}.kind", "account"]},
+                    {"$eq": [f"{entry}.id", {"$literal": account_id}]},
+                ]
+            }
+        ]
+    }
+    if is_system(account_id):
+        is_named = {"$and": [is_named, {"$eq": [f"{entry}.asset", {"$literal": asset}]}]}
+    numbered = {
+        "$map": {
+            "input": {"$range": [0, {"$size": "$entries"}]},
+            "as": "place",
+            "in": {"place": "$$place", "entry": {"$arrayElemAt": ["$entries", "$$place"]}},
+        }
+    }
+    return {"$filter": {"input": numbered, "as": "pair", "cond": is_named}}
+
+
 def _chunks(keys: list[str], size: int) -> Iterable[list[str]]:
     return (keys[start : start + size] for start in range(0, len(keys), size))
 
 
-def _stored(sealed: SealedDocument) -> Document:
-    document = sealed.document
+def _stored(document: JournalDocument) -> Document:
     return {
         "_id": document.nonce,
         "book": document.book,
@@ -119,7 +170,7 @@ def _stored(sealed: SealedDocument) -> Document:
         "previous": document.previous,
         "digest": document.digest,
         "subjects": document.subjects(),
-        "entries": list(sealed.records),
+        "entries": [record_of(entry) for entry in document.entries],
     }
 
 

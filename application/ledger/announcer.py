@@ -3,31 +3,17 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final
 
-from domain.ledger.account import AccountState
-from domain.ledger.chain import JournalDocument
+from application.ledger.committed import CommittedBatch
 from ports.runtime import DeadlineExceeded, Runtime, Task, TaskCancelled
 
 ENTRIES_WAITING_MAX: Final = 65_536
 """Committed entries not yet announced; past this the oldest batches are dropped, and counted."""
 DRAIN_S_MAX: Final = 2.0
 """How long a stop waits for what was committed to be announced."""
-
-
-@dataclass(frozen=True, slots=True)
-class CommittedBatch:
-    """One acknowledged document of this process, and the states that it left its accounts in."""
-
-    document: JournalDocument
-    states: Mapping[str, AccountState]
-
-    @property
-    def entries_count(self) -> int:
-        return len(self.document.entries)
 
 
 LEDGER_COMMITTED: Final = "ledger.committed"
@@ -47,9 +33,9 @@ class Announcer:
         self._task: Task[None] | None = None
         self.dropped = 0
 
-    def add(self, document: JournalDocument, states: Mapping[str, AccountState]) -> None:
-        self._waiting.append(CommittedBatch(document, states))
-        self._entries += len(document.entries)
+    def add(self, batch: CommittedBatch) -> None:
+        self._waiting.append(batch)
+        self._entries += batch.entries_count
         while self._entries > ENTRIES_WAITING_MAX and len(self._waiting) > 1:
             self.dropped += self._take().entries_count
         if self._task is None:

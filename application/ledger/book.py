@@ -6,23 +6,29 @@ Decisions live on an overlay; memory takes them over when the journal has acknow
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
-from application.ledger.accounts import Accounts
 from application.ledger.checkpointer import Checkpointer
-from domain.ledger.account import AccountState, account_key, is_system
-from domain.ledger.chain import Head, JournalDocument, SealedDocument, seal
-from domain.ledger.commands import Command, PostTransfer, Submission
+from application.ledger.committed import Committed, CommittedBatch
+from application.ledger.known import Known
+from application.ledger.sizes import is_too_large, weight
+from domain.ledger.account import ENTRIES_A_SNAPSHOT, AccountState
+from domain.ledger.chain import Head, JournalDocument, seal
+from domain.ledger.commands import Submission
 from domain.ledger.entries import Recorded
 from domain.ledger.machine import Decision, decide, repeat_of
+from domain.ledger.needs import missing
 from domain.ledger.outcomes import Outcome, Rejected
+from domain.ledger.subjects import Subject
 from ports.clock import Clock
 from ports.entropy import Entropy
 from ports.errors import DependencyUnavailable
-from ports.journal import Append, Checkpoints, Journal
+from ports.journal import Append, Checkpoints, Journal, Snapshot
 from ports.runtime import Overloaded, Runtime
+
+Found = TypeVar("Found")
 
 BATCH_SUBMISSIONS_MAX: Final = 8_000
 BATCH_BYTES_MAX: Final = 8 * 1024 * 1024
@@ -41,11 +47,6 @@ LOADS_MAX: Final = 64
 """How often a reader loads an account anew because the journal's head ran away from it."""
 RETRY_DELAY_S: Final = 0.02
 RETRY_DELAY_S_MAX: Final = 1.0
-ENTRY_BYTES: Final = 480
-"""What an entry's fixed fields, two keys and bookkeeping encode to at most, its ids left aside."""
-
-Committed = Callable[[JournalDocument, Mapping[str, AccountState]], None]
-"""Called once for each document of this process, in order, after it was acknowledged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ class Book:
         self.name = name
         self._ports = ports
         self._journal = ports.journal
-        self._accounts = Accounts(name, ports.journal, ports.checkpoints, accounts_max=accounts_max)
+        self._known = Known(name, ports.journal, ports.checkpoints, accounts_max=accounts_max)
         self._checkpointer = Checkpointer(name, ports.runtime, ports.checkpoints)
         self._committed = committed
         self._flushing = False
@@ -78,7 +79,7 @@ class Book:
             self._commit,
             items_max=BATCH_SUBMISSIONS_MAX,
             waiting_max=WAITING_SUBMISSIONS_MAX,
-            weigh=_weight,
+            weigh=weight,
             weight_max=BATCH_BYTES_MAX,
         )
         self._looks = ports.runtime.batcher(
@@ -88,10 +89,10 @@ class Book:
     @property
     def head(self) -> Head:
         """The last document this process knows of."""
-        return self._accounts.head
+        return self._known.head
 
     async def start(self) -> None:
-        await self._accounts.start()
+        await self._known.start()
 
     async def stop(self) -> None:
         """Writes the checkpoints that are due. Nothing is lost without it but start-up time."""
@@ -123,20 +124,41 @@ class Book:
 
         Call `fresh` first to see other workers' writes.
         """
+        await self._read(keys, ())
+        return self._trimmed([self._known.accounts[key] for key in keys])
+
+    async def subjects(self, keys: Sequence[str]) -> list[Subject | None]:
+        """Holds, grants and transfers as this process knows them, None for one that does not exist."""
+        await self._read((), keys)
+        return self._trimmed([self._known.subjects[key] for key in keys])
+
+    async def _read(self, account_keys: Sequence[str], subject_keys: Sequence[str]) -> None:
         for _ in range(LOADS_MAX):
             # A load that was overtaken brings nothing: a missing key is no missing account.
-            if not await self._accounts.load(keys):
-                break
-        else:
-            raise DependencyUnavailable("ledger", "the journal grew faster than it could be read")
-        states = [self._accounts.states[key] for key in keys]
+            if not await self._known.load(account_keys, subject_keys):
+                return
+        raise DependencyUnavailable("ledger", "the journal grew faster than it could be read")
+
+    def _trimmed(self, found: list[Found]) -> list[Found]:
         if not self._flushing:
-            self._accounts.trim()
-        return states
+            self._known.trim()
+        return found
+
+    async def try_out(self, submission: Submission) -> tuple[Outcome, ...]:
+        """What would come of it now; records nothing. Sees every write acknowledged before the call."""
+        await self.fresh()
+        known = await self._recorded(_keys([submission]))
+        decision = await self._decide([submission], known)
+        return decision.outcomes[0]
+
+    async def checkpoint(self, keys: Sequence[str]) -> None:
+        """Has the states of these accounts saved again, whether or not something changed them."""
+        states = {key: state for key in keys if (state := self._known.accounts.get(key)) is not None}
+        await self._checkpointer.add(states)
 
     async def _look(self, readers: Sequence[None]) -> Sequence[None]:
         # A reader joins only a look that starts after it arrived: the batcher sees to that.
-        await self._accounts.catch_up()
+        await self._known.catch_up()
         return readers
 
     async def _commit(self, batch: Sequence[Submission]) -> Sequence[tuple[Outcome, ...]]:
@@ -153,31 +175,35 @@ class Book:
             raise
         finally:
             self._flushing = False
-            self._accounts.trim()
+            self._known.trim()
 
     async def _decide_and_append(
         self, batch: Sequence[Submission], known: dict[str, Recorded]
     ) -> Sequence[tuple[Outcome, ...]]:
         for _ in range(DECISIONS_A_BATCH_MAX):
-            await self._load_accounts(batch)
-            decision, sealed = self._decide(batch, known)
-            if sealed is not None:
-                result = await self._append(sealed)
+            decision = await self._decide(batch, known)
+            if len(batch) > 1 and is_too_large(decision.entries):
+                half = len(batch) // 2
+                first = await self._decide_and_append(batch[:half], known)
+                return [*first, *await self._decide_and_append(batch[half:], known)]
+            document = self._sealed(decision)
+            if document is not None:
+                result = await self._append(document)
                 if result is not Append.APPENDED:
-                    await self._accounts.catch_up()
+                    await self._known.catch_up()
                     if result is Append.KEY_TAKEN:
                         known.update(await self._recorded(_keys(batch)))
                     continue
-                await self._take_over(sealed.document, decision)
+                await self._take_over(document, decision)
             unproven = _keys_of_rejected(batch, decision.outcomes, known)
-            if sealed is not None and not unproven:
+            if document is not None and not unproven:
                 return decision.outcomes
             # The append proved that its batch saw the head, and that its ids are new. A rejection
             # has proved neither: it may be a repeat whose first answer was lost.
-            moved = sealed is None and await self._accounts.catch_up()
+            moved = document is None and await self._known.catch_up()
             found = await self._recorded(unproven) if unproven else {}
             known.update(found)
-            if sealed is not None:
+            if document is not None:
                 return (
                     await self._with_repeats(batch, decision.outcomes, known) if found else decision.outcomes
                 )
@@ -212,47 +238,71 @@ class Book:
                 settled[index] = results
         return settled
 
-    def _decide(
-        self, batch: Sequence[Submission], known: Mapping[str, Recorded]
-    ) -> tuple[Decision, SealedDocument | None]:
-        head = self._accounts.head
-        time_ms = max(self._ports.clock.now_ms(), head.time_ms)
-        decision = decide(self._accounts.states, batch, known=known, seq=head.seq + 1, time_ms=time_ms)
+    async def _decide(self, batch: Sequence[Submission], known: Mapping[str, Recorded]) -> Decision:
+        """Decides on what is in memory, having awaited nothing since the last of it was loaded."""
+        commands = [command for submission in batch for command in submission.commands]
+        more: frozenset[str] = frozenset()
+        for _ in range(LOADS_MAX):
+            accounts, subjects = missing(commands, self._known.accounts, self._known.subjects)
+            if await self._known.load(accounts, subjects | more):
+                continue
+            decision = decide(
+                self._known.accounts,
+                batch,
+                known=known,
+                seq=self._known.head.seq + 1,
+                time_ms=max(self._ports.clock.now_ms(), self._known.head.time_ms),
+                subjects=self._known.subjects,
+            )
+            if not decision.missing:
+                return decision
+            more |= decision.missing
+        raise DependencyUnavailable("ledger", "the journal grew faster than it could be read")
+
+    def _sealed(self, decision: Decision) -> JournalDocument | None:
         if not decision.entries:
-            return decision, None
+            return None
         nonce = self._ports.entropy.token(16).hex()
-        return decision, seal(self.name, head, decision.entries, time_ms=time_ms, nonce=nonce)
+        return seal(self.name, self._known.head, decision.entries, time_ms=decision.time_ms, nonce=nonce)
 
     async def _take_over(self, document: JournalDocument, decision: Decision) -> None:
-        self._accounts.adopt(document, decision.changed)
+        low, snapshots = self._crossings(document, decision)
+        self._known.adopt(document, decision)
         if self._committed is not None:
-            self._committed(document, decision.changed)
-        await self._checkpointer.add(decision.changed)
+            self._committed(CommittedBatch(document, decision.changed, low))
+        await self._checkpointer.add(decision.changed, snapshots)
 
-    async def _load_accounts(self, batch: Sequence[Submission]) -> None:
-        """Returns with every account in memory that the batch names, having awaited nothing since."""
-        commands = [command for submission in batch for command in submission.commands]
-        states = self._accounts.states
-        plain = {key for command in commands for key in command.account_keys}
-        while await self._accounts.load(plain) or await self._accounts.load(
-            _system_account_keys(commands, states)
-        ):
-            pass
+    def _crossings(
+        self, document: JournalDocument, decision: Decision
+    ) -> tuple[tuple[AccountState, ...], list[Snapshot]]:
+        """Which accounts fell below their threshold, and which have a state to be kept for good."""
+        low: list[AccountState] = []
+        snapshots: list[Snapshot] = []
+        before = self._known.accounts
+        for key, after in decision.changed.items():
+            state = before.get(key)
+            entries = 0 if state is None else state.entries
+            if entries // ENTRIES_A_SNAPSHOT != after.entries // ENTRIES_A_SNAPSHOT:
+                snapshots.append(Snapshot(after, document.time_ms))
+            threshold = after.account.low_balance
+            if threshold is not None and state is not None and state.available >= threshold > after.available:
+                low.append(after)
+        return tuple(low), snapshots
 
     async def _recorded(self, keys: Iterable[str]) -> Mapping[str, Recorded]:
         return await self._journal.recorded(self.name, keys)
 
-    async def _append(self, sealed: SealedDocument) -> Append:
+    async def _append(self, document: JournalDocument) -> Append:
         """`APPENDED` when the document is in the journal, else why it is not and never will be.
 
         An unknown result is settled by sending the same bytes again until the answer says, or until
         a majority shows whose document stands at that number.
         """
-        document, delay_s = sealed.document, RETRY_DELAY_S
+        delay_s = RETRY_DELAY_S
         runtime = self._ports.runtime
         give_up_s = runtime.monotonic() + APPEND_S_MAX
         while runtime.monotonic() < give_up_s:
-            result = await self._journal.append(sealed)
+            result = await self._journal.append(document)
             if result is Append.APPENDED:
                 return result
             if result is not Append.UNKNOWN:
@@ -266,35 +316,6 @@ class Book:
             await runtime.sleep(delay_s)
             delay_s = min(delay_s * 2, RETRY_DELAY_S_MAX)
         raise DependencyUnavailable("ledger", f"document {document.seq} was not acknowledged")
-
-
-def _weight(submission: Submission) -> int:
-    """An upper bound for the encoded size, in bytes, of what the submission may be recorded as."""
-    return sum(ENTRY_BYTES + _text_bytes(command) for command in submission.commands)
-
-
-def _text_bytes(command: Command) -> int:
-    keys = sum(map(len, command.keys))
-    if isinstance(command, PostTransfer):
-        sides = len(command.source) + len(command.destination)
-        return keys + 3 * sides + len(command.id) + len(command.metadata.encode())
-    account = command.account
-    return keys + 3 * len(account.id) + 2 * len(account.user_id or "") + len(account.metadata.encode())
-
-
-def _system_account_keys(commands: Iterable[Command], states: Mapping[str, AccountState | None]) -> set[str]:
-    """System accounts exist per asset: which ones are meant follows from the other side."""
-    keys: set[str] = set()
-    for command in commands:
-        if not isinstance(command, PostTransfer):
-            continue
-        for system, plain in (
-            (command.source, command.destination),
-            (command.destination, command.source),
-        ):
-            if is_system(system) and (state := states.get(plain)) is not None:
-                keys.add(account_key(system, state.account.asset))
-    return keys
 
 
 def _keys(batch: Sequence[Submission]) -> list[str]:

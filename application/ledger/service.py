@@ -2,102 +2,55 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
 from application.ledger.announcer import Announce, Announcer
 from application.ledger.book import Book, BookPorts
-from domain.ids import time_ordered_id
-from domain.ledger.account import ISSUANCE, Account, AccountState, account_key
+from application.ledger.books import Books
+from application.ledger.due import DueTicker
+from application.ledger.history import AccountEntry, History, PastState, Position
+from application.ledger.orders import (
+    BATCH,
+    AccountOrder,
+    Caller,
+    GrantOrder,
+    HoldOrder,
+    Orders,
+    RuleOrder,
+    TransferOrder,
+)
+from application.ledger.reservation import Reservation, reserved
+from domain.ledger.account import REVENUE, AccountState, TopUpRule, account_key
 from domain.ledger.chain import Head
 from domain.ledger.commands import (
     Command,
-    GrantTerms,
-    OpenAccount,
-    PostTransfer,
     Submission,
-    opening_key,
+    grant_key,
+    hold_key,
+    rule_key,
     transfer_key,
 )
-from domain.ledger.entries import AccountOpened, Recorded, TransferPosted
-from domain.ledger.outcomes import Outcome, Rejected
-from ports.runtime import Task
+from domain.ledger.entries import AccountOpened, Recorded, RuleRemoved, RuleSet, TransferPosted
+from domain.ledger.lots import Lot
+from domain.ledger.machine import effective
+from domain.ledger.outcomes import Outcome, Rejected, Rejection
+from domain.ledger.subjects import EXPIRED, PENDING, GrantState, HoldState, TransferState
 
-BOOKS_MAX: Final = 1_024
-"""Books that one process keeps open; those not used for longest are closed."""
-DOCUMENTS_A_PAGE_MAX: Final = 64
 ACCOUNTS_OF_A_USER_MAX: Final = 1_000
-BATCH: Final = "batch"
-"""The route that a batch's idempotency keys are scoped to."""
+RULES_OF_A_BOOK_MAX: Final = 10_000
+DOCUMENTS_A_READ_MAX: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
-    """On whose behalf a command is given: the book, who answers for it, the key it may repeat under."""
+class GrantView:
+    """A grant as it stands now: `lot` is what is left of it, None when nothing is."""
 
-    book: str
-    actor: str
-    idempotency_key: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class AccountOrder:
-    """An account to open; without `id` the ledger makes one. `metadata` is canonical JSON text."""
-
-    asset: str
-    id: str | None = None
-    user_id: str | None = None
-    overdraft_limit: int = 0
-    metadata: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class GrantOrder:
-    """Credits to issue to an account, in minor units."""
-
-    account: str
-    amount: int
-    category: str
-    priority: int
-    code: str
-    metadata: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class TransferOrder:
-    """Credits to move; without `id` the ledger makes one."""
-
-    source: str
-    destination: str
-    amount: int
-    code: str
-    id: str | None = None
-    metadata: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """Where an entry stands in its book: the document, and its index in there."""
-
-    seq: int
-    index: int
-
-
-@dataclass(frozen=True, slots=True)
-class AccountEntry:
-    """One transfer as its account sees it: `amount` signed, `balance` the posted one after it."""
-
-    position: Position
-    recorded_ms: int
-    transfer: TransferPosted
-    amount: int
-    balance: int
-    counterparty: str
+    grant: GrantState
+    lot: Lot | None
+    status: str
 
 
 class Ledger:
@@ -105,145 +58,186 @@ class Ledger:
 
     def __init__(self, ports: BookPorts, *, accounts_max: int, announce: Announce) -> None:
         self._ports = ports
-        self._accounts_max = accounts_max
         self._announcer = Announcer(ports.runtime, announce)
-        self._books: OrderedDict[str, Book] = OrderedDict()
-        self._opening: dict[str, Task[Book]] = {}
+        self._books = Books(ports, accounts_max=accounts_max, committed=self._announcer.add)
+        self._orders = Orders(ports.clock, ports.entropy)
+        self._ticker = DueTicker(ports.runtime, ports.clock, ports.checkpoints, self._books)
+
+    def start(self) -> None:
+        """Begins to record what falls due by itself."""
+        self._ticker.start()
+
+    async def stop(self) -> None:
+        """Announces what was committed, within a bound, and writes what checkpoints are due."""
+        await self._ticker.stop()
+        await self._announcer.stop()
+        await self._books.stop()
+
+    @property
+    def announcements_dropped(self) -> int:
+        """Entries that were committed and never announced, because too many waited."""
+        return self._announcer.dropped
+
+    def now_ms(self) -> int:
+        """The ledger's time, in milliseconds since 1970, UTC."""
+        return self._ports.clock.now_ms()
+
+    # --- writes: each gives `Posted`, with the entry that was recorded, or `Rejected`
 
     async def open_account(self, caller: Caller, order: AccountOrder) -> Outcome:
-        """Posted (an `AccountOpened`) or `ACCOUNT_EXISTS`, `IDEMPOTENCY_CONFLICT`."""
-        account_id = order.id or self._new_id("acc")
-        account = Account(account_id, order.asset, order.user_id, order.overdraft_limit, order.metadata)
-        keys, repeatable = self._keys(caller, "accounts", opening_key(account_id), order.id)
-        fields = [order.id, order.asset, order.user_id, order.overdraft_limit, order.metadata]
-        fingerprint = _fingerprint("account", fields)
-        return await self._execute(caller, OpenAccount(account, keys, fingerprint, caller.actor, repeatable))
+        return await self._execute(caller, self._orders.open_account(caller, order))
 
     async def grant(self, caller: Caller, order: GrantOrder) -> Outcome:
-        """Posted (a `TransferPosted` with terms) or a rejection."""
-        grant_id = self._new_id("gr")
-        keys, repeatable = self._keys(caller, "grants", transfer_key(grant_id), None)
-        fields = [
-            order.account,
-            order.amount,
-            order.category,
-            order.priority,
-            order.code,
-            order.metadata,
-        ]
-        command = PostTransfer(
-            grant_id,
-            ISSUANCE,
-            order.account,
-            order.amount,
-            order.code,
-            keys,
-            _fingerprint("grant", fields),
-            caller.actor,
-            order.metadata,
-            GrantTerms(order.category, order.priority),
-            repeatable,
-        )
-        return await self._execute(caller, command)
+        """Posted is a `TransferPosted` caused by an `Issue`, or a `GrantScheduled`."""
+        return await self._execute(caller, self._orders.grant(caller, order))
+
+    async def void_grant(self, caller: Caller, grant_id: str) -> Outcome:
+        """Posted is a `TransferPosted` caused by a `Lapse`, or a `GrantEnded`."""
+        return await self._execute(caller, self._orders.void_grant(caller, grant_id))
 
     async def transfer(self, caller: Caller, order: TransferOrder) -> Outcome:
-        """Posted (a `TransferPosted`) or a rejection."""
-        return await self._execute(caller, self._transfer_command(caller, order, "transfers"))
+        return await self._execute(caller, self._orders.transfer(caller, order))
+
+    async def try_transfer(self, caller: Caller, order: TransferOrder) -> Outcome:
+        """What would come of the transfer now; records nothing."""
+        book = await self._books.get(caller.book)
+        (outcome,) = await book.try_out(Submission((self._orders.transfer(caller, order),)))
+        return outcome
 
     async def transfer_batch(
         self, caller: Caller, orders: Sequence[TransferOrder], *, atomic: bool
     ) -> list[Outcome]:
         """One outcome an order, in order; an atomic batch posts all of them or none."""
-        commands = [self._transfer_command(caller, order, BATCH, index) for index, order in enumerate(orders)]
+        make = self._orders.transfer
+        commands = [make(caller, order, BATCH, index) for index, order in enumerate(orders)]
         if not commands:
             return []
-        book = await self._book(caller.book)
+        book = await self._books.get(caller.book)
         if atomic:
             (outcomes,) = await book.submit([Submission(tuple(commands), atomic=True)])
             return list(outcomes)
         results = await book.submit([Submission((command,)) for command in commands])
         return [outcome for outcomes in results for outcome in outcomes]
 
-    def _transfer_command(
-        self, caller: Caller, order: TransferOrder, route: str, index: int = 0
-    ) -> PostTransfer:
-        transfer_id = order.id or self._new_id("tr")
-        keys, repeatable = self._keys(caller, route, transfer_key(transfer_id), order.id, index)
-        fields = [
-            order.id,
-            order.source,
-            order.destination,
-            order.amount,
-            order.code,
-            order.metadata,
-        ]
-        return PostTransfer(
-            transfer_id,
-            order.source,
-            order.destination,
-            order.amount,
-            order.code,
-            keys,
-            _fingerprint("transfer", fields),
-            caller.actor,
-            order.metadata,
-            None,
-            repeatable,
-        )
+    async def reverse(
+        self, caller: Caller, transfer_id: str, amount: int | None = None, metadata: str = ""
+    ) -> Outcome:
+        """Posted is a `TransferPosted` caused by a `Reversal`, which says what became of the grants."""
+        return await self._execute(caller, self._orders.reverse(caller, transfer_id, amount, metadata))
+
+    async def hold(self, caller: Caller, order: HoldOrder) -> Outcome:
+        """Posted is a `HoldPlaced`."""
+        return await self._execute(caller, self._orders.hold(caller, order))
+
+    async def capture(
+        self, caller: Caller, hold_id: str, amount: int | None = None, *, final: bool = True
+    ) -> Outcome:
+        """Posted is a `TransferPosted` caused by a `Capture`."""
+        return await self._execute(caller, self._orders.capture(caller, hold_id, amount, final=final))
+
+    async def void_hold(self, caller: Caller, hold_id: str) -> Outcome:
+        """Posted is a `HoldReleased`."""
+        return await self._execute(caller, self._orders.void_hold(caller, hold_id))
+
+    def reserve(
+        self,
+        caller: Caller,
+        account: str,
+        *,
+        up_to: int,
+        code: str = "reserve",
+        destination: str = REVENUE,
+        expires_in_ms: int = 600_000,
+    ) -> AbstractAsyncContextManager[Reservation]:
+        """`async with ledger.reserve(…) as r:` holds `up_to`, `await r.settle(used)` pays; left without
+        that, by an error or a cancellation too, the hold is voided. Raises `Refused`."""
+        order = HoldOrder(account, up_to, code, destination, expires_in_ms)
+        return reserved(self, self._ports.runtime, caller, order)
+
+    async def set_rule(self, caller: Caller, order: RuleOrder) -> Outcome:
+        """Posted is a `RuleSet`."""
+        return await self._execute(caller, self._orders.set_rule(caller, order))
+
+    async def remove_rule(self, caller: Caller, rule_id: str) -> Outcome:
+        """Posted is a `RuleRemoved`."""
+        key = rule_key(rule_id)
+        recorded = (await self._ports.journal.recorded(caller.book, [key])).get(key)
+        if recorded is None or not isinstance(recorded.entry, RuleSet):
+            return Rejected(Rejection.NOT_FOUND)
+        return await self._execute(caller, self._orders.remove_rule(caller, rule_id, recorded.entry.account))
+
+    async def _execute(self, caller: Caller, command: Command) -> Outcome:
+        book = await self._books.get(caller.book)
+        ((outcome,),) = await book.submit([Submission((command,))])
+        return outcome
+
+    # --- reads: `fresh` sees every write acknowledged by any worker before the call; without it the
+    # answer may be behind, and costs no look at the journal
 
     async def account(
         self, book_name: str, account_id: str, *, asset: str | None = None, fresh: bool = True
     ) -> AccountState | None:
-        """The account's state; system accounts are told apart by `asset`.
-
-        `fresh` sees every write acknowledged by any worker before the call; without it the answer
-        may be behind, and costs no look at the journal.
-        """
-        book = await self._book(book_name)
-        if fresh:
-            await book.fresh()
+        """The account as it stands now; system accounts are told apart by `asset`."""
+        book = await self._book(book_name, fresh=fresh)
         (state,) = await book.accounts((account_key(account_id, asset or ""),))
-        return state
+        return None if state is None else effective(state, self.now_ms()).state
+
+    async def account_at(
+        self, book_name: str, state: AccountState, time_ms: int, *, by_effect: bool
+    ) -> PastState | None:
+        """The account as it was at the end of a millisecond; None when it was not open yet."""
+        return await (await self._history(book_name)).at(state, time_ms, by_effect=by_effect)
 
     async def entries(
         self, book_name: str, state: AccountState, *, limit: int, before: Position | None
     ) -> tuple[list[AccountEntry], Position | None]:
-        """An account's entries, newest first, and where the next page begins if there is one."""
-        key = state.account.key
-        upto = before.seq if before else state.seq
-        found: list[AccountEntry] = []
-        while upto > 0:
-            documents = await self._ports.journal.newest_touching(
-                book_name, f"a:{key}", upto=upto, limit=DOCUMENTS_A_PAGE_MAX
-            )
-            for document in documents:
-                for index in range(len(document.entries) - 1, -1, -1):
-                    position = Position(document.seq, index)
-                    if before is not None and (position.seq, index) >= (before.seq, before.index):
-                        continue
-                    recorded = Recorded(document.entries[index], document.seq, document.time_ms)
-                    found.extend(_as_seen_by(key, recorded, position))
-                    if len(found) > limit:
-                        return found[:limit], found[limit - 1].position
-            if len(documents) < DOCUMENTS_A_PAGE_MAX:
-                break
-            upto = documents[-1].seq - 1
-        return found, None
+        """An account's transfers, newest first, and where the next page begins if there is one."""
+        return await (await self._history(book_name)).entries(state, limit=limit, before=before)
 
     async def recorded_transfer(self, book_name: str, transfer_id: str) -> Recorded | None:
         """The transfer of this id, once a majority holds it."""
         key = transfer_key(transfer_id)
-        return (await self._ports.journal.recorded(book_name, [key])).get(key)
+        recorded = (await self._ports.journal.recorded(book_name, [key])).get(key)
+        return recorded if recorded is not None and isinstance(recorded.entry, TransferPosted) else None
+
+    async def transfer_state(self, book_name: str, transfer_id: str) -> TransferState | None:
+        """The transfer, and what of it has not been reversed."""
+        book = await self._book(book_name)
+        (state,) = await book.subjects((transfer_key(transfer_id),))
+        return state if isinstance(state, TransferState) else None
+
+    async def hold_state(self, book_name: str, hold_id: str, *, fresh: bool = True) -> HoldState | None:
+        """The hold as it stands now."""
+        book = await self._book(book_name, fresh=fresh)
+        (state,) = await book.subjects((hold_key(hold_id),))
+        if not isinstance(state, HoldState):
+            return None
+        is_over = state.status == PENDING and state.placed.expires_ms <= self.now_ms()
+        return state._replace(status=EXPIRED) if is_over else state
+
+    async def grant_state(self, book_name: str, grant_id: str) -> GrantView | None:
+        """The grant as it stands now, and what is left of it."""
+        book = await self._book(book_name)
+        (grant,) = await book.subjects((grant_key(grant_id),))
+        if not isinstance(grant, GrantState):
+            return None
+        (state,) = await book.accounts((grant.account,))
+        if state is None:
+            return None
+        now_ms = self.now_ms()
+        state = effective(state, now_ms).state
+        lot = next((lot for lot in state.holdings.lots if lot.grant == grant.id), None)
+        is_scheduled = any(each.id == grant.id for each in state.holdings.scheduled)
+        return GrantView(grant, lot, _status_of(grant, lot, is_scheduled=is_scheduled, now_ms=now_ms))
 
     async def accounts_of(self, book_name: str, user_id: str) -> list[AccountState]:
         """A user's accounts, oldest first, at most `ACCOUNTS_OF_A_USER_MAX`."""
         book = await self._book(book_name)
-        await book.fresh()
         keys: list[str] = []
         after = 0
         while len(keys) < ACCOUNTS_OF_A_USER_MAX:
             documents = await self._ports.journal.touching(
-                book_name, {f"u:{user_id}": after}, limit=DOCUMENTS_A_PAGE_MAX
+                book_name, {f"u:{user_id}": after}, limit=DOCUMENTS_A_READ_MAX
             )
             keys += [
                 entry.account.key
@@ -251,102 +245,52 @@ class Ledger:
                 for entry in document.entries
                 if isinstance(entry, AccountOpened) and entry.account.user_id == user_id
             ]
-            if len(documents) < DOCUMENTS_A_PAGE_MAX:
+            if len(documents) < DOCUMENTS_A_READ_MAX:
                 break
             after = documents[-1].seq
         states = await book.accounts(keys[:ACCOUNTS_OF_A_USER_MAX])
-        return [state for state in states if state is not None]
+        return [effective(state, self.now_ms()).state for state in states if state is not None]
+
+    async def rules(self, book_name: str) -> list[tuple[str, TopUpRule]]:
+        """The book's top-up rules, each with its account, oldest first, at most `RULES_OF_A_BOOK_MAX`."""
+        rules: dict[str, tuple[str, TopUpRule]] = {}
+        after = 0
+        while len(rules) < RULES_OF_A_BOOK_MAX:
+            documents = await self._ports.journal.touching(
+                book_name, {"r:": after}, limit=DOCUMENTS_A_READ_MAX
+            )
+            for entry in (entry for document in documents for entry in document.entries):
+                if isinstance(entry, RuleSet):
+                    rule = TopUpRule(entry.id, entry.below, entry.amount, entry.category, entry.max_per_day)
+                    rules[entry.id] = entry.account, rule
+                elif isinstance(entry, RuleRemoved):
+                    rules.pop(entry.id, None)
+            if len(documents) < DOCUMENTS_A_READ_MAX:
+                break
+            after = documents[-1].seq
+        return list(rules.values())
 
     async def head(self, book_name: str) -> Head:
-        book = await self._book(book_name)
-        await book.fresh()
-        return book.head
+        return (await self._book(book_name)).head
 
-    async def stop(self) -> None:
-        """Announces what was committed, within a bound, and writes what checkpoints are due."""
-        await self._announcer.stop()
-        for book in tuple(self._books.values()):
-            await book.stop()
+    async def _book(self, name: str, *, fresh: bool = True) -> Book:
+        book = await self._books.get(name)
+        if fresh:
+            await book.fresh()
+        return book
 
-    @property
-    def announcements_dropped(self) -> int:
-        """Entries that were committed and never announced, because too many waited."""
-        return self._announcer.dropped
-
-    async def _execute(self, caller: Caller, command: Command) -> Outcome:
-        book = await self._book(caller.book)
-        ((outcome,),) = await book.submit([Submission((command,))])
-        return outcome
-
-    async def _book(self, name: str) -> Book:
-        book = self._books.get(name)
-        if book is not None:
-            self._books.move_to_end(name)
-            return book
-        opening = self._opening.get(name)
-        if opening is None:
-            # One for all who ask meanwhile: they share its failure too, instead of each trying in turn.
-            opening = self._opening[name] = self._ports.runtime.start(
-                partial(self._open_book, name), name="open a book"
-            )
-        return await opening.wait()
-
-    async def _open_book(self, name: str) -> Book:
-        try:
-            book = Book(name, self._ports, accounts_max=self._accounts_max, committed=self._announcer.add)
-            await book.start()
-            self._books[name] = book
-            await self._close_idle_books()
-            return book
-        finally:
-            del self._opening[name]
-
-    async def _close_idle_books(self) -> None:
-        """Closes those not used for longest. Whoever still holds one may go on with it: the journal
-        fences two writers of one book, whatever process they are in.
-        """
-        while len(self._books) > BOOKS_MAX:
-            _, book = self._books.popitem(last=False)
-            await book.stop()
-
-    def _new_id(self, prefix: str) -> str:
-        return time_ordered_id(prefix, self._ports.clock.now_ms(), self._ports.entropy.token(10))
-
-    def _keys(
-        self, caller: Caller, route: str, own: str, client_id: str | None, index: int = 0
-    ) -> tuple[tuple[str, ...], bool]:
-        """The keys a command is recorded under, and whether the client may send it again."""
-        if caller.idempotency_key is None:
-            return (own,), client_id is not None
-        return (own, _repeat_key(caller.idempotency_key, route, index)), True
+    async def _history(self, name: str) -> History:
+        book = await self._books.get(name)
+        return History(book, self._ports.journal, self._ports.checkpoints)
 
 
-def is_repeat_of_request(caller: Caller, outcome: Outcome, index: int) -> bool:
-    """Whether the transfer was posted by an earlier request for this batch under the same key."""
-    if caller.idempotency_key is None or isinstance(outcome, Rejected) or not outcome.replayed:
-        return False
-    return _repeat_key(caller.idempotency_key, BATCH, index) in outcome.recorded.entry.keys
-
-
-def _repeat_key(idempotency_key: str, route: str, index: int) -> str:
-    digest = hashlib.sha256(idempotency_key.encode()).hexdigest()[:32]
-    return f"k:{route}:{digest}:{index}"
-
-
-def _fingerprint(kind: str, fields: Sequence[object]) -> str:
-    """Tells a repeat from another command: covers what the client sent."""
-    text = json.dumps([kind, *fields], separators=(",", ":"))
-    return hashlib.sha256(text.encode("ascii")).hexdigest()[:32]
-
-
-def _as_seen_by(key: str, recorded: Recorded, position: Position) -> list[AccountEntry]:
-    entry = recorded.entry
-    if not isinstance(entry, TransferPosted):
-        return []
-    if account_key(entry.source, entry.asset) == key:
-        amount, balance, counterparty = -entry.amount, entry.source_posted, entry.destination
-    elif account_key(entry.destination, entry.asset) == key:
-        amount, balance, counterparty = entry.amount, entry.destination_posted, entry.source
-    else:
-        return []
-    return [AccountEntry(position, recorded.time_ms, entry, amount, balance, counterparty)]
+def _status_of(grant: GrantState, lot: Lot | None, *, is_scheduled: bool, now_ms: int) -> str:
+    """pending, active, expired, voided or spent: what the account holds decides, the journal may lag."""
+    if is_scheduled:
+        return "pending"
+    if lot is not None:
+        return lot.ended or "active"
+    expires_ms = grant.terms.expires_ms
+    if grant.status in ("pending", "active"):
+        return "expired" if expires_ms is not None and expires_ms <= now_ms else "spent"
+    return grant.status

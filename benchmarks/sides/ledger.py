@@ -9,7 +9,8 @@ from pathlib import Path
 
 import uvloop
 
-from application.ledger.service import AccountOrder, Caller, GrantOrder, Ledger, TransferOrder
+from application.ledger.orders import AccountOrder, Caller, GrantOrder, TransferOrder
+from application.ledger.service import Ledger
 from benchmarks.rounds import Configuration, Figures, Work, answer_rounds, closed_loop, configuration
 from composition.load import load
 from composition.process import RuntimeName

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
+
+from domain.ledger.lots import NEVER_MS, Funding, GrantTerms, Lot
 
 ISSUANCE: Final = "@issuance"
 REVENUE: Final = "@revenue"
@@ -13,38 +14,129 @@ SYSTEM_ACCOUNTS: Final = frozenset({ISSUANCE, REVENUE, EXPIRED})
 AMOUNT_MAX: Final = 10**15
 """Largest amount of one transfer, in minor units."""
 
-BALANCE_MAX: Final = 2**63 - 1
-"""Largest magnitude of a balance, in minor units: what a 64-bit store holds."""
+BALANCE_MAX: Final = 2**62
+"""Largest magnitude of a balance that a command may lead to, in minor units. What is scheduled for an
+account on top of it, `LOTS_MAX` grants at most, still fits the 64 bits of a store."""
+
+LOTS_MAX: Final = 1_000
+"""Live and scheduled grants of one account."""
+HOLDS_MAX: Final = 1_000
+"""Pending holds of one account."""
+RULES_MAX: Final = 8
+"""Top-up rules of one account."""
+ENTRIES_A_SNAPSHOT: Final = 256
+"""An account's state is kept for good each time so many more entries have touched it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
-    """What never changes about an account. `metadata` is canonical JSON text, empty for none."""
+class Account(NamedTuple):
+    """What never changes about an account. `metadata` is canonical JSON text, empty for none.
+
+    `overdraft_limit` is how far below zero it may go; None is without limit (only `@issuance`). Whoever
+    watches the account is told when what is available falls below `low_balance`.
+    """
 
     id: str
     asset: str
     user_id: str | None = None
     overdraft_limit: int | None = 0
-    """How far below zero it may go; None is without limit (only `@issuance`)."""
     metadata: str = ""
+    low_balance: int | None = None
 
     @property
     def key(self) -> str:
         return account_key(self.id, self.asset)
 
 
-@dataclass(frozen=True, slots=True)
-class AccountState:
-    """An account's balance as of journal document `seq`, the last one that touched it."""
+class ActiveHold(NamedTuple):
+    """A pending hold as its account knows it: what it still reserves, and of which grants."""
+
+    id: str
+    remaining: int
+    expires_ms: int
+    funding: Funding
+
+
+class ScheduledGrant(NamedTuple):
+    """A grant that joins the account's credits at `terms.effective_ms`."""
+
+    id: str
+    amount: int
+    terms: GrantTerms
+    code: str
+    metadata: str
+
+
+class TopUpRule(NamedTuple):
+    """Issues `amount` when a spend leaves less than `below` available, `max_per_day` times a UTC day.
+
+    `day` counts days since 1970; `used` is how often the rule acted on it.
+    """
+
+    id: str
+    below: int
+    amount: int
+    category: str
+    max_per_day: int
+    day: int = 0
+    used: int = 0
+
+
+class Holdings(NamedTuple):
+    """What makes an account more than two numbers. `due_ms` is when the next of it falls due."""
+
+    lots: tuple[Lot, ...] = ()
+    holds: tuple[ActiveHold, ...] = ()
+    scheduled: tuple[ScheduledGrant, ...] = ()
+    rules: tuple[TopUpRule, ...] = ()
+    due_ms: int = NEVER_MS
+
+
+NOTHING: Final = Holdings()
+
+
+def holdings_of(
+    lots: tuple[Lot, ...],
+    holds: tuple[ActiveHold, ...],
+    scheduled: tuple[ScheduledGrant, ...],
+    rules: tuple[TopUpRule, ...],
+) -> Holdings:
+    """With `due_ms` as it follows from the rest."""
+    if not (lots or holds or scheduled or rules):
+        return NOTHING
+    due_ms = NEVER_MS
+    for lot in lots:
+        if lot.expires_ms is not None and not lot.ended:
+            due_ms = min(due_ms, lot.expires_ms)
+    for hold in holds:
+        due_ms = min(due_ms, hold.expires_ms)
+    for grant in scheduled:
+        due_ms = min(due_ms, grant.terms.effective_ms or 0)
+    return Holdings(lots, holds, scheduled, rules, due_ms)
+
+
+class AccountState(NamedTuple):
+    """An account's balance as of journal document `seq`, the last one that touched it.
+
+    A named tuple, as are the entries: on the path of every transfer a frozen dataclass costs three
+    times as much to make. `entries` counts what has touched the account since it was opened.
+    """
 
     account: Account
     posted: int
     held: int
     seq: int
+    entries: int = 0
+    holdings: Holdings = NOTHING
 
     @property
     def available(self) -> int:
         return self.posted - self.held
+
+    @property
+    def plain_free(self) -> int:
+        """What of `available` is in no lot; below zero as far as the overdraft was used."""
+        in_lots = sum(lot.remaining - lot.held for lot in self.holdings.lots)
+        return self.posted - self.held - in_lots
 
 
 def is_system(account_id: str) -> bool:

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from domain.ledger.entries import Entry
-from domain.ledger.records import Record, record_of
+from domain.ledger.records import kind_of
+
+_JSON: Final = json.JSONEncoder(separators=(",", ":"), check_circular=False)
 
 GENESIS: Final = "0" * 64
 """What the first document of a book names as the digest before it."""
@@ -49,28 +51,20 @@ class JournalDocument:
         return list(dict.fromkeys(subject for entry in self.entries for subject in entry.subjects()))
 
 
-@dataclass(frozen=True, slots=True)
-class SealedDocument:
-    """A document with its entries in the form that was hashed, so that no one encodes them again."""
-
-    document: JournalDocument
-    records: tuple[Record, ...]
-
-
-def seal(book: str, head: Head, entries: Sequence[Entry], *, time_ms: int, nonce: str) -> SealedDocument:
+def seal(book: str, head: Head, entries: Sequence[Entry], *, time_ms: int, nonce: str) -> JournalDocument:
     """The next document after `head`; its time is never before the one of `head`."""
     if time_ms < head.time_ms:
         raise ValueError("recorded time never runs back")
-    records = tuple(record_of(entry) for entry in entries)
     seq = head.seq + 1
-    digest = digest_of(book, seq, time_ms, nonce, head.digest, records)
-    document = JournalDocument(book, seq, time_ms, nonce, head.digest, digest, tuple(entries))
-    return SealedDocument(document, records)
+    digest = digest_of(book, seq, time_ms, nonce, head.digest, entries)
+    return JournalDocument(book, seq, time_ms, nonce, head.digest, digest, tuple(entries))
 
 
-def digest_of(book: str, seq: int, time_ms: int, nonce: str, previous: str, records: Sequence[Record]) -> str:
-    """SHA-256 in hex over the document as compact JSON, fields in the order in which they stand."""
-    text = json.dumps([previous, book, seq, time_ms, nonce, records], separators=(",", ":"))
+def digest_of(book: str, seq: int, time_ms: int, nonce: str, previous: str, entries: Sequence[Entry]) -> str:
+    """SHA-256 in hex over the document as compact JSON: its fields, the kind of each entry, and each
+    entry as the array of its fields, all in the order in which they stand."""
+    kinds = [kind_of(entry) for entry in entries]
+    text = _JSON.encode([previous, book, seq, time_ms, nonce, kinds, entries])
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
@@ -83,7 +77,6 @@ def follows(head: Head, document: JournalDocument) -> bool:
 
 def is_intact(document: JournalDocument) -> bool:
     """Whether the document still has the content that its digest was made of."""
-    records = [record_of(entry) for entry in document.entries]
     return document.digest == digest_of(
-        document.book, document.seq, document.time_ms, document.nonce, document.previous, records
+        document.book, document.seq, document.time_ms, document.nonce, document.previous, document.entries
     )

@@ -7,41 +7,27 @@ from another command under the same key; it covers what the client sent, not wha
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
-from domain.ledger.account import AMOUNT_MAX, Account, account_key, is_system
+from domain.ledger.account import Account, account_key
+from domain.ledger.lots import GrantTerms
+
+HOLD_EXPIRES_MS_MAX = 366 * 24 * 3_600_000
+"""Longest life of a hold, in milliseconds."""
 
 
-@dataclass(frozen=True, slots=True)
-class OpenAccount:
+class OpenAccount(NamedTuple):
     account: Account
     keys: tuple[str, ...]
     fingerprint: str
     actor: str
     repeatable: bool = False
 
-    def __post_init__(self) -> None:
-        if is_system(self.account.id):
-            raise ValueError("system accounts are not opened")
 
-    @property
-    def account_keys(self) -> tuple[str, ...]:
-        return (self.account.key,)
-
-
-@dataclass(frozen=True, slots=True)
-class GrantTerms:
-    """What a grant's credits are: `category` is `paid` or `promotional`, priority 0 burns first."""
-
-    category: str
-    priority: int
-
-
-@dataclass(frozen=True, slots=True)
-class PostTransfer:
+class PostTransfer(NamedTuple):
     """Moves `amount` minor units. At most one side is a system account; its asset is the other's.
 
-    With `grant` it is the issue of new credits, and its source is `@issuance`.
+    `effective_ms` dates it back; it changes nothing about what can be spent.
     """
 
     id: str
@@ -53,28 +39,138 @@ class PostTransfer:
     fingerprint: str
     actor: str
     metadata: str = ""
-    grant: GrantTerms | None = None
+    effective_ms: int | None = None
     repeatable: bool = False
 
-    def __post_init__(self) -> None:
-        if not 0 < self.amount <= AMOUNT_MAX:
-            raise ValueError("amount out of range")
-        if self.source == self.destination:
-            raise ValueError("source and destination are the same account")
-        if is_system(self.source) and is_system(self.destination):
-            raise ValueError("one side must be an account with an asset")
 
-    @property
-    def account_keys(self) -> tuple[str, ...]:
-        """Plain accounts this command names; the system side follows from their asset."""
-        return tuple(side for side in (self.source, self.destination) if not is_system(side))
+class IssueGrant(NamedTuple):
+    """New credits from `@issuance`: at once, or scheduled if its terms begin later."""
+
+    id: str
+    account: str
+    amount: int
+    terms: GrantTerms
+    code: str
+    keys: tuple[str, ...]
+    fingerprint: str
+    actor: str
+    metadata: str = ""
+    repeatable: bool = False
 
 
-Command = OpenAccount | PostTransfer
+class VoidGrant(NamedTuple):
+    """Takes back what no hold has reserved; the holds may still spend theirs."""
+
+    grant: str
+    transfer_id: str
+    keys: tuple[str, ...]
+    fingerprint: str
+    actor: str
+    repeatable: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Submission:
+class ReverseTransfer(NamedTuple):
+    """Moves back `amount` of the transfer `of`, or all that is left of it (None)."""
+
+    id: str
+    of: str
+    amount: int | None
+    keys: tuple[str, ...]
+    fingerprint: str
+    actor: str
+    metadata: str = ""
+    repeatable: bool = False
+
+
+class PlaceHold(NamedTuple):
+    """Reserves `amount` for `expires_in_ms`, to be captured to `destination`."""
+
+    id: str
+    account: str
+    amount: int
+    destination: str
+    expires_in_ms: int
+    code: str
+    keys: tuple[str, ...]
+    fingerprint: str
+    actor: str
+    metadata: str = ""
+    repeatable: bool = False
+
+
+class CaptureHold(NamedTuple):
+    """Moves `amount` of a hold, or all that is left of it (None); a `final` capture releases the rest."""
+
+    hold: str
+    transfer_id: str
+    amount: int | None
+    final: bool
+    keys: tuple[str, ...]
+    fingerprint: str
+    actor: str
+    repeatable: bool = False
+
+
+class VoidHold(NamedTuple):
+    """Releases what is left of a hold."""
+
+    hold: str
+    keys: tuple[str, ...]
+    fingerprint: str
+    actor: str
+    repeatable: bool = False
+
+
+class SetRule(NamedTuple):
+    """A top-up rule for an account."""
+
+    id: str
+    account: str
+    below: int
+    amount: int
+    category: str
+    max_per_day: int
+    keys: tuple[str, ...]
+    fingerprint: str
+    actor: str
+    repeatable: bool = False
+
+
+class RemoveRule(NamedTuple):
+    id: str
+    account: str
+    keys: tuple[str, ...]
+    fingerprint: str
+    actor: str
+    repeatable: bool = False
+
+
+class BookDue(NamedTuple):
+    """Records what has fallen due in an account, whether or not anybody was looking."""
+
+    account: str
+    keys: tuple[str, ...] = ()
+    fingerprint: str = ""
+    actor: str = "ledger"
+    repeatable: bool = False
+
+
+Command = (
+    OpenAccount
+    | PostTransfer
+    | IssueGrant
+    | VoidGrant
+    | ReverseTransfer
+    | PlaceHold
+    | CaptureHold
+    | VoidHold
+    | SetRule
+    | RemoveRule
+    | BookDue
+)
+
+
+class Submission(NamedTuple):
     """What one caller asks for at once; an atomic one posts all of it or nothing."""
 
     commands: tuple[Command, ...]
@@ -87,6 +183,18 @@ def transfer_key(transfer_id: str) -> str:
 
 def opening_key(account_id: str) -> str:
     return f"a:{account_id}"
+
+
+def grant_key(grant_id: str) -> str:
+    return f"g:{grant_id}"
+
+
+def hold_key(hold_id: str) -> str:
+    return f"h:{hold_id}"
+
+
+def rule_key(rule_id: str) -> str:
+    return f"r:{rule_id}"
 
 
 def subject_of_account(account_id: str, asset: str) -> str:

@@ -1,20 +1,24 @@
 """What the journal records: outcomes, never intentions.
 
-Each entry carries the balances that it left behind, so replaying needs no decision, and can
-still be checked against one.
+Each entry carries what it left behind, so that replaying needs no decision and can still be checked
+against one. `effective_ms` is set where something counts from another moment than it was recorded at.
+Every entry has a key: the store's unique index takes an entry without one for the same as another.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 from domain.ledger.account import Account
-from domain.ledger.commands import GrantTerms, subject_of_account
+from domain.ledger.commands import subject_of_account
+from domain.ledger.lots import Funding, GrantTerms, Lot
+
+BACKDATED: Final = "b:"
+"""The kind of subject under which an account's entries stand that were dated back."""
 
 
-@dataclass(frozen=True, slots=True)
-class AccountOpened:
+class AccountOpened(NamedTuple):
     account: Account
     keys: tuple[str, ...]
     fingerprint: str
@@ -26,9 +30,49 @@ class AccountOpened:
             yield f"u:{self.account.user_id}"
 
 
-@dataclass(frozen=True, slots=True)
-class TransferPosted:
-    """`source_posted` and `destination_posted` are the balances after it, in minor units."""
+class Issue(NamedTuple):
+    """Why credits came from `@issuance`: a grant, by a top-up `rule` where one is named."""
+
+    grant: str
+    terms: GrantTerms
+    rule: str = ""
+
+
+class Lapse(NamedTuple):
+    """Why a grant's credits left: it was `expired` or `voided`; its holds keep `held` of it."""
+
+    grant: str
+    status: str
+    held: int
+
+
+class Capture(NamedTuple):
+    """What a hold was captured for: `captured` in all so far. A `final` one released the rest."""
+
+    hold: str
+    captured: int
+    final: bool
+
+
+class Reversal(NamedTuple):
+    """What a transfer was moved back for.
+
+    `restored` went to grants that live; `revived` are the lots of those of which nothing had been
+    left. `lapsed` would have gone to grants that have ended, and became plain credits of the account.
+    """
+
+    of: str
+    restored: Funding
+    revived: tuple[Lot, ...]
+    lapsed: Funding
+
+
+Cause = Issue | Lapse | Capture | Reversal
+
+
+class TransferPosted(NamedTuple):
+    """Money moved. `source_posted` and `destination_posted` are the balances after it, in minor units;
+    `funding` is what of it the source's grants paid."""
 
     id: str
     source: str
@@ -42,18 +86,154 @@ class TransferPosted:
     fingerprint: str
     actor: str
     metadata: str = ""
-    grant: GrantTerms | None = None
+    funding: Funding = ()
+    effective_ms: int | None = None
+    cause: Cause | None = None
 
     def subjects(self) -> Iterator[str]:
         yield subject_of_account(self.source, self.asset)
         yield subject_of_account(self.destination, self.asset)
+        cause = self.cause
+        if isinstance(cause, Issue | Lapse):
+            yield f"g:{cause.grant}"
+        elif isinstance(cause, Capture):
+            yield f"h:{cause.hold}"
+        elif isinstance(cause, Reversal):
+            yield f"t:{cause.of}"
+        if self.is_backdated:
+            for account_id in (self.source, self.destination):
+                yield BACKDATED + subject_of_account(account_id, self.asset).removeprefix("a:")
+
+    @property
+    def is_backdated(self) -> bool:
+        """Whether somebody said when it counts from; what fell due by itself was due all along."""
+        cause = self.cause
+        if self.effective_ms is None or isinstance(cause, Lapse):
+            return False
+        return not (isinstance(cause, Issue) and self.id != cause.grant)
 
 
-Entry = AccountOpened | TransferPosted
+class GrantScheduled(NamedTuple):
+    """A grant whose credits come later."""
+
+    id: str
+    account: str
+    asset: str
+    amount: int
+    terms: GrantTerms
+    code: str
+    keys: tuple[str, ...]
+    fingerprint: str
+    actor: str
+    metadata: str = ""
+
+    def subjects(self) -> Iterator[str]:
+        yield subject_of_account(self.account, self.asset)
+        yield f"g:{self.id}"
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
+class GrantEnded(NamedTuple):
+    """A grant ended without moving anything: it was scheduled, or holds had reserved all of it (`held`)."""
+
+    grant: str
+    account: str
+    asset: str
+    status: str
+    held: int
+    keys: tuple[str, ...]
+    fingerprint: str
+    actor: str
+    effective_ms: int | None = None
+
+    def subjects(self) -> Iterator[str]:
+        yield subject_of_account(self.account, self.asset)
+        yield f"g:{self.grant}"
+
+
+class HoldPlaced(NamedTuple):
+    """`funding` is what of it the account's grants reserved."""
+
+    id: str
+    account: str
+    asset: str
+    amount: int
+    destination: str
+    expires_ms: int
+    code: str
+    keys: tuple[str, ...]
+    fingerprint: str
+    actor: str
+    metadata: str = ""
+    funding: Funding = ()
+
+    def subjects(self) -> Iterator[str]:
+        yield subject_of_account(self.account, self.asset)
+        yield f"h:{self.id}"
+
+
+class HoldReleased(NamedTuple):
+    """A hold ended with `amount` of it left: `voided` or `expired`."""
+
+    hold: str
+    account: str
+    asset: str
+    amount: int
+    status: str
+    keys: tuple[str, ...]
+    fingerprint: str
+    actor: str
+    effective_ms: int | None = None
+
+    def subjects(self) -> Iterator[str]:
+        yield subject_of_account(self.account, self.asset)
+        yield f"h:{self.hold}"
+
+
+class RuleSet(NamedTuple):
+    """A top-up rule stands from here on."""
+
+    id: str
+    account: str
+    asset: str
+    below: int
+    amount: int
+    category: str
+    max_per_day: int
+    keys: tuple[str, ...]
+    fingerprint: str
+    actor: str
+
+    def subjects(self) -> Iterator[str]:
+        yield subject_of_account(self.account, self.asset)
+        yield "r:"
+
+
+class RuleRemoved(NamedTuple):
+    id: str
+    account: str
+    asset: str
+    keys: tuple[str, ...]
+    fingerprint: str
+    actor: str
+
+    def subjects(self) -> Iterator[str]:
+        yield subject_of_account(self.account, self.asset)
+        yield "r:"
+
+
+Entry = (
+    TransferPosted
+    | AccountOpened
+    | GrantScheduled
+    | GrantEnded
+    | HoldPlaced
+    | HoldReleased
+    | RuleSet
+    | RuleRemoved
+)
+
+
+class Recorded(NamedTuple):
     """An entry and where it stands: document `seq`, decided at `time_ms` (Unix epoch, UTC)."""
 
     entry: Entry

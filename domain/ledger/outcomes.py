@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from domain.ledger.entries import Recorded
 
@@ -13,24 +13,38 @@ class Rejection(Enum):
 
     IDEMPOTENCY_CONFLICT = "idempotency_conflict"
     ACCOUNT_EXISTS = "account_exists"
+    NOT_FOUND = "not_found"
+    """The hold, grant, transfer or rule that the command is about does not exist in this book."""
     ACCOUNT_NOT_FOUND = "account_not_found"
     ASSET_MISMATCH = "asset_mismatch"
+    HOLD_NOT_PENDING = "hold_not_pending"
+    HOLD_EXPIRED = "hold_expired"
+    GRANT_NOT_ACTIVE = "grant_not_active"
+    TRANSFER_NOT_REVERSIBLE = "transfer_not_reversible"
+    """Issues, expiries and reversals are not reversed; a grant is voided."""
+    TRANSFER_ALREADY_REVERSED = "transfer_already_reversed"
+    AMOUNT_EXCEEDS_HOLD = "amount_exceeds_hold"
+    AMOUNT_EXCEEDS_TRANSFER = "amount_exceeds_transfer"
     INSUFFICIENT_FUNDS = "insufficient_funds"
+    GRANT_NOT_TRANSFERABLE = "grant_not_transferable"
+    """It would do with promotional credits, which do not go to another user's account."""
     BALANCE_OVERFLOW = "balance_overflow"
+    TOO_MANY_LOTS = "too_many_lots"
+    """The account has as many grants, holds or rules as an account may have."""
+    NOTHING_ASKED = "nothing_asked"
+    """Whoever has what fell due recorded asks for nothing else."""
     BATCH_REJECTED = "batch_rejected"
     """The command itself could have been posted; another one of its atomic batch could not."""
 
 
-@dataclass(frozen=True, slots=True)
-class Posted:
+class Posted(NamedTuple):
     """It is in the journal. `replayed`: it was there before this command came."""
 
     recorded: Recorded
     replayed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Rejected:
+class Rejected(NamedTuple):
     reason: Rejection
 
 

@@ -1,66 +1,87 @@
-"""Entries as plain JSON values: one form for the store, the export and the hash chain.
+"""Entries as plain JSON values: one form for the store and the export.
 
-The order of the fields and the leaving out of defaults are part of the form: the chain hashes it.
-Integers stay below 2**63, text is as it was given.
+Members stand in the order of the entry's fields; those that have their default are left out. Integers
+stay below 2**63, text is as it was given.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from domain.ledger.account import Account
-from domain.ledger.commands import GrantTerms
-from domain.ledger.entries import AccountOpened, Entry, TransferPosted
+from domain.ledger.entries import (
+    AccountOpened,
+    Capture,
+    Cause,
+    Entry,
+    GrantEnded,
+    GrantScheduled,
+    HoldPlaced,
+    HoldReleased,
+    Issue,
+    Lapse,
+    Reversal,
+    RuleRemoved,
+    RuleSet,
+    TransferPosted,
+)
+from domain.ledger.lots import Funding, GrantTerms, Lot
 
 Record = dict[str, Any]
 
-ACCOUNT: Final = "account"
-TRANSFER: Final = "transfer"
+KINDS: Final[dict[type[Entry], str]] = {
+    TransferPosted: "transfer",
+    AccountOpened: "account",
+    GrantScheduled: "grant_scheduled",
+    GrantEnded: "grant_ended",
+    HoldPlaced: "hold",
+    HoldReleased: "hold_released",
+    RuleSet: "rule",
+    RuleRemoved: "rule_removed",
+}
+CAUSES: Final[dict[type[Cause], str]] = {
+    Issue: "issue",
+    Lapse: "lapse",
+    Capture: "capture",
+    Reversal: "reversal",
+}
+
+
+def kind_of(entry: Entry) -> str:
+    """What the entry is, and for a transfer what it was made for."""
+    if isinstance(entry, TransferPosted) and entry.cause is not None:
+        return CAUSES[type(entry.cause)]
+    return KINDS[type(entry)]
 
 
 def record_of(entry: Entry) -> Record:
-    return _transfer_record(entry) if isinstance(entry, TransferPosted) else _account_record(entry)
+    if isinstance(entry, TransferPosted):
+        return _transfer_record(entry)
+    if isinstance(entry, AccountOpened):
+        record = {"kind": "account", **members_of(entry.account)}
+        record.update(members_of(entry))
+        del record["account"]
+        return record
+    return {"kind": KINDS[type(entry)], **members_of(entry)}
 
 
 def entry_of(record: Record) -> Entry:
     """The entry that `record_of` made this record from; ValueError for any other record."""
     try:
         kind = record["kind"]
-        if kind == TRANSFER:
+        if kind == "transfer":
             return _transfer_of(record)
-        if kind == ACCOUNT:
-            return _account_of(record)
-    except (KeyError, TypeError) as error:
+        if kind in _READERS:
+            return _READERS[kind]({name: value for name, value in record.items() if name != "kind"})
+    except (KeyError, TypeError, IndexError) as error:
         raise ValueError(f"not a journal entry: {error!r}") from error
     raise ValueError(f"not a journal entry: kind {kind!r}")
 
 
-def _account_record(entry: AccountOpened) -> Record:
-    account = entry.account
-    record: Record = {"kind": ACCOUNT, "id": account.id, "asset": account.asset}
-    if account.user_id is not None:
-        record["user_id"] = account.user_id
-    if account.overdraft_limit:
-        record["overdraft_limit"] = account.overdraft_limit
-    if account.metadata:
-        record["metadata"] = account.metadata
-    return _with_origin(record, entry)
-
-
-def _account_of(record: Record) -> AccountOpened:
-    account = Account(
-        record["id"],
-        record["asset"],
-        record.get("user_id"),
-        record.get("overdraft_limit", 0),
-        record.get("metadata", ""),
-    )
-    return AccountOpened(account, tuple(record["keys"]), record["fingerprint"], record["actor"])
-
-
 def _transfer_record(entry: TransferPosted) -> Record:
     record: Record = {
-        "kind": TRANSFER,
+        "kind": "transfer",
         "id": entry.id,
         "source": entry.source,
         "destination": entry.destination,
@@ -69,16 +90,22 @@ def _transfer_record(entry: TransferPosted) -> Record:
         "code": entry.code,
         "source_posted": entry.source_posted,
         "destination_posted": entry.destination_posted,
+        "keys": list(entry.keys),
+        "fingerprint": entry.fingerprint,
+        "actor": entry.actor,
     }
     if entry.metadata:
         record["metadata"] = entry.metadata
-    if entry.grant is not None:
-        record["grant"] = {"category": entry.grant.category, "priority": entry.grant.priority}
-    return _with_origin(record, entry)
+    if entry.funding:
+        record["funding"] = [list(part) for part in entry.funding]
+    if entry.effective_ms is not None:
+        record["effective_ms"] = entry.effective_ms
+    if entry.cause is not None:
+        record[CAUSES[type(entry.cause)]] = members_of(entry.cause)
+    return record
 
 
 def _transfer_of(record: Record) -> TransferPosted:
-    grant = record.get("grant")
     return TransferPosted(
         record["id"],
         record["source"],
@@ -92,12 +119,74 @@ def _transfer_of(record: Record) -> TransferPosted:
         record["fingerprint"],
         record["actor"],
         record.get("metadata", ""),
-        None if grant is None else GrantTerms(grant["category"], grant["priority"]),
+        funding_of(record.get("funding", ())),
+        record.get("effective_ms"),
+        _cause_of(record),
     )
 
 
-def _with_origin(record: Record, entry: Entry) -> Record:
-    record["keys"] = list(entry.keys)
-    record["fingerprint"] = entry.fingerprint
-    record["actor"] = entry.actor
-    return record
+def _cause_of(record: Record) -> Cause | None:
+    if (issue := record.get("issue")) is not None:
+        return Issue(issue["grant"], GrantTerms(**issue["terms"]), issue.get("rule", ""))
+    if (lapse := record.get("lapse")) is not None:
+        return Lapse(**lapse)
+    if (capture := record.get("capture")) is not None:
+        return Capture(**capture)
+    if (reversal := record.get("reversal")) is not None:
+        return Reversal(
+            reversal["of"],
+            funding_of(reversal["restored"]),
+            tuple(Lot(**lot) for lot in reversal["revived"]),
+            funding_of(reversal["lapsed"]),
+        )
+    return None
+
+
+def funding_of(parts: Any) -> Funding:
+    return tuple((grant, part) for grant, part in parts)
+
+
+def members_of(value: Any) -> Record:
+    """The fields of a named tuple that differ from their defaults."""
+    defaults = value._field_defaults
+    return {
+        name: _plain(field)
+        for name, field in zip(value._fields, value, strict=True)
+        if name not in defaults or field != defaults[name]
+    }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        if hasattr(value, "_fields"):
+            return members_of(value)
+        return [_plain(each) for each in value]
+    return value
+
+
+def _account_of(members: Record) -> AccountOpened:
+    keys, fingerprint, actor = members.pop("keys"), members.pop("fingerprint"), members.pop("actor")
+    return AccountOpened(Account(**members), tuple(keys), fingerprint, actor)
+
+
+def _scheduled_of(members: Record) -> GrantScheduled:
+    return GrantScheduled(**{**_keyed(members), "terms": GrantTerms(**members["terms"])})
+
+
+def _hold_of(members: Record) -> HoldPlaced:
+    return HoldPlaced(**{**_keyed(members), "funding": funding_of(members.get("funding", ()))})
+
+
+def _keyed(members: Record) -> Record:
+    return {**members, "keys": tuple(members["keys"])}
+
+
+_READERS: Final[dict[str, Callable[[Record], Entry]]] = {
+    "account": _account_of,
+    "grant_scheduled": _scheduled_of,
+    "grant_ended": lambda members: GrantEnded(**_keyed(members)),
+    "hold": _hold_of,
+    "hold_released": lambda members: HoldReleased(**_keyed(members)),
+    "rule": lambda members: RuleSet(**_keyed(members)),
+    "rule_removed": lambda members: RuleRemoved(**_keyed(members)),
+}

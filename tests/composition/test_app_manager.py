@@ -10,7 +10,8 @@ from adapters.memory.metrics import MemoryMetrics
 from adapters.runtime.asyncio_runtime import AsyncioRuntime
 from adapters.runtime.system import SystemClock, SystemEntropy
 from application.ledger.announcer import LEDGER_COMMITTED
-from application.ledger.service import AccountOrder, Caller, Ledger
+from application.ledger.orders import AccountOrder, Caller
+from application.ledger.service import Ledger
 from composition.app_manager import SERVICE_STARTED, AppManager
 from composition.build import Surroundings
 from composition.load import load

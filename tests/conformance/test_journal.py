@@ -13,12 +13,13 @@ from adapters.mongo import journal as mongo_journal
 from adapters.mongo.client import ClientDriver
 from adapters.mongo.schema import create_schema
 from domain.ledger.account import ISSUANCE, REVENUE, Account, AccountState
-from domain.ledger.chain import Head, SealedDocument, seal
-from domain.ledger.commands import GrantTerms
-from domain.ledger.entries import AccountOpened, Entry, TransferPosted
+from domain.ledger.chain import Head, JournalDocument, is_intact, seal
+from domain.ledger.entries import AccountOpened, Entry, Issue, TransferPosted
+from domain.ledger.lots import GrantTerms
 from ports.errors import DependencyUnavailable
-from ports.journal import Append, Checkpoints, Journal
+from ports.journal import Append, Checkpoints, Journal, Snapshot
 from ports.runtime import Runtime
+from tests.conformance.entries import every_kind_of_entry, rich_state
 from tests.conformance.identity import connect_as_app, database_of_its_own
 from tests.conformance.runtimes import Driver
 from tests.servers.mongod import MongodServer
@@ -70,7 +71,8 @@ def opened(account_id: str, user: str | None = None) -> AccountOpened:
 def issued(grant_id: str, account: str, amount: int = 5) -> TransferPosted:
     return TransferPosted(
         grant_id, ISSUANCE, account, amount, "GEMS", "grant", -(2**62), amount,
-        (f"t:{grant_id}", f"k:grants:{grant_id}"), "f" * 32, "api_key:x", '{"a":1}', GrantTerms("paid", 0),
+        (f"t:{grant_id}", f"k:grants:{grant_id}"), "f" * 32, "api_key:x", '{"a":1}',
+        cause=Issue(grant_id, GrantTerms("paid", 0)),
     )  # fmt: skip
 
 
@@ -80,7 +82,7 @@ def spent(transfer_id: str, account: str) -> TransferPosted:
     )
 
 
-def document(head: Head, *entries: Entry, book: str = "main", nonce: str | None = None) -> SealedDocument:
+def document(head: Head, *entries: Entry, book: str = "main", nonce: str | None = None) -> JournalDocument:
     return seal(book, head, entries, time_ms=head.time_ms + 7, nonce=nonce or f"{book}-{head.seq + 1}")
 
 
@@ -89,7 +91,7 @@ async def append_all(journal: Journal, *batches: tuple[Entry, ...], book: str = 
     for entries in batches:
         sealed = document(heads[-1], *entries, book=book)
         assert await journal.append(sealed) is Append.APPENDED
-        heads.append(sealed.document.head)
+        heads.append(sealed.head)
     return heads
 
 
@@ -97,9 +99,9 @@ def test_an_appended_document_is_read_back_as_it_was(ledgers: OnLedgers) -> None
     async def body(stores: Ledgers) -> None:
         sealed = document(Head(), opened("alice", "u-1"), issued("g1", "alice"), spent("t1", "alice"))
         assert await stores.journal.append(sealed) is Append.APPENDED
-        assert await stores.journal.head("main") == sealed.document
-        assert await stores.journal.at("main", 1) == sealed.document
-        assert list(await stores.journal.after("main", 0, limit=9)) == [sealed.document]
+        assert await stores.journal.head("main") == sealed
+        assert await stores.journal.at("main", 1) == sealed
+        assert list(await stores.journal.after("main", 0, limit=9)) == [sealed]
 
     ledgers(body)
 
@@ -180,23 +182,53 @@ def test_documents_are_found_by_the_subjects_they_touch(ledgers: OnLedgers) -> N
     ledgers(body)
 
 
-def test_the_newest_documents_of_a_subject_come_first(ledgers: OnLedgers) -> None:
+def test_the_entries_of_one_account_come_in_either_order_and_in_pages(ledgers: OnLedgers) -> None:
     async def body(stores: Ledgers) -> None:
         await append_all(
             stores.journal,
-            (opened("alice"),),
-            (issued("g1", "alice"),),
-            (opened("bob"),),
-            (spent("t", "alice"),),
+            (opened("bob"), opened("alice")),
+            (issued("g1", "alice"), issued("g2", "bob"), spent("t1", "alice")),
+            (spent("t2", "bob"),),
+            (spent("t3", "alice"),),
         )
 
-        async def seqs(upto: int, limit: int) -> list[int]:
-            found = await stores.journal.newest_touching("main", "a:alice", upto=upto, limit=limit)
-            return [each.seq for each in found]
+        async def places(
+            account: str = "alice", *, above: int = 0, upto: int = 9, newest: bool = False, some: int = 9
+        ) -> tuple[list[tuple[int, int]], int | None]:
+            excerpt = await stores.journal.of_account(
+                "main", account, "GEMS", above=above, upto=upto, newest_first=newest, documents_max=some
+            )
+            return [(placed.seq, placed.place) for placed in excerpt.entries], excerpt.upto
 
-        assert await seqs(9, 9) == [4, 2, 1]
-        assert await seqs(3, 1) == [2]
-        assert await seqs(0, 9) == []
+        assert await places() == ([(1, 1), (2, 0), (2, 2), (4, 0)], 4)
+        assert await places(newest=True) == ([(4, 0), (2, 2), (2, 0), (1, 1)], 1)
+        assert await places(above=1, upto=3) == ([(2, 0), (2, 2)], 2)
+        assert await places(some=1) == ([(1, 1)], 1)
+        assert await places("@revenue") == ([(2, 2), (3, 0), (4, 0)], 4)
+        assert await places("nobody") == ([], None)
+
+    ledgers(body)
+
+
+def test_a_system_accounts_entries_are_those_of_its_asset(ledgers: OnLedgers) -> None:
+    async def body(stores: Ledgers) -> None:
+        other = issued("g2", "carol")._replace(asset="COINS")
+        await append_all(stores.journal, (issued("g1", "alice"), other))
+        excerpt = await stores.journal.of_account("main", ISSUANCE, "COINS", upto=9, documents_max=9)
+        assert [placed.entry for placed in excerpt.entries] == [other]
+
+    ledgers(body)
+
+
+def test_every_kind_of_entry_is_read_back_as_it_was(ledgers: OnLedgers) -> None:
+    async def body(stores: Ledgers) -> None:
+        entries = every_kind_of_entry()
+        sealed = document(Head(), *entries)
+        assert await stores.journal.append(sealed) is Append.APPENDED
+        found = await stores.journal.at("main", 1)
+        assert found == sealed
+        assert found is not None
+        assert is_intact(found)
 
     ledgers(body)
 
@@ -235,6 +267,45 @@ def test_a_checkpoint_gives_back_what_was_saved(ledgers: OnLedgers) -> None:
         loaded = await stores.checkpoints.load("main", ["alice", "@issuance:GEMS", "nobody"])
         assert loaded == {"alice": alice, "@issuance:GEMS": system}
         assert not await stores.checkpoints.load("other", ["alice"])
+
+    ledgers(body)
+
+
+def test_a_checkpoint_keeps_lots_holds_schedules_and_rules(ledgers: OnLedgers) -> None:
+    async def body(stores: Ledgers) -> None:
+        alice = rich_state(seq=9, due_ms=70)
+        await stores.checkpoints.save("main", [alice])
+        assert await stores.checkpoints.load("main", ["alice"]) == {"alice": alice}
+
+    ledgers(body)
+
+
+def test_accounts_in_which_something_falls_due_are_found_the_longest_overdue_first(
+    ledgers: OnLedgers,
+) -> None:
+    async def body(stores: Ledgers) -> None:
+        await stores.checkpoints.save("main", [rich_state(seq=9, due_ms=70), rich_state("bob", 9, due_ms=60)])
+        await stores.checkpoints.save("other", [rich_state("carol", seq=9, due_ms=80)])
+        await stores.checkpoints.save("main", [AccountState(Account("plain", "GEMS"), 1, 0, 9)])
+        assert list(await stores.checkpoints.due(59, limit=9)) == []
+        assert list(await stores.checkpoints.due(75, limit=9)) == [("main", "bob"), ("main", "alice")]
+        assert list(await stores.checkpoints.due(90, limit=1)) == [("main", "bob")]
+        await stores.checkpoints.save("main", [AccountState(Account("bob", "GEMS"), 1, 0, 10)])
+        assert list(await stores.checkpoints.due(99, limit=9)) == [("main", "alice"), ("other", "carol")]
+
+    ledgers(body)
+
+
+def test_the_newest_state_kept_before_a_moment_is_found(ledgers: OnLedgers) -> None:
+    async def body(stores: Ledgers) -> None:
+        early, late = rich_state(seq=5, due_ms=70), rich_state(seq=9, due_ms=80)
+        await stores.checkpoints.keep("main", [Snapshot(late, 200), Snapshot(early, 100)])
+        await stores.checkpoints.keep("main", [Snapshot(early, 100)])
+        assert await stores.checkpoints.kept("main", "alice", 99) is None
+        assert await stores.checkpoints.kept("main", "alice", 100) == Snapshot(early, 100)
+        assert await stores.checkpoints.kept("main", "alice", 199) == Snapshot(early, 100)
+        assert await stores.checkpoints.kept("main", "alice", 200) == Snapshot(late, 200)
+        assert await stores.checkpoints.kept("other", "alice", 200) is None
 
     ledgers(body)
 

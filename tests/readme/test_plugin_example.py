@@ -15,7 +15,7 @@ from adapters.memory.metrics import MemoryMetrics
 from adapters.runtime.asyncio_runtime import AsyncioRuntime
 from adapters.runtime.system import SystemClock, SystemEntropy
 from application.api_keys import CreatedApiKey
-from application.ledger.service import AccountOrder, Caller
+from application.ledger.orders import AccountOrder, Caller
 from composition.app_manager import AppManager
 from composition.build import Surroundings
 from composition.load import load

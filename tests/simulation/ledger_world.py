@@ -6,20 +6,15 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from adapters.runtime.simulated_runtime import SeededEntropy, SimulatedRuntime
-from application.ledger.announcer import CommittedBatch
 from application.ledger.book import BookPorts
-from application.ledger.service import (
-    AccountOrder,
-    Caller,
-    GrantOrder,
-    Ledger,
-    TransferOrder,
-)
+from application.ledger.committed import CommittedBatch
+from application.ledger.orders import AccountOrder, Caller, GrantOrder, TransferOrder
+from application.ledger.service import Ledger
 from domain.ledger.account import AccountState
 from domain.ledger.chain import Head, follows, is_intact
 from domain.ledger.entries import Entry, TransferPosted
-from domain.ledger.machine import replay
 from domain.ledger.outcomes import Outcome, Posted, Rejected, Rejection
+from domain.ledger.replay import accounts_of, replay
 from ports.errors import DependencyUnavailable
 from ports.runtime import Overloaded, TaskCancelled
 from tests.simulation.unreliable_store import Outside
@@ -142,16 +137,16 @@ async def audit(outside: Outside, told: Told) -> dict[str, AccountState]:
         assert follows(head, document), f"document {document.seq} does not follow"
         assert is_intact(document)
         head = document.head
-        for subject in document.subjects():
-            if subject.startswith("a:"):
-                states.setdefault(subject.removeprefix("a:"), None)
+        for entry in document.entries:
+            for key, _ in accounts_of(entry):
+                states.setdefault(key, None)
         for entry in document.entries:
             for key in entry.keys:
                 assert key not in seen, f"{key} was recorded twice"
                 seen[key] = (document.seq, entry)
             if isinstance(entry, TransferPosted):
                 _add_up(balances, entry)
-        states.update(replay(states, document.entries, seq=document.seq))
+        states.update(replay(states, document).accounts)
     for name, (seq, entry) in told.posted.items():
         assert seen.get(entry.keys[0]) == (seq, entry), f"{name} was acknowledged and is not there"
     for key, state in states.items():

@@ -10,15 +10,17 @@ import pytest
 
 from adapters.memory.journal import MemoryCheckpoints, MemoryJournal
 from adapters.runtime.simulated_runtime import SimulatedRuntime, Simulation
-from application.ledger import accounts as accounts_module
-from application.ledger.accounts import Accounts
-from application.ledger.announcer import ENTRIES_WAITING_MAX, Announcer, CommittedBatch
+from application.ledger import known as known_module
+from application.ledger.announcer import ENTRIES_WAITING_MAX, Announcer
 from application.ledger.book import APPEND_S_MAX, AWAY_S
 from application.ledger.checkpointer import INTERVAL_S, Checkpointer
-from application.ledger.service import Caller, TransferOrder
+from application.ledger.committed import CommittedBatch
+from application.ledger.known import Known
+from application.ledger.orders import Caller, TransferOrder
 from domain.ledger.account import Account, AccountState
-from domain.ledger.chain import Head, JournalDocument, SealedDocument, seal
+from domain.ledger.chain import Head, JournalDocument, seal
 from domain.ledger.entries import AccountOpened
+from domain.ledger.machine import decide
 from domain.ledger.outcomes import Outcome
 from ports.errors import DependencyUnavailable
 from ports.journal import Append
@@ -42,7 +44,7 @@ SEEDS = range(20)
 def test_an_account_is_never_missing_because_its_reader_was_far_behind(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(accounts_module, "BEHIND_DOCUMENTS_MAX", 64)
+    monkeypatch.setattr(known_module, "BEHIND_DOCUMENTS_MAX", 64)
     simulation = Simulation(seed)
     outside = Outside(simulation)
 
@@ -175,11 +177,11 @@ class SilentJournal(MemoryJournal):
         self._runtime = runtime
         self.silent = False
 
-    async def append(self, sealed: SealedDocument) -> Append:
+    async def append(self, document: JournalDocument) -> Append:
         if self.silent:
             await self._runtime.sleep(5)
             return Append.UNKNOWN
-        return await super().append(sealed)
+        return await super().append(document)
 
     async def head(self, book: str) -> JournalDocument | None:
         if self.silent:
@@ -241,7 +243,7 @@ def document(head: Head, entries: int) -> JournalDocument:
         AccountOpened(Account(f"a-{head.seq}-{n}", "GEMS"), (f"a:a-{head.seq}-{n}",), "f", "tests")
         for n in range(entries)
     ]
-    return seal(BOOK, head, opened, time_ms=head.time_ms, nonce=f"n-{head.seq}").document
+    return seal(BOOK, head, opened, time_ms=head.time_ms, nonce=f"n-{head.seq}")
 
 
 def test_announcements_are_bounded_by_entries_and_what_is_dropped_is_counted() -> None:
@@ -258,7 +260,7 @@ def test_announcements_are_bounded_by_entries_and_what_is_dropped_is_counted() -
             head = Head()
             for _ in range(4):
                 batch = document(head, ENTRIES_WAITING_MAX // 2)
-                announcer.add(batch, {})
+                announcer.add(CommittedBatch(batch, {}))
                 head = batch.head
             await runtime.sleep(10)
             assert announced == [3, 4]
@@ -279,8 +281,8 @@ def test_what_was_committed_is_announced_before_the_ledger_stops() -> None:
         async with runtime.running():
             announcer = Announcer(runtime, announce)
             first = document(Head(), 1)
-            announcer.add(first, {})
-            announcer.add(document(first.head, 1), {})
+            announcer.add(CommittedBatch(first, {}))
+            announcer.add(CommittedBatch(document(first.head, 1), {}))
             await announcer.stop()
             assert announced == [1, 2]
 
@@ -291,12 +293,12 @@ def test_a_commit_acknowledged_after_a_look_saw_more_does_not_turn_the_head_back
     runtime = SimulatedRuntime(1)
 
     async def main() -> None:
-        accounts = Accounts(BOOK, MemoryJournal(), MemoryCheckpoints(), accounts_max=10)
+        known = Known(BOOK, MemoryJournal(), MemoryCheckpoints(), accounts_max=10)
         first = document(Head(), 1)
         second = document(first.head, 1)
-        accounts.apply(first)
-        accounts.apply(second)
-        accounts.adopt(first, {})
-        assert accounts.head == second.head
+        known.apply(first)
+        known.apply(second)
+        known.adopt(first, decide({}, [], known={}, seq=1, time_ms=0))
+        assert known.head == second.head
 
     runtime.run(main)

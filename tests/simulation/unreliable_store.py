@@ -13,10 +13,10 @@ from typing import TypeVar
 from adapters.memory.journal import MemoryCheckpoints, MemoryJournal
 from adapters.runtime.simulated_runtime import SimulatedRuntime, Simulation
 from domain.ledger.account import AccountState
-from domain.ledger.chain import JournalDocument, SealedDocument
+from domain.ledger.chain import JournalDocument
 from domain.ledger.entries import Recorded
 from ports.errors import DependencyUnavailable
-from ports.journal import Append, Checkpoints, Journal
+from ports.journal import Append, Checkpoints, Excerpt, Journal, Snapshot
 from ports.runtime import Runtime
 
 Answer = TypeVar("Answer")
@@ -70,31 +70,31 @@ class _Connection:
 
 
 class UnreliableJournal(_Connection):
-    async def append(self, sealed: SealedDocument) -> Append:
+    async def append(self, document: JournalDocument) -> Append:
         if self._happens(self._outside.faults.late_append):
-            self._deliver_late(sealed)
+            self._deliver_late(document)
             await self._travel()
             return Append.UNKNOWN
         try:
-            return await self._call(lambda: self._arrive(sealed))
+            return await self._call(lambda: self._arrive(document))
         except DependencyUnavailable:
             return Append.UNKNOWN
 
-    async def _arrive(self, sealed: SealedDocument) -> Append:
-        head = await self._outside.journal.head(sealed.document.book)
+    async def _arrive(self, document: JournalDocument) -> Append:
+        head = await self._outside.journal.head(document.book)
         # A document whose predecessor never came cannot arrive in a real journal's place either:
         # its writer read the predecessor from a majority.
-        assert sealed.document.seq <= (head.seq if head else 0) + 1
-        return await self._outside.journal.append(sealed)
+        assert document.seq <= (head.seq if head else 0) + 1
+        return await self._outside.journal.append(document)
 
-    def _deliver_late(self, sealed: SealedDocument) -> None:
+    def _deliver_late(self, document: JournalDocument) -> None:
         """The request stays in the network, also when its sender is long dead."""
         world = self._outside.simulation.outside
         delay_s = self._outside.simulation.random.uniform(0, LATE_S_MAX)
 
         async def deliver() -> None:
             await world.sleep(delay_s)
-            await self._arrive(sealed)
+            await self._arrive(document)
 
         world.launch(deliver, name="late append")
 
@@ -112,12 +112,23 @@ class UnreliableJournal(_Connection):
     ) -> Sequence[JournalDocument]:
         return await self._call(lambda: self._outside.journal.touching(book, subjects, limit=limit))
 
-    async def newest_touching(
-        self, book: str, subject: str, *, upto: int, limit: int
-    ) -> Sequence[JournalDocument]:
+    async def of_account(
+        self,
+        book: str,
+        account_id: str,
+        asset: str,
+        *,
+        above: int = 0,
+        upto: int,
+        newest_first: bool = False,
+        documents_max: int,
+    ) -> Excerpt:
         return await self._call(
-            lambda: self._outside.journal.newest_touching(book, subject, upto=upto, limit=limit)
-        )
+            lambda: self._outside.journal.of_account(
+                book, account_id, asset, above=above, upto=upto, newest_first=newest_first,
+                documents_max=documents_max,
+            )
+        )  # fmt: skip
 
     async def recorded(self, book: str, keys: Iterable[str]) -> Mapping[str, Recorded]:
         wanted = list(keys)
@@ -130,6 +141,15 @@ class UnreliableCheckpoints(_Connection):
 
     async def save(self, book: str, states: Sequence[AccountState]) -> None:
         return await self._call(lambda: self._outside.checkpoints.save(book, states))
+
+    async def due(self, now_ms: int, *, limit: int) -> Sequence[tuple[str, str]]:
+        return await self._call(lambda: self._outside.checkpoints.due(now_ms, limit=limit))
+
+    async def keep(self, book: str, snapshots: Sequence[Snapshot]) -> None:
+        return await self._call(lambda: self._outside.checkpoints.keep(book, snapshots))
+
+    async def kept(self, book: str, account_key: str, time_ms: int) -> Snapshot | None:
+        return await self._call(lambda: self._outside.checkpoints.kept(book, account_key, time_ms))
 
 
 def _fits(outside: Outside, runtime: SimulatedRuntime) -> tuple[Journal, Checkpoints]:

@@ -1,0 +1,59 @@
+"""The books of this process: opened when first asked for, the idle ones closed."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from functools import partial
+from typing import Final
+
+from application.ledger.book import Book, BookPorts
+from application.ledger.committed import Committed
+from ports.runtime import Task
+
+BOOKS_MAX: Final = 1_024
+"""Books that one process keeps open; those not used for longest are closed."""
+
+
+class Books:
+    def __init__(self, ports: BookPorts, *, accounts_max: int, committed: Committed) -> None:
+        self._ports = ports
+        self._accounts_max = accounts_max
+        self._committed = committed
+        self._open: OrderedDict[str, Book] = OrderedDict()
+        self._opening: dict[str, Task[Book]] = {}
+
+    async def get(self, name: str) -> Book:
+        book = self._open.get(name)
+        if book is not None:
+            self._open.move_to_end(name)
+            return book
+        opening = self._opening.get(name)
+        if opening is None:
+            # One for all who ask meanwhile: they share its failure too, instead of each trying in turn.
+            opening = self._opening[name] = self._ports.runtime.start(
+                partial(self._open_one, name), name="open a book"
+            )
+        return await opening.wait()
+
+    async def stop(self) -> None:
+        """Writes what checkpoints are due."""
+        for book in tuple(self._open.values()):
+            await book.stop()
+
+    async def _open_one(self, name: str) -> Book:
+        try:
+            book = Book(name, self._ports, accounts_max=self._accounts_max, committed=self._committed)
+            await book.start()
+            self._open[name] = book
+            await self._close_idle()
+            return book
+        finally:
+            del self._opening[name]
+
+    async def _close_idle(self) -> None:
+        """Closes those not used for longest. Whoever still holds one may go on with it: the journal
+        fences two writers of one book, whatever process they are in.
+        """
+        while len(self._open) > BOOKS_MAX:
+            _, book = self._open.popitem(last=False)
+            await book.stop()

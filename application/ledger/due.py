@@ -1,0 +1,71 @@
+"""Records what falls due in accounts that nobody looks at: grants begin, holds and grants expire.
+
+Every read and decision counts it from its very instant all the same; this only keeps the journal, and
+what is summed up from it, from falling behind.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+from typing import Final
+
+from application.ledger.books import Books
+from domain.ledger.commands import BookDue, Submission
+from ports.clock import Clock
+from ports.errors import DependencyUnavailable
+from ports.journal import Checkpoints
+from ports.runtime import Overloaded, Runtime, Task, TaskCancelled
+
+INTERVAL_S: Final = 1.0
+ACCOUNTS_A_ROUND_MAX: Final = 256
+ROUNDS_AT_ONCE_MAX: Final = 16
+"""Full rounds that follow each other without a pause."""
+
+_log = logging.getLogger(__name__)
+
+
+class DueTicker:
+    """One task that looks once a second into the index of what falls due when."""
+
+    def __init__(self, runtime: Runtime, clock: Clock, checkpoints: Checkpoints, books: Books) -> None:
+        self._runtime = runtime
+        self._clock = clock
+        self._checkpoints = checkpoints
+        self._books = books
+        self._task: Task[None] | None = None
+
+    def start(self) -> None:
+        if self._task is None:
+            self._task = self._runtime.start(self._run, name="what falls due in the ledger")
+
+    async def stop(self) -> None:
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            with suppress(TaskCancelled):
+                await task.wait()
+
+    async def _run(self) -> None:
+        while True:
+            await self._runtime.sleep(INTERVAL_S)
+            try:
+                for _ in range(ROUNDS_AT_ONCE_MAX):
+                    if await self.book_due() < ACCOUNTS_A_ROUND_MAX:
+                        break
+            except (DependencyUnavailable, Overloaded):
+                # Nothing is lost: it is counted all the same, and recorded by a later round.
+                _log.debug("what falls due was not recorded")
+
+    async def book_due(self) -> int:
+        """One round; how many accounts it found."""
+        found = await self._checkpoints.due(self._clock.now_ms(), limit=ACCOUNTS_A_ROUND_MAX)
+        by_book: dict[str, list[str]] = {}
+        for book_name, key in found:
+            by_book.setdefault(book_name, []).append(key)
+        for book_name, keys in by_book.items():
+            book = await self._books.get(book_name)
+            await book.submit([Submission((BookDue(key),)) for key in keys])
+            # A checkpoint that is behind would be found again and again.
+            await book.checkpoint(keys)
+        return len(found)

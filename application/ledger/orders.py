@@ -1,0 +1,289 @@
+"""What is asked of the ledger, as its users say it, and the commands that follow from it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from domain.ids import time_ordered_id
+from domain.ledger.account import REVENUE, Account
+from domain.ledger.commands import (
+    CaptureHold,
+    IssueGrant,
+    OpenAccount,
+    PlaceHold,
+    PostTransfer,
+    RemoveRule,
+    ReverseTransfer,
+    SetRule,
+    VoidGrant,
+    VoidHold,
+    hold_key,
+    opening_key,
+    rule_key,
+    transfer_key,
+)
+from domain.ledger.lots import GrantTerms
+from domain.ledger.outcomes import Outcome, Rejected
+from ports.clock import Clock
+from ports.entropy import Entropy
+
+BATCH: Final = "batch"
+"""The route that a batch's idempotency keys are scoped to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """On whose behalf a command is given: the book, who answers for it, the key it may repeat under."""
+
+    book: str
+    actor: str
+    idempotency_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AccountOrder:
+    """An account to open; without `id` the ledger makes one. `metadata` is canonical JSON text."""
+
+    asset: str
+    id: str | None = None
+    user_id: str | None = None
+    overdraft_limit: int = 0
+    metadata: str = ""
+    low_balance: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GrantOrder:
+    """Credits to issue to an account, in minor units; times in milliseconds since 1970, UTC."""
+
+    account: str
+    amount: int
+    category: str
+    priority: int
+    code: str
+    metadata: str = ""
+    effective_ms: int | None = None
+    expires_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TransferOrder:
+    """Credits to move; without `id` the ledger makes one. `effective_ms` dates it back."""
+
+    source: str
+    destination: str
+    amount: int
+    code: str
+    id: str | None = None
+    metadata: str = ""
+    effective_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HoldOrder:
+    """Credits to reserve for `expires_in_ms`."""
+
+    account: str
+    amount: int
+    code: str
+    destination: str = REVENUE
+    expires_in_ms: int = 600_000
+    metadata: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RuleOrder:
+    """`amount` is issued when a spend leaves less than `below`, `max_per_day` times a UTC day."""
+
+    account: str
+    below: int
+    amount: int
+    category: str
+    max_per_day: int
+
+
+class Orders:
+    """Makes commands of orders: gives them ids, the keys they are recorded under, a fingerprint."""
+
+    def __init__(self, clock: Clock, entropy: Entropy) -> None:
+        self._clock = clock
+        self._entropy = entropy
+
+    def open_account(self, caller: Caller, order: AccountOrder) -> OpenAccount:
+        account_id = order.id or self._new_id("acc")
+        account = Account(
+            account_id, order.asset, order.user_id, order.overdraft_limit, order.metadata, order.low_balance
+        )
+        keys = _keys(caller, "accounts", opening_key(account_id))
+        fields = [
+            order.id, order.asset, order.user_id, order.overdraft_limit, order.metadata, order.low_balance
+        ]  # fmt: skip
+        return OpenAccount(
+            account, keys, _fingerprint("account", fields), caller.actor, _repeatable(caller, order.id)
+        )
+
+    def transfer(
+        self, caller: Caller, order: TransferOrder, route: str = "transfers", index: int = 0
+    ) -> PostTransfer:
+        transfer_id = order.id or self._new_id("tr")
+        fields = [
+            order.id, order.source, order.destination, order.amount, order.code, order.metadata,
+            order.effective_ms,
+        ]  # fmt: skip
+        return PostTransfer(
+            transfer_id,
+            order.source,
+            order.destination,
+            order.amount,
+            order.code,
+            _keys(caller, route, transfer_key(transfer_id), index),
+            _fingerprint("transfer", fields),
+            caller.actor,
+            order.metadata,
+            order.effective_ms,
+            _repeatable(caller, order.id),
+        )
+
+    def grant(self, caller: Caller, order: GrantOrder) -> IssueGrant:
+        grant_id = self._new_id("gr")
+        terms = GrantTerms(order.category, order.priority, order.effective_ms, order.expires_ms)
+        fields = [order.account, order.amount, *terms, order.code, order.metadata]
+        return IssueGrant(
+            grant_id,
+            order.account,
+            order.amount,
+            terms,
+            order.code,
+            _keys(caller, "grants", transfer_key(grant_id)),
+            _fingerprint("grant", fields),
+            caller.actor,
+            order.metadata,
+            _repeatable(caller),
+        )
+
+    def void_grant(self, caller: Caller, grant_id: str) -> VoidGrant:
+        transfer_id = self._new_id("tr")
+        return VoidGrant(
+            grant_id,
+            transfer_id,
+            _keys(caller, "grants-void", f"n:{transfer_id}"),
+            _fingerprint("void grant", [grant_id]),
+            caller.actor,
+            _repeatable(caller),
+        )
+
+    def reverse(
+        self, caller: Caller, transfer_id: str, amount: int | None, metadata: str = ""
+    ) -> ReverseTransfer:
+        reversal_id = self._new_id("tr")
+        return ReverseTransfer(
+            reversal_id,
+            transfer_id,
+            amount,
+            _keys(caller, "transfers-reverse", transfer_key(reversal_id)),
+            _fingerprint("reversal", [transfer_id, amount, metadata]),
+            caller.actor,
+            metadata,
+            _repeatable(caller),
+        )
+
+    def hold(self, caller: Caller, order: HoldOrder) -> PlaceHold:
+        hold_id = self._new_id("hold")
+        fields = [
+            order.account, order.amount, order.destination, order.expires_in_ms, order.code, order.metadata
+        ]  # fmt: skip
+        return PlaceHold(
+            hold_id,
+            order.account,
+            order.amount,
+            order.destination,
+            order.expires_in_ms,
+            order.code,
+            _keys(caller, "holds", hold_key(hold_id)),
+            _fingerprint("hold", fields),
+            caller.actor,
+            order.metadata,
+            _repeatable(caller),
+        )
+
+    def capture(self, caller: Caller, hold_id: str, amount: int | None, *, final: bool) -> CaptureHold:
+        transfer_id = self._new_id("tr")
+        return CaptureHold(
+            hold_id,
+            transfer_id,
+            amount,
+            final,
+            _keys(caller, "holds-capture", transfer_key(transfer_id)),
+            _fingerprint("capture", [hold_id, amount, final]),
+            caller.actor,
+            _repeatable(caller),
+        )
+
+    def void_hold(self, caller: Caller, hold_id: str) -> VoidHold:
+        return VoidHold(
+            hold_id,
+            _keys(caller, "holds-void", f"n:{self._new_id('void')}"),
+            _fingerprint("void hold", [hold_id]),
+            caller.actor,
+            _repeatable(caller),
+        )
+
+    def set_rule(self, caller: Caller, order: RuleOrder) -> SetRule:
+        rule_id = self._new_id("rule")
+        fields = [order.account, order.below, order.amount, order.category, order.max_per_day]
+        return SetRule(
+            rule_id,
+            order.account,
+            order.below,
+            order.amount,
+            order.category,
+            order.max_per_day,
+            _keys(caller, "top-up-rules", rule_key(rule_id)),
+            _fingerprint("rule", fields),
+            caller.actor,
+            _repeatable(caller),
+        )
+
+    def remove_rule(self, caller: Caller, rule_id: str, account: str) -> RemoveRule:
+        """Removing a rule once more is the same removal."""
+        return RemoveRule(
+            rule_id, account, (f"x:{rule_id}",), _fingerprint("remove rule", [rule_id]), caller.actor, True
+        )
+
+    def _new_id(self, prefix: str) -> str:
+        return time_ordered_id(prefix, self._clock.now_ms(), self._entropy.token(10))
+
+
+def is_repeat_of_request(caller: Caller, outcome: Outcome, index: int) -> bool:
+    """Whether the transfer was posted by an earlier request for this batch under the same key."""
+    if caller.idempotency_key is None or isinstance(outcome, Rejected) or not outcome.replayed:
+        return False
+    return _repeat_key(caller.idempotency_key, BATCH, index) in outcome.recorded.entry.keys
+
+
+def _keys(caller: Caller, route: str, own: str, index: int = 0) -> tuple[str, ...]:
+    """What the command is recorded under: its own key, which lets it be sent again when nobody knows
+    what became of it, and the caller's."""
+    if caller.idempotency_key is None:
+        return (own,)
+    return (own, _repeat_key(caller.idempotency_key, route, index))
+
+
+def _repeatable(caller: Caller, client_id: str | None = None) -> bool:
+    """Whether the client chose one of the keys, and may be sending the command again."""
+    return client_id is not None or caller.idempotency_key is not None
+
+
+def _repeat_key(idempotency_key: str, route: str, index: int) -> str:
+    digest = hashlib.sha256(idempotency_key.encode()).hexdigest()[:32]
+    return f"k:{route}:{digest}:{index}"
+
+
+def _fingerprint(kind: str, fields: Sequence[object]) -> str:
+    """Tells a repeat from another command: covers what the client sent."""
+    text = json.dumps([kind, *fields], separators=(",", ":"))
+    return hashlib.sha256(text.encode("ascii")).hexdigest()[:32]

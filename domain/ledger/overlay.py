@@ -1,0 +1,287 @@
+"""What a batch has changed so far, over the acknowledged state, which stays untouched.
+
+Before a command looks at an account, what has fallen due in it by then is recorded: scheduled grants
+begin, holds and grants expire, each at its own instant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from domain.ledger.account import (
+    EXPIRED,
+    ISSUANCE,
+    AccountState,
+    account_key,
+    is_system,
+    untouched_system_account,
+)
+from domain.ledger.entries import (
+    AccountOpened,
+    Entry,
+    GrantEnded,
+    HoldReleased,
+    Issue,
+    Lapse,
+    Recorded,
+    TransferPosted,
+)
+from domain.ledger.lots import Lot
+from domain.ledger.outcomes import Posted
+from domain.ledger.replay import (
+    Accounts,
+    Subjects,
+    destination_after,
+    holder_after,
+    source_after,
+)
+from domain.ledger.subjects import EXPIRED as EXPIRED_STATUS
+from domain.ledger.subjects import VOIDED, Subject, keys_of_subjects, subject_after
+
+LEDGER: Final = "ledger"
+"""The actor of what nobody asked for: it fell due."""
+
+
+class Overlay:
+    __slots__ = (
+        "accounts",
+        "changed",
+        "changed_subjects",
+        "entries",
+        "keys",
+        "known",
+        "missing",
+        "seq",
+        "subjects",
+        "time_ms",
+    )
+
+    def __init__(
+        self,
+        accounts: Accounts,
+        subjects: Subjects,
+        known: Mapping[str, Recorded],
+        seq: int,
+        time_ms: int,
+    ) -> None:
+        self.accounts = accounts
+        self.subjects = subjects
+        self.known = known
+        self.seq = seq
+        self.time_ms = time_ms
+        self.changed: dict[str, AccountState] = {}
+        self.changed_subjects: dict[str, Subject] = {}
+        self.entries: list[Entry] = []
+        self.keys: dict[str, Recorded] = {}
+        self.missing: set[str] = set()
+        """Keys of subjects that a decision turned out to need, and that nobody had loaded."""
+
+    def trial(self) -> Overlay:
+        """A copy that may be thrown away, or taken over with `adopt`."""
+        copy = Overlay(self.accounts, self.subjects, self.known, self.seq, self.time_ms)
+        copy.changed = self.changed.copy()
+        copy.changed_subjects = self.changed_subjects.copy()
+        copy.entries = self.entries.copy()
+        copy.keys = self.keys.copy()
+        copy.missing = self.missing
+        return copy
+
+    def adopt(self, trial: Overlay) -> None:
+        self.changed, self.changed_subjects = trial.changed, trial.changed_subjects
+        self.entries, self.keys = trial.entries, trial.keys
+
+    def account(self, key: str) -> AccountState | None:
+        """As it stands now: nothing in it is overdue."""
+        state = self.changed.get(key) or self.accounts.get(key)
+        if state is not None and state.holdings.due_ms <= self.time_ms:
+            return self._settled(key, state)
+        return state
+
+    def system_account(self, account_id: str, asset: str) -> AccountState:
+        key = account_key(account_id, asset)
+        return self.changed.get(key) or self.accounts.get(key) or untouched_system_account(account_id, asset)
+
+    def side(self, account_id: str, asset: str) -> AccountState | None:
+        """An account that a transfer names, its own or one of the system's."""
+        return self.system_account(account_id, asset) if is_system(account_id) else self.account(account_id)
+
+    def subject(self, key: str) -> Subject | None:
+        if key not in self.subjects:
+            self.missing.add(key)
+        return self.changed_subjects.get(key) or self.subjects.get(key)
+
+    def record(self, entry: Entry) -> Posted:
+        """Takes an entry that moves nothing between accounts."""
+        if isinstance(entry, AccountOpened):
+            self.changed[entry.account.key] = AccountState(entry.account, 0, 0, self.seq, 1)
+        elif not isinstance(entry, TransferPosted):
+            state = self.side(entry.account, entry.asset)
+            assert state is not None  # noqa: S101 - who records an entry has looked at its account
+            self.changed[state.account.key] = holder_after(state, entry, self.seq)
+        return self.noted(entry)
+
+    def move(self, source: AccountState, destination: AccountState, entry: TransferPosted) -> Posted:
+        """Takes a transfer between two accounts as they stand now."""
+        changed, seq = self.changed, self.seq
+        changed[source.account.key] = source_after(source, entry, seq)
+        changed[destination.account.key] = destination_after(
+            destination, entry, seq, len(self.entries), self.time_ms
+        )
+        return self.noted(entry)
+
+    def noted(self, entry: Entry) -> Posted:
+        if self.subjects:
+            self._note_subjects(entry)
+        recorded = Recorded(entry, self.seq, self.time_ms)
+        self.entries.append(entry)
+        for key in entry.keys:
+            self.keys[key] = recorded
+        return Posted(recorded)
+
+    def _note_subjects(self, entry: Entry) -> None:
+        for key in keys_of_subjects(entry):
+            if key in self.subjects:
+                before = self.subject(key)
+                after = subject_after(
+                    key, before, entry, seq=self.seq, index=len(self.entries), time_ms=self.time_ms
+                )
+                if after is not None:
+                    self.changed_subjects[key] = after
+
+    def _settled(self, key: str, state: AccountState) -> AccountState:
+        """Records what has fallen due, in the order in which it did. Bounded: each step ends something."""
+        while state.holdings.due_ms <= self.time_ms:
+            _book(self, state, _next_due(state))
+            state = self.changed[key]
+        return state
+
+
+class _Due(NamedTuple):
+    """One thing that falls due; compared in this order: activation, hold expiry, grant expiry."""
+
+    at_ms: int
+    kind: int
+    id: str
+
+
+_ACTIVATION, _HOLD_EXPIRY, _GRANT_EXPIRY = range(3)
+
+
+def _next_due(state: AccountState) -> _Due:
+    lots, holds, scheduled, _, _ = state.holdings
+    due = [_Due(grant.terms.effective_ms or 0, _ACTIVATION, grant.id) for grant in scheduled]
+    due += [_Due(hold.expires_ms, _HOLD_EXPIRY, hold.id) for hold in holds]
+    due += [
+        _Due(lot.expires_ms, _GRANT_EXPIRY, lot.grant)
+        for lot in lots
+        if lot.expires_ms is not None and not lot.ended
+    ]
+    return min(due)
+
+
+def _book(overlay: Overlay, state: AccountState, due: _Due) -> None:
+    if due.kind == _ACTIVATION:
+        _begin(overlay, state, due)
+    elif due.kind == _HOLD_EXPIRY:
+        release(overlay, state, due.id, EXPIRED_STATUS, (), "", LEDGER, effective_ms=due.at_ms)
+    else:
+        lot = next(lot for lot in state.holdings.lots if lot.grant == due.id)
+        end_lot(
+            overlay, state, lot, EXPIRED_STATUS, (), "", LEDGER,
+            transfer_id=f"expire:{lot.grant}", effective_ms=due.at_ms,
+        )  # fmt: skip
+
+
+def _begin(overlay: Overlay, state: AccountState, due: _Due) -> None:
+    grant = next(grant for grant in state.holdings.scheduled if grant.id == due.id)
+    account = state.account
+    source = overlay.system_account(ISSUANCE, account.asset)
+    transfer_id = f"activate:{grant.id}"
+    entry = TransferPosted(
+        transfer_id, ISSUANCE, account.id, grant.amount, account.asset, grant.code,
+        source.posted - grant.amount, state.posted + grant.amount, (f"t:{transfer_id}",), "", LEDGER,
+        grant.metadata, (), due.at_ms, Issue(grant.id, grant.terms),
+    )  # fmt: skip
+    overlay.move(source, state, entry)
+
+
+def release(
+    overlay: Overlay,
+    state: AccountState,
+    hold_id: str,
+    status: str,
+    keys: tuple[str, ...],
+    fingerprint: str,
+    actor: str,
+    *,
+    effective_ms: int | None = None,
+) -> Posted:
+    """Ends a hold; what it had reserved of grants that ended meanwhile ends with it."""
+    account = state.account
+    hold = next(hold for hold in state.holdings.holds if hold.id == hold_id)
+    posted = overlay.record(
+        HoldReleased(
+            hold.id,
+            account.id,
+            account.asset,
+            hold.remaining,
+            status,
+            (f"v:{hold.id}", *keys),
+            fingerprint,
+            actor,
+            effective_ms,
+        )
+    )
+    lapse_released(overlay, account.key, effective_ms=effective_ms)
+    return posted
+
+
+def lapse_released(overlay: Overlay, key: str, *, effective_ms: int | None = None) -> None:
+    """Takes what holds no longer reserve of ended grants to where these went."""
+    for lot in overlay.changed[key].holdings.lots:
+        if lot.ended and lot.remaining > lot.held:
+            state = overlay.changed[key]
+            name = f"expire:{lot.grant}:{overlay.seq}.{len(overlay.entries)}"
+            end_lot(
+                overlay, state, lot, lot.ended, (), "", LEDGER, transfer_id=name, effective_ms=effective_ms
+            )
+
+
+def end_lot(
+    overlay: Overlay,
+    state: AccountState,
+    lot: Lot,
+    status: str,
+    keys: tuple[str, ...],
+    fingerprint: str,
+    actor: str,
+    *,
+    transfer_id: str,
+    effective_ms: int | None = None,
+) -> Posted:
+    """Takes what no hold has reserved of a grant: to `@expired`, or back to `@issuance` if voided."""
+    account = state.account
+    amount = lot.remaining - lot.held
+    if amount == 0:
+        return overlay.record(
+            GrantEnded(
+                lot.grant,
+                account.id,
+                account.asset,
+                status,
+                lot.held,
+                (f"e:{lot.grant}", *keys),
+                fingerprint,
+                actor,
+                effective_ms,
+            )
+        )
+    sink = ISSUANCE if status == VOIDED else EXPIRED
+    destination = overlay.system_account(sink, account.asset)
+    entry = TransferPosted(
+        transfer_id, account.id, sink, amount, account.asset, status, state.posted - amount,
+        destination.posted + amount, (f"t:{transfer_id}", *keys), fingerprint, actor, "",
+        ((lot.grant, amount),), effective_ms, Lapse(lot.grant, status, lot.held),
+    )  # fmt: skip
+    return overlay.move(state, destination, entry)

@@ -1,0 +1,168 @@
+"""What the ledger remembers of single holds, grants and transfers, as the journal tells it.
+
+An account's state knows its pending holds and its live lots. These states are for commands and
+questions about one of them by its id, also when it has ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from domain.ledger.commands import grant_key, hold_key, transfer_key
+from domain.ledger.entries import (
+    Capture,
+    Entry,
+    GrantEnded,
+    GrantScheduled,
+    HoldPlaced,
+    HoldReleased,
+    Issue,
+    Lapse,
+    Reversal,
+    TransferPosted,
+)
+from domain.ledger.lots import Funding, GrantTerms, total, without
+
+PENDING = "pending"
+CAPTURED = "captured"
+VOIDED = "voided"
+EXPIRED = "expired"
+ACTIVE = "active"
+
+
+class HoldState(NamedTuple):
+    """A hold as of document `seq`; `status` is pending, captured, voided or expired."""
+
+    placed: HoldPlaced
+    captured: int
+    status: str
+    seq: int
+
+
+class GrantState(NamedTuple):
+    """A grant as of document `seq`; `status` is pending, active, expired or voided.
+
+    `issued_seq` and `issued_index` say where its credits came in, which orders lots of equal terms.
+    """
+
+    id: str
+    account: str
+    asset: str
+    amount: int
+    terms: GrantTerms
+    code: str
+    metadata: str
+    recorded_seq: int
+    recorded_ms: int
+    status: str
+    issued_seq: int
+    issued_index: int
+    seq: int
+
+
+class TransferState(NamedTuple):
+    """A transfer as of document `seq`, and what of it has not been reversed: `funding_left` is the
+    part that the source's grants had paid."""
+
+    posted: TransferPosted
+    left: int
+    funding_left: Funding
+    seq: int
+
+
+Subject = HoldState | GrantState | TransferState
+"""By the key of what it is about: `h:`, `g:` or `t:` and its id."""
+
+
+def keys_of_subjects(entry: Entry) -> Iterator[str]:
+    """The keys of all that the entry is about, accounts left aside."""
+    if isinstance(entry, TransferPosted):
+        yield transfer_key(entry.id)
+        cause = entry.cause
+        if isinstance(cause, Issue | Lapse):
+            yield grant_key(cause.grant)
+        elif isinstance(cause, Capture):
+            yield hold_key(cause.hold)
+        elif isinstance(cause, Reversal):
+            yield transfer_key(cause.of)
+    elif isinstance(entry, GrantScheduled):
+        yield grant_key(entry.id)
+    elif isinstance(entry, GrantEnded):
+        yield grant_key(entry.grant)
+    elif isinstance(entry, HoldPlaced):
+        yield hold_key(entry.id)
+    elif isinstance(entry, HoldReleased):
+        yield hold_key(entry.hold)
+
+
+def subject_after(
+    key: str, before: Subject | None, entry: Entry, *, seq: int, index: int, time_ms: int
+) -> Subject | None:
+    """What `key` names after an entry that is about it; `index` is the entry's place in document `seq`."""
+    kind = key[0]
+    if kind == "h":
+        return _hold_after(before, entry, seq)
+    if kind == "g":
+        return _grant_after(before, entry, seq, index, time_ms)
+    return _transfer_after(key, before, entry, seq)
+
+
+def _hold_after(before: Subject | None, entry: Entry, seq: int) -> Subject | None:
+    if isinstance(entry, HoldPlaced):
+        return HoldState(entry, 0, PENDING, seq)
+    if not isinstance(before, HoldState):
+        return before
+    if isinstance(entry, HoldReleased):
+        return before._replace(status=entry.status, seq=seq)
+    if isinstance(entry, TransferPosted) and isinstance(entry.cause, Capture):
+        status = CAPTURED if entry.cause.final else PENDING
+        return before._replace(captured=entry.cause.captured, status=status, seq=seq)
+    return before
+
+
+def _grant_after(before: Subject | None, entry: Entry, seq: int, index: int, time_ms: int) -> Subject | None:
+    if isinstance(entry, GrantScheduled):
+        return GrantState(
+            entry.id, entry.account, entry.asset, entry.amount, entry.terms, entry.code, entry.metadata,
+            seq, time_ms, PENDING, 0, 0, seq,
+        )  # fmt: skip
+    if isinstance(entry, TransferPosted) and isinstance(entry.cause, Issue):
+        if isinstance(before, GrantState):
+            return before._replace(status=ACTIVE, issued_seq=seq, issued_index=index, seq=seq)
+        return GrantState(
+            entry.cause.grant, entry.destination, entry.asset, entry.amount, entry.cause.terms, entry.code,
+            entry.metadata, seq, time_ms, ACTIVE, seq, index, seq,
+        )  # fmt: skip
+    if not isinstance(before, GrantState):
+        return before
+    if isinstance(entry, GrantEnded):
+        return before._replace(status=entry.status, seq=seq)
+    if isinstance(entry, TransferPosted) and isinstance(entry.cause, Lapse):
+        return before._replace(status=entry.cause.status, seq=seq)
+    return before
+
+
+def _transfer_after(key: str, before: Subject | None, entry: Entry, seq: int) -> Subject | None:
+    if not isinstance(entry, TransferPosted):
+        return before
+    if key == transfer_key(entry.id):
+        return TransferState(entry, entry.amount, entry.funding, seq)
+    if isinstance(before, TransferState) and isinstance(entry.cause, Reversal):
+        cause = entry.cause
+        given = (*cause.restored, *((lot.grant, lot.remaining) for lot in cause.revived), *cause.lapsed)
+        left = without(before.funding_left, _added(given))
+        return before._replace(left=before.left - entry.amount, funding_left=left, seq=seq)
+    return before
+
+
+def _added(parts: Funding) -> Funding:
+    sums: dict[str, int] = {}
+    for grant, part in parts:
+        sums[grant] = sums.get(grant, 0) + part
+    return tuple(sums.items())
+
+
+def plain_left(state: TransferState) -> int:
+    """What of the part that is not reversed was plain."""
+    return state.left - total(state.funding_left)

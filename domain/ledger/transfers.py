@@ -1,0 +1,210 @@
+"""Transfers and their reversals."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from domain.ledger.account import (
+    BALANCE_MAX,
+    ISSUANCE,
+    LOTS_MAX,
+    NOTHING,
+    AccountState,
+    is_system,
+)
+from domain.ledger.commands import PostTransfer, ReverseTransfer, grant_key, transfer_key
+from domain.ledger.entries import Capture, Issue, Reversal, TransferPosted
+from domain.ledger.lots import PROMOTIONAL, Funding, GrantTerms, Lot, free_of, funded
+from domain.ledger.outcomes import Outcome, Rejected, Rejection
+from domain.ledger.overlay import LEDGER, Overlay
+from domain.ledger.replay import DAY_MS
+from domain.ledger.subjects import ACTIVE, GrantState, TransferState, plain_left
+
+TOP_UP_PRIORITY: Final = 50
+
+
+def post_transfer(overlay: Overlay, command: PostTransfer) -> Outcome:
+    sides = sides_of(overlay, command.source, command.destination)
+    if isinstance(sides, Rejection):
+        return Rejected(sides)
+    source, destination = sides
+    amount = command.amount
+    refused = refusal_of(source, destination, amount)
+    if refused is not None:
+        return Rejected(refused)
+    holdings = source.holdings
+    funding: Funding = ()
+    if holdings is not NOTHING:
+        transferable = is_to_another_user(source, destination)
+        funding = funded(holdings.lots, amount, transferable=transferable)
+    # From here on nothing fails.
+    posted = overlay.move(
+        source,
+        destination,
+        TransferPosted(
+            command.id,
+            command.source,
+            command.destination,
+            amount,
+            source.account.asset,
+            command.code,
+            source.posted - amount,
+            destination.posted + amount,
+            command.keys,
+            command.fingerprint,
+            command.actor,
+            command.metadata,
+            funding,
+            command.effective_ms,
+        ),
+    )
+    if holdings.rules:
+        top_up(overlay, source.account.key)
+    return posted
+
+
+def sides_of(
+    overlay: Overlay, source_id: str, destination_id: str
+) -> tuple[AccountState, AccountState] | Rejection:
+    """The two accounts of a transfer; a system account is the one of the other side's asset."""
+    source = None if is_system(source_id) else overlay.account(source_id)
+    destination = None if is_system(destination_id) else overlay.account(destination_id)
+    if source is None and destination is not None and is_system(source_id):
+        source = overlay.system_account(source_id, destination.account.asset)
+    if destination is None and source is not None and is_system(destination_id):
+        destination = overlay.system_account(destination_id, source.account.asset)
+    if source is None or destination is None:
+        return Rejection.ACCOUNT_NOT_FOUND
+    if source.account.asset != destination.account.asset:
+        return Rejection.ASSET_MISMATCH
+    return source, destination
+
+
+def refusal_of(source: AccountState, destination: AccountState, amount: int) -> Rejection | None:
+    """Why `amount` cannot be moved, or reserved to be moved, from one account to the other."""
+    limit = source.account.overdraft_limit
+    if limit is not None:
+        available = source.posted - source.held
+        if available - amount < -limit:
+            return Rejection.INSUFFICIENT_FUNDS
+        if source.holdings is not NOTHING and is_to_another_user(source, destination):
+            promotional = free_of(source.holdings.lots, category=PROMOTIONAL)
+            if available - promotional - amount < -limit:
+                return Rejection.GRANT_NOT_TRANSFERABLE
+    if destination.posted + amount > BALANCE_MAX or source.posted - amount < -BALANCE_MAX:
+        return Rejection.BALANCE_OVERFLOW
+    return None
+
+
+def is_to_another_user(source: AccountState, destination: AccountState) -> bool:
+    """Spending is not: what is spent goes to an account that is no user's."""
+    user_id = destination.account.user_id
+    return user_id is not None and user_id != source.account.user_id
+
+
+def top_up(overlay: Overlay, key: str) -> None:
+    """After a spend: each rule of the account whose limit it is below acts once, within its day's cap."""
+    state = overlay.account(key)
+    if state is None:
+        return
+    day = overlay.time_ms // DAY_MS
+    for rule in state.holdings.rules:
+        account = state.account
+        used = rule.used if rule.day == day else 0
+        source = overlay.system_account(ISSUANCE, account.asset)
+        if (
+            state.posted - state.held >= rule.below
+            or used >= rule.max_per_day
+            or state.posted + rule.amount > BALANCE_MAX
+            or source.posted - rule.amount < -BALANCE_MAX
+            or len(state.holdings.lots) + len(state.holdings.scheduled) >= LOTS_MAX
+        ):
+            continue
+        name = f"topup:{rule.id}:{day}.{used + 1}"
+        entry = TransferPosted(
+            name, ISSUANCE, account.id, rule.amount, account.asset, "top_up", source.posted - rule.amount,
+            state.posted + rule.amount, (transfer_key(name),), "", LEDGER,
+            cause=Issue(name, GrantTerms(rule.category, TOP_UP_PRIORITY), rule.id),
+        )  # fmt: skip
+        overlay.move(source, state, entry)
+        state = overlay.changed[key]
+
+
+def reverse_transfer(overlay: Overlay, command: ReverseTransfer) -> Outcome:
+    """Gives back to the grants that paid if they live, latest burnt first; the rest becomes plain."""
+    state = overlay.subject(transfer_key(command.of))
+    if not isinstance(state, TransferState):
+        return Rejected(Rejection.NOT_FOUND)
+    posted = state.posted
+    if not (posted.cause is None or isinstance(posted.cause, Capture)):
+        return Rejected(Rejection.TRANSFER_NOT_REVERSIBLE)
+    if state.left == 0:
+        return Rejected(Rejection.TRANSFER_ALREADY_REVERSED)
+    amount = state.left if command.amount is None else command.amount
+    if amount > state.left:
+        return Rejected(Rejection.AMOUNT_EXCEEDS_TRANSFER)
+    receiver = overlay.side(posted.destination, posted.asset)
+    giver = overlay.side(posted.source, posted.asset)
+    if receiver is None or giver is None:
+        return Rejected(Rejection.ACCOUNT_NOT_FOUND)
+    refused = refusal_of_reversal(receiver, giver, amount)
+    if refused is not None:
+        return Rejected(refused)
+    reversal = _given_back(overlay, state, giver, amount)
+    if len(giver.holdings.lots) + len(giver.holdings.scheduled) + len(reversal.revived) > LOTS_MAX:
+        return Rejected(Rejection.TOO_MANY_LOTS)
+    # From here on nothing fails. What the transfer brought was plain, so plain credits go first.
+    rest = amount - min(amount, max(0, receiver.plain_free))
+    return overlay.move(
+        receiver,
+        giver,
+        TransferPosted(
+            command.id, posted.destination, posted.source, amount, posted.asset, "reversal",
+            receiver.posted - amount, giver.posted + amount, command.keys, command.fingerprint,
+            command.actor, command.metadata, funded(receiver.holdings.lots, rest), None, reversal,
+        ),
+    )  # fmt: skip
+
+
+def refusal_of_reversal(receiver: AccountState, giver: AccountState, amount: int) -> Rejection | None:
+    limit = receiver.account.overdraft_limit
+    if limit is not None and receiver.posted - receiver.held - amount < -limit:
+        return Rejection.INSUFFICIENT_FUNDS
+    if giver.posted + amount > BALANCE_MAX or receiver.posted - amount < -BALANCE_MAX:
+        return Rejection.BALANCE_OVERFLOW
+    return None
+
+
+def _given_back(overlay: Overlay, state: TransferState, giver: AccountState, amount: int) -> Reversal:
+    restored: list[tuple[str, int]] = []
+    revived: list[Lot] = []
+    lapsed: list[tuple[str, int]] = []
+    amount -= min(amount, plain_left(state))
+    lots = {lot.grant: lot for lot in giver.holdings.lots}
+    for grant, left in reversed(state.funding_left):
+        part = min(left, amount)
+        if part == 0:
+            break
+        amount -= part
+        terms = overlay.subject(grant_key(grant))
+        if grant in lots and not lots[grant].ended:
+            restored.append((grant, part))
+        elif grant not in lots and isinstance(terms, GrantState) and _is_live(terms, overlay.time_ms):
+            revived.append(_lot_of(terms, part))
+        else:
+            lapsed.append((grant, part))
+    return Reversal(state.posted.id, tuple(restored), tuple(revived), tuple(lapsed))
+
+
+def _is_live(grant: GrantState, time_ms: int) -> bool:
+    """A grant of which nothing is left expires without an entry: nobody had to be told."""
+    expires_ms = grant.terms.expires_ms
+    return grant.status == ACTIVE and (expires_ms is None or expires_ms > time_ms)
+
+
+def _lot_of(grant: GrantState, remaining: int) -> Lot:
+    terms = grant.terms
+    return Lot(
+        grant.id, remaining, 0, terms.priority, terms.category, terms.expires_ms, grant.issued_seq,
+        grant.issued_index,
+    )  # fmt: skip
