@@ -136,7 +136,9 @@ class Book:
         for _ in range(LOADS_MAX):
             # A load that was overtaken brings nothing: a missing key is no missing account.
             if not await self._known.load(account_keys, subject_keys):
-                return
+                if not self._known.is_behind:
+                    return
+                await self._known.catch_up()
         raise DependencyUnavailable("ledger", "the journal grew faster than it could be read")
 
     def _trimmed(self, found: list[Found]) -> list[Found]:
@@ -245,6 +247,9 @@ class Book:
         for _ in range(LOADS_MAX):
             accounts, subjects = missing(commands, self._known.accounts, self._known.subjects)
             if await self._known.load(accounts, subjects | more):
+                continue
+            if self._known.is_behind:
+                await self._known.catch_up()
                 continue
             decision = decide(
                 self._known.accounts,

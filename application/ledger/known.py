@@ -48,7 +48,11 @@ class Known:
         self._accounts: OrderedDict[str, AccountState | None] = OrderedDict()
         self._subjects: OrderedDict[str, Subject | None] = OrderedDict()
         self._absent: set[str] = set()
+        self._met_subjects: set[str] = set()
+        """Subjects that came into memory since the last document was taken over: the decision that is
+        under way may have been made without them."""
         self._loads: set[_Load] = set()
+        self._seen_seq = 0
         self.head = Head()
 
     @property
@@ -58,6 +62,12 @@ class Known:
     @property
     def subjects(self) -> Subjects:
         return self._subjects
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether something that was loaded is true at a later document than the head: states that were
+        loaded at different times do not fit each other before `catch_up`."""
+        return self._seen_seq > self.head.seq
 
     async def start(self) -> None:
         """Finds the head; accounts come in when somebody asks for them."""
@@ -107,6 +117,10 @@ class Known:
             accounts[key] = state
             accounts.move_to_end(key)
         self._subjects.update(decision.changed_subjects)
+        met = {key: self._subjects[key] for key in self._met_subjects if key in self._subjects}
+        if met:
+            self._subjects.update(replay({}, document, met).subjects)
+        self._met_subjects.clear()
         self._move_to(document)
 
     def _move_to(self, document: JournalDocument) -> None:
@@ -144,6 +158,8 @@ class Known:
                 self._accounts[key] = state
                 if state is None:
                     self._absent.add(key)
+                else:
+                    self._seen_seq = max(self._seen_seq, state.seq)
 
     async def _load_subjects(self, keys: list[str]) -> None:
         """Few documents name one of these: all of its past is folded."""
@@ -163,6 +179,9 @@ class Known:
         for key, state in states.items():
             if self._subjects.get(key) is None:
                 self._subjects[key] = state
+                self._met_subjects.add(key)
+                if state is not None:
+                    self._seen_seq = max(self._seen_seq, state.seq)
 
     async def _transfers_among(self, keys: list[str]) -> dict[str, Subject | None]:
         """A transfer is found by its key: no subject of its own is indexed for each."""

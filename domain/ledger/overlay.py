@@ -116,7 +116,8 @@ class Overlay:
         if isinstance(entry, AccountOpened):
             self.changed[entry.account.key] = AccountState(entry.account, 0, 0, self.seq, 1)
         elif not isinstance(entry, TransferPosted):
-            state = self.side(entry.account, entry.asset)
+            # As it stands, overdue or not: this may be the entry that records what is due.
+            state = self.changed.get(entry.account) or self.accounts.get(entry.account)
             assert state is not None  # noqa: S101 - who records an entry has looked at its account
             self.changed[state.account.key] = holder_after(state, entry, self.seq)
         return self.noted(entry)

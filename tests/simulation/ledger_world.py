@@ -12,7 +12,7 @@ from application.ledger.orders import AccountOrder, Caller, GrantOrder, Transfer
 from application.ledger.service import Ledger
 from domain.ledger.account import AccountState
 from domain.ledger.chain import Head, follows, is_intact
-from domain.ledger.entries import Entry, TransferPosted
+from domain.ledger.entries import AccountOpened, Entry, TransferPosted
 from domain.ledger.outcomes import Outcome, Posted, Rejected, Rejection
 from domain.ledger.replay import accounts_of, replay
 from ports.errors import DependencyUnavailable
@@ -61,6 +61,14 @@ class Service:
         self.runtime.launch(self._serve, name="serve")
         await self._started.wait()
         return self
+
+    async def tick(self) -> None:
+        """Begins to record what falls due by itself, as the service does."""
+
+        async def begin() -> None:
+            self.ledger.start()
+
+        await self.runtime.start(begin, name="tick").wait()
 
     def crash(self) -> None:
         self.runtime.crash()
@@ -133,6 +141,7 @@ async def audit(outside: Outside, told: Told) -> dict[str, AccountState]:
     head, seen = Head(), {}
     states: dict[str, AccountState | None] = {}
     balances: dict[str, int] = {}
+    floors: dict[str, int] = {}
     for document in documents:
         assert follows(head, document), f"document {document.seq} does not follow"
         assert is_intact(document)
@@ -144,8 +153,10 @@ async def audit(outside: Outside, told: Told) -> dict[str, AccountState]:
             for key in entry.keys:
                 assert key not in seen, f"{key} was recorded twice"
                 seen[key] = (document.seq, entry)
-            if isinstance(entry, TransferPosted):
-                _add_up(balances, entry)
+            if isinstance(entry, AccountOpened):
+                floors[entry.account.key] = -(entry.account.overdraft_limit or 0)
+            elif isinstance(entry, TransferPosted):
+                _add_up(balances, floors, entry)
         states.update(replay(states, document).accounts)
     for name, (seq, entry) in told.posted.items():
         assert seen.get(entry.keys[0]) == (seq, entry), f"{name} was acknowledged and is not there"
@@ -156,9 +167,9 @@ async def audit(outside: Outside, told: Told) -> dict[str, AccountState]:
     return {key: state for key, state in states.items() if state is not None}
 
 
-def _add_up(balances: dict[str, int], entry: TransferPosted) -> None:
+def _add_up(balances: dict[str, int], floors: dict[str, int], entry: TransferPosted) -> None:
     for side, amount in ((entry.source, -entry.amount), (entry.destination, entry.amount)):
         key = f"{side}:{entry.asset}" if side.startswith("@") else side
         balances[key] = balances.get(key, 0) + amount
         if side != "@issuance":
-            assert balances[key] >= 0, f"{side} went below zero at {entry.id}"
+            assert balances[key] >= floors.get(key, 0), f"{side} went below its limit at {entry.id}"
