@@ -94,6 +94,14 @@ class Book:
     async def start(self) -> None:
         await self._known.start()
 
+    def overdue(self, now_ms: int) -> list[str]:
+        """Accounts in which something that others wrote has fallen due, each said once."""
+        return self._known.others_due.overdue(now_ms)
+
+    def still_overdue(self, keys: Sequence[str]) -> None:
+        """They could not be recorded now."""
+        self._known.others_due.add_again(keys)
+
     async def stop(self) -> None:
         """Writes the checkpoints that are due. Nothing is lost without it but start-up time."""
         await self._checkpointer.flush()

@@ -35,9 +35,13 @@ class Books:
             )
         return await opening.wait()
 
+    @property
+    def opened(self) -> tuple[Book, ...]:
+        return tuple(self._open.values())
+
     async def stop(self) -> None:
         """Writes what checkpoints are due."""
-        for book in tuple(self._open.values()):
+        for book in self.opened:
             await book.stop()
 
     async def _open_one(self, name: str) -> Book:

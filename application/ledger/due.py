@@ -10,6 +10,7 @@ import logging
 from contextlib import suppress
 from typing import Final
 
+from application.ledger.book import Book
 from application.ledger.books import Books
 from domain.ledger.commands import BookDue, Submission
 from ports.clock import Clock
@@ -19,6 +20,8 @@ from ports.runtime import Overloaded, Runtime, Task, TaskCancelled
 
 INTERVAL_S: Final = 1.0
 ACCOUNTS_A_ROUND_MAX: Final = 256
+OTHERS_GRACE_MS: Final = 5_000
+"""How long what others wrote may be overdue before this process records it for them."""
 ROUNDS_AT_ONCE_MAX: Final = 16
 """Full rounds that follow each other without a pause."""
 
@@ -59,13 +62,24 @@ class DueTicker:
 
     async def book_due(self) -> int:
         """One round; how many accounts it found."""
-        found = await self._checkpoints.due(self._clock.now_ms(), limit=ACCOUNTS_A_ROUND_MAX)
+        now_ms = self._clock.now_ms()
+        found = await self._checkpoints.due(now_ms, limit=ACCOUNTS_A_ROUND_MAX)
         by_book: dict[str, list[str]] = {}
         for book_name, key in found:
             by_book.setdefault(book_name, []).append(key)
         for book_name, keys in by_book.items():
-            book = await self._books.get(book_name)
-            await book.submit([Submission((BookDue(key),)) for key in keys])
-            # A checkpoint that is behind would be found again and again.
-            await book.checkpoint(keys)
+            await self._book(await self._books.get(book_name), keys)
+        for book in self._books.opened:
+            keys = book.overdue(now_ms - OTHERS_GRACE_MS)
+            try:
+                for start in range(0, len(keys), ACCOUNTS_A_ROUND_MAX):
+                    await self._book(book, keys[start : start + ACCOUNTS_A_ROUND_MAX])
+            except (DependencyUnavailable, Overloaded):
+                book.still_overdue(keys)
+                raise
         return len(found)
+
+    async def _book(self, book: Book, keys: list[str]) -> None:
+        await book.submit([Submission((BookDue(key),)) for key in keys])
+        # A checkpoint that is behind would be found again and again.
+        await book.checkpoint(keys)

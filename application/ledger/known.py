@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterable, Mapping
 
+from application.ledger.others_due import OthersDue
 from domain.ledger.account import AccountState
 from domain.ledger.chain import Head, JournalDocument, follows
 from domain.ledger.entries import TransferPosted
@@ -21,6 +22,9 @@ SUBJECTS_A_READ_MAX = 256
 
 SUBJECTS_MAX = 10_000
 """Holds, grants and transfers that stay in memory after somebody asked for them by id."""
+
+TAIL_DOCUMENTS = 32
+"""How far back a start looks for what falls due and whose checkpoints its writer may not have saved."""
 
 BEHIND_DOCUMENTS_MAX = 1_024
 """A process further behind than this forgets its accounts instead of replaying what it missed."""
@@ -53,6 +57,7 @@ class Known:
         under way may have been made without them."""
         self._loads: set[_Load] = set()
         self._seen_seq = 0
+        self.others_due = OthersDue()
         self.head = Head()
 
     @property
@@ -74,6 +79,9 @@ class Known:
         document = await self._journal.head(self._book)
         if document is not None:
             self.head = document.head
+            start = max(0, document.seq - TAIL_DOCUMENTS)
+            for each in await self._journal.after(self._book, start, limit=TAIL_DOCUMENTS):
+                self.others_due.add(each)
 
     async def catch_up(self) -> bool:
         """Learns of all documents a majority held when this was called; True if there were any."""
@@ -103,6 +111,7 @@ class Known:
             return
         if not follows(self.head, document):
             raise BrokenChain(f"book {document.book}: document {document.seq} does not follow the last")
+        self.others_due.add(document)
         replayed = replay(self._accounts, document, self._subjects)
         self._accounts.update(replayed.accounts)
         self._subjects.update(replayed.subjects)

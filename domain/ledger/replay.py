@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from domain.ledger.account import (
@@ -93,6 +93,25 @@ def accounts_of(entry: Entry) -> tuple[tuple[str, bool], ...]:
     if isinstance(entry, AccountOpened):
         return ((entry.account.key, False),)
     return ((account_key(entry.account, entry.asset), False),)
+
+
+def falls_due(entry: Entry) -> Iterator[tuple[int, str]]:
+    """When something of the entry comes or ends by itself, and the key of the account that it is in."""
+    if isinstance(entry, HoldPlaced):
+        yield entry.expires_ms, account_key(entry.account, entry.asset)
+    elif isinstance(entry, GrantScheduled):
+        # What begins then may end by itself too, and will have an entry of its own.
+        yield entry.terms.effective_ms or 0, account_key(entry.account, entry.asset)
+    elif isinstance(entry, TransferPosted):
+        cause = entry.cause
+        if isinstance(cause, Issue):
+            ends = [cause.terms.expires_ms]
+        elif isinstance(cause, Reversal):
+            ends = [lot.expires_ms for lot in cause.revived]
+        else:
+            return
+        key = account_key(entry.destination, entry.asset)
+        yield from ((expires_ms, key) for expires_ms in ends if expires_ms is not None)
 
 
 def account_after(

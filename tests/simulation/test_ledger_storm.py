@@ -24,7 +24,7 @@ SEEDS = range(int(os.environ.get("SIMULATION_SEEDS", "60")))
 
 CALM = Faults()
 STORMY = Faults(lost_request=0.06, lost_answer=0.06, late_append=0.06)
-EVERYTHING_FELL_DUE_S = 12
+EVERYTHING_FELL_DUE_S = 20
 """Longer than any hold or grant of these tests lives, by enough rounds that some get through."""
 ACCOUNTS = ("alice", "bob", "carol")
 
