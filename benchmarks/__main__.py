@@ -11,7 +11,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks import cipher, guard, ledger, machine, startup
+from benchmarks import cipher, growth, guard, ledger, machine, startup
 from benchmarks.contenders import ContenderFailed
 from benchmarks.drawing import svg
 from benchmarks.installation import PROJECT, folder_with_medici, python_with_peers
@@ -24,11 +24,12 @@ from tests.servers.secret_files import write_secrets
 GROUPS: dict[str, Group] = {
     ledger.GROUP: ledger.rows,
     machine.GROUP: machine.rows,
+    growth.GROUP: growth.rows,
     guard.GROUP: guard.rows,
     cipher.GROUP: cipher.rows,
     startup.GROUP: startup.rows,
 }
-NEEDS_SERVERS = frozenset({ledger.GROUP, guard.GROUP})
+NEEDS_SERVERS = frozenset({ledger.GROUP, growth.GROUP, guard.GROUP})
 RESULTS = PROJECT / "docs" / "benchmarks"
 
 
@@ -72,6 +73,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5, help="rounds of each side (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=3.0, help="length of a round (default: %(default)s)")
     parser.add_argument(
+        "--full",
+        action="store_true",
+        help="grow the ledger to 10^6 accounts and 10^7 entries, not to a tenth",
+    )
+    parser.add_argument(
         "--write", action="store_true", help="write docs/benchmarks although only some rows were measured"
     )
     return parser.parse_args()
@@ -84,6 +90,7 @@ def _bench(arguments: argparse.Namespace, directory: Path, notes: list[str]) -> 
         secrets=directory / "secrets",
         rounds=arguments.rounds,
         seconds=arguments.seconds,
+        full=arguments.full,
         python=sys.executable,
         python_with_peers=python_with_peers,
         folder_with_medici=folder_with_medici,

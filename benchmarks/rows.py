@@ -75,6 +75,7 @@ class Bench:
     secrets: Path
     rounds: int
     seconds: float
+    full: bool
     python: str
     python_with_peers: Callable[[], Path]
     folder_with_medici: Callable[[], Path]

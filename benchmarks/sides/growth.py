@@ -1,0 +1,123 @@
+"""The ledger of the whole service on a journal and accounts of a given size, filled before it starts."""
+
+from __future__ import annotations
+
+import random
+import time
+
+import uvloop
+
+from application.ledger.book import Book, BookPorts
+from application.ledger.orders import Caller
+from benchmarks.rounds import Configuration, Figures, answer_rounds, closed_loop, configuration
+from benchmarks.sides.ledger import ASSET, EACH, environment, order_of, posted
+from composition.load import load
+from composition.process import RuntimeName
+from composition.service import assemble
+from composition.stores import StoreName, Stores
+from domain.ids import time_ordered_id
+from domain.ledger.account import Account, AccountState
+from domain.ledger.chain import Head, seal
+from domain.ledger.commands import (
+    IssueGrant,
+    OpenAccount,
+    PostTransfer,
+    Submission,
+    opening_key,
+    transfer_key,
+)
+from domain.ledger.lots import GrantTerms
+from domain.ledger.machine import decide
+from ports.journal import Append, Checkpoints, Journal
+
+COMMANDS_A_DOCUMENT = 4_096
+
+
+class Filler:
+    """Writes a past as the ledger itself would have: decided, sealed, appended, checkpointed."""
+
+    def __init__(self, book: str, journal: Journal, checkpoints: Checkpoints) -> None:
+        self._book = book
+        self._journal = journal
+        self._checkpoints = checkpoints
+        self._states: dict[str, AccountState] = {}
+        self._head = Head()
+        self._random = random.Random(1)
+
+    async def fill(self, *, accounts: int, entries: int) -> None:
+        """`entries` transfers after the opening of `accounts`, each with the same funds."""
+        for start in range(0, accounts, COMMANDS_A_DOCUMENT // 2):
+            names = [f"account-{n}" for n in range(start, min(start + COMMANDS_A_DOCUMENT // 2, accounts))]
+            await self._append([Submission((command,)) for name in names for command in _opening(name)])
+        for start in range(0, entries, COMMANDS_A_DOCUMENT):
+            count = min(COMMANDS_A_DOCUMENT, entries - start)
+            await self._append([Submission((self._transfer(accounts),)) for _ in range(count)])
+        await self._checkpoint(list(self._states.values()))
+
+    def _transfer(self, accounts: int) -> PostTransfer:
+        source, destination = self._random.sample(range(accounts), 2)
+        name = time_ordered_id("tr", time.time_ns() // 1_000_000, self._random.randbytes(10))
+        return PostTransfer(
+            name, f"account-{source}", f"account-{destination}", 5, "purchase", (transfer_key(name),),
+            "f" * 32, "bench", repeatable=True,
+        )  # fmt: skip
+
+    async def _append(self, submissions: list[Submission]) -> None:
+        time_ms = max(time.time_ns() // 1_000_000, self._head.time_ms)
+        decision = decide(self._states, submissions, known={}, seq=self._head.seq + 1, time_ms=time_ms)
+        nonce = f"{self._book}-{self._head.seq}"
+        document = seal(self._book, self._head, decision.entries, time_ms=time_ms, nonce=nonce)
+        if await self._journal.append(document) is not Append.APPENDED:
+            raise RuntimeError("the past could not be written")
+        self._head = document.head
+        self._states.update(decision.changed)
+
+    async def _checkpoint(self, states: list[AccountState]) -> None:
+        for start in range(0, len(states), 1_000):
+            await self._checkpoints.save(self._book, states[start : start + 1_000])
+
+
+def _opening(name: str) -> tuple[OpenAccount, IssueGrant]:
+    grant = f"gr-{name}"
+    return (
+        OpenAccount(Account(name, ASSET), (opening_key(name),), "f" * 32, "bench"),
+        IssueGrant(
+            grant, name, EACH, GrantTerms("paid", 50), "grant", (transfer_key(grant),), "f" * 32, "bench"
+        ),
+    )
+
+
+async def measure(config: Configuration) -> None:
+    """Opens the book anew for each round, as a start does, then lets the callers transfer."""
+    settings, files = load(environment(config), StoreName.LIVE)
+    around, manager = assemble(StoreName.LIVE, RuntimeName.UVLOOP, settings, files)
+    accounts, callers = config["accounts"], config["callers"]
+    who = Caller(config["book"], "bench")
+    async with around.runtime.running():
+        await manager.start()
+        stores = manager.services.service("stores", Stores)
+        ports = BookPorts(around.runtime, around.clock, around.entropy, stores.journal, stores.checkpoints)
+        filler = Filler(config["book"], stores.journal, stores.checkpoints)
+        await filler.fill(accounts=accounts, entries=config["entries"])
+        ledger = manager.use_cases.ledger
+
+        async def one(caller: int, _: int) -> None:
+            posted(await ledger.transfer(who, order_of(caller, accounts, hot=False)))
+
+        async def measured(seconds: float) -> Figures:
+            began = time.perf_counter()
+            book = Book(who.book, ports, accounts_max=accounts)
+            await book.start()
+            await book.fresh()
+            start_ms = (time.perf_counter() - began) * 1000
+            figures = await closed_loop(one, callers=callers, seconds=seconds)
+            return {**figures, "start_ms": start_ms}
+
+        try:
+            await answer_rounds(measured, {})
+        finally:
+            await manager.stop()
+
+
+if __name__ == "__main__":
+    uvloop.run(measure(configuration()))
