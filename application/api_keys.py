@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
+from application.calls import traced
 from domain.access import Principal, PrincipalKind
 from domain.api_keys import (
     DEFAULT_BOOK,
@@ -79,6 +80,7 @@ class ApiKeyService:
         self._used_ms: dict[str, int] = {}
         self._touched_s = runtime.monotonic()
 
+    @traced
     async def create(
         self,
         *,
@@ -106,10 +108,12 @@ class ApiKeyService:
         await self._keys.add(key, self._event(context, AuditAction.API_KEY_CREATED, key.id))
         return CreatedApiKey(api_key=key, text=format_api_key(key.id, secret))
 
+    @traced
     async def list_page(self, *, limit: int, cursor: str | None = None) -> ApiKeyPage:
         """A page of all keys, newest first."""
         return await self._keys.list_page(limit=limit, cursor=cursor)
 
+    @traced
     async def revoke(self, key_id: str, context: RequestContext) -> bool:
         """False when there is no such key; once more does no harm."""
         if not is_id(key_id) or await self._keys.get(key_id) is None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
+from application.calls import traced
 from application.tokens import IssuedToken, TokenService
 from domain.access import Principal
 from domain.audit import AuditAction, AuditEvent, RequestContext, audit_event
@@ -111,6 +112,7 @@ class SessionService:
         self._refresh_keys = tuple(refresh_keys)
         self._policy = policy
 
+    @traced
     async def login(
         self, *, login: str, password: str, device_id: str | None, context: RequestContext
     ) -> TokenPair | LoginRejection:
@@ -139,6 +141,7 @@ class SessionService:
             return LoginRejection.INVALID_CREDENTIALS
         return self._pair(user, session)
 
+    @traced
     async def refresh(
         self, *, token: str, device_id: str | None, context: RequestContext
     ) -> TokenPair | RefreshRejection:
@@ -166,6 +169,7 @@ class SessionService:
                     return RefreshRejection.INVALID_TOKEN
         return RefreshRejection.INVALID_TOKEN
 
+    @traced
     async def logout(self, principal: Principal, context: RequestContext) -> None:
         """Ends the session that the caller's token belongs to; once more does no harm."""
         if principal.session_id is not None:
@@ -174,6 +178,7 @@ class SessionService:
                 self._event(context, AuditAction.SESSION_REVOKED, principal.session_id),
             )
 
+    @traced
     async def websocket_token(self, principal: Principal) -> IssuedToken | None:
         """None when the caller's session or user is no more."""
         if principal.session_id is None:
@@ -186,10 +191,12 @@ class SessionService:
             return None
         return self._tokens.issue(TokenKind.WEBSOCKET, user, session)
 
+    @traced
     async def list_sessions(self, user_id: str, *, limit: int) -> Sequence[Session]:
         """The user's sessions that have not ended, newest first."""
         return await self._sessions.list_of_user(user_id, now_ms=self._clock.now_ms(), limit=limit)
 
+    @traced
     async def revoke_session(self, user_id: str, session_id: str, context: RequestContext) -> bool:
         """Ends one of the user's own sessions; False when it is not one of theirs."""
         session = await self._sessions.get(session_id) if is_id(session_id) else None

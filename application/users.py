@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from application.calls import traced
 from domain.audit import AuditAction, RequestContext, audit_event
 from domain.ids import RANDOMNESS_BYTES, is_id, time_ordered_id
 from domain.users import (
@@ -48,12 +49,14 @@ class UserService:
         self._clock = clock
         self._entropy = entropy
 
+    @traced
     async def register(
         self, *, username: str, email: str, password: str, context: RequestContext
     ) -> User | InvalidUser | Taken:
         """A plain user, by their own doing."""
         return await self._create(username, email, password, _PLAIN, AuditAction.USER_REGISTERED, context)
 
+    @traced
     async def create_administrator(
         self, *, username: str, email: str, password: str, context: RequestContext
     ) -> User | InvalidUser | Taken:
@@ -62,6 +65,7 @@ class UserService:
             username, email, password, _ADMINISTRATOR, AuditAction.USER_CREATED, context
         )
 
+    @traced
     async def profile(self, user_id: str) -> User | None:
         return await self._users.get(user_id) if is_id(user_id) else None
 

@@ -16,11 +16,13 @@ FILES_KEPT_MAX = 5
 TEXT_CHARACTERS_MAX = 16_384
 REDACTED = "[redacted]"
 
-FILES: dict[str, tuple[str, ...]] = {
-    # Which loggers write which file: all of them, the features of the product, the use cases.
-    "server.log": ("",),
-    "game_play.log": ("plugins", "credit.ledger", "credit.realtime"),
-    "function.log": ("application",),
+SERVER_FILE = "server.log"
+"""Whatever is said at the level that is set."""
+DETAIL_FILES = {
+    # By the logger whose whole family they hold, from DEBUG up: what happened to users and credits
+    # (plugins), and each call of a use case (`application.calls.traced`).
+    "plugins": "game_play.log",
+    "application": "function.log",
 }
 QUIET = ("pymongo", "motor", "hypercorn", "uvicorn", "granian", "_granian", "asyncio", "quart", "urllib3")
 
@@ -97,22 +99,36 @@ def configure_logging(
 ) -> None:
     """Sets up the root logger of this process. Raises `OSError` when the directory cannot be written.
 
-    Each worker writes files of its own, since a rotation by one would cut off the others.
+    Each worker writes files of its own, since a rotation by one would cut off the others. Without a
+    directory, details are no more enabled than `level` says, and cost nothing.
     """
+    chosen = level.upper()
     stream = stream if stream is not None else sys.stderr
     on_terminal = stream.isatty()
     console = logging.StreamHandler(stream)
+    # A record that a detail logger lets through is not held back by the root's level, only by a handler's.
+    console.setLevel(chosen)
     console.setFormatter(TerminalFormatter() if on_terminal else JsonFormatter())
-    logging.basicConfig(level=level.upper(), handlers=[console], force=True)
+    logging.basicConfig(level=chosen, handlers=[console], force=True)
     logging.captureWarnings(True)
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
     if directory is not None:
         directory.mkdir(parents=True, exist_ok=True)
-        for name, loggers in FILES.items():
-            handler = _file_handler(directory / _file_name(name, worker))
-            for logger in loggers:
-                logging.getLogger(logger).addHandler(handler)
+        logging.getLogger().addHandler(_file_handler(directory / _file_name(SERVER_FILE, worker), chosen))
+    for logger_name, file in DETAIL_FILES.items():
+        logger = logging.getLogger(logger_name)
+        _close_handlers(logger)
+        logger.setLevel(logging.NOTSET if directory is None else logging.DEBUG)
+        if directory is not None:
+            logger.addHandler(_file_handler(directory / _file_name(file, worker), logging.DEBUG))
+
+
+def _close_handlers(logger: logging.Logger) -> None:
+    """As `basicConfig(force=True)` does for the root: a second set-up writes nothing twice."""
+    for handler in list(logger.handlers):
+        logger.removeHandler(handler)
+        handler.close()
 
 
 def _file_name(name: str, worker: int) -> str:
@@ -120,9 +136,10 @@ def _file_name(name: str, worker: int) -> str:
     return f"{stem}.{worker}.{suffix}" if worker else name
 
 
-def _file_handler(path: Path) -> logging.Handler:
+def _file_handler(path: Path, level: int | str) -> logging.Handler:
     handler = RotatingFileHandler(
         path, maxBytes=FILE_BYTES_MAX, backupCount=FILES_KEPT_MAX, encoding="utf-8", delay=True
     )
+    handler.setLevel(level)
     handler.setFormatter(JsonFormatter())
     return handler

@@ -5,9 +5,11 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, version
 
 from application.api_keys import ApiKeyService
+from application.ledger.announcer import LEDGER_COMMITTED
 from application.rate_limiter import RateLimiter
 from application.sessions import SessionService
 from application.users import UserService
+from plugins.main.happenings import note_committed
 from plugins.main.measures import Measures
 from plugins.main.modules.connection_api import MODULE_KEY, ConnectionAPI
 from plugins.main.routes.api_keys import api_key_routes
@@ -47,6 +49,7 @@ class MainPlugin:
             rate_limiter=context.service("rate_limiter", RateLimiter),
         )
         context.register_module(MODULE_KEY, api)
+        context.register_hook(LEDGER_COMMITTED, note_committed)
         measures = Measures.register(context)
         context.register_routes(root_routes(name=DISTRIBUTION, version=self.version))
         context.register_routes(AuthenticationRoutes(api, measures).routes())

@@ -1,3 +1,5 @@
+"""What is written where, and what is never written."""
+
 from __future__ import annotations
 
 import io
@@ -8,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from composition import logging as service_logging
-from composition.logging import REDACTED, configure_logging, redacted
+from application.calls import traced
+from composition.logging import DETAIL_FILES, REDACTED, configure_logging, redacted
 
 
 @pytest.fixture(autouse=True)
@@ -19,11 +21,12 @@ def restored_logging() -> Iterator[None]:
     level, handlers = root.level, list(root.handlers)
     root.handlers.clear()
     yield
-    for name in {name for loggers in service_logging.FILES.values() for name in loggers}:
+    for name in (None, *DETAIL_FILES):
         logger = logging.getLogger(name)
         for handler in list(logger.handlers):
             logger.removeHandler(handler)
             handler.close()
+        logger.setLevel(logging.NOTSET)
     logging.captureWarnings(False)
     root.handlers[:], root.level = handlers, level
 
@@ -97,16 +100,77 @@ def test_a_terminal_gets_keys_and_values() -> None:
     assert "posted logger=credit.sample seq=7" in stream.getvalue()
 
 
-def test_files_hold_what_their_loggers_say(tmp_path: Path) -> None:
-    configure_logging(level="info", directory=tmp_path / "logs", stream=io.StringIO())
-    logging.getLogger("credit.sample").info("server")
-    logging.getLogger("credit.ledger").info("game")
-    logging.getLogger("application.sample").info("function")
-    written = {path.name: path.read_text() for path in (tmp_path / "logs").iterdir()}
-    assert all(word in written["server.log"] for word in ("server", "game", "function"))
-    assert "game" in written["game_play.log"]
-    assert "function" in written["function.log"]
-    assert "server" not in written["function.log"]
+def written(directory: Path) -> dict[str, list[str]]:
+    """The messages of each file, in order."""
+    return {
+        path.name: [json.loads(line)["message"] for line in path.read_text().splitlines()]
+        for path in directory.iterdir()
+    }
+
+
+@pytest.mark.parametrize(
+    ("level", "of_server"),
+    [
+        (
+            "debug",
+            ["service-debug", "service-info", "user-debug", "user-warning", "call-debug", "call-error"],
+        ),
+        ("info", ["service-info", "user-warning", "call-error"]),
+        ("error", ["call-error"]),
+    ],
+)
+def test_the_level_holds_for_the_console_and_the_server_file_and_details_are_whole(
+    tmp_path: Path, level: str, of_server: list[str]
+) -> None:
+    stream = io.StringIO()
+    configure_logging(level=level, directory=tmp_path / "logs", stream=stream)
+    for logger, said in (
+        ("credit.service", ["service-debug", "service-info"]),
+        ("plugins.main.happenings", ["user-debug", "user-warning"]),
+        ("application.sessions", ["call-debug", "call-error"]),
+    ):
+        for message in said:
+            grade = logging.getLevelNamesMapping()[message.rpartition("-")[2].upper()]
+            logging.getLogger(logger).log(grade, message)
+    assert written(tmp_path / "logs") == {
+        "server.log": of_server,
+        "game_play.log": ["user-debug", "user-warning"],
+        "function.log": ["call-debug", "call-error"],
+    }
+    assert [json.loads(line)["message"] for line in stream.getvalue().splitlines()] == of_server
+
+
+def test_without_a_directory_nothing_is_written_and_no_detail_is_enabled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    # What an earlier set-up opened does not stay open for a later one.
+    configure_logging(level="info", directory=tmp_path / "before", stream=io.StringIO())
+    stream = io.StringIO()
+    configure_logging(level="info", directory=None, stream=stream)
+    for family in DETAIL_FILES:
+        logger = logging.getLogger(f"{family}.sample")
+        assert not logger.isEnabledFor(logging.DEBUG)
+        logger.debug("a detail")
+        logger.info("a line")
+    assert [path.name for path in tmp_path.rglob("*")] == ["before"]
+    assert "a detail" not in stream.getvalue()
+
+
+def test_a_traced_call_lands_in_the_function_file_alone(tmp_path: Path) -> None:
+    async def answer(word: str) -> str:
+        return word
+
+    answer.__module__ = "application.sample"
+    stream = io.StringIO()
+    configure_logging(level="info", directory=tmp_path, stream=stream)
+    with pytest.raises(StopIteration):
+        traced(answer)("argument-1").send(None)
+    assert [path.name for path in tmp_path.iterdir()] == ["function.log"]
+    (line,) = (tmp_path / "function.log").read_text().splitlines()
+    assert json.loads(line)["outcome"] == "str"
+    assert "argument-1" not in line
+    assert stream.getvalue() == ""
 
 
 def test_each_worker_has_files_of_its_own(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from adapters.web import (
 from application.api_keys import InvalidApiKey
 from domain.access import ADMIN
 from domain.api_keys import DEFAULT_BOOK, ApiKey, Scope
+from plugins.main.happenings import note
 from plugins.main.modules.connection_api import ConnectionAPI
 from plugins.main.routes.problems import validation_failed
 
@@ -67,6 +68,7 @@ def api_key_routes(api: ConnectionAPI) -> tuple[Route, ...]:
         )
         if isinstance(created, InvalidApiKey):
             return validation_failed(created.problems)
+        note("service key made", call.context, key_id=created.api_key.id, book=created.api_key.book)
         return Answer(201, _view(created.api_key, created.text), (("Cache-Control", "no-store"),))
 
     async def list_keys(call: Call[None, ListQuery]) -> Answer:
@@ -75,8 +77,11 @@ def api_key_routes(api: ConnectionAPI) -> tuple[Route, ...]:
         return Answer(200, ApiKeyPage(items=items, next_cursor=page.next_cursor))
 
     async def revoke(call: Call[None, None]) -> Answer | Problem:
-        revoked = await api.api_keys.revoke(call.path["key_id"], call.context)
-        return Answer(204) if revoked else NOT_FOUND
+        key_id = call.path["key_id"]
+        if not await api.api_keys.revoke(key_id, call.context):
+            return NOT_FOUND
+        note("service key revoked", call.context, key_id=key_id)
+        return Answer(204)
 
     tags = ("api keys",)
     return (

@@ -11,6 +11,7 @@ from application.sessions import LoginRejection, RefreshRejection, TokenPair
 from application.users import InvalidUser, Taken
 from domain.access import PUBLIC, USER
 from domain.users import EMAIL_CHARACTERS_MAX, is_well_formed, uniqueness_key
+from plugins.main.happenings import note
 from plugins.main.measures import Measures
 from plugins.main.modules.connection_api import ConnectionAPI
 from plugins.main.routes.problems import INVALID_TOKEN, validation_failed
@@ -124,6 +125,7 @@ class AuthenticationRoutes:
             return validation_failed(user.problems)
         if isinstance(user, Taken):
             return Problem(409, user.value, _TAKEN[user])
+        note("user registered", call.context, user=user.id)
         return Answer(201, user_view(user))
 
     async def login(self, call: Call[Login, None]) -> Answer | Problem:
@@ -137,8 +139,10 @@ class AuthenticationRoutes:
         )
         if isinstance(pair, LoginRejection):
             self._measures.logins.add(1, "rejected")
+            note("login refused", call.context, reason=pair.value)
             return BAD_DEVICE if pair is LoginRejection.INVALID_DEVICE_ID else INVALID_CREDENTIALS
         self._measures.logins.add(1, "success")
+        note("logged in", call.context, user=pair.user_id, session=pair.session_id)
         return _tokens(pair, (*_NO_CACHE, ("Set-Cookie", device_cookie(pair.device_id))))
 
     async def refresh(self, call: Call[Refresh, None]) -> Answer | Problem:
@@ -147,14 +151,17 @@ class AuthenticationRoutes:
         )
         if pair is RefreshRejection.TOKEN_REUSED:
             self._measures.tokens_reused.add(1)
+            note("a retired refresh token came back", call.context)
             await self._api.rate_limiter.violate_address(call.context.address)
             return TOKEN_REUSED
         if isinstance(pair, RefreshRejection):
             return INVALID_TOKEN
+        note("session refreshed", call.context, user=pair.user_id, session=pair.session_id)
         return _tokens(pair, _NO_CACHE)
 
     async def logout(self, call: Call[None, None]) -> Answer:
         await self._api.sessions.logout(call.caller, call.context)
+        note("logged out", call.context, session=call.caller.session_id)
         return Answer(204)
 
     async def websocket_token(self, call: Call[None, None]) -> Answer | Problem:

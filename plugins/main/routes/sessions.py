@@ -5,6 +5,7 @@ from __future__ import annotations
 from adapters.web import NOT_FOUND, Answer, Body, Call, ListQuery, Problem, Route, rfc3339
 from domain.access import USER
 from domain.sessions import Session
+from plugins.main.happenings import note
 from plugins.main.modules.connection_api import ConnectionAPI
 
 SESSIONS_SHOWN_MAX = 1000
@@ -46,8 +47,11 @@ def session_routes(api: ConnectionAPI) -> tuple[Route, ...]:
         )
 
     async def end_session(call: Call[None, None]) -> Answer | Problem:
-        ended = await api.sessions.revoke_session(call.caller.id, call.path["session_id"], call.context)
-        return Answer(204) if ended else NOT_FOUND
+        session_id = call.path["session_id"]
+        if not await api.sessions.revoke_session(call.caller.id, session_id, call.context):
+            return NOT_FOUND
+        note("session ended", call.context, session=session_id)
+        return Answer(204)
 
     return (
         Route(

@@ -1,0 +1,56 @@
+"""A line for each call of a use case, where somebody wants them: `function.log`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Coroutine
+from enum import Enum
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+from domain.audit import RequestContext
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+
+def traced(
+    call: Callable[Arguments, Coroutine[Any, Any, Result]],
+) -> Callable[Arguments, Coroutine[Any, Any, Result]]:
+    """Logs each call at DEBUG as it ends, by the logger of its module: its name, request and outcome.
+
+    Never an argument or an answer: they hold passwords, tokens and keys. Where DEBUG is off, a call
+    costs one more frame.
+    """
+    log = logging.getLogger(call.__module__)
+    name = call.__qualname__
+
+    @wraps(call)
+    async def watched(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        if not log.isEnabledFor(logging.DEBUG):
+            return await call(*args, **kwargs)
+        outcome = "cancelled"
+        try:
+            result = await call(*args, **kwargs)
+        except Exception as error:
+            outcome = f"raised {type(error).__name__}"
+            raise
+        else:
+            outcome = _outcome(result)
+            return result
+        finally:
+            log.debug(name, extra={"outcome": outcome, "request_id": _request_id(*args, *kwargs.values())})
+
+    return watched
+
+
+def _outcome(result: object) -> str:
+    """The kind of an answer; the very answer only where it is one of a few."""
+    if result is None or isinstance(result, bool):
+        return str(result)
+    return str(result) if isinstance(result, Enum) else type(result).__name__
+
+
+def _request_id(*values: object) -> str | None:
+    contexts = (value for value in values if isinstance(value, RequestContext))
+    return next((context.request_id for context in contexts), None)
