@@ -27,12 +27,16 @@ def _command_bytes(command: Command) -> int:
     keys = sum(map(len, command.keys))
     if isinstance(command, PostTransfer):
         sides = len(command.source) + len(command.destination)
-        return ENTRY_BYTES + keys + 3 * sides + len(command.id) + 4 * len(command.metadata)
+        return ENTRY_BYTES + keys + 3 * sides + len(command.id) + _bytes(command.metadata)
     if isinstance(command, OpenAccount):
         account = command.account
         ids = 3 * len(account.id) + 2 * len(account.user_id or "")
-        return ENTRY_BYTES + keys + ids + 4 * len(account.metadata)
+        return ENTRY_BYTES + keys + ids + _bytes(account.metadata)
     return 2 * ENTRY_BYTES + keys + FUNDING_BYTES
+
+
+def _bytes(metadata: str) -> int:
+    return len(metadata.encode()) if metadata else 0
 
 
 def is_too_large(entries: Sequence[Entry]) -> bool:

@@ -11,6 +11,7 @@ import pytest
 from adapters.memory.journal import MemoryCheckpoints, MemoryJournal
 from adapters.runtime.simulated_runtime import SimulatedRuntime, Simulation
 from application.ledger import known as known_module
+from application.ledger import sizes as sizes_module
 from application.ledger.announcer import ENTRIES_WAITING_MAX, Announcer
 from application.ledger.book import APPEND_S_MAX, AWAY_S
 from application.ledger.checkpointer import INTERVAL_S, Checkpointer
@@ -302,3 +303,27 @@ def test_a_commit_acknowledged_after_a_look_saw_more_does_not_turn_the_head_back
         assert known.head == second.head
 
     runtime.run(main)
+
+
+def test_a_batch_whose_outcome_outgrows_a_document_goes_into_several(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sizes_module, "OUTCOME_BYTES_MAX", 8 * 2 * sizes_module.ENTRY_BYTES)
+    simulation = Simulation(1)
+    outside = Outside(simulation)
+
+    async def world() -> None:
+        service = await Service(outside, "only").start()
+        posted(await until_answered(lambda: service, opening("alice")))
+        posted(await until_answered(lambda: service, grant("alice", 100, key="g")))
+        orders = [TransferOrder("alice", "@revenue", 1, "test", id=f"t{number}") for number in range(40)]
+
+        async def batch() -> list[Outcome]:
+            return await service.ledger.transfer_batch(Caller(BOOK, "test"), orders, atomic=False)
+
+        outcomes = await service.runtime.start(batch, name="batch").wait()
+        assert [named(outcome) for outcome in outcomes] == ["posted"] * 40
+        documents = await outside.journal.after(BOOK, 2, limit=100)
+        assert max(len(document.entries) for document in documents) <= 8
+        entries = [entry.keys[0] for document in documents for entry in document.entries]
+        assert entries == [f"t:t{number}" for number in range(40)]
+
+    simulation.run(world)
