@@ -130,7 +130,7 @@ def _ledger(around: Surroundings, settings: Settings, stores: Stores, announce: 
     return Ledger(
         BookPorts(
             runtime=around.runtime,
-            clock=around.clock,
+            clock=stores.ledger_clock,
             entropy=around.entropy,
             journal=stores.journal,
             checkpoints=stores.checkpoints,

@@ -6,13 +6,12 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC
 from functools import partial
-from typing import Any
 
 from adapters.mongo.catalog import CATALOG
 from adapters.mongo.journal import MongoJournal
 from adapters.mongo.pools import MongoPools
+from adapters.mongo.server_clock import sample
 from adapters.redis.connect import connect as connect_redis
 from adapters.redis.driver import RedisDriver, accepted
 from adapters.runtime.system import SystemClock
@@ -29,7 +28,7 @@ from ports.runtime import Runtime
 
 EXIT_FAILED = 1
 CLOCK_SKEW_MS_MAX = 1_000
-"""Beyond it the ledger would not know what time it is (its own bound)."""
+"""The ledger goes by MongoDB's clock, but sessions, tokens and API keys end by this machine's."""
 REDIS_TIMEOUT_MS_MAX = 1_000
 NAMESPACE_NOT_FOUND = 26
 
@@ -162,15 +161,12 @@ class _Examination:
         return {index["name"] for index in listing["cursor"]["firstBatch"]}
 
     async def _clock(self) -> str:
-        before_ms = SystemClock().now_ms()
-        hello: Mapping[str, Any] = await self._pools.read_write.command({"hello": 1})
-        after_ms = SystemClock().now_ms()
-        # BSON dates are UTC; the driver gives them without a zone.
-        theirs_ms = hello["localTime"].replace(tzinfo=UTC).timestamp() * 1000
-        skew_ms = int(theirs_ms - (before_ms + after_ms) / 2)
+        theirs = await sample(self._pools.read_write, self._runtime)
+        now_s = self._runtime.monotonic()
+        skew_ms = theirs.time_ms(now_s) - SystemClock().now_ms()
         if abs(skew_ms) > CLOCK_SKEW_MS_MAX:
             raise Unfit(f"MongoDB's clock differs from this machine's by {skew_ms} ms")
-        return f"MongoDB's differs by {skew_ms} ms (± {(after_ms - before_ms + 1) // 2} ms)"
+        return f"MongoDB's differs by {skew_ms} ms (± {theirs.uncertainty_ms(now_s):.0f} ms)"
 
     async def _ledger_head(self) -> str:
         head = await MongoJournal(self._pools.read_write).head("main")

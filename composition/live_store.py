@@ -9,6 +9,7 @@ from adapters.mongo import api_keys, audit, checkpoints, journal, sessions, user
 from adapters.mongo.catalog import CATALOG
 from adapters.mongo.pools import Credentials, MongoPools, connect_pools
 from adapters.mongo.schema import create_schema
+from adapters.mongo.server_clock import ServerClock
 from adapters.redis.bus import RedisBus
 from adapters.redis.connect import connect
 from adapters.redis.limiter import RedisLimiter
@@ -55,10 +56,14 @@ async def live_store(*, runtime: Runtime, settings: Settings, secrets: Secrets, 
         open_sealed=lambda sealed: messages.open(sealed, b"bus"),
     )
 
+    ledger_clock = ServerClock(driver=pools.read_write, runtime=runtime)
+
     async def start() -> None:
         await create_schema(pools.admin, CATALOG)
+        await ledger_clock.start()
 
     async def stop() -> None:
+        await ledger_clock.stop()
         await bus.close()
         await decisions.close()
         await publishing.close()
@@ -72,6 +77,7 @@ async def live_store(*, runtime: Runtime, settings: Settings, secrets: Secrets, 
         audit=audit.MongoAuditLog(driver=writer),
         journal=journal.MongoJournal(writer),
         checkpoints=checkpoints.MongoCheckpoints(writer),
+        ledger_clock=ledger_clock,
         limiter=RedisLimiter(
             driver=decisions,
             ban_policy=settings.ban_policy(),

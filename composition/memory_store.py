@@ -29,6 +29,7 @@ def memory_store(settings: Settings, clock: Clock) -> Stores:
         audit=audit,
         journal=MemoryJournal(),
         checkpoints=MemoryCheckpoints(),
+        ledger_clock=clock,
         limiter=MemoryLimiter(clock=clock, ban_policy=settings.ban_policy()),
         bus=MemoryBus(),
         dependencies=(),

@@ -9,6 +9,7 @@ from enum import Enum
 from ports.api_keys import ApiKeys
 from ports.audit import AuditLog
 from ports.bus import Bus
+from ports.clock import Clock
 from ports.health import Probe
 from ports.journal import Checkpoints, Journal
 from ports.limiter import Limiter
@@ -39,6 +40,8 @@ class Stores:
     audit: AuditLog
     journal: Journal
     checkpoints: Checkpoints
+    ledger_clock: Clock
+    """What the journal's times are told by: one clock for all processes that share the store."""
     limiter: Limiter
     bus: Bus
     dependencies: Sequence[Dependency]
