@@ -198,13 +198,18 @@ class Book:
                 return [*first, *await self._decide_and_append(batch[half:], known)]
             document = self._sealed(decision)
             if document is not None:
+                # Now: while the append is under way a reader may learn of the document and move states on.
+                low, snapshots = self._crossings(decision)
                 result = await self._append(document)
                 if result is not Append.APPENDED:
                     await self._known.catch_up()
                     if result is Append.KEY_TAKEN:
                         known.update(await self._recorded(_keys(batch)))
                     continue
-                await self._take_over(document, decision)
+                self._known.adopt(document, decision)
+                if self._committed is not None:
+                    self._committed(CommittedBatch(document, decision.changed, low))
+                await self._checkpointer.add(decision.changed, snapshots)
             unproven = _keys_of_rejected(batch, decision.outcomes, known)
             if document is not None and not unproven:
                 return decision.outcomes
@@ -278,17 +283,8 @@ class Book:
         nonce = self._ports.entropy.token(16).hex()
         return seal(self.name, self._known.head, decision.entries, time_ms=decision.time_ms, nonce=nonce)
 
-    async def _take_over(self, document: JournalDocument, decision: Decision) -> None:
-        low, snapshots = self._crossings(document, decision)
-        self._known.adopt(document, decision)
-        if self._committed is not None:
-            self._committed(CommittedBatch(document, decision.changed, low))
-        await self._checkpointer.add(decision.changed, snapshots)
-
-    def _crossings(
-        self, document: JournalDocument, decision: Decision
-    ) -> tuple[tuple[AccountState, ...], list[Snapshot]]:
-        """Which accounts fell below their threshold, and which have a state to be kept for good."""
+    def _crossings(self, decision: Decision) -> tuple[tuple[AccountState, ...], list[Snapshot]]:
+        """Which accounts fall below their threshold, and which have a state to be kept for good."""
         low: list[AccountState] = []
         snapshots: list[Snapshot] = []
         before = self._known.accounts
@@ -296,7 +292,7 @@ class Book:
             state = before.get(key)
             entries = 0 if state is None else state.entries
             if entries // ENTRIES_A_SNAPSHOT != after.entries // ENTRIES_A_SNAPSHOT:
-                snapshots.append(Snapshot(after, document.time_ms))
+                snapshots.append(Snapshot(after, decision.time_ms))
             threshold = after.account.low_balance
             if threshold is not None and state is not None and state.available >= threshold > after.available:
                 low.append(after)

@@ -129,11 +129,11 @@ class Known:
         met = {key: self._subjects[key] for key in self._met_subjects if key in self._subjects}
         if met:
             self._subjects.update(replay({}, document, met).subjects)
-        self._met_subjects.clear()
         self._move_to(document)
 
     def _move_to(self, document: JournalDocument) -> None:
         self.head = document.head
+        self._met_subjects.clear()
         for load in self._loads:
             load.missed.append(document)
 
