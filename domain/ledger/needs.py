@@ -90,10 +90,9 @@ def _want_of_subject(
 
 def _system_accounts_of(wanted: set[str], accounts: Accounts) -> set[str]:
     """What falls due in an account comes from `@issuance` and goes to `@expired`."""
-    keys: set[str] = set()
+    assets: set[str] = set()
     for key in wanted:
         state = accounts.get(key)
         if state is not None and state.holdings is not NOTHING:
-            asset = state.account.asset
-            keys.update((account_key(ISSUANCE, asset), account_key(EXPIRED, asset)))
-    return keys
+            assets.add(state.account.asset)
+    return {account_key(name, asset) for asset in assets for name in (ISSUANCE, EXPIRED)}
