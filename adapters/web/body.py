@@ -30,23 +30,26 @@ async def read_body(
 ) -> bytes | Problem:
     """The whole body, within the limits."""
     declared = _declared_length(headers)
+    too_large = declared is not None and declared > limits.bytes_max
+    body = bytearray()
     try:
         async with runtime.deadline(limits.seconds_max):
-            if declared is not None and declared > limits.bytes_max:
+            if too_large:
                 return await _discard(receive, already=0)
-            return await _collect(receive, limits.bytes_max)
+            return await _collect(receive, body, limits.bytes_max)
     except DeadlineExceeded:
-        return BODY_TIMEOUT
+        # A client that is slow with too much is told of the size: sending faster would not help it.
+        return BODY_TOO_LARGE if too_large or len(body) > limits.bytes_max else BODY_TIMEOUT
 
 
-async def _collect(receive: Receive, bytes_max: int) -> bytes | Problem:
+async def _collect(receive: Receive, body: bytearray, bytes_max: int) -> bytes | Problem:
     message = await receive()
     if message["type"] != "http.request":
         return DISCONNECTED
     first: bytes = message.get("body", b"")
     if not message.get("more_body", False):
         return first if len(first) <= bytes_max else BODY_TOO_LARGE
-    body = bytearray(first)
+    body += first
     while message.get("more_body", False):
         if len(body) > bytes_max:
             return await _discard(receive, already=len(body))

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from adapters.web.asgi import Message
+from adapters.web.body import BodyLimits, read_body
+from adapters.web.route import Problem
 from ports.runtime import Runtime
-from tests.conformance.runtimes import Driver
+from tests.conformance.runtimes import Driver, run
 from tests.web.probe_routes import ROUTES
 from tests.web.service import Options, TestService, open_service
+
+__all__ = ["run"]
 
 JSON = {"Content-Type": "application/json"}
 
@@ -60,6 +65,34 @@ def test_an_endless_body_is_given_up(run_real: Driver) -> None:
         assert reply.code == "body_too_large"
 
     run_real(main)
+
+
+@pytest.mark.parametrize(
+    ("headers", "sent", "code"),
+    [
+        ([(b"content-length", b"9")], [b"12345678"], "request_timeout"),
+        ([(b"content-length", b"11")], [], "body_too_large"),
+        ([(b"content-length", b"11")], [b"1"], "body_too_large"),
+        ([], [b"12345678", b"9012"], "body_too_large"),
+        ([], [b"12345678"], "request_timeout"),
+    ],
+)
+def test_a_client_that_is_slow_with_too_much_is_told_of_the_size(
+    run: Driver, headers: list[tuple[bytes, bytes]], sent: list[bytes], code: str
+) -> None:
+    async def main(runtime: Runtime) -> None:
+        pieces = list(sent)
+
+        async def receive() -> Message:
+            if not pieces:
+                await runtime.event().wait()
+            return {"type": "http.request", "body": pieces.pop(0), "more_body": True}
+
+        answer = await read_body(receive, runtime, headers, BodyLimits(bytes_max=10, seconds_max=0.05))
+        assert isinstance(answer, Problem)
+        assert answer.code == code
+
+    run(main)
 
 
 def test_a_client_that_leaves_in_the_middle_changes_nothing(run_real: Driver) -> None:
