@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from composition.granian_sockets import closing_while_reading
 from composition.listen import BACKLOG_MAX
 from domain.realtime.frames import FRAME_BYTES_MAX
 from domain.realtime.protocol import PING_INTERVAL_S
@@ -143,7 +144,7 @@ async def granian_on_asyncio(
     host, port = bound.getsockname()[:2]
     bound.close()
     server = Server(
-        root,
+        closing_while_reading(root),
         address=host,
         port=port,
         interface=Interfaces.ASGI,

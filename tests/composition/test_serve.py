@@ -98,6 +98,18 @@ def test_sockets_are_closed_as_the_service_restarts(runtime: str) -> None:
         assert demo.wait() == 0
 
 
+@pytest.mark.parametrize(("server", "runtime"), CARRIERS)
+def test_a_client_hears_why_its_socket_ends_from_every_server(server: str, runtime: str) -> None:
+    with Serving("demo", "--server", server, "--runtime", runtime) as demo:
+        where = demo.url().replace("http", "ws") + "/ws"
+        with connect(where, subprotocols=[Subprotocol("credit-system.v1")], close_timeout=1) as client:
+            client.send("not JSON")
+            with pytest.raises(ConnectionClosed) as closed:
+                client.recv(timeout=WAIT_S_MAX)
+            assert closed.value.rcvd is not None
+            assert closed.value.rcvd.code == 4400
+
+
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_a_request_in_flight_is_answered_before_the_end(runtime: str) -> None:
     body = json.dumps({"username": "nobody", "password": "wrong password"}).encode()
