@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from application.ledger.announcer import CommittedBatch
+from application.ledger.committed import CommittedBatch
 from application.realtime import Realtime
 from domain.ledger.account import AccountState, account_key
 from domain.ledger.entries import TransferPosted

@@ -7,9 +7,9 @@ from typing import Any, Final
 import msgspec
 
 from adapters.web import Answer, Problem, rfc3339
-from application.ledger.service import AccountEntry, Position
+from application.ledger.history import AccountEntry, Position
 from domain.ledger.account import AccountState
-from domain.ledger.entries import AccountOpened, Recorded, TransferPosted
+from domain.ledger.entries import AccountOpened, Issue, Recorded, TransferPosted
 from domain.ledger.outcomes import Posted, Rejected, Rejection
 from plugins.credits.shapes import (
     AccountAnswer,
@@ -90,7 +90,8 @@ def transfer_answer(recorded: Recorded) -> TransferAnswer:
 def grant_answer(recorded: Recorded) -> GrantAnswer:
     """The grant as it was issued: all of it is left."""
     entry = _transfer(recorded)
-    assert entry.grant is not None  # noqa: S101 - a grant's keys lead to grants only
+    assert isinstance(entry.cause, Issue)  # noqa: S101 - a grant's keys lead to grants only
+    terms = entry.cause.terms
     return GrantAnswer(
         id=entry.id,
         account=entry.destination,
@@ -99,8 +100,8 @@ def grant_answer(recorded: Recorded) -> GrantAnswer:
         remaining=entry.amount,
         held=0,
         status="active",
-        category=entry.grant.category,
-        priority=entry.grant.priority,
+        category=terms.category,
+        priority=terms.priority,
         code=entry.code,
         expires_at=None,
         seq=recorded.seq,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import Final, TypeVar
 
-from application.ledger.announcer import CommittedBatch
+from application.ledger.committed import CommittedBatch
 from application.ledger.service import Ledger
 from domain.ledger.account import EXPIRED, ISSUANCE, REVENUE, is_system
 from domain.ledger.outcomes import Outcome, Rejected

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from adapters.web import NOT_FOUND, Answer, Call, ListQuery, Problem, Route, rfc3339
-from application.ledger.service import (
+from application.ledger.orders import (
     AccountOrder,
     Caller,
     GrantOrder,
-    Ledger,
     TransferOrder,
     is_repeat_of_request,
 )
+from application.ledger.service import Ledger
 from domain.access import ADMIN, USER, any_scope, scope_or_owner
 from domain.api_keys import DEFAULT_BOOK, Scope
 from domain.ledger.account import AccountState, is_system
