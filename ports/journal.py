@@ -40,6 +40,25 @@ class Excerpt(NamedTuple):
     upto: int | None
 
 
+class Unreadable(NamedTuple):
+    """Something stored that no writer of ours has stored so. `seq` is 0 where not even that can be read."""
+
+    seq: int
+    detail: str
+
+
+class StoredState(NamedTuple):
+    """A checkpoint or a snapshot of an account, as it stands in the store.
+
+    `state` is None when it is not as a writer of ours stores it; `time_ms` belongs to a snapshot.
+    """
+
+    key: str
+    seq: int
+    state: AccountState | None
+    time_ms: int | None = None
+
+
 class Journal(Protocol):
     """Reads see what a majority holds, and nothing that could be rolled back.
 
@@ -57,6 +76,12 @@ class Journal(Protocol):
 
     async def after(self, book: str, seq: int, *, limit: int) -> Sequence[JournalDocument]:
         """Documents with a higher `seq`, ascending, at most `limit`."""
+
+    async def stored_after(
+        self, book: str, seq: int, *, limit: int
+    ) -> Sequence[JournalDocument | Unreadable]:
+        """As `after`, for proving what is stored: what is not exactly as `append` stores it comes too,
+        as `Unreadable`, and so does a second document of one number."""
 
     async def touching(
         self, book: str, subjects: Mapping[str, int], *, limit: int
@@ -99,6 +124,14 @@ class Checkpoints(Protocol):
 
     async def kept(self, book: str, account_key: str, time_ms: int) -> Snapshot | None:
         """The newest state kept of an account that was recorded at `time_ms` or before."""
+
+    async def states_after(self, book: str, account_key: str, *, limit: int) -> Sequence[StoredState]:
+        """What `save` has stored of accounts whose key is higher, ascending, at most `limit`."""
+
+    async def snapshots_after(
+        self, book: str, account_key: str, seq: int, *, limit: int
+    ) -> Sequence[StoredState]:
+        """What `keep` has stored, by account and number, above the pair that is given, at most `limit`."""
 
 
 class Snapshot(NamedTuple):

@@ -10,7 +10,16 @@ from domain.ledger.account import AccountState, account_key
 from domain.ledger.chain import JournalDocument
 from domain.ledger.entries import Recorded
 from domain.ledger.replay import accounts_of
-from ports.journal import Append, Checkpoints, Excerpt, Journal, Placed, Snapshot
+from ports.journal import (
+    Append,
+    Checkpoints,
+    Excerpt,
+    Journal,
+    Placed,
+    Snapshot,
+    StoredState,
+    Unreadable,
+)
 
 
 class MemoryJournal:
@@ -48,6 +57,11 @@ class MemoryJournal:
 
     async def after(self, book: str, seq: int, *, limit: int) -> Sequence[JournalDocument]:
         return self._documents.get(book, [])[seq : seq + limit]
+
+    async def stored_after(
+        self, book: str, seq: int, *, limit: int
+    ) -> Sequence[JournalDocument | Unreadable]:
+        return await self.after(book, seq, limit=limit)
 
     async def touching(
         self, book: str, subjects: Mapping[str, int], *, limit: int
@@ -118,6 +132,23 @@ class MemoryCheckpoints:
         kept = self._kept.get((book, account_key), {}).values()
         then = [snapshot for snapshot in kept if snapshot.time_ms <= time_ms]
         return max(then, key=lambda snapshot: snapshot.state.seq, default=None)
+
+    async def states_after(self, book: str, account_key: str, *, limit: int) -> Sequence[StoredState]:
+        some = sorted(key for owner, key in self._states if owner == book and key > account_key)[:limit]
+        return [StoredState(key, self._states[book, key].seq, self._states[book, key]) for key in some]
+
+    async def snapshots_after(
+        self, book: str, account_key: str, seq: int, *, limit: int
+    ) -> Sequence[StoredState]:
+        some = sorted(
+            (key, number)
+            for (owner, key), kept in self._kept.items()
+            if owner == book
+            for number in kept
+            if (key, number) > (account_key, seq)
+        )[:limit]
+        found = [(key, self._kept[book, key][number]) for key, number in some]
+        return [StoredState(key, each.state.seq, each.state, each.time_ms) for key, each in found]
 
 
 _fits: tuple[type[Journal], type[Checkpoints]] = (MemoryJournal, MemoryCheckpoints)

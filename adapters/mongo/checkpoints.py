@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
-from adapters.mongo.driver import Change, Document, Index, MongoCollection, MongoDriver, UpdateOne
+from adapters.mongo.driver import Change, Document, Filter, Index, MongoCollection, MongoDriver, UpdateOne
 from adapters.mongo.schema import Indexes
 from domain.ledger.account import AccountState
 from domain.ledger.lots import NEVER_MS
 from domain.ledger.states import record_of_state, state_of
-from ports.journal import Checkpoints, Snapshot
+from ports.journal import Checkpoints, Snapshot, StoredState
 
 COLLECTION: Final = "accounts"
 SNAPSHOTS: Final = "account_snapshots"
@@ -69,15 +69,76 @@ class MongoCheckpoints:
         )
         return None if found is None else Snapshot(state_of(found["state"]), found["time"])
 
+    async def states_after(self, book: str, account_key: str, *, limit: int) -> Sequence[StoredState]:
+        found = await self._states.find(
+            {"book": book, "key": {"$gt": account_key}}, sort=(("key", 1),), limit=limit
+        )
+        return [_state_stored(document) for document in found]
+
+    async def snapshots_after(
+        self, book: str, account_key: str, seq: int, *, limit: int
+    ) -> Sequence[StoredState]:
+        later: list[Filter] = [{"key": account_key, "seq": {"$gt": seq}}, {"key": {"$gt": account_key}}]
+        found = await self._snapshots.find(
+            {"book": book, "$or": later}, sort=(("key", 1), ("seq", 1)), limit=limit
+        )
+        return [_snapshot_stored(document) for document in found]
+
+
+def _state_stored(document: Document) -> StoredState:
+    key, seq = document["key"], _number(document.get("seq"))
+    try:
+        state = state_of(document)
+        if _as_stored(document.get("book", ""), state) == _without_id(document):
+            return StoredState(key, seq, state)
+    except _NOT_OURS:
+        pass
+    return StoredState(key, seq, None)
+
+
+def _snapshot_stored(document: Document) -> StoredState:
+    key, seq = document["key"], _number(document.get("seq"))
+    try:
+        state, time_ms = state_of(document["state"]), document["time"]
+        stored = {
+            "book": document["book"],
+            "key": state.account.key,
+            "seq": state.seq,
+            "time": time_ms,
+            "state": record_of_state(state),
+        }
+        if stored == _without_id(document):
+            return StoredState(key, seq, state, time_ms)
+    except _NOT_OURS:
+        pass
+    return StoredState(key, seq, None)
+
+
+_NOT_OURS: Final = (KeyError, TypeError, ValueError, AttributeError)
+"""What a document brings about that no writer of ours has written."""
+
+
+def _without_id(document: Document) -> dict[str, Any]:
+    return {name: value for name, value in document.items() if name != "_id"}
+
+
+def _number(seq: Any) -> int:
+    return seq if isinstance(seq, int) else 0
+
 
 def _newest(book: str, state: AccountState) -> Change:
     """Replaces what is stored when it is older; a missing `seq` sorts before every number."""
-    stored: Document = {"book": book, "key": state.account.key, **record_of_state(state)}
-    if state.holdings.due_ms != NEVER_MS:
-        stored = {**stored, "due": state.holdings.due_ms}
+    stored = _as_stored(book, state)
     # `$literal`: text that begins with `$` is text, not a field path.
     replacement = {"$mergeObjects": [{"_id": "$_id"}, {"$literal": stored}]}
     return [{"$replaceWith": {"$cond": [{"$lt": ["$seq", state.seq]}, replacement, "$$ROOT"]}}]
+
+
+def _as_stored(book: str, state: AccountState) -> Document:
+    stored = {"book": book, "key": state.account.key, **record_of_state(state)}
+    if state.holdings.due_ms != NEVER_MS:
+        stored["due"] = state.holdings.due_ms
+    return stored
 
 
 def _fits(driver: MongoDriver) -> Checkpoints:

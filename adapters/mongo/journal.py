@@ -16,7 +16,7 @@ from domain.ledger.chain import JournalDocument
 from domain.ledger.entries import Recorded
 from domain.ledger.records import entry_of, record_of
 from ports.errors import DependencyUnavailable
-from ports.journal import Append, Excerpt, Journal, Placed
+from ports.journal import Append, Excerpt, Journal, Placed, Unreadable
 
 COLLECTION: Final = "journal"
 KEYS_A_READ_MAX: Final = 1_000
@@ -62,6 +62,22 @@ class MongoJournal:
             {"book": book, "seq": {"$gt": seq}}, sort=(("seq", 1),), limit=limit
         )
         return [_document(document) for document in found]
+
+    async def stored_after(
+        self, book: str, seq: int, *, limit: int
+    ) -> Sequence[JournalDocument | Unreadable]:
+        if seq == 0:
+            # A comparison with a number finds numbers only, and these from 1 on.
+            strange = await self._documents.find_one({"book": book, "seq": {"$not": {"$gte": 1}}})
+            if strange is not None:
+                return [Unreadable(0, f"the document {strange['_id']!r} has no number")]
+        # With the one at `seq`: were there two of that number, the second one is yet to be seen.
+        found = await self._documents.find(
+            {"book": book, "seq": {"$gte": seq}}, sort=(("seq", 1),), limit=limit + 1
+        )
+        if found and found[0].get("seq") == seq:
+            found = found[1:]
+        return [_strictly(stored) for stored in found[:limit]]
 
     async def touching(
         self, book: str, subjects: Mapping[str, int], *, limit: int
@@ -184,6 +200,19 @@ def _document(stored: Document) -> JournalDocument:
         digest=stored["digest"],
         entries=tuple(entry_of(record) for record in stored["entries"]),
     )
+
+
+def _strictly(stored: Document) -> JournalDocument | Unreadable:
+    """The document, if storing it would give the very same again: no field more, none other."""
+    seq = stored.get("seq")
+    number = seq if isinstance(seq, int) and not isinstance(seq, bool) else 0
+    try:
+        document = _document(stored)
+        if _stored(document) == stored:
+            return document
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        return Unreadable(number, f"it cannot be read: {error!r}")
+    return Unreadable(number, "it is not as it was written: its fields differ from what they say together")
 
 
 def _fits(driver: MongoDriver) -> Journal:

@@ -17,7 +17,7 @@ from domain.ledger.chain import Head, JournalDocument, is_intact, seal
 from domain.ledger.entries import AccountOpened, Entry, Issue, TransferPosted
 from domain.ledger.lots import GrantTerms
 from ports.errors import DependencyUnavailable
-from ports.journal import Append, Checkpoints, Journal, Snapshot
+from ports.journal import Append, Checkpoints, Journal, Snapshot, StoredState, Unreadable
 from ports.runtime import Runtime
 from tests.conformance.entries import every_kind_of_entry, rich_state
 from tests.conformance.identity import connect_as_app, database_of_its_own
@@ -317,6 +317,43 @@ def test_the_newest_checkpoint_wins_in_whatever_order_they_come(ledgers: OnLedge
             await stores.checkpoints.save("main", [AccountState(account, seq * 10, 0, seq)])
         loaded = await stores.checkpoints.load("main", ["alice"])
         assert loaded["alice"].posted == 90
+
+    ledgers(body)
+
+
+def test_all_that_is_stored_is_read_in_pages_to_be_proved(ledgers: OnLedgers) -> None:
+    async def body(stores: Ledgers) -> None:
+        batches = [(opened(f"a{number}"),) for number in range(5)]
+        await append_all(stores.journal, *batches[:4], every_kind_of_entry())
+        await append_all(stores.journal, batches[4], book="other")
+        found: list[JournalDocument | Unreadable] = []
+        while page := await stores.journal.stored_after("main", len(found), limit=2):
+            found += page
+        assert found == list(await stores.journal.after("main", 0, limit=9))
+
+    ledgers(body)
+
+
+def test_all_checkpoints_and_snapshots_are_read_in_pages_to_be_proved(ledgers: OnLedgers) -> None:
+    async def body(stores: Ledgers) -> None:
+        states = [rich_state(name, number, due_ms=7_000) for number, name in enumerate("bac", 3)]
+        plain = AccountState(Account("alice", "GEMS"), 5, 0, 9, 1)
+        await stores.checkpoints.save("main", [*states, plain])
+        await stores.checkpoints.save("other", [rich_state("d", due_ms=1)])
+        snapshots = [Snapshot(state, 70 + state.seq) for state in (*states, states[1]._replace(seq=99))]
+        await stores.checkpoints.keep("main", snapshots)
+        await stores.checkpoints.keep("other", snapshots[:1])
+        first = await stores.checkpoints.states_after("main", "", limit=3)
+        rest = await stores.checkpoints.states_after("main", first[-1].key, limit=3)
+        expected = [StoredState(state.account.key, state.seq, state) for state in (*states, plain)]
+        assert [*first, *rest] == sorted(expected)
+        kept = await stores.checkpoints.snapshots_after("main", "", 0, limit=1)
+        later = await stores.checkpoints.snapshots_after("main", kept[-1].key, kept[-1].seq, limit=9)
+        kept_states = [
+            StoredState(each.state.account.key, each.state.seq, each.state, each.time_ms)
+            for each in snapshots
+        ]
+        assert [*kept, *later] == sorted(kept_states)
 
     ledgers(body)
 

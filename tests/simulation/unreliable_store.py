@@ -16,7 +16,7 @@ from domain.ledger.account import AccountState
 from domain.ledger.chain import JournalDocument
 from domain.ledger.entries import Recorded
 from ports.errors import DependencyUnavailable
-from ports.journal import Append, Checkpoints, Excerpt, Journal, Snapshot
+from ports.journal import Append, Checkpoints, Excerpt, Journal, Snapshot, StoredState, Unreadable
 from ports.runtime import Runtime
 
 Answer = TypeVar("Answer")
@@ -107,6 +107,11 @@ class UnreliableJournal(_Connection):
     async def after(self, book: str, seq: int, *, limit: int) -> Sequence[JournalDocument]:
         return await self._call(lambda: self._outside.journal.after(book, seq, limit=limit))
 
+    async def stored_after(
+        self, book: str, seq: int, *, limit: int
+    ) -> Sequence[JournalDocument | Unreadable]:
+        return await self._call(lambda: self._outside.journal.stored_after(book, seq, limit=limit))
+
     async def touching(
         self, book: str, subjects: Mapping[str, int], *, limit: int
     ) -> Sequence[JournalDocument]:
@@ -150,6 +155,18 @@ class UnreliableCheckpoints(_Connection):
 
     async def kept(self, book: str, account_key: str, time_ms: int) -> Snapshot | None:
         return await self._call(lambda: self._outside.checkpoints.kept(book, account_key, time_ms))
+
+    async def states_after(self, book: str, account_key: str, *, limit: int) -> Sequence[StoredState]:
+        return await self._call(
+            lambda: self._outside.checkpoints.states_after(book, account_key, limit=limit)
+        )
+
+    async def snapshots_after(
+        self, book: str, account_key: str, seq: int, *, limit: int
+    ) -> Sequence[StoredState]:
+        return await self._call(
+            lambda: self._outside.checkpoints.snapshots_after(book, account_key, seq, limit=limit)
+        )
 
 
 def _fits(outside: Outside, runtime: SimulatedRuntime) -> tuple[Journal, Checkpoints]:
