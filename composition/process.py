@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import signal
+import sys
 import threading
 from collections.abc import Awaitable, Callable
 from enum import Enum
@@ -79,9 +80,12 @@ def run(
         runner.run(_on_asyncio(serve, drain, grace_s, leash))
 
 
-def _end_at_once() -> None:
+def end_at_once(code: int = EXIT_INTERRUPTED) -> None:
+    """Without the interpreter's own end; what was said and logged is written."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
     logging.shutdown()
-    os._exit(EXIT_INTERRUPTED)
+    os._exit(code)
 
 
 def _watch_leash(pull: Callable[[], object]) -> None:
@@ -101,7 +105,7 @@ async def _on_asyncio(
 
     def on_signal() -> None:
         if stop.is_set():
-            _end_at_once()
+            end_at_once()
         stop.set()
 
     for number in SIGNALS:
@@ -138,7 +142,7 @@ def _run_on_trio(serve: Serve, drain: Callable[[], Awaitable[None]], grace_s: fl
             with trio.open_signal_receiver(*SIGNALS) as received:
                 async for _ in received:
                     if stop.is_set():
-                        _end_at_once()
+                        end_at_once()
                     stop.set()
 
         async def cut_off() -> None:

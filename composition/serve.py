@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import sys
@@ -14,6 +15,7 @@ from composition.load import load
 from composition.logging import configure_logging
 from composition.options import ServeOptions
 from composition.process import STOP_EXTRA_S_MAX
+from composition.servers import ServerName
 from composition.settings import Settings
 
 if TYPE_CHECKING:
@@ -49,7 +51,7 @@ def _say(text: str) -> None:
 def _serve_here(options: ServeOptions, settings: Settings, secrets: Secrets) -> int:
     from composition.asgi import Root, reason_of  # noqa: PLC0415 - a supervisor needs none of this
     from composition.listen import bound_socket  # noqa: PLC0415
-    from composition.process import run  # noqa: PLC0415
+    from composition.process import end_at_once, run  # noqa: PLC0415
     from composition.service import assemble  # noqa: PLC0415
     from composition.startup import Startup  # noqa: PLC0415
 
@@ -67,9 +69,12 @@ def _serve_here(options: ServeOptions, settings: Settings, secrets: Secrets) -> 
     except (Exception, BaseExceptionGroup) as error:  # noqa: BLE001 - said in one line, logged by who raised it
         if root.failure is None:
             return _failed(reason_of(error))
-    if root.failure is not None:
-        return _failed(reason_of(root.failure))
-    return 0
+    code = 0 if root.failure is None else _failed(reason_of(root.failure))
+    if options.server is ServerName.GRANIAN:
+        # Its threads may want the interpreter while that is being torn down, which aborts the process
+        # after all went well (emmett-framework/granian#799): so it is not torn down.
+        atexit.register(end_at_once, code)
+    return code
 
 
 def _metrics_directory() -> Path | None:
