@@ -23,6 +23,7 @@ from application.ledger.orders import (
     TransferOrder,
 )
 from application.ledger.reservation import Reservation, reserved
+from application.ledger.verification import Verification, verify
 from domain.ledger.account import REVENUE, AccountState, TopUpRule, account_key
 from domain.ledger.chain import Head
 from domain.ledger.commands import (
@@ -272,6 +273,11 @@ class Ledger:
 
     async def head(self, book_name: str) -> Head:
         return (await self._book(book_name)).head
+
+    async def verify(self, book_name: str) -> Verification:
+        """Reads the whole book and proves it, in bounded memory; see `verification.verify`."""
+        ports = self._ports
+        return await verify(ports.journal, ports.checkpoints, book_name, runtime=ports.runtime)
 
     async def _book(self, name: str, *, fresh: bool = True) -> Book:
         book = await self._books.get(name)
