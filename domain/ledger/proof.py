@@ -51,7 +51,7 @@ class Proof:
         self._captured: dict[str, int] = {}
         """Of each pending hold."""
         self._reversed: dict[str, TransferState] = {}
-        self._touched: dict[str, None] = {}
+        self._touched: dict[str, AccountState | None] = {}
 
     @property
     def states(self) -> Mapping[str, AccountState]:
@@ -59,8 +59,8 @@ class Proof:
         return self._states
 
     @property
-    def touched(self) -> Iterable[str]:
-        """Keys of the accounts that the last document touched, in order of first mention."""
+    def touched(self) -> Mapping[str, AccountState | None]:
+        """The accounts that the last document touched, by key, as they were before it."""
         return self._touched
 
     def unknown_transfers(self, documents: Iterable[JournalDocument]) -> list[str]:
@@ -118,7 +118,7 @@ class Proof:
             before = self._states.get(key)
             after = account_after(key, before, entry, is_source, document.seq, place, document.time_ms)
             self._states[key] = after
-            self._touched[key] = None
+            self._touched.setdefault(key, before)
             touched.append(after)
         if isinstance(entry, HoldPlaced):
             self._captured[entry.id] = 0

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from adapters.memory.journal import MemoryCheckpoints, MemoryJournal
@@ -21,6 +22,9 @@ from tests.simulation.test_ledger_storm import CALM, Storm
 from tests.simulation.unreliable_store import Outside
 
 LIVES = 12
+
+unhurried = settings(deadline=None)
+"""A life takes its time when it is asked for first."""
 
 
 @dataclass(frozen=True)

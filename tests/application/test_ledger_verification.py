@@ -24,6 +24,7 @@ from tests.application.forgery import (
     lives,
     proved,
     sealed_anew,
+    unhurried,
     with_entry,
 )
 from tests.simulation.ledger_world import BOOK
@@ -44,6 +45,7 @@ def test_an_empty_book_is_good() -> None:
     assert (verification.head, verification.problem) == (Head(), None)
 
 
+@unhurried
 @given(st.data(), lives)
 def test_an_edited_entry_is_named(data: st.DataObject, life: Lived) -> None:
     place = data.draw(st.integers(0, len(life.documents) - 1))
@@ -52,6 +54,7 @@ def test_an_edited_entry_is_named(data: st.DataObject, life: Lived) -> None:
     assert first_wrong(proved(journal, life.checkpoints)) == place + 1
 
 
+@unhurried
 @given(st.data(), lives, st.sampled_from(("book", "time_ms", "nonce", "previous", "digest", "entries")))
 def test_an_edited_document_is_named(data: st.DataObject, life: Lived, field: str) -> None:
     place = data.draw(st.integers(0, len(life.documents) - 1))
@@ -62,6 +65,7 @@ def test_an_edited_document_is_named(data: st.DataObject, life: Lived, field: st
     assert first_wrong(proved(journal, life.checkpoints)) == place + 1
 
 
+@unhurried
 @given(st.data(), lives)
 def test_an_edited_entry_with_a_digest_made_for_it_is_named(data: st.DataObject, life: Lived) -> None:
     place = data.draw(st.integers(0, len(life.documents) - 1))
@@ -73,6 +77,7 @@ def test_an_edited_entry_with_a_digest_made_for_it_is_named(data: st.DataObject,
     assert first_wrong(proved(journal, MemoryCheckpoints(), life.expected)) == place + 1
 
 
+@unhurried
 @given(st.data(), lives)
 def test_a_chain_that_was_made_anew_from_an_edit_on_is_not_the_expected_one(
     data: st.DataObject, life: Lived
@@ -85,6 +90,7 @@ def test_a_chain_that_was_made_anew_from_an_edit_on_is_not_the_expected_one(
     assert place + 1 <= wrong <= len(life.documents)
 
 
+@unhurried
 @given(st.data(), lives)
 def test_a_missing_document_is_named(data: st.DataObject, life: Lived) -> None:
     place = data.draw(st.integers(0, len(life.documents) - 1))
@@ -92,6 +98,7 @@ def test_a_missing_document_is_named(data: st.DataObject, life: Lived) -> None:
     assert first_wrong(proved(journal, MemoryCheckpoints(), life.expected)) == place + 1
 
 
+@unhurried
 @given(st.data(), lives)
 def test_the_first_of_two_swapped_documents_is_named(data: st.DataObject, life: Lived) -> None:
     first = data.draw(st.integers(0, len(life.documents) - 2))
@@ -103,6 +110,7 @@ def test_the_first_of_two_swapped_documents_is_named(data: st.DataObject, life: 
     assert first_wrong(proved(life.forged(numbered), life.checkpoints)) == first + 1
 
 
+@unhurried
 @given(st.data(), lives)
 def test_a_document_that_is_there_twice_is_named(data: st.DataObject, life: Lived) -> None:
     place = data.draw(st.integers(0, len(life.documents) - 1))
@@ -110,6 +118,7 @@ def test_a_document_that_is_there_twice_is_named(data: st.DataObject, life: Live
     assert first_wrong(proved(life.forged(documents), life.checkpoints)) == place + 1
 
 
+@unhurried
 @given(st.data(), lives)
 def test_an_added_document_is_named_however_well_it_fits(data: st.DataObject, life: Lived) -> None:
     place = data.draw(st.integers(1, len(life.documents) - 1))
@@ -120,6 +129,7 @@ def test_an_added_document_is_named_however_well_it_fits(data: st.DataObject, li
     assert first_wrong(proved(life.forged(documents), life.checkpoints)) == place + 1
 
 
+@unhurried
 @given(st.data(), lives)
 def test_a_cut_end_is_seen_by_whoever_knows_a_later_head(data: st.DataObject, life: Lived) -> None:
     left = data.draw(st.integers(0, len(life.documents) - 1))
@@ -128,6 +138,7 @@ def test_a_cut_end_is_seen_by_whoever_knows_a_later_head(data: st.DataObject, li
     assert first_wrong(proved(journal, MemoryCheckpoints(), life.expected)) == left + 1
 
 
+@unhurried
 @given(st.data(), lives)
 def test_a_head_that_was_kept_earlier_is_still_good(data: st.DataObject, life: Lived) -> None:
     kept = data.draw(st.sampled_from(life.documents))
@@ -145,6 +156,7 @@ def test_a_checkpoint_ahead_of_the_journal_is_named() -> None:
     assert first_wrong(verification) == len(life.documents)
 
 
+@unhurried
 @given(st.data(), lives)
 def test_a_changed_checkpoint_is_named_by_its_number(data: st.DataObject, life: Lived) -> None:
     states = list(life.checkpoints._states.values())
