@@ -22,13 +22,14 @@ COLLECTION: Final = "journal"
 KEYS_A_READ_MAX: Final = 1_000
 
 FENCE: Final = "book_seq"
+SUBJECTS: Final = "book_subjects_seq"
 
 INDEXES: Final[Indexes] = {
     COLLECTION: (
         Index(FENCE, (("book", 1), ("seq", 1)), unique=True),
         # Unique across documents; within one the state machine sees to it.
         Index("book_entry_keys", (("book", 1), ("entries.keys", 1)), unique=True),
-        Index("book_subjects_seq", (("book", 1), ("subjects", 1), ("seq", 1))),
+        Index(SUBJECTS, (("book", 1), ("subjects", 1), ("seq", 1))),
     )
 }
 
@@ -85,7 +86,8 @@ class MongoJournal:
         branches = [
             {"book": book, "subjects": subject, "seq": {"$gt": after}} for subject, after in subjects.items()
         ]
-        found = await self._documents.find({"$or": branches}, sort=(("seq", 1),), limit=limit)
+        # Without the hint each branch is planned over two indexes: 70 ms for 128 subjects instead of 5.
+        found = await self._documents.find({"$or": branches}, sort=(("seq", 1),), limit=limit, hint=SUBJECTS)
         return [_document(document) for document in found]
 
     async def of_account(

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from application.ledger.others_due import OthersDue
 from domain.ledger.account import AccountState
 from domain.ledger.chain import Head, JournalDocument, follows
-from domain.ledger.entries import TransferPosted
+from domain.ledger.entries import DUE, TransferPosted
 from domain.ledger.machine import Decision
 from domain.ledger.replay import Accounts, Subjects, replay
 from domain.ledger.subjects import Subject, TransferState
@@ -23,7 +23,7 @@ SUBJECTS_A_READ_MAX = 256
 SUBJECTS_MAX = 10_000
 """Holds, grants and transfers that stay in memory after somebody asked for them by id."""
 
-TAIL_DOCUMENTS = 32
+TAIL_DOCUMENTS = 1_024
 """How far back a start looks for what falls due and whose checkpoints its writer may not have saved."""
 
 BEHIND_DOCUMENTS_MAX = 1_024
@@ -80,7 +80,7 @@ class Known:
         if document is not None:
             self.head = document.head
             start = max(0, document.seq - TAIL_DOCUMENTS)
-            for each in await self._journal.after(self._book, start, limit=TAIL_DOCUMENTS):
+            for each in await self._journal.touching(self._book, {DUE: start}, limit=DOCUMENTS_A_READ_MAX):
                 self.others_due.add(each)
 
     async def catch_up(self) -> bool:

@@ -14,6 +14,8 @@ from domain.ledger.account import Account
 from domain.ledger.commands import subject_of_account
 from domain.ledger.lots import Funding, GrantTerms, Lot
 
+DUE: Final = "d:"
+"""The subject of documents in which something comes or ends by itself later."""
 BACKDATED: Final = "b:"
 """The kind of subject under which an account's entries stand that were dated back."""
 
@@ -100,6 +102,10 @@ class TransferPosted(NamedTuple):
             yield f"h:{cause.hold}"
         elif isinstance(cause, Reversal):
             yield f"t:{cause.of}"
+        if (isinstance(cause, Issue) and cause.terms.expires_ms is not None) or (
+            isinstance(cause, Reversal) and cause.revived
+        ):
+            yield DUE
         if self.is_backdated:
             for account_id in (self.source, self.destination):
                 yield BACKDATED + subject_of_account(account_id, self.asset).removeprefix("a:")
@@ -130,6 +136,7 @@ class GrantScheduled(NamedTuple):
     def subjects(self) -> Iterator[str]:
         yield subject_of_account(self.account, self.asset)
         yield f"g:{self.id}"
+        yield DUE
 
 
 class GrantEnded(NamedTuple):
@@ -169,6 +176,7 @@ class HoldPlaced(NamedTuple):
     def subjects(self) -> Iterator[str]:
         yield subject_of_account(self.account, self.asset)
         yield f"h:{self.id}"
+        yield DUE
 
 
 class HoldReleased(NamedTuple):
