@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -64,6 +65,8 @@ def _parser() -> argparse.ArgumentParser:
 
     _api_keys(_group(commands, "api-key", "service keys of the live store"))
 
+    _ledger(_group(commands, "ledger", "prove, export and import a book of the live store"))
+
     openapi = commands.add_parser("openapi", help="print the OpenAPI document")
     openapi.set_defaults(run=_openapi)
     return parser
@@ -112,6 +115,36 @@ def _api_keys(keys: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     revoke = keys.add_parser("revoke", help="revoke a key")
     revoke.add_argument("id")
     revoke.set_defaults(run=_api_key_revoke)
+
+
+def _ledger(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    verify = commands.add_parser("verify", help="prove a book; names the first wrong document")
+    verify.set_defaults(run=_ledger_verify)
+    head = commands.add_parser("head", help="print what --head takes, to be kept elsewhere")
+    head.set_defaults(run=_ledger_head)
+    export = commands.add_parser("export", help="write a book as JSON lines")
+    export.add_argument("--out", default="-", metavar="FILE", help="- is standard output (default)")
+    export.set_defaults(run=_ledger_export)
+    take = commands.add_parser("import", help="bring an exported book into an empty one, or go on with it")
+    take.add_argument("file", metavar="FILE", help="- is standard input")
+    take.set_defaults(run=_ledger_import)
+    for parser in (verify, head, export, take):
+        parser.add_argument("--book", default="main", help="(default: %(default)s)")
+    for parser in (verify, take):
+        parser.add_argument(
+            "--head", type=_head, metavar="SEQ:DIGEST", help="a head the book is known to have had"
+        )
+    for parser in (verify, head):
+        parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _head(text: str) -> tuple[int, str]:
+    found = re.fullmatch(r"(\d{1,18}):([0-9a-f]{64})", text, re.ASCII)
+    if found is None:
+        raise argparse.ArgumentTypeError(
+            "as `ledger head` prints it: a number, a colon, 64 hexadecimal digits"
+        )
+    return int(found[1]), found[2]
 
 
 def _serve(parser: argparse.ArgumentParser, parsed: argparse.Namespace, *, demo: bool) -> int:
@@ -214,6 +247,30 @@ def _api_key_revoke(parsed: argparse.Namespace) -> int:
     from composition.administration import revoke_api_key  # noqa: PLC0415
 
     return revoke_api_key(os.environ, parsed.id)
+
+
+def _ledger_verify(parsed: argparse.Namespace) -> int:
+    from composition.ledger_commands import expected_head, verify_book  # noqa: PLC0415
+
+    return verify_book(os.environ, book=parsed.book, expected=expected_head(parsed.head), as_json=parsed.json)
+
+
+def _ledger_head(parsed: argparse.Namespace) -> int:
+    from composition.ledger_commands import print_head  # noqa: PLC0415
+
+    return print_head(os.environ, book=parsed.book, as_json=parsed.json)
+
+
+def _ledger_export(parsed: argparse.Namespace) -> int:
+    from composition.ledger_commands import export_book  # noqa: PLC0415
+
+    return export_book(os.environ, book=parsed.book, out=parsed.out)
+
+
+def _ledger_import(parsed: argparse.Namespace) -> int:
+    from composition.ledger_commands import expected_head, import_lines  # noqa: PLC0415
+
+    return import_lines(os.environ, book=parsed.book, file=parsed.file, expected=expected_head(parsed.head))
 
 
 def _openapi(_: argparse.Namespace) -> int:

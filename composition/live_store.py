@@ -6,10 +6,11 @@ from functools import partial
 
 from adapters.crypto.sealing import AesGcmSealer
 from adapters.mongo import api_keys, audit, checkpoints, journal, sessions, users
-from adapters.mongo.catalog import CATALOG
+from adapters.mongo.catalog import CATALOG, VIEWS
 from adapters.mongo.pools import Credentials, MongoPools, connect_pools
 from adapters.mongo.schema import create_schema
 from adapters.mongo.server_clock import ServerClock
+from adapters.mongo.views import create_views
 from adapters.redis.bus import RedisBus
 from adapters.redis.connect import connect
 from adapters.redis.limiter import RedisLimiter
@@ -60,6 +61,7 @@ async def live_store(*, runtime: Runtime, settings: Settings, secrets: Secrets, 
 
     async def start() -> None:
         await create_schema(pools.admin, CATALOG)
+        await create_views(pools.admin, VIEWS)
         await ledger_clock.start()
 
     async def stop() -> None:

@@ -1,9 +1,10 @@
-"""Every collection there is: the one place to add a repository module's indexes to."""
+"""Every collection and view there is: the one place to add a repository module's indexes to."""
 
 from __future__ import annotations
 
 from adapters.mongo import api_keys, audit, checkpoints, journal, sessions, users
 from adapters.mongo.schema import Indexes
+from adapters.mongo.views import TRANSFERS, View
 
 CATALOG: tuple[Indexes, ...] = (
     users.INDEXES,
@@ -13,3 +14,5 @@ CATALOG: tuple[Indexes, ...] = (
     journal.INDEXES,
     checkpoints.INDEXES,
 )
+
+VIEWS: tuple[View, ...] = (TRANSFERS,)

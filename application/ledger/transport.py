@@ -219,14 +219,13 @@ class _Import:
 
     async def _at_end(self, checked: _Reading) -> ImportRefused | None:
         head = checked.prover.head
+        journal = self._ports.journal
+        if self._present == head.seq and await journal.stored_after(self._book, head.seq, limit=1):
+            detail = f"the store's book goes on after document {head.seq}, where the file ends"
+            return ImportRefused("book_differs", detail)
         problem = checked.prover.at_end()
         if problem is not None:
             return ImportRefused("broken_book", f"document {problem.seq}: {problem.detail}")
-        if self._present == head.seq and await self._ports.journal.stored_after(
-            self._book, head.seq, limit=1
-        ):
-            detail = f"the store's book goes on after document {head.seq}, where the file ends"
-            return ImportRefused("book_differs", detail)
         return None
 
     async def _append(self, reading: _Reading, documents: Sequence[JournalDocument]) -> ImportRefused | None:

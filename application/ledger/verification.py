@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Final
 
 from application.ledger.prover import BrokenLink, ExpectedHead, LedgerProblem, Prover, stored_aside
 from domain.ledger.chain import Head, JournalDocument
+from domain.ledger.entries import Recorded
+from domain.ledger.shapes import has_its_shape, recorded_has_its_shape
 from ports.journal import Checkpoints, Journal, Unreadable
 from ports.runtime import Runtime
 
 __all__ = ["ExpectedHead", "LedgerProblem", "Verification", "verify"]
 
 DOCUMENTS_A_READ_MAX: Final = 256
-ENTRIES_A_READ_MAX: Final = 10_000
-"""Of one page of documents, as far as the page before lets one guess; a document has 8,000 and more."""
+ENTRIES_A_READ_MAX: Final = 2_000
+"""Of one page of documents, as far as the page before lets one guess; a single document may have 8,000 and
+more. What a page holds is decoded at once, and a service's other requests wait for that."""
+
+NOWHERE: Final = 2**63
+"""A number that no document has."""
 
 Progress = Callable[[int, int], None]
 """Told how much is done, and of how much as far as is known."""
@@ -76,8 +83,7 @@ async def _problem_of(
     book: str,
     runtime: Runtime,
 ) -> LedgerProblem | None:
-    asked = prover.proof.unknown_transfers(each for each in page if isinstance(each, JournalDocument))
-    transfers = await journal.recorded(book, asked) if asked else {}
+    transfers = await _reversed_in(page, prover, journal, book)
 
     def take() -> LedgerProblem | None:
         return next((problem for each in page if (problem := prover.take(each, transfers))), None)
@@ -85,6 +91,18 @@ async def _problem_of(
     # Seconds of arithmetic, and a service may be answering others.
     problem = await runtime.run_in_thread(take)
     return await _culprit(problem, journal, prover.expected) if isinstance(problem, BrokenLink) else problem
+
+
+async def _reversed_in(
+    page: Sequence[JournalDocument | Unreadable], prover: Prover, journal: Journal, book: str
+) -> Mapping[str, Recorded]:
+    readable = takewhile(lambda each: isinstance(each, JournalDocument), page)
+    asked = prover.proof.unknown_transfers(each for each in readable if isinstance(each, JournalDocument))
+    try:
+        found = await journal.recorded(book, asked) if asked else {}
+    except (KeyError, TypeError, ValueError):
+        return {}  # A document that has one of the keys too cannot be read: something is wrong anyway.
+    return {key: recorded for key, recorded in found.items() if recorded_has_its_shape(recorded)}
 
 
 async def pages(
@@ -109,8 +127,10 @@ async def end_of(journal: Journal, book: str) -> int:
         head = await journal.head(book)
     except (KeyError, TypeError, ValueError):
         # It cannot even be read: whoever reads up to it will name it.
-        return 2**63
-    return 0 if head is None else head.seq
+        return NOWHERE
+    if head is None:
+        return 0
+    return head.seq if has_its_shape(head) else NOWHERE
 
 
 async def _culprit(link: BrokenLink, journal: Journal, expected: ExpectedHead) -> LedgerProblem:

@@ -8,7 +8,7 @@ from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from domain.ledger.chain import JournalDocument
-from domain.ledger.entries import Entry
+from domain.ledger.entries import Entry, Recorded
 
 Fits = Callable[[Any], bool]
 
@@ -22,6 +22,10 @@ def has_its_shape(document: JournalDocument) -> bool:
         and _is_integer(document.time_ms)
         and all(entry_has_its_shape(entry) for entry in document.entries)
     )
+
+
+def recorded_has_its_shape(recorded: Recorded) -> bool:
+    return _is_integer(recorded.seq) and _is_integer(recorded.time_ms) and entry_has_its_shape(recorded.entry)
 
 
 def entry_has_its_shape(entry: Entry) -> bool:
