@@ -27,6 +27,7 @@ from domain.sessions import SessionPolicy
 from domain.tokens import TokenPolicy
 from ports.clock import Clock
 from ports.entropy import Entropy
+from ports.handoff import Handoff
 from ports.metrics import Metrics
 from ports.runtime import Runtime
 
@@ -43,6 +44,8 @@ class Surroundings:
     clock: Clock
     entropy: Entropy
     metrics: Metrics
+    handoff: Handoff | None = None
+    """Where several workers of one supervisor serve."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +137,7 @@ def _ledger(around: Surroundings, settings: Settings, stores: Stores, announce: 
             entropy=around.entropy,
             journal=stores.journal,
             checkpoints=stores.checkpoints,
+            handoff=around.handoff,
         ),
         accounts_max=settings.ledger_accounts_max,
         announce=announce,

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 EXIT_FAILED = 1
 METRICS_DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
+HANDOFF_DIRECTORY = "CREDITCTL_HANDOFF_DIR"
+"""Where the workers of one supervisor meet. Not a setting: the supervisor makes it, for its workers only."""
+HANDOFF_PATH_BYTES_MAX = 60
+"""A Unix socket's path has 104 bytes at most, of which its name takes 38."""
 
 
 def serve(options: ServeOptions, environ: Mapping[str, str]) -> int:
@@ -56,7 +60,11 @@ def _serve_here(options: ServeOptions, settings: Settings, secrets: Secrets) -> 
     from composition.startup import Startup  # noqa: PLC0415
 
     bound = bound_socket(options.address, shared=options.worker is not None)
-    around, manager = assemble(options.store, options.runtime, settings, secrets, _metrics_directory())
+    # Without the supervisor that made it a directory is somebody else's.
+    handoff = _directory(HANDOFF_DIRECTORY) if options.worker is not None else None
+    around, manager = assemble(
+        options.store, options.runtime, settings, secrets, _directory(METRICS_DIRECTORY), handoff
+    )
     startup = Startup(options=options, manager=manager, bound=bound, say=_say)
     root = Root(runtime=around.runtime, service=manager, on_ready=startup.ready)
     grace_s = settings.shutdown_grace_ms / 1000
@@ -77,9 +85,18 @@ def _serve_here(options: ServeOptions, settings: Settings, secrets: Secrets) -> 
     return code
 
 
-def _metrics_directory() -> Path | None:
-    directory = os.environ.get(METRICS_DIRECTORY)
+def _directory(variable: str) -> Path | None:
+    directory = os.environ.get(variable)
     return Path(directory) if directory else None
+
+
+def _make_handoff_directory() -> Path:
+    """Private, and with a path that is short enough, wherever temporary files go."""
+    made = Path(tempfile.mkdtemp(prefix="credit-"))
+    if len(os.fsencode(made)) <= HANDOFF_PATH_BYTES_MAX:
+        return made
+    made.rmdir()
+    return Path(tempfile.mkdtemp(prefix="credit-", dir="/tmp"))
 
 
 def _supervise(options: ServeOptions, settings: Settings, environ: Mapping[str, str]) -> int:
@@ -91,6 +108,7 @@ def _supervise(options: ServeOptions, settings: Settings, environ: Mapping[str, 
     reserved = bound_socket(options.address, shared=True)
     address = address_of(reserved)
     directory = Path(tempfile.mkdtemp(prefix="credit-metrics-"))
+    handoff = _make_handoff_directory()
 
     def forget(pid: int) -> None:
         # prometheus-client's own file names; importing it here would double the supervisor's memory.
@@ -104,7 +122,7 @@ def _supervise(options: ServeOptions, settings: Settings, environ: Mapping[str, 
     plan = Plan(
         workers=options.workers,
         command=command,
-        environ={**environ, METRICS_DIRECTORY: str(directory)},
+        environ={**environ, METRICS_DIRECTORY: str(directory), HANDOFF_DIRECTORY: str(handoff)},
         stop_s_max=settings.shutdown_grace_ms / 1000 + STOP_EXTRA_S_MAX + 5.0,
         on_ready=lambda: _say(f"serving on {url_of(options, address)} ({options.workers} workers)"),
         on_death=forget,
@@ -113,4 +131,5 @@ def _supervise(options: ServeOptions, settings: Settings, environ: Mapping[str, 
         return Supervisor(plan).run()
     finally:
         reserved.close()
-        shutil.rmtree(directory, ignore_errors=True)
+        for each in (directory, handoff):
+            shutil.rmtree(each, ignore_errors=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from adapters.metrics.prometheus import PrometheusMetrics
 from adapters.runtime.system import SystemClock, SystemEntropy
@@ -12,6 +14,13 @@ from composition.process import RuntimeName, make_runtime
 from composition.secrets import Secrets
 from composition.settings import Settings
 from composition.stores import StoreName, Stores
+from ports.handoff import Handoff
+from ports.runtime import Runtime
+
+if TYPE_CHECKING:
+    from adapters.handoff.directory import Sockets
+
+_log = logging.getLogger("credit.service")
 
 
 def assemble(
@@ -20,19 +29,46 @@ def assemble(
     settings: Settings,
     secrets: Secrets,
     metrics_directory: Path | None = None,
+    handoff_directory: Path | None = None,
 ) -> tuple[Surroundings, AppManager]:
     """Nothing is opened yet: that happens when the manager starts, inside the runtime's loop."""
+    made = make_runtime(runtime)
     around = Surroundings(
-        runtime=make_runtime(runtime),
+        runtime=made,
         clock=SystemClock(),
         entropy=SystemEntropy(),
         metrics=PrometheusMetrics(directory=metrics_directory),
+        handoff=handoff_of(made, runtime, handoff_directory),
     )
 
     async def open_stores() -> Stores:
         return await stores_of(store, around, settings, secrets)
 
     return around, AppManager(around=around, settings=settings, secrets=secrets, open_stores=open_stores)
+
+
+def handoff_of(runtime: Runtime, name: RuntimeName, directory: Path | None) -> Handoff | None:
+    """None where no other worker shares the directory, or nobody could."""
+    if directory is None:
+        return None
+    from adapters.handoff.directory import DirectoryHost  # noqa: PLC0415 - a single worker needs none of it
+    from adapters.handoff.handoff import StreamHandoff  # noqa: PLC0415
+
+    try:
+        return StreamHandoff(runtime, DirectoryHost(directory, _sockets(name)))
+    except OSError as error:
+        _log.warning("workers append to the ledger side by side: %s", error)
+        return None
+
+
+def _sockets(name: RuntimeName) -> Sockets:
+    if name is RuntimeName.TRIO:
+        from adapters.handoff.trio_sockets import TrioSockets  # noqa: PLC0415 - trio costs others' start
+
+        return TrioSockets()
+    from adapters.handoff.asyncio_sockets import AsyncioSockets  # noqa: PLC0415
+
+    return AsyncioSockets()
 
 
 async def stores_of(store: StoreName, around: Surroundings, settings: Settings, secrets: Secrets) -> Stores:

@@ -25,6 +25,7 @@ from domain.ledger.subjects import Subject
 from ports.clock import Clock
 from ports.entropy import Entropy
 from ports.errors import DependencyUnavailable
+from ports.handoff import Handoff
 from ports.journal import Append, Checkpoints, Journal, Snapshot
 from ports.runtime import Overloaded, Runtime
 
@@ -58,6 +59,8 @@ class BookPorts:
     entropy: Entropy
     journal: Journal
     checkpoints: Checkpoints
+    handoff: Handoff | None = None
+    """How the workers of one host share a book; None where there is one worker."""
 
 
 class Book:

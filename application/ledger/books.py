@@ -8,6 +8,7 @@ from typing import Final
 
 from application.ledger.book import Book, BookPorts
 from application.ledger.committed import Committed
+from application.ledger.handoff import SharedBook
 from ports.runtime import Task
 
 BOOKS_MAX: Final = 1_024
@@ -39,6 +40,12 @@ class Books:
     def opened(self) -> tuple[Book, ...]:
         return tuple(self._open.values())
 
+    async def let_go(self) -> None:
+        """Other workers of this host may hold the books from now on."""
+        for book in self.opened:
+            if isinstance(book, SharedBook):
+                await book.let_go()
+
     async def stop(self) -> None:
         """Writes what checkpoints are due."""
         for book in self.opened:
@@ -46,13 +53,19 @@ class Books:
 
     async def _open_one(self, name: str) -> Book:
         try:
-            book = Book(name, self._ports, accounts_max=self._accounts_max, committed=self._committed)
+            book = self._made(name)
             await book.start()
             self._open[name] = book
             await self._close_idle()
             return book
         finally:
             del self._opening[name]
+
+    def _made(self, name: str) -> Book:
+        ports, accounts_max = self._ports, self._accounts_max
+        if ports.handoff is None:
+            return Book(name, ports, accounts_max=accounts_max, committed=self._committed)
+        return SharedBook(name, ports, ports.handoff, accounts_max=accounts_max, committed=self._committed)
 
     async def _close_idle(self) -> None:
         """Closes those not used for longest. Whoever still holds one may go on with it: the journal

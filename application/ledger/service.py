@@ -69,8 +69,10 @@ class Ledger:
         self._ticker.start()
 
     async def stop(self) -> None:
-        """Announces what was committed, within a bound, and writes what checkpoints are due."""
+        """Lets other workers of this host hold the books, announces what was committed, within a bound, and
+        writes what checkpoints are due."""
         await self._ticker.stop()
+        await self._books.let_go()
         await self._announcer.stop()
         await self._books.stop()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+from adapters.handoff.handoff import StreamHandoff
 from adapters.runtime.simulated_runtime import SeededEntropy, SimulatedRuntime
 from application.ledger.book import BookPorts
 from application.ledger.committed import CommittedBatch
@@ -17,6 +18,7 @@ from domain.ledger.outcomes import Outcome, Posted, Rejected, Rejection
 from domain.ledger.replay import accounts_of, replay
 from ports.errors import DependencyUnavailable
 from ports.runtime import Overloaded, TaskCancelled
+from tests.simulation.one_host import OneHost
 from tests.simulation.unreliable_store import Outside
 
 BOOK = "main"
@@ -41,9 +43,14 @@ class Told:
 class Service:
     """One process of the service. `crash` ends it; another one may follow on the same store."""
 
-    def __init__(self, outside: Outside, name: str, *, accounts_max: int = 1_000) -> None:
+    def __init__(
+        self, outside: Outside, name: str, *, accounts_max: int = 1_000, host: OneHost | None = None
+    ) -> None:
+        """One of several workers of a `host`, or alone on one."""
         simulation = outside.simulation
         self.runtime: SimulatedRuntime = simulation.process(name)
+        self.name = name
+        self._host = host
         journal, checkpoints = outside.reached_from(self.runtime)
         ports = BookPorts(
             self.runtime,
@@ -51,6 +58,7 @@ class Service:
             SeededEntropy(simulation.random),
             journal,
             checkpoints,
+            StreamHandoff(self.runtime, host.seen_by(self.runtime, name)) if host else None,
         )
         self.announced: list[CommittedBatch] = []
         self.ledger = Ledger(ports, accounts_max=accounts_max, announce=self._announce)
@@ -71,7 +79,14 @@ class Service:
         await self.runtime.start(begin, name="tick").wait()
 
     def crash(self) -> None:
-        self.runtime.crash()
+        if self._host is not None:
+            self._host.kill(self.runtime)
+        else:
+            self.runtime.crash()
+
+    async def stop(self) -> None:
+        """In order, as on SIGTERM."""
+        await self.runtime.start(self.ledger.stop, name="stop").wait()
 
     async def _announce(self, batch: CommittedBatch) -> None:
         self.announced.append(batch)

@@ -1,0 +1,3 @@
+"""Commands handed from worker to worker of one host, over Unix sockets."""
+
+from __future__ import annotations

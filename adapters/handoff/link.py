@@ -1,0 +1,204 @@
+"""The side of a worker that hands its commands to the one that holds the book."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+from adapters.handoff.frames import PAYLOAD_BYTES_MAX, BadFrame, Frame, FrameReader, Kind
+from adapters.handoff.host import Stream
+from adapters.handoff.messages import BadMessage, error_of, outcomes_in, packed, request
+from domain.ledger.commands import Submission
+from domain.ledger.outcomes import Outcome
+from ports.errors import DependencyUnavailable
+from ports.handoff import HandoffUnusable, Link, NotTaken, Outcomes, ResultUnknown
+from ports.runtime import Event, Runtime
+
+ANSWER_S_MAX: Final = 15.0
+"""How long an answer is waited for: longer than the holder waits for the journal."""
+LOOK_INTERVAL_S: Final = 1.0
+"""How often somebody looks whether an answer is overdue, while one is waited for."""
+REQUEST_BYTES_MAX: Final = 1024 * 1024
+"""Of the submissions that go together; a larger one goes alone."""
+REQUEST_SUBMISSIONS_MAX: Final = 4_096
+WAITING_SUBMISSIONS_MAX: Final = 50_000
+REQUESTS_UNDER_WAY_MAX: Final = 64
+"""More of them gather until one is answered."""
+
+_log = logging.getLogger("credit.handoff")
+
+
+class _Request:
+    """What went in one frame, until its answer is complete."""
+
+    __slots__ = ("count", "error", "outcomes", "sent_s", "settled")
+
+    def __init__(self, count: int, settled: Event, sent_s: float) -> None:
+        self.count = count
+        self.settled = settled
+        self.sent_s = sent_s
+        self.outcomes: list[tuple[Outcome, ...]] = []
+        self.error: Exception | None = None
+
+    def fail(self, error: Exception) -> None:
+        self.error = error
+        self.settled.set()
+
+
+class _Ticket(NamedTuple):
+    """Where the answer of one submission will be."""
+
+    request: _Request
+    place: int
+
+
+class StreamLink:
+    def __init__(self, runtime: Runtime, stream: Stream, *, on_end: Callable[[], None]) -> None:
+        self._on_end = on_end
+        self._runtime = runtime
+        self._stream = stream
+        self._requests: dict[int, _Request] = {}
+        self._number = 0
+        self._over = runtime.event()
+        self._closing = False
+        self._silent = False
+        self._sending = False
+        self._watched = False
+        self._fewer: Event | None = None
+        self._gathered = runtime.batcher(
+            self._send,
+            items_max=REQUEST_SUBMISSIONS_MAX,
+            waiting_max=WAITING_SUBMISSIONS_MAX,
+            weigh=len,
+            weight_max=REQUEST_BYTES_MAX,
+        )
+        runtime.start(self._receive, name="hear of handed commands")
+
+    @property
+    def is_silent(self) -> bool:
+        return self._silent
+
+    async def submit(self, submissions: Sequence[Submission]) -> Outcomes:
+        elements = [packed(submission) for submission in submissions]
+        if any(len(element) + 2 > PAYLOAD_BYTES_MAX for element in elements):
+            raise HandoffUnusable("too large")
+        outcomes: list[tuple[Outcome, ...]] = []
+        for sent, place in await self._gathered.submit_many(elements):
+            await sent.settled.wait()
+            if sent.error is not None:
+                raise sent.error.with_traceback(None)
+            outcomes.append(sent.outcomes[place])
+        return outcomes
+
+    async def ended(self) -> None:
+        await self._over.wait()
+
+    def close(self) -> None:
+        self._closing = True
+        self._stream.end()
+
+    async def _send(self, elements: Sequence[bytes]) -> Sequence[_Ticket]:
+        """One request; returns when it is sent, so that the next can follow before it is answered."""
+        while len(self._requests) >= REQUESTS_UNDER_WAY_MAX:
+            await self._one_fewer()
+        if self._closing or self._over.is_set():
+            raise NotTaken("the worker that held the book lets it go")
+        self._number += 1
+        sent = _Request(len(elements), self._runtime.event(), self._runtime.monotonic())
+        self._requests[self._number] = sent
+        self._watch()
+        self._sending = True
+        try:
+            await self._stream.send(request(self._number, elements))
+        except OSError:
+            # The receiving side sees the end as well, and says what it means for each request.
+            self._stream.end()
+        finally:
+            self._sending = False
+            if self._over.is_set():
+                self._stream.close()
+        return [_Ticket(sent, place) for place in range(len(elements))]
+
+    async def _receive(self) -> None:
+        reader = FrameReader()
+        try:
+            while data := await self._stream.receive():
+                for frame in reader.feed(data):
+                    self._take(frame)
+        except (OSError, BadFrame, BadMessage) as error:
+            _log.warning("the connection to the worker that holds a book broke: %s", error)
+        finally:
+            self._end()
+
+    def _take(self, frame: Frame) -> None:
+        self._silent = False
+        match frame.kind:
+            case Kind.CLOSING:
+                self._closing = True
+                for number in [each for each in self._requests if each > frame.number]:
+                    self._settle(number, NotTaken("the worker that held the book lets it go"))
+            case Kind.PART | Kind.ANSWER:
+                self._take_outcomes(frame)
+            case Kind.FAILURE:
+                self._settle(frame.number, error_of(frame))
+            case Kind.REQUEST:
+                raise BadFrame("a request from the worker that holds the book")
+
+    def _take_outcomes(self, frame: Frame) -> None:
+        sent = self._requests.get(frame.number)
+        if sent is None:
+            return  # It was given up.
+        sent.outcomes += outcomes_in(frame)
+        if frame.kind is Kind.ANSWER:
+            if len(sent.outcomes) != sent.count:
+                raise BadMessage(f"{len(sent.outcomes)} answers for {sent.count} submissions")
+            self._settle(frame.number, None)
+
+    def _settle(self, number: int, error: Exception | None) -> None:
+        sent = self._requests.pop(number, None)
+        if sent is None:
+            return
+        if error is None:
+            sent.settled.set()
+        else:
+            sent.fail(error)
+        if self._fewer is not None:
+            self._fewer.set()
+            self._fewer = None
+
+    def _end(self) -> None:
+        self._over.set()
+        self._stream.end()
+        for number in list(self._requests):
+            self._settle(number, ResultUnknown("the worker that held the book is gone"))
+        if not self._sending:
+            self._stream.close()
+        self._on_end()
+
+    def _watch(self) -> None:
+        if not self._watched:
+            self._watched = True
+            self._runtime.start(self._look_for_overdue, name="watch for overdue answers")
+
+    async def _look_for_overdue(self) -> None:
+        try:
+            while self._requests:
+                await self._runtime.sleep(LOOK_INTERVAL_S)
+                oldest_s = self._runtime.monotonic() - ANSWER_S_MAX
+                for number in [number for number, each in self._requests.items() if each.sent_s < oldest_s]:
+                    self._silent = True
+                    error = DependencyUnavailable("ledger", "the worker that holds the book did not answer")
+                    self._settle(number, error)
+        finally:
+            self._watched = False
+
+    async def _one_fewer(self) -> None:
+        if self._fewer is None:
+            self._fewer = self._runtime.event()
+        await self._fewer.wait()
+
+
+def _fits(link: StreamLink) -> Link:
+    """mypy holds the adapter to its port here."""
+    return link
