@@ -8,6 +8,8 @@ from typing import Any, Final
 
 from adapters.mongo import journal
 from adapters.mongo.driver import MongoDriver
+from adapters.mongo.errors import DEPENDENCY
+from ports.errors import DependencyUnavailable
 
 NAMESPACE_EXISTS: Final = 48
 
@@ -21,7 +23,7 @@ class View:
     pipeline: Sequence[Mapping[str, Any]]
 
 
-class NotOurView(Exception):
+class NotOurView(DependencyUnavailable):
     """A collection stands where a view of ours should."""
 
 
@@ -79,7 +81,9 @@ async def create_views(driver: MongoDriver, views: Iterable[View]) -> None:
             continue
         standing = standing or await _standing(driver, view.name)
         if standing is None or standing["type"] != "view":
-            raise NotOurView(f"{view.name} is a collection: rename it, for it is where the view goes")
+            raise NotOurView(
+                DEPENDENCY, f"{view.name} is a collection: rename it, for it is where the view goes"
+            )
         options = standing["options"]
         if (options["viewOn"], options["pipeline"]) != (view.source, list(view.pipeline)):
             await driver.command(

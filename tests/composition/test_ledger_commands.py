@@ -216,6 +216,13 @@ def test_a_store_that_is_away_is_said(store: Store) -> None:
     assert done.errors.startswith("creditctl: mongo: ")
 
 
+def test_a_collection_in_the_place_of_the_view_is_said(store: Store) -> None:
+    store.database.transfers.insert_one({"_id": 1})
+    done = store.ledger("import", "-", fed=LINES)
+    assert done.code == 1
+    assert done.errors.startswith("creditctl: mongo: transfers is a collection: rename it")
+
+
 def test_progress_is_shown_on_a_terminal_only(filled: Store) -> None:
     leader, follower = pty.openpty()
     try:
