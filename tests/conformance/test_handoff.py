@@ -138,6 +138,27 @@ def test_what_the_holder_raises_is_raised_where_it_was_asked(on_handoff: OnHando
     on_handoff(body)
 
 
+class Int64(int):
+    """As a store's driver gives large integers."""
+
+
+def test_an_outcome_that_was_read_from_a_store_travels_like_any_other(on_handoff: OnHandoff) -> None:
+    async def body(_runtime: Runtime, handoff: Handoff, _holder: Holder) -> None:
+        async def serve(submissions: Sequence[Submission]) -> Outcomes:
+            return [outcome_of(each, Int64(2**40)) for each in submissions]
+
+        holding = await handoff.hold(BOOK, serve)
+        assert holding is not None
+        link = await reached(handoff)
+        ((outcome,),) = await link.submit([transfer("t1")])
+        assert isinstance(outcome, Posted)
+        assert (outcome.recorded.seq, type(outcome.recorded.seq)) == (2**40, int)
+        link.close()
+        await holding.release()
+
+    on_handoff(body)
+
+
 def test_a_rejection_travels(on_handoff: OnHandoff) -> None:
     async def body(_runtime: Runtime, handoff: Handoff, _holder: Holder) -> None:
         rejected = (Rejected(Rejection.INSUFFICIENT_FUNDS),)
