@@ -143,11 +143,12 @@ class AppManager:
         realtime = use_cases.realtime
         services.register("realtime", realtime, start=realtime.start, stop=realtime.stop)
 
-        async def open_main_book() -> None:
+        async def start_ledger() -> None:
+            # Opened now, so that the first request does not wait for the replay of the journal's tail.
             await use_cases.ledger.head(MAIN_BOOK)
+            use_cases.ledger.start()
 
-        # Opened now, so that the first request does not wait for the replay of the journal's tail.
-        services.register("ledger", use_cases.ledger, start=open_main_book, stop=use_cases.ledger.stop)
+        services.register("ledger", use_cases.ledger, start=start_ledger, stop=use_cases.ledger.stop)
         monitor = DependencyMonitor(
             dependencies=stores.dependencies,
             runtime=around.runtime,

@@ -103,8 +103,11 @@ def _complete(operation: dict[str, Any], route: Route) -> None:
     operation["operationId"] = route.name
     operation["summary"] = route.summary
     operation.pop("description", None)
+    if route.description:
+        operation["description"] = route.description
     success = operation["responses"].setdefault(str(route.success), {})
-    success["description"] = HTTPStatus(route.success).phrase
+    for status in (*route.other_successes, route.success):
+        operation["responses"][str(status)] = {**success, "description": HTTPStatus(status).phrase}
     operation["responses"]["default"] = {
         "description": "A problem",
         "content": {
@@ -118,7 +121,16 @@ def _complete(operation: dict[str, Any], route: Route) -> None:
     else:
         operation["security"] = [{"bearer": []}, {"apiKey": []}]
     if "requestBody" in operation:
-        operation["requestBody"]["required"] = True
+        operation["requestBody"]["required"] = not _may_be_empty(route.body)
+
+
+def _may_be_empty(body: type[msgspec.Struct] | None) -> bool:
+    """Whether an empty body stands for one without fields, as `View` takes it."""
+    try:
+        msgspec.convert({}, body)
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
 def _operations() -> dict[str, Any]:

@@ -94,11 +94,15 @@ class Route:
     answer: type[msgspec.Struct] | None = None
     """The success's shape, for the API document."""
     success: int = 200
+    other_successes: tuple[int, ...] = ()
+    """Further statuses of the same shape, for the API document."""
     policies: tuple[str, ...] = ()
     """Limit policies counted beside the caller's own, such as `login`; only on paths without parameters."""
     body_bytes_max: int | None = None
     """Overrides the service's limit for this route."""
     summary: str = ""
+    description: str = ""
+    """What the summary has no room for, for the API document."""
     tags: tuple[str, ...] = ()
 
 

@@ -38,6 +38,28 @@ class BalancePush:
 
 
 @dataclass(frozen=True, slots=True)
+class LowBalancePush:
+    """The journal document `seq` left less available than the account's `threshold`; the one before had
+    not. Amounts are integers in minor units."""
+
+    account: str
+    available: int
+    threshold: int
+    seq: int
+
+    def encode(self) -> bytes:
+        return _encode(
+            {
+                "type": "low_balance",
+                "account": self.account,
+                "available": self.available,
+                "threshold": self.threshold,
+                "seq": self.seq,
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class DirectPush:
     """Something said to one user. `sender` is a user's id, or None when a service said it.
 

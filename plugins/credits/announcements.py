@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from application.ledger.committed import CommittedBatch
 from application.realtime import Realtime
-from domain.ledger.account import AccountState, account_key
-from domain.ledger.entries import TransferPosted
-from domain.realtime.messages import BalancePush
+from domain.ledger.entries import HoldPlaced, HoldReleased, TransferPosted
+from domain.ledger.replay import accounts_of
+from domain.realtime.messages import BalancePush, LowBalancePush
+
+MOVING = (TransferPosted, HoldPlaced, HoldReleased)
+"""Whatever changes what is posted or held: captures, expiries and grants that begin are transfers."""
 
 
 class BalanceAnnouncements:
@@ -14,17 +17,25 @@ class BalanceAnnouncements:
         self._realtime = realtime
 
     async def committed(self, payload: object) -> None:
-        """Hook `ledger.committed`: one push a change, in the order in which they happened."""
+        """Hook `ledger.committed`: one push for each account that the document moved, as it left it.
+
+        Only that state was ever true outside of the batch, and a batch of thousands of transfers of one
+        account would fill its owner's outbox.
+        """
         if not isinstance(payload, CommittedBatch):
             return
-        for entry in payload.document.entries:
-            if isinstance(entry, TransferPosted):
-                await self._tell(payload, entry.source, entry.asset, entry.source_posted)
-                await self._tell(payload, entry.destination, entry.asset, entry.destination_posted)
-
-    async def _tell(self, batch: CommittedBatch, account_id: str, asset: str, posted: int) -> None:
-        state: AccountState = batch.states[account_key(account_id, asset)]
-        owner = state.account.user_id
-        if owner is not None:
-            push = BalancePush(account_id, posted, state.held, posted - state.held, batch.document.seq)
-            await self._realtime.publish_to_user(owner, push)
+        document = payload.document
+        low = {state.account.key: state for state in payload.low}
+        moved = dict.fromkeys(
+            key for entry in document.entries if isinstance(entry, MOVING) for key, _ in accounts_of(entry)
+        )
+        for key in moved:
+            state = payload.states[key]
+            account = state.account
+            if account.user_id is None:
+                continue
+            push = BalancePush(account.id, state.posted, state.held, state.available, document.seq)
+            await self._realtime.publish_to_user(account.user_id, push)
+            if key in low and account.low_balance is not None:
+                warning = LowBalancePush(account.id, state.available, account.low_balance, document.seq)
+                await self._realtime.publish_to_user(account.user_id, warning)

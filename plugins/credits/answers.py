@@ -2,36 +2,51 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
+from msgspec import UNSET, UnsetType
+from msgspec.structs import replace
 
 from adapters.web import Answer, Problem, rfc3339
-from application.ledger.history import AccountEntry, Position
-from domain.ledger.account import AccountState
-from domain.ledger.entries import AccountOpened, Issue, Recorded, TransferPosted
-from domain.ledger.outcomes import Posted, Rejected, Rejection
+from application.ledger.history import AccountEntry, PastState, Position
+from application.ledger.service import GrantView
+from domain.ledger.account import AccountState, TopUpRule
+from domain.ledger.entries import (
+    AccountOpened,
+    Capture,
+    GrantEnded,
+    GrantScheduled,
+    HoldPlaced,
+    HoldReleased,
+    Issue,
+    Lapse,
+    Recorded,
+    Reversal,
+    RuleSet,
+    TransferPosted,
+)
+from domain.ledger.lots import Funding
+from domain.ledger.outcomes import Posted, Rejected
+from domain.ledger.subjects import CAPTURED, PENDING, VOIDED, GrantState, HoldState, TransferState
 from plugins.credits.shapes import (
     AccountAnswer,
+    AccountGrant,
     BatchAnswer,
     BatchResult,
     EntryAnswer,
     GrantAnswer,
+    GrantPart,
+    HoldAnswer,
+    RuleAnswer,
     TransferAnswer,
 )
 
 REPLAYED: Final = (("Idempotent-Replayed", "true"),)
 _NO_METADATA: Final = msgspec.Raw(b"{}")
 
-REFUSALS: Final = {
-    Rejection.IDEMPOTENCY_CONFLICT: (409, "This id or Idempotency-Key was used with another body."),
-    Rejection.ACCOUNT_EXISTS: (409, "An account of this id exists, and it is another one."),
-    Rejection.ACCOUNT_NOT_FOUND: (404, "An account named here does not exist in this book."),
-    Rejection.ASSET_MISMATCH: (422, "The accounts hold different assets."),
-    Rejection.INSUFFICIENT_FUNDS: (409, "The source has not that much available."),
-    Rejection.BALANCE_OVERFLOW: (422, "A balance would grow past what a ledger can hold."),
-    Rejection.BATCH_REJECTED: (409, "Another transfer of the same atomic batch was rejected."),
-}
+GrantStatus = Literal["pending", "active", "expired", "voided", "spent"]
+HoldStatus = Literal["pending", "captured", "voided", "expired"]
 
 
 def metadata_text(metadata: dict[str, Any] | None) -> str:
@@ -39,14 +54,16 @@ def metadata_text(metadata: dict[str, Any] | None) -> str:
     return msgspec.json.encode(metadata, order="deterministic").decode() if metadata else ""
 
 
-def refusal(rejection: Rejection, **extensions: Any) -> Problem:
-    status, detail = REFUSALS[rejection]
-    return Problem(status, rejection.value, detail, extensions=extensions)
+def answered(status: int, body: msgspec.Struct, posted: Posted) -> Answer:
+    """The first answer; a repeat says that it is one."""
+    return Answer(status, body, REPLAYED if posted.replayed else ())
 
 
-def created(body: msgspec.Struct, posted: Posted) -> Answer:
-    """201 with the first answer; a repeat says that it is one."""
-    return Answer(201, body, REPLAYED if posted.replayed else ())
+def time_or_none(at_ms: int | None) -> str | None:
+    return None if at_ms is None else rfc3339(at_ms)
+
+
+# --- accounts
 
 
 def account_answer(state: AccountState) -> AccountAnswer:
@@ -59,10 +76,30 @@ def account_answer(state: AccountState) -> AccountAnswer:
         held=state.held,
         available=state.available,
         overdraft_limit=account.overdraft_limit,
-        grants=[],
+        grants=[
+            AccountGrant(
+                id=lot.grant,
+                remaining=lot.remaining,
+                held=lot.held,
+                priority=lot.priority,
+                category=lot.category,
+                expires_at=time_or_none(lot.expires_ms),
+            )
+            for lot in state.holdings.lots
+            if not lot.ended
+        ],
         seq=state.seq,
-        metadata=_metadata(account.metadata),
+        metadata=metadata_of(account.metadata),
+        low_balance=UNSET if account.low_balance is None else account.low_balance,
     )
+
+
+def past_answer(past: PastState, at_ms: int, basis: Literal["effective", "recorded"]) -> AccountAnswer:
+    """What could be spent then knew nothing of what was dated back later: so that much is not said."""
+    answer = replace(account_answer(past.state), at=rfc3339(at_ms), basis=basis)
+    if past.adjusted == 0:
+        return answer
+    return replace(answer, posted=past.state.posted + past.adjusted, held=None, available=None, grants=None)
 
 
 def opening_answer(recorded: Recorded) -> AccountAnswer:
@@ -70,44 +107,6 @@ def opening_answer(recorded: Recorded) -> AccountAnswer:
     entry = recorded.entry
     assert isinstance(entry, AccountOpened)  # noqa: S101 - an opening's keys lead to openings only
     return account_answer(AccountState(entry.account, 0, 0, recorded.seq))
-
-
-def transfer_answer(recorded: Recorded) -> TransferAnswer:
-    entry = _transfer(recorded)
-    return TransferAnswer(
-        id=entry.id,
-        source=entry.source,
-        destination=entry.destination,
-        amount=entry.amount,
-        asset=entry.asset,
-        code=entry.code,
-        seq=recorded.seq,
-        recorded_at=rfc3339(recorded.time_ms),
-        metadata=_metadata(entry.metadata),
-    )
-
-
-def grant_answer(recorded: Recorded) -> GrantAnswer:
-    """The grant as it was issued: all of it is left."""
-    entry = _transfer(recorded)
-    assert isinstance(entry.cause, Issue)  # noqa: S101 - a grant's keys lead to grants only
-    terms = entry.cause.terms
-    return GrantAnswer(
-        id=entry.id,
-        account=entry.destination,
-        asset=entry.asset,
-        amount=entry.amount,
-        remaining=entry.amount,
-        held=0,
-        status="active",
-        category=terms.category,
-        priority=terms.priority,
-        code=entry.code,
-        expires_at=None,
-        seq=recorded.seq,
-        recorded_at=rfc3339(recorded.time_ms),
-        metadata=_metadata(entry.metadata),
-    )
 
 
 def entry_answer(entry: AccountEntry) -> EntryAnswer:
@@ -119,8 +118,124 @@ def entry_answer(entry: AccountEntry) -> EntryAnswer:
         counterparty=entry.counterparty,
         seq=entry.position.seq,
         recorded_at=rfc3339(entry.recorded_ms),
-        metadata=_metadata(entry.transfer.metadata),
+        effective_at=time_or_none(entry.transfer.effective_ms),
+        metadata=metadata_of(entry.transfer.metadata),
     )
+
+
+# --- grants
+
+
+def issued_answer(recorded: Recorded) -> GrantAnswer:
+    """The grant as it was given: all of it is left, and it has begun or is still to."""
+    entry = recorded.entry
+    if isinstance(entry, GrantScheduled):
+        return _grant(_state_of(recorded), entry.amount, 0, "pending")
+    transfer = transfer_of(recorded)
+    return _grant(_state_of(recorded), transfer.amount, 0, "active")
+
+
+def voided_answer(grant: GrantState, recorded: Recorded) -> GrantAnswer:
+    """The grant as the void left it: its holds keep what they had reserved."""
+    entry = recorded.entry
+    if isinstance(entry, GrantEnded):
+        held = entry.held
+    else:
+        cause = transfer_of(recorded).cause
+        assert isinstance(cause, Lapse)  # noqa: S101 - a void's keys lead to ends of grants only
+        held = cause.held
+    return _grant(grant, held, held, "voided")
+
+
+def grant_answer(view: GrantView) -> GrantAnswer:
+    lot = view.lot
+    status: Any = view.status
+    if lot is not None:
+        return _grant(view.grant, lot.remaining, lot.held, status)
+    return _grant(view.grant, view.grant.amount if status == PENDING else 0, 0, status)
+
+
+def _state_of(recorded: Recorded) -> GrantState:
+    entry, seq, time_ms = recorded
+    if isinstance(entry, GrantScheduled):
+        return GrantState(
+            entry.id, entry.account, entry.asset, entry.amount, entry.terms, entry.code, entry.metadata,
+            seq, time_ms, PENDING, 0, 0, seq,
+        )  # fmt: skip
+    transfer = transfer_of(recorded)
+    cause = transfer.cause
+    assert isinstance(cause, Issue)  # noqa: S101 - a grant's keys lead to grants only
+    return GrantState(
+        cause.grant, transfer.destination, transfer.asset, transfer.amount, cause.terms, transfer.code,
+        transfer.metadata, seq, time_ms, "active", seq, 0, seq,
+    )  # fmt: skip
+
+
+def _grant(grant: GrantState, remaining: int, held: int, status: GrantStatus) -> GrantAnswer:
+    terms = grant.terms
+    return GrantAnswer(
+        id=grant.id,
+        account=grant.account,
+        asset=grant.asset,
+        amount=grant.amount,
+        remaining=remaining,
+        held=held,
+        status=status,
+        category=terms.category,
+        priority=terms.priority,
+        code=grant.code,
+        effective_at=time_or_none(terms.effective_ms),
+        expires_at=time_or_none(terms.expires_ms),
+        seq=grant.recorded_seq,
+        recorded_at=rfc3339(grant.recorded_ms),
+        metadata=metadata_of(grant.metadata),
+    )
+
+
+# --- transfers
+
+
+def transfer_answer(recorded: Recorded, state: TransferState | None = None) -> TransferAnswer:
+    """As it was posted; with its state, as it stands now."""
+    entry = transfer_of(recorded)
+    cause = entry.cause
+    answer = TransferAnswer(
+        id=entry.id,
+        source=entry.source,
+        destination=entry.destination,
+        amount=entry.amount,
+        asset=entry.asset,
+        code=entry.code,
+        seq=recorded.seq,
+        recorded_at=rfc3339(recorded.time_ms),
+        effective_at=time_or_none(entry.effective_ms),
+        funding=parts(entry.funding),
+        reversed=0 if state is None else entry.amount - state.left,
+        metadata=metadata_of(entry.metadata),
+    )
+    match cause:
+        case None:
+            return answer
+        case Issue():
+            return replace(answer, grant=cause.grant, rule=cause.rule or UNSET)
+        case Lapse():
+            return replace(answer, grant=cause.grant)
+        case Capture():
+            return replace(answer, hold=cause.hold)
+        case Reversal():
+            revived = tuple((lot.grant, lot.remaining) for lot in cause.revived)
+            restored, lapsed = parts((*cause.restored, *revived)), parts(cause.lapsed)
+            return replace(answer, reverses=cause.of, restored=restored, lapsed=lapsed)
+
+
+def dry_answer(posted: Posted, asked_id: str | None) -> TransferAnswer:
+    """What would be posted; what was posted already under the same id or key, as it was."""
+    answer = replace(transfer_answer(posted.recorded), dry_run=True)
+    return answer if posted.replayed else replace(answer, id=asked_id, seq=None, recorded_at=None)
+
+
+def parts(funding: Funding) -> list[GrantPart]:
+    return [GrantPart(grant=grant, amount=amount) for grant, amount in funding]
 
 
 def batch_answer(
@@ -134,8 +249,86 @@ def _result(asked: str | None, outcome: Posted | Rejected, repeat: bool) -> Batc
     if isinstance(outcome, Rejected):
         return BatchResult(id=asked, status="rejected", code=outcome.reason.value)
     return BatchResult(
-        id=_transfer(outcome.recorded).id, status="duplicate" if outcome.replayed and not repeat else "posted"
+        id=transfer_of(outcome.recorded).id,
+        status="duplicate" if outcome.replayed and not repeat else "posted",
     )
+
+
+# --- holds
+
+
+def placed_answer(recorded: Recorded) -> HoldAnswer:
+    """The hold as it was placed."""
+    entry = recorded.entry
+    assert isinstance(entry, HoldPlaced)  # noqa: S101 - a hold's key leads to holds only
+    return _hold(entry, 0, "pending", recorded.seq)
+
+
+def hold_answer(hold: HoldState) -> HoldAnswer:
+    status: Any = hold.status
+    return _hold(hold.placed, hold.captured, status, hold.seq)
+
+
+def captured_answer(placed: HoldPlaced, recorded: Recorded) -> HoldAnswer:
+    """The hold as this capture left it, whatever became of it since."""
+    transfer = transfer_of(recorded)
+    cause = transfer.cause
+    assert isinstance(cause, Capture)  # noqa: S101 - a capture's keys lead to captures only
+    return _hold(
+        placed, cause.captured, CAPTURED if cause.final else PENDING, recorded.seq, transfer_id=transfer.id
+    )
+
+
+def released_answer(placed: HoldPlaced, recorded: Recorded) -> HoldAnswer:
+    """The hold as it was voided: what it released had not been captured."""
+    entry = recorded.entry
+    assert isinstance(entry, HoldReleased)  # noqa: S101 - a void's keys lead to releases only
+    return _hold(placed, placed.amount - entry.amount, VOIDED, recorded.seq)
+
+
+def _hold(
+    placed: HoldPlaced, captured: int, status: Any, seq: int, *, transfer_id: str | UnsetType = UNSET
+) -> HoldAnswer:
+    of_hold: HoldStatus = status
+    return HoldAnswer(
+        id=placed.id,
+        account=placed.account,
+        asset=placed.asset,
+        destination=placed.destination,
+        amount=placed.amount,
+        captured=captured,
+        status=of_hold,
+        expires_at=rfc3339(placed.expires_ms),
+        code=placed.code,
+        seq=seq,
+        metadata=metadata_of(placed.metadata),
+        transfer_id=transfer_id,
+    )
+
+
+# --- top-up rules
+
+
+def rule_answer(account: str, rule: TopUpRule) -> RuleAnswer:
+    return RuleAnswer(
+        id=rule.id,
+        account=account,
+        below=rule.below,
+        amount=rule.amount,
+        category=rule.category,
+        max_per_day=rule.max_per_day,
+    )
+
+
+def set_answer(recorded: Recorded) -> RuleAnswer:
+    """The rule as it was set."""
+    entry = recorded.entry
+    assert isinstance(entry, RuleSet)  # noqa: S101 - a rule's key leads to rules only
+    rule = TopUpRule(entry.id, entry.below, entry.amount, entry.category, entry.max_per_day)
+    return rule_answer(entry.account, rule)
+
+
+# --- lists
 
 
 def cursor_of(position: Position | None) -> str | None:
@@ -150,11 +343,11 @@ def position_of(cursor: str) -> Position | Problem:
     return Position(int(seq), int(index))
 
 
-def _transfer(recorded: Recorded) -> TransferPosted:
+def transfer_of(recorded: Recorded) -> TransferPosted:
     entry = recorded.entry
     assert isinstance(entry, TransferPosted)  # noqa: S101 - a transfer's keys lead to transfers only
     return entry
 
 
-def _metadata(text: str) -> msgspec.Raw:
+def metadata_of(text: str) -> msgspec.Raw:
     return msgspec.Raw(text.encode()) if text else _NO_METADATA

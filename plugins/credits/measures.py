@@ -8,7 +8,10 @@ from typing import Final, TypeVar
 from application.ledger.committed import CommittedBatch
 from application.ledger.service import Ledger
 from domain.ledger.account import EXPIRED, ISSUANCE, REVENUE, is_system
+from domain.ledger.entries import Entry, HoldReleased, Issue, TransferPosted
 from domain.ledger.outcomes import Outcome, Rejected
+from domain.ledger.overlay import LEDGER
+from plugins.credits.held import HeldTotals
 from plugins.plugin import PluginContext
 from ports.metrics import Merge, Metric, MetricKind
 from ports.runtime import Runtime
@@ -21,7 +24,8 @@ BATCH_BUCKETS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096,
 TRANSACTIONS: Final = Metric(
     "credit_transactions_total",
     MetricKind.COUNTER,
-    "Commands to the ledger and how they ended",
+    "Commands to the ledger and how they ended; what fell due by itself is begin_grant, end_grant,"
+    " expire_hold, top_up",
     ("operation", "status"),
 )
 DURATION: Final = Metric(
@@ -34,7 +38,9 @@ DURATION: Final = Metric(
 BALANCE: Final = Metric(
     "credit_balance_total",
     MetricKind.GAUGE,
-    "Minor units over all accounts, by asset: posted, held, issued, spent, expired",
+    "Minor units over all accounts, by asset: posted (with anybody), issued (less what was voided), spent"
+    " (what @revenue has), expired; held, which pending holds reserve, in the accounts that this process"
+    " changed since it started, as it last saw them",
     ("asset", "kind"),
     merge=Merge.NEWEST,
 )
@@ -66,6 +72,7 @@ class LedgerMeasures:
         self._dropped_before = 0
         self._batch_size = context.register_metric(BATCH_SIZE)
         self._totals: dict[str, dict[str, tuple[int, int, int]]] = {}
+        self._held = HeldTotals()
 
     async def timed(self, operation: str, work: Awaitable[Answered]) -> Answered:
         """Measures one use case; what it raises counts as failed."""
@@ -92,8 +99,19 @@ class LedgerMeasures:
         dropped = self._ledger.announcements_dropped
         self._dropped.add(dropped - self._dropped_before)
         self._dropped_before = dropped
-        assets = {state.account.asset for state in payload.states.values() if is_system(state.account.id)}
-        for asset in assets:
+        for operation in filter(None, map(_fallen_due, document.entries)):
+            self._transactions.add(1, operation, "posted")
+        touched = self._held.sweep(document.time_ms)
+        moved: set[str] = set()
+        for state in payload.states.values():
+            touched.add(state.account.asset)
+            if is_system(state.account.id):
+                moved.add(state.account.asset)
+            else:
+                self._held.see(document.book, state)
+        for asset in touched:
+            self._balance.set(self._held.of(asset), asset, "held")
+        for asset in moved:
             await self._settle_totals(document.book, asset)
 
     async def _settle_totals(self, book: str, asset: str) -> None:
@@ -115,6 +133,17 @@ class LedgerMeasures:
             return state.posted if state else 0
 
         return await posted(ISSUANCE), await posted(REVENUE), await posted(EXPIRED)
+
+
+def _fallen_due(entry: Entry) -> str | None:
+    """What the ledger did of its own accord, by the name of an operation; None for what was asked for."""
+    if entry.actor != LEDGER:
+        return None
+    if isinstance(entry, HoldReleased):
+        return "expire_hold"
+    if isinstance(entry, TransferPosted) and isinstance(entry.cause, Issue):
+        return "top_up" if entry.cause.rule else "begin_grant"
+    return "end_grant"
 
 
 def _status(outcome: Outcome) -> str:

@@ -7,7 +7,8 @@ from application.ledger.service import Ledger
 from application.realtime import Realtime
 from plugins.credits.announcements import BalanceAnnouncements
 from plugins.credits.measures import LedgerMeasures
-from plugins.credits.routes import CreditRoutes
+from plugins.credits.routes import credit_routes
+from plugins.credits.routes.desk import Desk
 from plugins.plugin import Plugin, PluginContext
 from ports.runtime import Runtime
 
@@ -23,7 +24,7 @@ class CreditsPlugin:
         runtime: Runtime = context.service("runtime", object)  # type: ignore[assignment]
         measures = LedgerMeasures(context, runtime, ledger)
         context.register_module("credits", ledger)
-        context.register_routes(CreditRoutes(ledger, measures).routes())
+        context.register_routes(credit_routes(Desk(ledger, measures, runtime)))
         context.register_hook(LEDGER_COMMITTED, BalanceAnnouncements(realtime).committed)
         context.register_hook(LEDGER_COMMITTED, measures.committed)
 

@@ -1,97 +1,41 @@
-"""Bodies, queries and answers of the credits routes."""
+"""Answers of the credits routes. Amounts are integers in minor units, times RFC 3339 in UTC."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Meta
-
-from adapters.web import (
-    AccountReference,
-    Amount,
-    AssetCode,
-    Body,
-    Identifier,
-    ListQuery,
-    Metadata,
-    TransferCode,
-    check_metadata,
-)
-from domain.ledger.account import AMOUNT_MAX, REVENUE, is_system
-
-TRANSFERS_A_BATCH_MAX = 8_000
-
-Overdraft = Annotated[int, Meta(ge=0, le=AMOUNT_MAX, description="How far below zero it may go")]
+from msgspec import UNSET, Meta, UnsetType
 
 
-class AccountBody(Body, frozen=True, kw_only=True):
-    asset: AssetCode
-    id: Identifier | None = None
-    user_id: Identifier | None = None
-    overdraft_limit: Overdraft = 0
-    metadata: Metadata | None = None
+class AccountGrant(msgspec.Struct, frozen=True, kw_only=True):
+    """What is left of one live grant."""
 
-    def __post_init__(self) -> None:
-        check_metadata(self.metadata)
-
-
-class GrantBody(Body, frozen=True, kw_only=True):
-    account: Identifier
-    amount: Amount
-    category: Literal["paid", "promotional"]
-    priority: Annotated[int, Meta(ge=0, le=255, description="0 burns first")] = 50
-    code: TransferCode = "grant"
-    metadata: Metadata | None = None
-
-    def __post_init__(self) -> None:
-        check_metadata(self.metadata)
-
-
-class TransferBody(Body, frozen=True, kw_only=True):
-    source: AccountReference
-    amount: Amount
-    code: TransferCode
-    id: Identifier | None = None
-    destination: AccountReference = REVENUE
-    metadata: Metadata | None = None
-
-    def __post_init__(self) -> None:
-        check_metadata(self.metadata)
-        for side in (self.source, self.destination):
-            if is_system(side) and side != REVENUE:
-                raise ValueError(f"of the system accounts only `{REVENUE}` can be named in a transfer")
-        if self.source == self.destination:
-            raise ValueError("`source` and `destination` are the same account")
-
-
-class BatchBody(Body, frozen=True, kw_only=True):
-    transfers: Annotated[list[TransferBody], Meta(min_length=1, max_length=TRANSFERS_A_BATCH_MAX)]
-    atomic: bool = False
-
-
-class AccountQuery(Body, frozen=True, kw_only=True):
-    asset: AssetCode | None = None
-    """Which one of a system account's; plain accounts have one asset and need not say it."""
-    consistency: Literal["strong", "eventual"] = "strong"
-    """`eventual` may be behind other workers' newest writes, and spares a look at the journal."""
-
-
-class EntriesQuery(ListQuery, frozen=True, kw_only=True):
-    asset: AssetCode | None = None
+    id: str
+    remaining: int
+    held: int
+    priority: int
+    category: str
+    expires_at: str | None
 
 
 class AccountAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """An account's balance: `available = posted - held`. With `?at=` as it was at that moment; where
+    transfers were dated back across it, only `posted` can be said, and the others are null."""
+
     id: str
     asset: str
     user_id: str | None
     posted: int
-    held: int
-    available: int
+    held: int | None
+    available: int | None
     overdraft_limit: int | None
-    grants: list[dict[str, Any]]
-    seq: int
+    grants: Annotated[list[AccountGrant] | None, Meta(description="Live grants, in burn-down order")]
+    seq: Annotated[int, Meta(description="The journal document that last touched it")]
     metadata: msgspec.Raw
+    low_balance: int | UnsetType = UNSET
+    at: str | UnsetType = UNSET
+    basis: Literal["effective", "recorded"] | UnsetType = UNSET
 
 
 class AccountList(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,13 +44,18 @@ class AccountList(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EntryAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """One transfer as the account sees it."""
+
     transfer_id: str
-    amount: int
-    balance: int
+    amount: Annotated[int, Meta(description="Signed: negative is spent")]
+    balance: Annotated[int, Meta(description="`posted`, after it")]
     code: str
     counterparty: str
     seq: int
     recorded_at: str
+    effective_at: Annotated[
+        str | None, Meta(description="When it counts from, where that is another moment than `recorded_at`")
+    ]
     metadata: msgspec.Raw
 
 
@@ -115,17 +64,97 @@ class EntryList(msgspec.Struct, frozen=True, kw_only=True):
     next_cursor: str | None
 
 
+class GrantPart(msgspec.Struct, frozen=True, kw_only=True):
+    grant: str
+    amount: int
+
+
+class ExplainedGrant(msgspec.Struct, frozen=True, kw_only=True):
+    """`amount = used + remaining`, and `remaining = held + available`."""
+
+    id: str
+    amount: int
+    used: Annotated[
+        int,
+        Meta(description="Spent; of a grant that has ended, also what went when it expired or was voided"),
+    ]
+    remaining: int
+    held: int
+    available: int
+    status: Literal["active", "expired", "voided"]
+    priority: int
+    category: str
+    code: str
+    recorded_at: str
+    expires_at: str | None
+
+
+class PlainPart(msgspec.Struct, frozen=True, kw_only=True):
+    """What of the account is in no grant: received, or lent by its overdraft. It burns last."""
+
+    posted: int
+    held: int
+    available: int
+
+
+class ExplainedHold(msgspec.Struct, frozen=True, kw_only=True):
+    """What a pending hold still reserves: `remaining` is the sum of `funding` and `plain`."""
+
+    id: str
+    remaining: int
+    funding: list[GrantPart]
+    plain: int
+    expires_at: str
+
+
+class ScheduledGrantAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """A grant that is not part of the balance yet."""
+
+    id: str
+    amount: int
+    priority: int
+    category: str
+    code: str
+    effective_at: str
+    expires_at: str | None
+
+
+class ExplainAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What makes up a balance. `posted` is the sum of `remaining` over `grants`, and `plain.posted`;
+    `held` the sum of their `held`, and of `remaining` over `holds`; `available` the sum of their
+    `available`. `transfers` are the newest; what fell due by itself a moment ago counts already, and
+    stands among them within seconds."""
+
+    id: str
+    asset: str
+    user_id: str | None
+    posted: int
+    held: int
+    available: int
+    overdraft_limit: int | None
+    seq: int
+    as_of: str
+    grants: list[ExplainedGrant]
+    plain: PlainPart
+    holds: list[ExplainedHold]
+    scheduled: list[ScheduledGrantAnswer]
+    transfers: list[EntryAnswer]
+
+
 class GrantAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """A grant; one that expires or is voided while holds reserve it keeps their part for them."""
+
     id: str
     account: str
     asset: str
     amount: int
     remaining: int
     held: int
-    status: str
+    status: Literal["pending", "active", "expired", "voided", "spent"]
     category: str
     priority: int
     code: str
+    effective_at: str | None
     expires_at: str | None
     seq: int
     recorded_at: str
@@ -133,15 +162,45 @@ class GrantAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TransferAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    id: str
+    """A transfer, or whatever else moved credits: `grant`, `rule`, `hold` and `reverses` say which.
+
+    A dry run's `seq` and `recorded_at` are null, and so is its `id` unless the body named one.
+    """
+
+    id: str | None
     source: str
     destination: str
     amount: int
     asset: str
     code: str
-    seq: int
-    recorded_at: str
+    seq: int | None
+    recorded_at: str | None
+    effective_at: Annotated[
+        str | None, Meta(description="When it counts from, where that is another moment than `recorded_at`")
+    ]
+    funding: Annotated[
+        list[GrantPart], Meta(description="Which of the source's grants paid; the rest was plain credits")
+    ]
+    reversed: Annotated[int, Meta(description="How much of it has been reversed")]
     metadata: msgspec.Raw
+    dry_run: Annotated[bool, Meta(description="True: nothing was recorded")] | UnsetType = UNSET
+    grant: Annotated[str, Meta(description="The grant that it issued, or ended")] | UnsetType = UNSET
+    rule: Annotated[str, Meta(description="The top-up rule that issued the grant")] | UnsetType = UNSET
+    hold: Annotated[str, Meta(description="The hold that it captured")] | UnsetType = UNSET
+    reverses: Annotated[str, Meta(description="The transfer that it moved back")] | UnsetType = UNSET
+    restored: (
+        Annotated[list[GrantPart], Meta(description="What went back to the grants that had paid")] | UnsetType
+    ) = UNSET
+    lapsed: (
+        Annotated[
+            list[GrantPart],
+            Meta(
+                description="What grants had paid that have ended since: it came back to the account as"
+                " credits without expiry, and to no grant"
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 class BatchResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -154,8 +213,63 @@ class BatchAnswer(msgspec.Struct, frozen=True, kw_only=True):
     results: list[BatchResult]
 
 
+class HoldAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """A hold. It ends once; what it still reserved then is available again."""
+
+    id: str
+    account: str
+    asset: str
+    destination: str
+    amount: int
+    captured: Annotated[int, Meta(description="In all so far")]
+    status: Literal["pending", "captured", "voided", "expired"]
+    expires_at: str
+    code: str
+    seq: Annotated[int, Meta(description="The journal document that last changed it")]
+    metadata: msgspec.Raw
+    transfer_id: (
+        Annotated[str, Meta(description="In the answer to a capture: the transfer that it posted")]
+        | UnsetType
+    ) = UNSET
+
+
+class RuleAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """A top-up rule: it acts in the same document as the spend that went below."""
+
+    id: str
+    account: str
+    below: int
+    amount: int
+    category: str
+    max_per_day: int
+
+
+class RuleList(msgspec.Struct, frozen=True, kw_only=True):
+    items: list[RuleAnswer]
+    next_cursor: str | None
+
+
 class HeadAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The journal's newest document; `seq` 0 is an empty book."""
+
     book: str
     seq: int
     digest: str
     recorded_at: str | None
+
+
+class ProblemOfBook(msgspec.Struct, frozen=True, kw_only=True):
+    """The first thing that is wrong, and the number of the document that it is wrong in."""
+
+    seq: int
+    detail: str
+
+
+class VerificationAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the book was found good; `problem` is what was found after it."""
+
+    ok: bool
+    head: HeadAnswer
+    documents: int
+    entries: int
+    problem: ProblemOfBook | None

@@ -1,0 +1,49 @@
+"""What the ledger's refusals are over HTTP."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from adapters.web import Problem
+from domain.ledger.outcomes import Rejection
+
+REFUSALS: Final = {
+    Rejection.IDEMPOTENCY_CONFLICT: (409, "This id or Idempotency-Key was used with another body."),
+    Rejection.ACCOUNT_EXISTS: (409, "An account of this id exists, and it is another one."),
+    Rejection.NOT_FOUND: (404, "There is nothing of this id in this book."),
+    Rejection.ACCOUNT_NOT_FOUND: (404, "An account named here does not exist in this book."),
+    Rejection.ASSET_MISMATCH: (422, "The accounts hold different assets."),
+    Rejection.HOLD_NOT_PENDING: (409, "The hold was captured or voided already."),
+    Rejection.HOLD_EXPIRED: (409, "The hold has expired, and released what it reserved."),
+    Rejection.GRANT_NOT_ACTIVE: (409, "Nothing is left of the grant that could be taken back."),
+    Rejection.TRANSFER_NOT_REVERSIBLE: (
+        422,
+        "Grants, expiries and reversals are not reversed; a grant can be voided.",
+    ),
+    Rejection.TRANSFER_ALREADY_REVERSED: (409, "All of the transfer was reversed already."),
+    Rejection.AMOUNT_EXCEEDS_HOLD: (422, "The hold reserves less than that."),
+    Rejection.AMOUNT_EXCEEDS_TRANSFER: (422, "Less than that is left of the transfer to reverse."),
+    Rejection.INSUFFICIENT_FUNDS: (409, "The account that pays has not that much available."),
+    Rejection.GRANT_NOT_TRANSFERABLE: (
+        422,
+        "It would take promotional credits, which do not go to another user's account.",
+    ),
+    Rejection.BALANCE_OVERFLOW: (422, "A balance would grow past what a ledger can hold."),
+    Rejection.TOO_MANY_LOTS: (
+        409,
+        "The account has as many grants, holds or rules as an account may have.",
+    ),
+    # Nobody can ask for nothing over HTTP; it has a status so that every refusal has one.
+    Rejection.NOTHING_ASKED: (422, "Nothing was asked for."),
+    Rejection.BATCH_REJECTED: (409, "Another transfer of the same atomic batch was rejected."),
+}
+
+
+def refusal(rejection: Rejection, **extensions: Any) -> Problem:
+    status, detail = REFUSALS[rejection]
+    return Problem(status, rejection.value, detail, extensions=extensions)
+
+
+def invalid_field(field: str, detail: str) -> Problem:
+    """A value that is well formed and cannot be."""
+    return Problem(400, "validation_failed", detail, extensions={"field": field})

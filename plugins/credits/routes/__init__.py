@@ -1,0 +1,26 @@
+"""The routes under `/credits`, by what they are about."""
+
+from __future__ import annotations
+
+from adapters.web import Route
+from plugins.credits.routes.accounts import AccountRoutes
+from plugins.credits.routes.desk import Desk
+from plugins.credits.routes.explain import ExplainRoutes
+from plugins.credits.routes.grants import GrantRoutes
+from plugins.credits.routes.holds import HoldRoutes
+from plugins.credits.routes.ledger import LedgerRoutes
+from plugins.credits.routes.rules import RuleRoutes
+from plugins.credits.routes.transfers import TransferRoutes
+
+
+def credit_routes(desk: Desk) -> list[Route]:
+    """All of them."""
+    return [
+        *AccountRoutes(desk).routes(),
+        *ExplainRoutes(desk).routes(),
+        *GrantRoutes(desk).routes(),
+        *TransferRoutes(desk).routes(),
+        *HoldRoutes(desk).routes(),
+        *RuleRoutes(desk).routes(),
+        *LedgerRoutes(desk).routes(),
+    ]

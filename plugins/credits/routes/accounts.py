@@ -1,0 +1,114 @@
+"""Accounts: opening them, their balances now and then, and what moved them."""
+
+from __future__ import annotations
+
+from adapters.web import Answer, Call, ListQuery, Problem, Route
+from application.ledger.orders import AccountOrder
+from domain.access import USER
+from domain.api_keys import DEFAULT_BOOK
+from domain.ledger.account import AccountState
+from domain.ledger.outcomes import Rejected, Rejection
+from plugins.credits.answers import (
+    account_answer,
+    answered,
+    cursor_of,
+    entry_answer,
+    metadata_text,
+    opening_answer,
+    past_answer,
+    position_of,
+)
+from plugins.credits.bodies import AccountBody, AccountQuery, EntriesQuery
+from plugins.credits.refusals import invalid_field, refusal
+from plugins.credits.routes.desk import MAY_READ, MAY_WRITE, Desk, caller_of
+from plugins.credits.shapes import AccountAnswer, AccountList, EntryList
+
+
+class AccountRoutes:
+    """Each handler: one use case, one answer."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._ledger = desk.ledger
+
+    def routes(self) -> list[Route]:
+        tags = ("accounts",)
+        return [
+            Route("POST", "/credits/accounts", "open_account", MAY_WRITE, self.open_account,
+                  body=AccountBody, answer=AccountAnswer, success=201, tags=tags,
+                  summary="Open an account for one asset"),
+            Route("GET", "/credits/accounts/<account_id>", "get_account", MAY_READ, self.get_account,
+                  query=AccountQuery, answer=AccountAnswer, tags=tags,
+                  summary="An account's balance, now or at a moment in the past"),
+            Route("GET", "/credits/accounts/<account_id>/entries", "list_entries", MAY_READ,
+                  self.list_entries, query=EntriesQuery, answer=EntryList, tags=tags,
+                  summary="What moved the balance, newest first"),
+            Route("GET", "/users/me/accounts", "list_own_accounts", USER, self.list_own_accounts,
+                  query=ListQuery, answer=AccountList, tags=tags, summary="The caller's own accounts"),
+        ]  # fmt: skip
+
+    async def open_account(self, call: Call[AccountBody, None]) -> Answer | Problem:
+        body = call.body
+        order = AccountOrder(
+            body.asset,
+            body.id,
+            body.user_id,
+            body.overdraft_limit,
+            metadata_text(body.metadata),
+            body.low_balance,
+        )
+        outcome = await self._desk.done("open_account", self._ledger.open_account(caller_of(call), order))
+        if isinstance(outcome, Rejected):
+            return refusal(outcome.reason)
+        return answered(201, opening_answer(outcome.recorded), outcome)
+
+    async def get_account(self, call: Call[None, AccountQuery]) -> Answer | Problem:
+        query = call.query
+        found = await self._desk.account(call, query.asset, fresh=query.consistency == "strong")
+        if isinstance(found, Problem):
+            return found
+        if query.at_ms is not None:
+            return await self._account_at(call, found, query.at_ms)
+        return Answer(200, account_answer(found))
+
+    async def _account_at(
+        self, call: Call[None, AccountQuery], state: AccountState, at_ms: int
+    ) -> Answer | Problem:
+        if at_ms > self._ledger.now_ms():
+            return invalid_field("at", "`at` lies in the future.")
+        basis = call.query.basis
+        past = await self._ledger.account_at(call.caller.book, state, at_ms, by_effect=basis == "effective")
+        if past is None:
+            return refusal(Rejection.ACCOUNT_NOT_FOUND)
+        return Answer(200, past_answer(past, at_ms, basis))
+
+    async def list_entries(self, call: Call[None, EntriesQuery]) -> Answer | Problem:
+        state = await self._desk.account(call, call.query.asset)
+        if isinstance(state, Problem):
+            return state
+        before = None if call.query.cursor is None else position_of(call.query.cursor)
+        if isinstance(before, Problem):
+            return before
+        entries, following = await self._ledger.entries(
+            call.caller.book, state, limit=call.query.limit, before=before
+        )
+        items = [entry_answer(entry) for entry in entries]
+        return Answer(200, EntryList(items=items, next_cursor=cursor_of(following)))
+
+    async def list_own_accounts(self, call: Call[None, ListQuery]) -> Answer | Problem:
+        states = await self._ledger.accounts_of(DEFAULT_BOOK, call.caller.user_id or "")
+        start = 0
+        if call.query.cursor is not None:
+            ids = [state.account.id for state in states]
+            if call.query.cursor not in ids:
+                return invalid_field("cursor", "`cursor` is not one of this list's.")
+            start = ids.index(call.query.cursor) + 1
+        page = states[start : start + call.query.limit]
+        more = start + len(page) < len(states)
+        return Answer(
+            200,
+            AccountList(
+                items=[account_answer(state) for state in page],
+                next_cursor=page[-1].account.id if page and more else None,
+            ),
+        )

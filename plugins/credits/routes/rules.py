@@ -1,0 +1,67 @@
+"""Top-up rules: credits issued by themselves when a balance gets low."""
+
+from __future__ import annotations
+
+from adapters.web import Answer, Call, Problem, Route
+from application.ledger.orders import RuleOrder
+from domain.ledger.outcomes import Rejected
+from plugins.credits.answers import answered, rule_answer, set_answer
+from plugins.credits.bodies import RuleBody, RulesQuery
+from plugins.credits.refusals import refusal
+from plugins.credits.routes.desk import MAY_READ, MAY_WRITE, Desk, caller_of, id_in_path
+from plugins.credits.shapes import RuleAnswer, RuleList
+
+
+class RuleRoutes:
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._ledger = desk.ledger
+
+    def routes(self) -> list[Route]:
+        tags = ("top-up rules",)
+        return [
+            Route("POST", "/credits/top-up-rules", "create_top_up_rule", MAY_WRITE, self.create_rule,
+                  body=RuleBody, answer=RuleAnswer, success=201, tags=tags,
+                  summary="Issue credits whenever a spend leaves less than `below`, so often a day"),
+            Route("GET", "/credits/top-up-rules", "list_top_up_rules", MAY_READ, self.list_rules,
+                  query=RulesQuery, answer=RuleList, tags=tags, summary="The rules, oldest first"),
+            Route("DELETE", "/credits/top-up-rules/<rule_id>", "delete_top_up_rule", MAY_WRITE,
+                  self.delete_rule, success=204, tags=tags, summary="The rule acts no more"),
+        ]  # fmt: skip
+
+    async def create_rule(self, call: Call[RuleBody, None]) -> Answer | Problem:
+        body = call.body
+        order = RuleOrder(body.account, body.below, body.amount, body.category, body.max_per_day)
+        outcome = await self._desk.done("set_rule", self._ledger.set_rule(caller_of(call), order))
+        if isinstance(outcome, Rejected):
+            return refusal(outcome.reason)
+        return answered(201, set_answer(outcome.recorded), outcome)
+
+    async def list_rules(self, call: Call[None, RulesQuery]) -> Answer | Problem:
+        query = call.query
+        refused = await self._desk.refused(call, *(() if query.account is None else (query.account,)))
+        if refused is not None:
+            return refused
+        rules = [
+            (account, rule)
+            for account, rule in await self._ledger.rules(call.caller.book)
+            if query.account in (None, account)
+        ]
+        # By id, which sorts by time: a cursor stays good when the rule that it names is deleted.
+        rules.sort(key=lambda each: each[1].id)
+        after = [each for each in rules if query.cursor is None or each[1].id > query.cursor]
+        page = after[: query.limit]
+        return Answer(
+            200,
+            RuleList(
+                items=[rule_answer(account, rule) for account, rule in page],
+                next_cursor=page[-1][1].id if len(after) > len(page) else None,
+            ),
+        )
+
+    async def delete_rule(self, call: Call[None, None]) -> Answer | Problem:
+        rule_id = id_in_path(call, "rule_id")
+        if isinstance(rule_id, Problem):
+            return rule_id
+        outcome = await self._desk.done("remove_rule", self._ledger.remove_rule(caller_of(call), rule_id))
+        return refusal(outcome.reason) if isinstance(outcome, Rejected) else Answer(204)

@@ -1,0 +1,143 @@
+"""Transfers: one, many, what would come of one, and moving one back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from adapters.web import NOT_FOUND, Answer, Call, Problem, Route
+from application.ledger.orders import TransferOrder, is_repeat_of_request
+from domain.ledger.entries import TransferPosted
+from domain.ledger.outcomes import Outcome, Rejected, Rejection
+from plugins.credits.answers import (
+    REPLAYED,
+    answered,
+    batch_answer,
+    dry_answer,
+    metadata_text,
+    transfer_answer,
+)
+from plugins.credits.bodies import BatchBody, ReversalBody, TransferBody, TransferOfBatch
+from plugins.credits.refusals import invalid_field, refusal
+from plugins.credits.routes.desk import MAY_READ, MAY_WRITE, Desk, caller_of, id_in_path
+from plugins.credits.shapes import BatchAnswer, TransferAnswer
+
+BATCH_BODY_BYTES_MAX = 8 * 1024 * 1024
+
+
+class TransferRoutes:
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._ledger = desk.ledger
+        self._measures = desk.measures
+
+    def routes(self) -> list[Route]:
+        tags = ("transfers",)
+        return [
+            Route("POST", "/credits/transfers", "create_transfer", MAY_WRITE, self.create_transfer,
+                  body=TransferBody, answer=TransferAnswer, success=201, other_successes=(200,), tags=tags,
+                  summary="Move credits, or see what would come of it",
+                  description="A dry run is answered 200, or refused as the transfer would be, and records"
+                  " nothing."),
+            Route("POST", "/credits/transfers/batch", "create_transfers", MAY_WRITE,
+                  self.create_transfers, body=BatchBody, answer=BatchAnswer,
+                  body_bytes_max=BATCH_BODY_BYTES_MAX, tags=tags,
+                  summary="Move credits many times, each by itself or all together"),
+            Route("GET", "/credits/transfers/<transfer_id>", "get_transfer", MAY_READ, self.get_transfer,
+                  answer=TransferAnswer, tags=tags,
+                  summary="Whatever moved credits, and what of it is reversed"),
+            Route("POST", "/credits/transfers/<transfer_id>/reverse", "reverse_transfer", MAY_WRITE,
+                  self.reverse_transfer, body=ReversalBody, answer=TransferAnswer, success=201, tags=tags,
+                  summary="Move back a transfer, or what is left of it",
+                  description="Credits go back to the grants that had paid, while these live (`restored`)."
+                  " What was paid by grants that have ended since (`lapsed`) came back to the account as"
+                  " credits without expiry."),
+        ]  # fmt: skip
+
+    async def create_transfer(self, call: Call[TransferBody, None]) -> Answer | Problem:
+        body = call.body
+        early = self._check_moments((body,))
+        if early is not None:
+            return early
+        if body.dry_run:
+            return await self._dry_run(call)
+        outcome = await self._desk.done("transfer", self._ledger.transfer(caller_of(call), _order(body)))
+        if isinstance(outcome, Rejected):
+            return refusal(outcome.reason)
+        return answered(201, transfer_answer(outcome.recorded), outcome)
+
+    async def _dry_run(self, call: Call[TransferBody, None]) -> Answer | Problem:
+        work = self._ledger.try_transfer(caller_of(call), _order(call.body))
+        outcome = await self._desk.done("dry_run", work)
+        if isinstance(outcome, Rejected):
+            return refusal(outcome.reason)
+        return answered(200, dry_answer(outcome, call.body.id), outcome)
+
+    async def create_transfers(self, call: Call[BatchBody, None]) -> Answer | Problem:
+        body = call.body
+        early = self._check_moments(body.transfers)
+        if early is not None:
+            return early
+        caller = caller_of(call)
+        orders = [_order(each) for each in body.transfers]
+        outcomes = await self._measures.timed(
+            "batch", self._ledger.transfer_batch(caller, orders, atomic=body.atomic)
+        )
+        self._measures.count("transfer", outcomes)
+        repeats = [is_repeat_of_request(caller, outcome, index) for index, outcome in enumerate(outcomes)]
+        answer = batch_answer([order.id for order in orders], outcomes, repeats)
+        first = _first_rejection(outcomes) if body.atomic else None
+        if first is not None:
+            return refusal(first, results=answer.results)
+        return Answer(200, answer, REPLAYED if all(repeats) else ())
+
+    async def get_transfer(self, call: Call[None, None]) -> Answer | Problem:
+        transfer_id = id_in_path(call, "transfer_id")
+        recorded = None
+        if isinstance(transfer_id, str):
+            recorded = await self._ledger.recorded_transfer(call.caller.book, transfer_id)
+        entry = None if recorded is None else recorded.entry
+        sides = (entry.source, entry.destination) if isinstance(entry, TransferPosted) else ()
+        refused = await self._desk.refused(call, *sides)
+        if refused is not None:
+            return refused
+        if recorded is None:
+            return NOT_FOUND
+        state = await self._ledger.transfer_state(call.caller.book, call.path["transfer_id"])
+        return Answer(200, transfer_answer(recorded, state))
+
+    async def reverse_transfer(self, call: Call[ReversalBody, None]) -> Answer | Problem:
+        transfer_id = id_in_path(call, "transfer_id")
+        if isinstance(transfer_id, Problem):
+            return transfer_id
+        body = call.body
+        work = self._ledger.reverse(caller_of(call), transfer_id, body.amount, metadata_text(body.metadata))
+        outcome = await self._desk.done("reverse", work)
+        if isinstance(outcome, Rejected):
+            return refusal(outcome.reason)
+        return answered(201, transfer_answer(outcome.recorded), outcome)
+
+    def _check_moments(self, transfers: Sequence[TransferOfBatch]) -> Problem | None:
+        latest_ms = max(
+            (each.effective_ms for each in transfers if each.effective_ms is not None), default=None
+        )
+        if latest_ms is None or latest_ms <= self._ledger.now_ms():
+            return None
+        return invalid_field("effective_at", "The `effective_at` of a transfer lies in the past.")
+
+
+def _order(body: TransferOfBatch) -> TransferOrder:
+    return TransferOrder(
+        body.source,
+        body.destination,
+        body.amount,
+        body.code,
+        body.id,
+        metadata_text(body.metadata),
+        body.effective_ms,
+    )
+
+
+def _first_rejection(outcomes: list[Outcome]) -> Rejection | None:
+    """The first that has a reason of its own."""
+    reasons = [outcome.reason for outcome in outcomes if isinstance(outcome, Rejected)]
+    return next((reason for reason in reasons if reason is not Rejection.BATCH_REJECTED), None)

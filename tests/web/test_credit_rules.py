@@ -1,0 +1,152 @@
+"""Top-up rules over HTTP, and what they do by themselves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from domain.api_keys import Scope
+from tests.conformance.runtimes import Driver
+from tests.web.credits import DAY_MS, House, live
+
+RULE = {"account": "ada", "below": 50, "amount": 100, "category": "paid", "max_per_day": 2}
+
+
+async def furnished(house: House) -> None:
+    await house.open("ada")
+    await house.give("ada", 60)
+
+
+def test_a_rule_tops_up_with_the_spend_that_went_below_and_so_often_a_day(run_real: Driver) -> None:
+    async def story(house: House) -> None:
+        await furnished(house)
+        rule = await house.made("/credits/top-up-rules", **RULE)
+        assert rule == {"id": rule["id"], **RULE}
+        await house.spend("ada", 10)
+        assert await house.balance("ada") == (50, 0, 50), "not below yet"
+        spent = await house.spend("ada", 1)
+        assert await house.balance("ada") == (149, 0, 149)
+        entries = (await house.get("/credits/accounts/ada/entries")).json()["items"]
+        assert (entries[0]["code"], entries[0]["seq"]) == ("top_up", spent["seq"]), "in the same document"
+        issued = (await house.get(f"/credits/transfers/{entries[0]['transfer_id']}")).json()
+        assert issued["rule"] == rule["id"]
+        grant = (await house.get(f"/credits/grants/{issued['grant']}")).json()
+        assert (grant["amount"], grant["category"], grant["status"]) == (100, "paid", "active")
+        await house.spend("ada", 149)
+        await house.spend("ada", 100)
+        assert await house.balance("ada") == (0, 0, 0), "twice is enough for a day"
+        house.pass_time(DAY_MS)
+        await house.give("ada", 1)
+        await house.hold("ada", 1)
+        assert await house.balance("ada") == (101, 1, 100), "a hold is a spend too"
+
+    live(run_real, story)
+
+
+def test_a_rule_acts_no_more_once_it_is_deleted(run_real: Driver) -> None:
+    async def story(house: House) -> None:
+        await furnished(house)
+        rule = (await house.made("/credits/top-up-rules", **RULE))["id"]
+        gone = await house.delete(f"/credits/top-up-rules/{rule}")
+        assert (gone.status, gone.body) == (204, b"")
+        assert (await house.delete(f"/credits/top-up-rules/{rule}")).status == 204, "it is gone all the same"
+        assert (await house.get("/credits/top-up-rules")).json() == {"items": [], "next_cursor": None}
+        await house.spend("ada", 60)
+        assert await house.balance("ada") == (0, 0, 0)
+        for name in ("nothing", "a b"):
+            refused = await house.delete(f"/credits/top-up-rules/{name}")
+            assert (refused.status, refused.code) == (404, "not_found")
+
+    live(run_real, story)
+
+
+def test_rules_are_listed_page_by_page_and_by_account(run_real: Driver) -> None:
+    async def story(house: House) -> None:
+        await furnished(house)
+        await house.open("bob")
+        rules = []
+        for number, account in enumerate(("ada", "bob", "ada", "ada")):
+            house.pass_time(1)
+            body = {**RULE, "account": account, "below": number + 1}
+            rules.append(await house.made("/credits/top-up-rules", **body))
+        assert (await house.get("/credits/top-up-rules")).json()["items"] == rules
+        his = (await house.get("/credits/top-up-rules?account=bob")).json()
+        assert his == {"items": [rules[1]], "next_cursor": None}
+        page = (await house.get("/credits/top-up-rules?account=ada&limit=2")).json()
+        assert page["items"] == [rules[0], rules[2]]
+        # A cursor stays good when its rule is deleted meanwhile.
+        await house.delete(f"/credits/top-up-rules/{rules[2]['id']}")
+        page = (await house.get(f"/credits/top-up-rules?account=ada&cursor={page['next_cursor']}")).json()
+        assert page == {"items": [rules[3]], "next_cursor": None}
+        assert (await house.get("/credits/top-up-rules?account=a%20b")).status == 400
+
+    live(run_real, story)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"below": 0},
+        {"below": 1.0},
+        {"below": "5"},
+        {"below": True},
+        {"below": 10**16},
+        {"amount": -5},
+        {"amount": 0},
+        {"amount": 1e3},
+        {"max_per_day": 0},
+        {"max_per_day": 1.5},
+        {"max_per_day": 1_001},
+        {"category": "free"},
+        {"account": "@revenue"},
+        {"max_per_week": 1},
+        {"account": None},
+    ],
+)
+def test_a_rule_that_is_not_well_formed_is_refused(run_real: Driver, wrong: dict[str, Any]) -> None:
+    async def story(house: House) -> None:
+        await furnished(house)
+        refused = await house.post("/credits/top-up-rules", {**RULE, **wrong})
+        assert (refused.status, refused.code) == (400, "validation_failed")
+
+    live(run_real, story)
+
+
+def test_a_rule_is_made_once_under_its_key_and_only_for_an_account(run_real: Driver) -> None:
+    async def story(house: House) -> None:
+        await furnished(house)
+        first = await house.post("/credits/top-up-rules", RULE, key="r")
+        again = await house.post("/credits/top-up-rules", RULE, key="r")
+        assert (again.status, again.json()) == (201, first.json())
+        assert again.header("idempotent-replayed") == "true"
+        assert len((await house.get("/credits/top-up-rules")).json()["items"]) == 1
+        refused = await house.post("/credits/top-up-rules", {**RULE, "account": "nobody"})
+        assert (refused.status, refused.code) == (404, "account_not_found")
+        for number in range(7):
+            await house.made("/credits/top-up-rules", **{**RULE, "below": number + 1})
+        refused = await house.post("/credits/top-up-rules", RULE)
+        assert (refused.status, refused.code) == (409, "too_many_lots")
+
+    live(run_real, story)
+
+
+def test_rules_are_set_by_writers_and_seen_by_readers_and_by_the_account_s_user(run_real: Driver) -> None:
+    async def story(house: House) -> None:
+        ada, hers = await house.person("ada")
+        await house.open("ada", user_id=ada)
+        rule = (await house.made("/credits/top-up-rules", **RULE))["id"]
+        reader, writer = await house.key(Scope.CREDITS_READ), await house.key(Scope.CREDITS_WRITE)
+        path = "/credits/top-up-rules"
+        assert (await house.get(path, reader)).status == 200
+        assert (await house.get(path, writer)).status == 403
+        assert (await house.get(path, hers)).status == 403, "all rules are not hers"
+        assert (await house.get(f"{path}?account=ada", hers)).status == 200
+        assert (await house.get(f"{path}?account=nobody", hers)).status == 403
+        assert (await house.get(path, {})).status == 401
+        for headers in (reader, hers):
+            assert (await house.post(path, RULE, headers=headers)).status == 403
+            assert (await house.delete(f"{path}/{rule}", headers)).status == 403
+        assert (await house.delete(f"{path}/{rule}", writer)).status == 204
+
+    live(run_real, story)
