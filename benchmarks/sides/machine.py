@@ -29,7 +29,7 @@ def main() -> None:
 
     def sealed() -> int:
         entries = decide(states, submissions, known={}, seq=2, time_ms=1).entries
-        return len(seal("main", Head(), entries, time_ms=1, nonce="nonce").records)
+        return len(seal("main", Head(), entries, time_ms=1, nonce="nonce").entries)
 
     def measured(seconds: float) -> Figures:
         return {

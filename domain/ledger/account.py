@@ -44,7 +44,7 @@ class Account(NamedTuple):
 
     @property
     def key(self) -> str:
-        return account_key(self.id, self.asset)
+        return f"{self.id}:{self.asset}" if self.id[0] == "@" else self.id
 
 
 class ActiveHold(NamedTuple):

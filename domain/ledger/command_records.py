@@ -1,16 +1,16 @@
 """Commands and outcomes as plain JSON values and back, for another process of the same version.
 
 A value is an array: of its kind, where that is not plain from its place, and of its fields in the order in
-which its class has them. A tuple is an array as it stands, so writing costs next to nothing; reading checks
-each field against its type.
+which its class has them. A tuple is written as an array as it stands, which costs next to nothing; reading
+checks each field against its type.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
+from itertools import product
 from types import NoneType, UnionType
-from typing import Any, Final, cast, get_args, get_origin, get_type_hints
+from typing import Any, Final, NamedTuple, cast, get_args, get_origin, get_type_hints
 
 from domain.ledger.commands import (
     BookDue,
@@ -32,7 +32,7 @@ from domain.ledger.outcomes import Outcome, Posted, Rejected, Rejection
 from domain.ledger.records import CAUSES, KINDS, kind_of
 
 Value = Any
-"""What JSON can say; a tuple stands for an array."""
+"""What JSON can say. Written, a tuple stands for an array."""
 
 COMMANDS: Final[dict[type[Command], str]] = {
     PostTransfer: "transfer",
@@ -72,7 +72,7 @@ def outcomes_of(value: Value) -> tuple[Outcome, ...]:
 
 def _command_of(value: Value) -> Command:
     kind, fields = _array(value, 2)
-    return cast("Command", _one_of(_COMMAND_KINDS, kind)(fields))
+    return cast("Command", _one_of(_COMMAND_KINDS, kind)(_array(fields)))
 
 
 def _value_of_outcome(outcome: Outcome) -> Value:
@@ -86,7 +86,7 @@ def _outcome_of(value: Value) -> Outcome:
     if isinstance(value, str):
         return Rejected(Rejection(value))
     kind, fields, seq, time_ms, replayed = _array(value, 5)
-    entry = cast("Entry", _one_of(_ENTRY_KINDS, kind)(fields))
+    entry = cast("Entry", _one_of(_ENTRY_KINDS, kind)(_array(fields)))
     return Posted(Recorded(entry, _integer(seq), _integer(time_ms)), _boolean(replayed))
 
 
@@ -97,15 +97,9 @@ def _one_of(kinds: dict[str, _Read], kind: Value) -> _Read:
     return read
 
 
-def _array(value: Value, length: int | None = None) -> Sequence[Value]:
-    if not isinstance(value, list | tuple) or length not in (None, len(value)):
+def _array(value: Value, length: int | None = None) -> list[Value]:
+    if type(value) is not list or length not in (None, len(value)):
         raise ValueError("not an array of the length that it must have")
-    return value
-
-
-def _text(value: Value) -> str:
-    if type(value) is not str:
-        raise ValueError("not text")
     return value
 
 
@@ -121,56 +115,92 @@ def _boolean(value: Value) -> bool:
     return value
 
 
-def _nothing(value: Value) -> None:
-    if value is not None:
-        raise ValueError("not null")
+class _Part(NamedTuple):
+    """How a field is read: the types that JSON may give for it, and what else there is to check or make."""
+
+    types: tuple[type, ...]
+    read: _Read | None = None
 
 
-_PLAIN: Final[dict[Any, _Read]] = {str: _text, int: _integer, bool: _boolean, NoneType: _nothing}
+_PLAIN: Final[dict[Any, _Part]] = {
+    str: _Part((str,)),
+    bool: _Part((bool,)),
+    int: _Part((int,), _integer),
+    NoneType: _Part((NoneType,)),
+}
 
 
-@cache
-def _reader_of(hint: Any) -> _Read:
-    """Reads a value of this type: plain, optional, a tuple, or a named tuple."""
+def _part_of(hint: Any) -> _Part:
+    """For a type that is plain, optional, a tuple, or a named tuple."""
     if hint in _PLAIN:
         return _PLAIN[hint]
-    parts = [part for part in get_args(hint) if part is not Ellipsis]
+    parts = [_part_of(each) for each in get_args(hint) if each is not Ellipsis]
     if isinstance(hint, UnionType):
-        (some,) = [part for part in parts if part is not NoneType]
-        return _optional(_reader_of(some))
+        (some,) = [part for part in parts if part.types != (NoneType,)]
+        return _optional(some)
     if get_origin(hint) is tuple:
-        readers = [_reader_of(part) for part in parts]
-        return _many(readers[0]) if Ellipsis in get_args(hint) else _fields(tuple, readers)
-    return _named(hint)
+        make = _texts if get_args(hint) == (str, ...) else None
+        is_any_length = Ellipsis in get_args(hint)
+        return _Part((list,), make or (_many(parts[0]) if is_any_length else _fields(tuple, parts)))
+    return _Part((list,), _named(hint))
 
 
-def _optional(read: _Read) -> _Read:
-    return lambda value: None if value is None else read(value)
+def _optional(part: _Part) -> _Part:
+    read = part.read
+    types = (*part.types, NoneType)
+    return _Part(types, read and (lambda value: None if value is None else read(value)))
 
 
-def _many(read: _Read) -> _Read:
-    return lambda value: tuple([read(each) for each in _array(value)])
+def _texts(value: Value) -> tuple[str, ...]:
+    for each in value:
+        if type(each) is not str:
+            raise ValueError("not text")
+    return tuple(value)
 
 
-def _fields(make: Callable[[list[Any]], Any], readers: Sequence[_Read]) -> _Read:
-    length = len(readers)
+def _many(part: _Part) -> _Read:
+    types, read = part.types, part.read
+
+    def read_all(value: Value) -> tuple[Any, ...]:
+        for each in value:
+            if type(each) not in types:
+                raise ValueError(f"no {types[0].__name__}")
+        return tuple(value if read is None else map(read, value))
+
+    return read_all
+
+
+def _fields(make: Callable[[list[Any]], Any], parts: Sequence[_Part]) -> _Read:
+    # One look into a set for the types of all fields: this is on the path of every command that is
+    # handed over. Few fields are optional, so there are few combinations.
+    allowed = frozenset(product(*(part.types for part in parts)))
+    further = [(place, part.read) for place, part in enumerate(parts) if part.read is not None]
 
     def read(value: Value) -> Any:
-        return make([each(field) for each, field in zip(readers, _array(value, length), strict=True)])
+        if tuple(map(type, value)) not in allowed:
+            raise ValueError("a field is missing, or of another type")
+        fields = list(value)
+        for place, each in further:
+            fields[place] = each(fields[place])
+        return make(fields)
 
     return read
 
 
-def _named(kind: Any, **special: _Read) -> _Read:
+def _named(kind: Any, **special: _Part) -> _Read:
     """`special` reads the fields whose type leaves open which of several classes it is."""
     hints = get_type_hints(kind)
-    readers = [special.get(name) or _reader_of(hints[name]) for name in kind._fields]
-    return _fields(lambda fields: kind(*fields), readers)
+    parts = [special.get(name) or _part_of(hints[name]) for name in kind._fields]
+    return _fields(kind._make, parts)
+
+
+def _posted(cause: _Part) -> _Read:
+    return _named(TransferPosted, cause=cause)
 
 
 _COMMAND_KINDS: Final[dict[str, _Read]] = {kind: _named(made) for made, kind in COMMANDS.items()}
 _ENTRY_KINDS: Final[dict[str, _Read]] = {
     **{kind: _named(made) for made, kind in KINDS.items() if made is not TransferPosted},
-    KINDS[TransferPosted]: _named(TransferPosted, cause=_nothing),
-    **{kind: _named(TransferPosted, cause=_named(cause)) for cause, kind in CAUSES.items()},
+    KINDS[TransferPosted]: _posted(_PLAIN[NoneType]),
+    **{kind: _posted(_Part((list,), _named(cause))) for cause, kind in CAUSES.items()},
 }

@@ -67,14 +67,7 @@ def decide(
     catches the rest.
     """
     overlay = Overlay(accounts, subjects or {}, known, seq, time_ms)
-    outcomes = tuple(
-        [
-            _decide_atomic(overlay, submission.commands)
-            if submission.atomic
-            else tuple([_decide_one(overlay, command) for command in submission.commands])
-            for submission in submissions
-        ]
-    )
+    outcomes = tuple([_decide_submission(overlay, submission) for submission in submissions])
     return Decision(
         outcomes,
         tuple(overlay.entries),
@@ -85,25 +78,36 @@ def decide(
     )
 
 
+def _decide_submission(overlay: Overlay, submission: Submission) -> tuple[Outcome, ...]:
+    commands, is_atomic = submission
+    if is_atomic:
+        return _decide_atomic(overlay, commands)
+    if len(commands) == 1:
+        return (_decide_one(overlay, commands[0]),)
+    return tuple([_decide_one(overlay, command) for command in commands])
+
+
 def _decide_atomic(overlay: Overlay, commands: Sequence[Command]) -> tuple[Outcome, ...]:
     trial = overlay.trial()
     outcomes = [_decide_one(trial, command) for command in commands]
     if not any(isinstance(outcome, Rejected) for outcome in outcomes):
         overlay.adopt(trial)
         return tuple(outcomes)
+    # What repeats another command of this batch repeats nothing: that one was not posted either.
     return tuple(
-        Rejected(Rejection.BATCH_REJECTED)
-        if isinstance(outcome, Posted) and not outcome.replayed
-        else outcome
-        for outcome in outcomes
+        outcome
+        if isinstance(outcome, Rejected)
+        else repeat_of(command, overlay.known, overlay.keys) or Rejected(Rejection.BATCH_REJECTED)
+        for command, outcome in zip(commands, outcomes, strict=True)
     )
 
 
 def _decide_one(overlay: Overlay, command: Command) -> Outcome:
-    repeated = repeat_of(command, overlay.known) or repeat_of(command, overlay.keys)
-    if repeated is not None:
-        return repeated
-    if isinstance(command, PostTransfer):
+    known, keys = overlay.known, overlay.keys
+    for key in command.keys:
+        if (key in keys or key in known) and (repeated := repeat_of(command, known, keys)) is not None:
+            return repeated
+    if type(command) is PostTransfer:
         return post_transfer(overlay, command)
     return _decide_rarer(overlay, command)
 
@@ -135,16 +139,17 @@ def _decide_rarer(overlay: Overlay, command: Command) -> Outcome:
             return post_transfer(overlay, command)
 
 
-def repeat_of(command: Command, known: Mapping[str, Recorded]) -> Outcome | None:
-    """The first answer again, a conflict when the key was used for something else, or None."""
-    if not known:
-        return None
-    found = [known[key] for key in command.keys if key in known]
+def repeat_of(command: Command, *known: Mapping[str, Recorded]) -> Outcome | None:
+    """The first answer again, a conflict when a key was used for something else, or None.
+
+    All that is `known` counts together: where a key was found makes no difference to the answer.
+    """
+    found = {key: each[key] for key in command.keys for each in known if key in each}
     if not found:
         return None
-    if all(recorded.entry.fingerprint == command.fingerprint for recorded in found):
-        return Posted(found[0], replayed=True)
-    if isinstance(command, OpenAccount) and command.keys[0] in known:
+    if all(recorded.entry.fingerprint == command.fingerprint for recorded in found.values()):
+        return Posted(next(iter(found.values())), replayed=True)
+    if isinstance(command, OpenAccount) and command.keys[0] in found:
         return Rejected(Rejection.ACCOUNT_EXISTS)
     return Rejected(Rejection.IDEMPOTENCY_CONFLICT)
 
@@ -189,9 +194,11 @@ class Effective(NamedTuple):
 
 
 def effective(state: AccountState, time_ms: int) -> Effective:
-    """What the account holds at `time_ms`; `entries` is what would be recorded now for it."""
+    """What the account holds at `time_ms`; `entries` is what would be recorded now for it, but for the
+    balances of the system's accounts, and `seq` is the last document that did touch the account."""
     if state.holdings.due_ms > time_ms:
         return Effective(state, ())
-    overlay = Overlay({state.account.key: state}, {}, {}, state.seq, time_ms)
-    settled = overlay.account(state.account.key)
-    return Effective(settled or state, tuple(overlay.entries))
+    # As if in the next document: what begins now is younger than all that is there.
+    overlay = Overlay({state.account.key: state}, {}, {}, state.seq + 1, time_ms)
+    settled = overlay.account(state.account.key) or state
+    return Effective(settled._replace(seq=state.seq), tuple(overlay.entries))

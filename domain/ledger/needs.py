@@ -31,11 +31,13 @@ def missing(commands: Iterable[Command], accounts: Accounts, subjects: Subjects)
 
     What is found out of them may ask for more: load, and ask again until nothing is missing.
     """
+    commands = tuple(commands)
     wanted: set[str] = set()
     things: set[str] = set()
     for command in commands:
         _want(command, accounts, subjects, wanted, things)
     wanted |= _system_accounts_of(wanted, accounts)
+    wanted |= _system_accounts_of_opened(commands)
     return (
         {key for key in wanted if key not in accounts},
         {key for key in things if key not in subjects},
@@ -62,7 +64,10 @@ def _want(
             _want_sides(command.account, command.destination, accounts, wanted)
         case IssueGrant():
             _want_sides(ISSUANCE, command.account, accounts, wanted)
-        case SetRule() | RemoveRule() | BookDue():
+        case SetRule():
+            # What a spend after it makes the rule issue.
+            _want_sides(ISSUANCE, command.account, accounts, wanted)
+        case RemoveRule() | BookDue():
             wanted.add(command.account)
         case CaptureHold() | VoidHold():
             things.add(hold_key(command.hold))
@@ -96,3 +101,20 @@ def _system_accounts_of(wanted: set[str], accounts: Accounts) -> set[str]:
         if state is not None and state.holdings is not NOTHING:
             assets.add(state.account.asset)
     return {account_key(name, asset) for asset in assets for name in (ISSUANCE, EXPIRED)}
+
+
+def _system_accounts_of_opened(commands: tuple[Command, ...]) -> set[str]:
+    """What the rest of the batch may do with an account that is opened in it.
+
+    Nobody can look up its asset before, so the system accounts that the others name are those of it too.
+    """
+    assets = {command.account.asset for command in commands if isinstance(command, OpenAccount)}
+    if not assets:
+        return set()
+    named = {ISSUANCE}
+    for command in commands:
+        if isinstance(command, PostTransfer):
+            named.update(side for side in (command.source, command.destination) if is_system(side))
+        elif isinstance(command, PlaceHold) and is_system(command.destination):
+            named.add(command.destination)
+    return {account_key(name, asset) for name in named for asset in assets}

@@ -34,6 +34,7 @@ from domain.ledger.replay import (
     Subjects,
     destination_after,
     holder_after,
+    new,
     source_after,
 )
 from domain.ledger.subjects import EXPIRED as EXPIRED_STATUS
@@ -125,20 +126,23 @@ class Overlay:
     def move(self, source: AccountState, destination: AccountState, entry: TransferPosted) -> Posted:
         """Takes a transfer between two accounts as they stand now."""
         changed, seq = self.changed, self.seq
-        changed[source.account.key] = source_after(source, entry, seq)
-        changed[destination.account.key] = destination_after(
-            destination, entry, seq, len(self.entries), self.time_ms
-        )
+        source_key, destination_key = entry.source, entry.destination
+        if source_key[0] == "@":
+            source_key = source.account.key
+        if destination_key[0] == "@":
+            destination_key = destination.account.key
+        changed[source_key] = source_after(source, entry, seq)
+        changed[destination_key] = destination_after(destination, entry, seq, len(self.entries), self.time_ms)
         return self.noted(entry)
 
     def noted(self, entry: Entry) -> Posted:
         if self.subjects:
             self._note_subjects(entry)
-        recorded = Recorded(entry, self.seq, self.time_ms)
+        recorded = new(Recorded, (entry, self.seq, self.time_ms))
         self.entries.append(entry)
         for key in entry.keys:
             self.keys[key] = recorded
-        return Posted(recorded)
+        return new(Posted, (recorded, False))
 
     def _note_subjects(self, entry: Entry) -> None:
         for key in keys_of_subjects(entry):

@@ -46,6 +46,7 @@ CAUSES: Final[dict[type[Cause], str]] = {
     Capture: "capture",
     Reversal: "reversal",
 }
+_TRANSFER_MEMBERS: Final = frozenset({"kind", *TransferPosted._fields, *CAUSES.values()} - {"cause"})
 
 
 def kind_of(entry: Entry) -> str:
@@ -106,6 +107,9 @@ def _transfer_record(entry: TransferPosted) -> Record:
 
 
 def _transfer_of(record: Record) -> TransferPosted:
+    if not _TRANSFER_MEMBERS.issuperset(record):
+        # What nobody reads the digest does not cover.
+        raise ValueError(f"not a journal entry: {sorted(set(record) - _TRANSFER_MEMBERS)}")
     return TransferPosted(
         record["id"],
         record["source"],
@@ -126,19 +130,17 @@ def _transfer_of(record: Record) -> TransferPosted:
 
 
 def _cause_of(record: Record) -> Cause | None:
+    if len(record.keys() & CAUSES.values()) > 1:
+        raise ValueError("not a journal entry: a transfer with two causes")
     if (issue := record.get("issue")) is not None:
-        return Issue(issue["grant"], GrantTerms(**issue["terms"]), issue.get("rule", ""))
+        return Issue(**{**issue, "terms": GrantTerms(**issue["terms"])})
     if (lapse := record.get("lapse")) is not None:
         return Lapse(**lapse)
     if (capture := record.get("capture")) is not None:
         return Capture(**capture)
     if (reversal := record.get("reversal")) is not None:
-        return Reversal(
-            reversal["of"],
-            funding_of(reversal["restored"]),
-            tuple(Lot(**lot) for lot in reversal["revived"]),
-            funding_of(reversal["lapsed"]),
-        )
+        parts = {name: funding_of(reversal[name]) for name in ("restored", "lapsed")}
+        return Reversal(**{**reversal, **parts, "revived": tuple(Lot(**lot) for lot in reversal["revived"])})
     return None
 
 

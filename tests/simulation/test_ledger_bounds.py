@@ -26,7 +26,7 @@ from domain.ledger.outcomes import Outcome
 from ports.errors import DependencyUnavailable
 from ports.journal import Append
 from ports.runtime import Runtime
-from tests.domain.ledger_strategies import named
+from tests.domain.ledger_play import named
 from tests.simulation.ledger_world import (
     BOOK,
     Service,
