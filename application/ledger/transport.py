@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Protocol
@@ -115,10 +116,11 @@ async def exported(
     end = await end_of(journal, book)
     chain = Chain(book)
     progress(0, end)
-    async for page in pages(journal, book, end):
-        for line in await runtime.run_in_thread(_lines_of, chain, page, end):
-            yield line
-        progress(chain.head.seq, end)
+    async with aclosing(pages(journal, book, end)) as found:
+        async for page in found:
+            for line in await runtime.run_in_thread(_lines_of, chain, page, end):
+                yield line
+            progress(chain.head.seq, end)
 
 
 def _lines_of(chain: Chain, page: Sequence[JournalDocument | Unreadable], end: int) -> list[bytes]:

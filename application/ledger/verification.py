@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Final
@@ -67,11 +68,12 @@ async def verify(
     end = await end_of(journal, book)
     problem: LedgerProblem | None = None
     progress(0, end)
-    async for page in pages(journal, book, end):
-        problem = await _problem_of(page, prover, journal, book, runtime)
-        if problem is not None:
-            break
-        progress(prover.head.seq, end)
+    async with aclosing(pages(journal, book, end)) as found:
+        async for page in found:
+            problem = await _problem_of(page, prover, journal, book, runtime)
+            if problem is not None:
+                break
+            progress(prover.head.seq, end)
     problem = problem or prover.at_end()
     return Verification(prover.head, prover.chain.documents, prover.chain.entries, problem)
 
@@ -107,7 +109,7 @@ async def _reversed_in(
 
 async def pages(
     journal: Journal, book: str, end: int
-) -> AsyncIterator[Sequence[JournalDocument | Unreadable]]:
+) -> AsyncGenerator[Sequence[JournalDocument | Unreadable], None]:
     """Up to document `end`; a page's length goes by how large the documents of the last one were."""
     seq, limit = 0, 1
     while True:

@@ -6,8 +6,6 @@ import json
 from dataclasses import replace
 from typing import Any
 
-import pytest
-
 from domain.api_keys import Scope
 from domain.ledger.entries import TransferPosted
 from tests.conformance.runtimes import Driver
@@ -48,8 +46,6 @@ def test_a_good_book_is_proved_to_its_head(run_real: Driver) -> None:
     live(run_real, story)
 
 
-# Trio tells of the reader of pages that a proof leaves unclosed when it stops early: no matter of the route.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_book_that_was_edited_is_not_good_and_the_document_is_named(run_real: Driver) -> None:
     async def story(house: House) -> None:
         await house.open("ada")
