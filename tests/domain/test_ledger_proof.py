@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -243,7 +244,8 @@ def test_an_entry_with_a_field_of_another_type_has_not_its_shape(entry: Entry) -
     assert entry_has_its_shape(entry)
     for name, value in zip(entry._fields, entry, strict=True):
         for other in (b"", 1.5, object(), True if isinstance(value, int) else 2**63, "\ud800"):
-            assert not entry_has_its_shape(entry._replace(**{name: other})), name
+            change: dict[str, Any] = {name: other}
+            assert not entry_has_its_shape(entry._replace(**change)), name
 
 
 def test_a_document_with_a_field_of_another_type_has_not_its_shape() -> None:
