@@ -126,14 +126,29 @@ class Orders:
             account, keys, _fingerprint("account", fields), caller.actor, _repeatable(caller, order.id)
         )
 
-    def transfer(
-        self, caller: Caller, order: TransferOrder, route: str = "transfers", index: int = 0
+    def transfer(self, caller: Caller, order: TransferOrder) -> PostTransfer:
+        return self._transfer(caller, order, "transfers", 0, _sent(order))
+
+    def batch(
+        self, caller: Caller, orders: Sequence[TransferOrder], *, atomic: bool
+    ) -> tuple[PostTransfer, ...]:
+        """The transfers of one request. Under an idempotency key, one without an id of its own is a
+        repeat only in the same whole body; an id tells by itself."""
+        whole: list[Field] = []
+        if caller.idempotency_key is not None:
+            fields = [field for order in orders for field in _sent(order)]
+            whole = [_fingerprint("batch", [int(atomic), *fields])]
+        return tuple(
+            self._transfer(
+                caller, order, BATCH, index, _sent(order) if order.id is not None else [*_sent(order), *whole]
+            )
+            for index, order in enumerate(orders)
+        )
+
+    def _transfer(
+        self, caller: Caller, order: TransferOrder, route: str, index: int, sent: list[Field]
     ) -> PostTransfer:
         transfer_id = order.id or self._new_id("tr")
-        fields: list[Field] = [
-            order.id, order.source, order.destination, order.amount, order.code, order.metadata,
-            order.effective_ms,
-        ]  # fmt: skip
         return PostTransfer(
             transfer_id,
             order.source,
@@ -141,7 +156,7 @@ class Orders:
             order.amount,
             order.code,
             _keys(caller, route, transfer_key(transfer_id), index),
-            _fingerprint("transfer", fields),
+            _fingerprint("transfer", sent),
             caller.actor,
             order.metadata,
             order.effective_ms,
@@ -263,6 +278,13 @@ def is_repeat_of_request(caller: Caller, outcome: Outcome, index: int) -> bool:
     if caller.idempotency_key is None or isinstance(outcome, Rejected) or not outcome.replayed:
         return False
     return _repeat_key(caller.idempotency_key, BATCH, index) in outcome.recorded.entry.keys
+
+
+def _sent(order: TransferOrder) -> list[Field]:
+    return [
+        order.id, order.source, order.destination, order.amount, order.code, order.metadata,
+        order.effective_ms,
+    ]  # fmt: skip
 
 
 def _keys(caller: Caller, route: str, own: str, index: int = 0) -> tuple[str, ...]:

@@ -13,7 +13,6 @@ from application.ledger.books import Books
 from application.ledger.due import DueTicker
 from application.ledger.history import AccountEntry, History, PastState, Position
 from application.ledger.orders import (
-    BATCH,
     AccountOrder,
     Caller,
     GrantOrder,
@@ -28,6 +27,7 @@ from domain.ledger.account import REVENUE, AccountState, TopUpRule, account_key
 from domain.ledger.chain import Head
 from domain.ledger.commands import (
     Command,
+    PostTransfer,
     Submission,
     grant_key,
     hold_key,
@@ -111,16 +111,24 @@ class Ledger:
         self, caller: Caller, orders: Sequence[TransferOrder], *, atomic: bool
     ) -> list[Outcome]:
         """One outcome an order, in order; an atomic batch posts all of them or none."""
-        make = self._orders.transfer
-        commands = [make(caller, order, BATCH, index) for index, order in enumerate(orders)]
-        if not commands:
+        if not orders:
             return []
+        commands = self._orders.batch(caller, orders, atomic=atomic)
+        if caller.idempotency_key is not None and await self._is_another_body(caller.book, commands):
+            return [Rejected(Rejection.IDEMPOTENCY_CONFLICT)] * len(commands)
         book = await self._books.get(caller.book)
         if atomic:
-            (outcomes,) = await book.submit([Submission(tuple(commands), atomic=True)])
+            (outcomes,) = await book.submit([Submission(commands, atomic=True)])
             return list(outcomes)
         results = await book.submit([Submission((command,)) for command in commands])
         return [outcome for outcomes in results for outcome in outcomes]
+
+    async def _is_another_body(self, book_name: str, commands: Sequence[PostTransfer]) -> bool:
+        """Whether the request's key was used with another batch: then none of this one is taken, not
+        even what goes beyond the other."""
+        repeats = {command.keys[-1]: command.fingerprint for command in commands}
+        recorded = await self._ports.journal.recorded(book_name, repeats)
+        return any(found.entry.fingerprint != repeats[key] for key, found in recorded.items())
 
     async def reverse(
         self, caller: Caller, transfer_id: str, amount: int | None = None, metadata: str = ""

@@ -240,6 +240,19 @@ def test_a_batch_that_is_not_well_formed_is_refused(run_real: Driver, body: obje
     live(run_real, story)
 
 
+@pytest.mark.parametrize("other", [{"atomic": True}, {"transfers": [PLAIN]}, {"transfers": [PLAIN] * 3}])
+def test_a_batchs_key_with_another_body_is_a_conflict(run_real: Driver, other: dict[str, Any]) -> None:
+    async def story(house: House) -> None:
+        await furnished(house)
+        body = {"transfers": [PLAIN, PLAIN], "atomic": False}
+        assert (await house.post("/credits/transfers/batch", body, key="k")).status == 200
+        conflict = await house.post("/credits/transfers/batch", {**body, **other}, key="k")
+        assert (conflict.status, conflict.code) == (409, "idempotency_conflict")
+        assert await house.balance("ada") == (80, 0, 80)
+
+    live(run_real, story)
+
+
 def test_a_reversal_gives_back_to_the_grants_that_live_and_says_what_became_of_the_others(
     run_real: Driver,
 ) -> None:

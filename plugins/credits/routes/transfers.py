@@ -85,7 +85,7 @@ class TransferRoutes:
         self._measures.count("transfer", outcomes)
         repeats = [is_repeat_of_request(caller, outcome, index) for index, outcome in enumerate(outcomes)]
         answer = batch_answer([order.id for order in orders], outcomes, repeats)
-        first = _first_rejection(outcomes) if body.atomic else None
+        first = _first_rejection(outcomes) if body.atomic or _is_conflict(outcomes) else None
         if first is not None:
             return refusal(first, results=answer.results)
         return Answer(200, answer, REPLAYED if all(repeats) else ())
@@ -135,6 +135,11 @@ def _order(body: TransferOfBatch) -> TransferOrder:
         metadata_text(body.metadata),
         body.effective_ms,
     )
+
+
+def _is_conflict(outcomes: list[Outcome]) -> bool:
+    """Whether the request's key was used with another body: then nothing of it was taken."""
+    return all(outcome == Rejected(Rejection.IDEMPOTENCY_CONFLICT) for outcome in outcomes)
 
 
 def _first_rejection(outcomes: list[Outcome]) -> Rejection | None:
