@@ -111,6 +111,15 @@ def test_holds_keep_what_they_reserved_of_a_voided_grant() -> None:
     assert (ledger.posted("alice"), ledger.posted(ISSUANCE)) == (0, -3)
 
 
+def test_a_grant_that_has_ended_is_not_voided_though_a_hold_keeps_some_of_it() -> None:
+    ledger = play(opening("alice"), grant("alice", 9, id="g1"), grant("alice", 9, id="g2", expires=1_010))
+    ledger.do(hold("alice", 12, id="h1"), void_grant("g1", id="v1"))
+    assert ledger.ask(void_grant("g1", id="v2"), void_grant("g2", id="v3"), at=1_010) == [
+        "grant_not_active",
+        "grant_not_active",
+    ]
+
+
 def test_all_reserved_credits_leave_a_voided_grant_when_the_hold_is_voided() -> None:
     ledger = play(opening("alice"), grant("alice", 4, id="g1"), hold("alice", 4, id="h1"))
     assert isinstance(ledger.do(void_grant("g1", id="v1")), GrantEnded)

@@ -86,6 +86,16 @@ def test_a_grant_that_was_fully_spent_is_revived_with_its_terms_and_its_age() ->
     assert ledger.state("alice", at=2_000).posted == 0
 
 
+def test_scheduled_grants_that_are_revived_keep_the_order_in_which_they_began() -> None:
+    ledger = play(
+        opening("alice"), grant("alice", 1, id="a", begins=1_010), grant("alice", 1, id="b", begins=1_010)
+    )
+    before = ledger.state("alice", at=1_010).holdings.lots
+    ledger.do(transfer("alice", REVENUE, 2, id="t1"), at=1_010)
+    ledger.do(reverse("t1", id="r1"))
+    assert ledger.state("alice").holdings.lots == before
+
+
 def test_credits_of_a_spent_grant_that_would_have_expired_become_plain() -> None:
     ledger = play(opening("alice"), grant("alice", 4, id="g1", expires=2_000))
     ledger.do(transfer("alice", REVENUE, 4, id="t1"))
