@@ -138,6 +138,7 @@ def _ledger(around: Surroundings, settings: Settings, stores: Stores, announce: 
             journal=stores.journal,
             checkpoints=stores.checkpoints,
             handoff=around.handoff,
+            claims=stores.claims,
         ),
         accounts_max=settings.ledger_accounts_max,
         announce=announce,

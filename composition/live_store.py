@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from adapters.crypto.sealing import AesGcmSealer
-from adapters.mongo import api_keys, audit, checkpoints, journal, sessions, users
+from adapters.mongo import api_keys, audit, checkpoints, claims, journal, sessions, users
 from adapters.mongo.catalog import CATALOG, VIEWS
 from adapters.mongo.pools import Credentials, MongoPools, connect_pools
 from adapters.mongo.schema import create_schema
@@ -79,6 +79,7 @@ async def live_store(*, runtime: Runtime, settings: Settings, secrets: Secrets, 
         audit=audit.MongoAuditLog(driver=writer),
         journal=journal.MongoJournal(writer),
         checkpoints=checkpoints.MongoCheckpoints(writer),
+        claims=claims.MongoClaims(writer),
         ledger_clock=ledger_clock,
         limiter=RedisLimiter(
             driver=decisions,

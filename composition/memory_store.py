@@ -5,6 +5,7 @@ from __future__ import annotations
 from adapters.memory.api_keys import MemoryApiKeys
 from adapters.memory.audit import MemoryAuditLog
 from adapters.memory.bus import MemoryBus
+from adapters.memory.claims import MemoryClaims
 from adapters.memory.journal import MemoryCheckpoints, MemoryJournal
 from adapters.memory.limiter import MemoryLimiter
 from adapters.memory.sessions import MemorySessions
@@ -29,6 +30,7 @@ def memory_store(settings: Settings, clock: Clock) -> Stores:
         audit=audit,
         journal=MemoryJournal(),
         checkpoints=MemoryCheckpoints(),
+        claims=MemoryClaims(clock),
         ledger_clock=clock,
         limiter=MemoryLimiter(clock=clock, ban_policy=settings.ban_policy()),
         bus=MemoryBus(),

@@ -9,6 +9,7 @@ from enum import Enum
 from ports.api_keys import ApiKeys
 from ports.audit import AuditLog
 from ports.bus import Bus
+from ports.claims import Claims
 from ports.clock import Clock
 from ports.health import Probe
 from ports.journal import Checkpoints, Journal
@@ -40,6 +41,7 @@ class Stores:
     audit: AuditLog
     journal: Journal
     checkpoints: Checkpoints
+    claims: Claims
     ledger_clock: Clock
     """What the journal's times are told by: one clock for all processes that share the store."""
     limiter: Limiter

@@ -53,6 +53,14 @@ class _Ticket(NamedTuple):
     place: int
 
 
+async def _outcomes_at(ticket: _Ticket) -> tuple[Outcome, ...]:
+    sent = ticket.request
+    await sent.settled.wait()
+    if sent.error is not None:
+        raise sent.error.with_traceback(None)
+    return sent.outcomes[ticket.place]
+
+
 class StreamLink:
     def __init__(self, runtime: Runtime, stream: Stream, *, on_end: Callable[[], None]) -> None:
         self._on_end = on_end
@@ -83,13 +91,9 @@ class StreamLink:
         elements = [packed(submission) for submission in submissions]
         if any(len(element) + 2 > PAYLOAD_BYTES_MAX for element in elements):
             raise HandoffUnusable("too large")
-        outcomes: list[tuple[Outcome, ...]] = []
-        for sent, place in await self._gathered.submit_many(elements):
-            await sent.settled.wait()
-            if sent.error is not None:
-                raise sent.error.with_traceback(None)
-            outcomes.append(sent.outcomes[place])
-        return outcomes
+        if len(elements) == 1:
+            return (await _outcomes_at(await self._gathered.submit(elements[0])),)
+        return [await _outcomes_at(ticket) for ticket in await self._gathered.submit_many(elements)]
 
     async def ended(self) -> None:
         await self._over.wait()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from adapters.mongo import api_keys, audit, checkpoints, journal, sessions, users
+from adapters.mongo import api_keys, audit, checkpoints, claims, journal, sessions, users
 from adapters.mongo.schema import Indexes
 from adapters.mongo.views import TRANSFERS, View
 
@@ -13,6 +13,7 @@ CATALOG: tuple[Indexes, ...] = (
     audit.INDEXES,
     journal.INDEXES,
     checkpoints.INDEXES,
+    claims.INDEXES,
 )
 
 VIEWS: tuple[View, ...] = (TRANSFERS,)

@@ -14,6 +14,7 @@ from application.ledger.checkpointer import Checkpointer
 from application.ledger.committed import Committed, CommittedBatch
 from application.ledger.known import Known
 from application.ledger.sizes import is_too_large, weight
+from application.ledger.turns import Turns
 from domain.ledger.account import ENTRIES_A_SNAPSHOT, AccountState
 from domain.ledger.chain import Head, JournalDocument, seal
 from domain.ledger.commands import Submission
@@ -22,6 +23,7 @@ from domain.ledger.machine import Decision, decide, repeat_of
 from domain.ledger.needs import missing
 from domain.ledger.outcomes import Outcome, Rejected
 from domain.ledger.subjects import Subject
+from ports.claims import Claims
 from ports.clock import Clock
 from ports.entropy import Entropy
 from ports.errors import DependencyUnavailable
@@ -61,6 +63,8 @@ class BookPorts:
     checkpoints: Checkpoints
     handoff: Handoff | None = None
     """How the workers of one host share a book; None where there is one worker."""
+    claims: Claims | None = None
+    """How writers on several hosts take turns; None where there is one."""
 
 
 class Book:
@@ -75,6 +79,7 @@ class Book:
         self._known = Known(name, ports.journal, ports.checkpoints, accounts_max=accounts_max)
         self._checkpointer = Checkpointer(name, ports.runtime, ports.checkpoints)
         self._committed = committed
+        self._turns = Turns(name, ports.entropy.token(8).hex(), ports.runtime, ports.claims)
         self._flushing = False
         self._away_until_s = 0.0
         self._waiting_commands = 0
@@ -194,6 +199,8 @@ class Book:
         self, batch: Sequence[Submission], known: dict[str, Recorded]
     ) -> Sequence[tuple[Outcome, ...]]:
         for _ in range(DECISIONS_A_BATCH_MAX):
+            if await self._turns.ours():
+                await self._known.catch_up()
             decision = await self._decide(batch, known)
             if len(batch) > 1 and is_too_large(decision.entries):
                 half = len(batch) // 2
@@ -205,11 +212,14 @@ class Book:
                 low, snapshots = self._crossings(decision)
                 result = await self._append(document)
                 if result is not Append.APPENDED:
+                    if result is Append.SEQ_TAKEN:
+                        self._turns.lost()
                     await self._known.catch_up()
                     if result is Append.KEY_TAKEN:
                         known.update(await self._recorded(_keys(batch)))
                     continue
                 self._known.adopt(document, decision)
+                self._turns.won()
                 if self._committed is not None:
                     self._committed(CommittedBatch(document, decision.changed, low))
                 await self._checkpointer.add(decision.changed, snapshots)

@@ -59,6 +59,7 @@ class Service:
             journal,
             checkpoints,
             StreamHandoff(self.runtime, host.seen_by(self.runtime, name)) if host else None,
+            outside.claims_reached_from(self.runtime),
         )
         self.announced: list[CommittedBatch] = []
         self.ledger = Ledger(ports, accounts_max=accounts_max, announce=self._announce)

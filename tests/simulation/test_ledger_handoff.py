@@ -30,7 +30,7 @@ from tests.simulation.unreliable_store import LATE_S_MAX, Faults, Outside
 SEEDS = range(int(os.environ.get("SIMULATION_SEEDS", "60")))
 CALM = Faults()
 STORMY = Faults(lost_request=0.05, lost_answer=0.05, late_append=0.05)
-WORKERS = 3
+WORKERS = 4
 CLIENTS = 9
 REQUESTS = 8
 UseCase = Callable[[Ledger], Awaitable[Outcome]]
@@ -47,18 +47,21 @@ class Storm:
 
     accounts = ("alice", "bob", "carol")
 
-    def __init__(self, simulation: Simulation, faults: Faults) -> None:
+    def __init__(self, simulation: Simulation, faults: Faults, hosts: int) -> None:
         self.simulation = simulation
         self.random = simulation.random
         self.outside = Outside(simulation, faults)
-        self.host = OneHost(simulation)
+        self.hosts = [OneHost(simulation) for _ in range(hosts)]
         self.workers: list[Service] = []
         self.told = Told()
         self.codes: dict[str, Outcome] = {}
         self.unanswered: list[str] = []
 
     async def world(self) -> None:
-        self.workers = [await self._worker(f"w{number}") for number in range(WORKERS)]
+        self.workers = [
+            await self._worker(f"w{number}", self.hosts[number % len(self.hosts)])
+            for number in range(WORKERS)
+        ]
         for account in self.accounts:
             posted(await until_answered(self._any, opening(account)))
             posted(await until_answered(self._any, grant(account, 30, key=account)))
@@ -74,24 +77,25 @@ class Storm:
             await client.wait()
         await self._check()
 
-    async def _worker(self, name: str) -> Service:
-        return await Service(self.outside, name, host=self.host).start()
+    async def _worker(self, name: str, host: OneHost) -> Service:
+        return await Service(self.outside, name, host=host).start()
 
     def _any(self) -> Service:
         return self.random.choice(self.workers)
 
     async def _lose_one(self, name: str) -> None:
-        holder = self.host.holder()
+        host = self.random.choice(self.hosts)
+        holder = host.holder()
         victim = next((each for each in self.workers if each.runtime is holder), self._any())
         if self.random.random() < 0.2:
             victim = self._any()
         place = self.workers.index(victim)
         if self.random.random() < 0.3:
-            self.workers[place] = await self._worker(name)
+            self.workers[place] = await self._worker(name, host)
             await victim.stop()
         else:
             victim.crash()
-            self.workers[place] = await self._worker(name)
+            self.workers[place] = await self._worker(name, host)
 
     async def _client(self, number: int) -> None:
         last_seq = 0
@@ -129,10 +133,13 @@ class Storm:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("hosts", [1, 2])
 @pytest.mark.parametrize("faults", [CALM, STORMY], ids=["calm", "stormy"])
-def test_whoever_dies_each_answer_is_true_and_each_command_counts_once(faults: Faults, seed: int) -> None:
+def test_whoever_dies_each_answer_is_true_and_each_command_counts_once(
+    faults: Faults, hosts: int, seed: int
+) -> None:
     simulation = Simulation(seed)
-    simulation.run(Storm(simulation, faults).world)
+    simulation.run(Storm(simulation, faults, hosts).world)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

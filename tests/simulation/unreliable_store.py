@@ -10,11 +10,13 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from adapters.memory.claims import MemoryClaims
 from adapters.memory.journal import MemoryCheckpoints, MemoryJournal
 from adapters.runtime.simulated_runtime import SimulatedRuntime, Simulation
 from domain.ledger.account import AccountState
 from domain.ledger.chain import JournalDocument
 from domain.ledger.entries import Recorded
+from ports.claims import Claim, Claims
 from ports.errors import DependencyUnavailable
 from ports.journal import Append, Checkpoints, Excerpt, Journal, Snapshot, StoredState, Unreadable
 from ports.runtime import Runtime
@@ -42,9 +44,13 @@ class Outside:
         self.faults = faults
         self.journal = MemoryJournal()
         self.checkpoints = MemoryCheckpoints()
+        self.claims = MemoryClaims(simulation.clock())
 
     def reached_from(self, runtime: Runtime) -> tuple[Journal, Checkpoints]:
         return UnreliableJournal(self, runtime), UnreliableCheckpoints(self, runtime)
+
+    def claims_reached_from(self, runtime: Runtime) -> Claims:
+        return UnreliableClaims(self, runtime)
 
 
 class _Connection:
@@ -167,6 +173,17 @@ class UnreliableCheckpoints(_Connection):
         return await self._call(
             lambda: self._outside.checkpoints.snapshots_after(book, account_key, seq, limit=limit)
         )
+
+
+class UnreliableClaims(_Connection):
+    async def make(self, book: str, who: str, *, for_ms: int) -> None:
+        await self._call(lambda: self._outside.claims.make(book, who, for_ms=for_ms))
+
+    async def standing(self, book: str) -> Claim | None:
+        return await self._call(lambda: self._outside.claims.standing(book))
+
+    async def withdraw(self, book: str, who: str) -> None:
+        await self._call(lambda: self._outside.claims.withdraw(book, who))
 
 
 def _fits(outside: Outside, runtime: SimulatedRuntime) -> tuple[Journal, Checkpoints]:
