@@ -38,7 +38,36 @@ def rows(bench: Bench) -> Sequence[Row]:
         )
     )
     found.append(_batch(bench))
+    found += _workers(bench, "four workers of one host on one book", workers=4, one_host=True)
+    found += _workers(bench, "two hosts on one book", workers=2, one_host=False)
     return found
+
+
+def _workers(bench: Bench, work: str, *, workers: int, one_host: bool) -> list[Row]:
+    """Several processes, with the callers shared out between them, beside one that has them all."""
+    goals = (0.6, 20.0, 1 / 2) if one_host else (0.3, 150.0, 1 / 3)
+    alone = _ours(bench, {"callers": CALLERS, "hot": False, "workers": 1})
+    several = _ours(
+        bench, {"callers": CALLERS // workers, "hot": False, "workers": workers, "one_host": one_host}
+    )
+    several = Contender(
+        f"credit-system, {workers} processes",
+        (bench.python, "-m", "benchmarks.sides.workers"),
+        several.configuration,
+    )
+    comparison = side_by_side([several, alone], rounds=bench.rounds, seconds=bench.seconds)
+    work = f"{work}, {CALLERS // workers} callers each"
+
+    def row_of(what: str, figure: str, unit: str, goal: Goal, against: int | None) -> Row:
+        return row(comparison, work=what, figure=figure, unit=unit, group=GROUP, goal=goal, against=against)
+
+    return [
+        row_of(work, "per_second", PER_SECOND, Goal(Meaning.RATIO_AT_LEAST, goals[0]), 1),
+        row_of(f"p99 of {work}", "p99_ms", "ms", Goal(Meaning.AT_MOST, goals[1]), 1),
+        row_of(
+            f"slowest process, {work}", "least_share", "of the mean", Goal(Meaning.AT_LEAST, goals[2]), None
+        ),
+    ]
 
 
 def _compared(
