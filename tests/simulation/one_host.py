@@ -31,6 +31,10 @@ class OneHost:
         """Who holds the one book of the test."""
         return next(iter(self.locks.values()), None)
 
+    def freeze(self, runtime: SimulatedRuntime) -> None:
+        """It runs no further, as under SIGSTOP, and keeps what it has: lock, listener, connections."""
+        runtime.crash()
+
     def kill(self, runtime: SimulatedRuntime) -> None:
         """The process is gone at once; what it had sent is still delivered."""
         runtime.crash()

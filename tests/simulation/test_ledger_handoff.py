@@ -8,6 +8,7 @@ from contextlib import suppress
 
 import pytest
 
+from adapters.handoff.link import ANSWER_S_MAX
 from adapters.runtime.simulated_runtime import Simulation
 from application.ledger.orders import Caller, TransferOrder
 from application.ledger.service import Ledger
@@ -215,6 +216,31 @@ def test_a_holder_that_ends_in_order_leaves_nobody_in_doubt(seed: int) -> None:
         await simulation.outside.sleep(0.05)
         assert host.holders == ["first", "second"]
         posted(await until_answered(lambda: second, grant("alice", 1, key="h")))
+
+    simulation.run(world)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_while_a_holder_is_stopped_the_others_append_by_themselves(seed: int) -> None:
+    simulation = Simulation(seed)
+    outside = Outside(simulation)
+    host = OneHost(simulation)
+    monotonic = simulation.outside.monotonic
+
+    async def world() -> None:
+        first, second = [await Service(outside, name, host=host).start() for name in ("first", "second")]
+        posted(await until_answered(lambda: first, opening("alice")))
+        posted(await until_answered(lambda: second, grant("alice", 10, key="g")))
+        host.freeze(first.runtime)
+        began_s = monotonic()
+        assert await second.ask(spend("lost", "alice", "@revenue", 1)) is None
+        assert monotonic() - began_s < ANSWER_S_MAX + 3
+        began_s = monotonic()
+        posted(await until_answered(lambda: second, grant("alice", 10, key="h")))
+        assert monotonic() - began_s < 0.1
+        host.kill(first.runtime)
+        await simulation.outside.sleep(0.05)
+        assert host.holders == ["first", "second"]
 
     simulation.run(world)
 
