@@ -17,7 +17,8 @@ from benchmarks.drawing import svg
 from benchmarks.installation import PROJECT, folder_with_medici, python_with_peers
 from benchmarks.report import Run, markdown, plain
 from benchmarks.rows import Bench, Group, Row
-from tests.servers.mongod import MongodServer, find_mongod
+from tests.servers.mongod import MongodServer
+from tests.servers.mongod_node import find_mongod
 from tests.servers.redis_server import RedisServer, find_redis_server
 from tests.servers.secret_files import write_secrets
 

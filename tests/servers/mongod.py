@@ -1,30 +1,23 @@
-"""A real MongoDB: a replica set of one node with TLS, users and roles."""
+"""A real MongoDB: a replica set, of one node unless more are asked for, with TLS, users and roles."""
 
 from __future__ import annotations
 
-import os
 import secrets
 import shutil
 import tempfile
+from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from pymongo import MongoClient
-from pymongo.errors import PyMongoError
 
 from tests.servers.certificates import write_certificates
-from tests.servers.process import ServerFailed, ServerProcess, free_port
+from tests.servers.mongod_node import REPLICA_SET, Client, MongodNode, hello
+from tests.servers.process import ServerFailed
 
-PROJECT = Path(__file__).resolve().parents[2]
-WHEEL_BINARY = ".servers/lib/python3*/site-packages/fiftyone/db/bin/mongod"
-
-REPLICA_SET = "rs0"
 DATABASE = "credit_system"
-START_DEADLINE_S_MAX = 30.0
-PROBE_TIMEOUT_MS = 2_000
-CACHE_GB = 0.25
-OPLOG_MB = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,35 +30,29 @@ def _credentials(user: str) -> Credentials:
     return Credentials(user, secrets.token_urlsafe(24))
 
 
-def find_mongod() -> Path:
-    """The binary: `MONGOD` names it, `make test` has fetched it, or it is on PATH."""
-    if named := os.environ.get("MONGOD"):
-        return Path(named)
-    for candidate in sorted(PROJECT.glob(WHEEL_BINARY)):
-        return candidate
-    if found := shutil.which("mongod"):
-        return Path(found)
-    raise ServerFailed("there is no mongod: `make test` fetches one, or set MONGOD to its path")
-
-
 class MongodServer:
-    """One mongod on 127.0.0.1. It asks for TLS and a password, and keeps its data over restarts.
+    """A replica set on 127.0.0.1. It asks for TLS and a password, and keeps its data over restarts.
 
     `app`, `analytics` and `admin` are the service's three roles; `root` is the tests' own, for fail points
-    and for killing sessions. Test commands are enabled and the TTL monitor runs every second.
+    and for killing sessions. Test commands are enabled and the TTL monitor runs every second. `settings`
+    are the replica set's.
     """
 
-    host = "127.0.0.1"
+    host = MongodNode.host
 
-    def __init__(self, directory: Path | None = None) -> None:
+    def __init__(
+        self, directory: Path | None = None, *, nodes: int = 1, settings: Mapping[str, int] | None = None
+    ) -> None:
         self._temporary = directory is None
         self.directory = directory or Path(tempfile.mkdtemp(prefix="credit-mongod-"))
-        self.port = free_port()
+        own = [self.directory] if nodes == 1 else [self.directory / f"node-{at}" for at in range(nodes)]
+        self.nodes = tuple(MongodNode(each, self.directory) for each in own)
+        self.port = self.nodes[0].port
+        self._settings = dict(settings or {})
         self.app = _credentials("credit_app")
         self.analytics = _credentials("credit_analytics")
         self.admin = _credentials("credit_admin")
         self.root = _credentials("root")
-        self._process: ServerProcess | None = None
 
     @property
     def ca_file(self) -> Path:
@@ -74,16 +61,14 @@ class MongodServer:
     @property
     def url(self) -> str:
         """Without credentials, as `CREDIT_MONGO_URL` wants it."""
-        return (
-            f"mongodb://{self.host}:{self.port}/{DATABASE}"
-            f"?replicaSet={REPLICA_SET}&tls=true&tlsCAFile={self.ca_file}"
-        )
+        hosts = ",".join(node.address for node in self.nodes)
+        return f"mongodb://{hosts}/{DATABASE}?replicaSet={REPLICA_SET}&tls=true&tlsCAFile={self.ca_file}"
 
     @property
     def running(self) -> bool:
-        return self._process is not None and self._process.running
+        return all(node.running for node in self.nodes)
 
-    def client(self, credentials: Credentials, **options: Any) -> MongoClient[dict[str, Any]]:
+    def client(self, credentials: Credentials, **options: Any) -> Client:
         """A synchronous client with these credentials; the caller closes it."""
         return MongoClient(
             self.url,
@@ -94,55 +79,60 @@ class MongodServer:
         )
 
     def start(self) -> Self:
-        """Starts it and waits until it is primary; the first time, makes the replica set and the users."""
-        fresh = not (self.directory / "data").exists()
+        """Starts it and waits until a node is primary; the first time, makes the set and the users."""
+        fresh = not self.ca_file.exists()
         if fresh:
             self._prepare()
-        if self._process is None:
-            self._process = ServerProcess(self._arguments(), self.directory / "mongod.log")
-        self._process.start()
         try:
-            with self._direct_client() as client:
-                self._process.wait_until(
-                    lambda: bool(_hello(client)),
-                    "mongod answered",
-                    deadline_s_max=START_DEADLINE_S_MAX,
-                )
-                if fresh:
-                    member = {"_id": 0, "host": f"{self.host}:{self.port}"}
-                    client.admin.command("replSetInitiate", {"_id": REPLICA_SET, "members": [member]})
-                self._process.wait_until(
-                    lambda: bool(_hello(client).get("isWritablePrimary")),
-                    "mongod was primary",
-                    deadline_s_max=START_DEADLINE_S_MAX,
-                )
-                if fresh:
-                    self._create_root(client)
+            for node in self.nodes:
+                if not node.running:
+                    node.launch()
+            for node in self.nodes:
+                node.wait_for_answer()
             if fresh:
-                self._create_users()
+                self._initiate()
+            primary = self.wait_for_primary()
+            if fresh:
+                self._create_users(primary)
         except BaseException:
-            self._process.kill()
+            self.kill()
             raise
         return self
 
+    def wait_for_primary(self, *, but: MongodNode | None = None) -> MongodNode:
+        """The node that takes writes, once one of those that run does; `but` is not asked."""
+        running = [node for node in self.nodes if node.running and node is not but]
+        if not running:
+            raise ServerFailed("no node runs, so none becomes primary")
+        with ExitStack() as stack:
+            clients = [(node, stack.enter_context(node.client())) for node in running]
+            primaries: list[MongodNode] = []
+
+            def is_elected() -> bool:
+                primaries[:] = [node for node, client in clients if hello(client).get("isWritablePrimary")]
+                return bool(primaries)
+
+            running[0].wait_until(is_elected, "mongod was primary")
+        return primaries[0]
+
     def stop(self) -> None:
         """Ends it in order; the data stays for the next `start`."""
-        if self._process is not None:
-            self._process.stop()
+        for node in self.nodes:
+            node.stop()
 
     def kill(self) -> None:
         """Ends it as a power cut would; the data stays for the next `start`."""
-        if self._process is not None:
-            self._process.kill()
+        for node in self.nodes:
+            node.kill()
 
     def freeze(self) -> None:
         """Until `thaw` it keeps its connections and answers nothing."""
-        if self._process is not None:
-            self._process.freeze()
+        for node in self.nodes:
+            node.freeze()
 
     def thaw(self) -> None:
-        if self._process is not None:
-            self._process.thaw()
+        for node in self.nodes:
+            node.thaw()
 
     def restart(self) -> Self:
         """Ends it when it runs, and starts it on the same port and data."""
@@ -158,42 +148,23 @@ class MongodServer:
             self.stop()
 
     def _prepare(self) -> None:
-        (self.directory / "data").mkdir(parents=True)
+        self.directory.mkdir(parents=True, exist_ok=True)
         write_certificates(self.directory)
         key_file = self.directory / "replica-set.key"
         key_file.touch(mode=0o600)
         key_file.write_text(secrets.token_hex(32))
 
-    def _arguments(self) -> list[str]:
-        return [
-            str(find_mongod()),
-            *("--dbpath", str(self.directory / "data")),
-            *("--bind_ip", self.host, "--port", str(self.port), "--nounixsocket"),
-            *("--replSet", REPLICA_SET, "--keyFile", str(self.directory / "replica-set.key"), "--auth"),
-            *("--tlsMode", "requireTLS", "--tlsCertificateKeyFile", str(self.directory / "server.pem")),
-            *("--tlsCAFile", str(self.ca_file), "--tlsAllowConnectionsWithoutCertificates"),
-            *("--wiredTigerCacheSizeGB", str(CACHE_GB), "--oplogSize", str(OPLOG_MB)),
-            *("--networkMessageCompressors", "disabled"),
-            *("--setParameter", "diagnosticDataCollectionEnabled=false"),
-            *("--setParameter", "ttlMonitorSleepSecs=1"),
-            *("--setParameter", "enableTestCommands=1"),
-        ]
+    def _initiate(self) -> None:
+        members = [{"_id": at, "host": node.address} for at, node in enumerate(self.nodes)]
+        configuration = {"_id": REPLICA_SET, "members": members, "settings": self._settings}
+        with self.nodes[0].client() as client:
+            client.admin.command("replSetInitiate", configuration)
 
-    def _direct_client(self) -> MongoClient[dict[str, Any]]:
-        return MongoClient(
-            self.host,
-            self.port,
-            directConnection=True,
-            tls=True,
-            tlsCAFile=str(self.ca_file),
-            serverSelectionTimeoutMS=PROBE_TIMEOUT_MS,
-        )
-
-    def _create_root(self, client: MongoClient[dict[str, Any]]) -> None:
-        # The localhost exception allows one user without a login, as long as there is none.
-        client.admin.command("createUser", self.root.user, pwd=self.root.password, roles=["root"])
-
-    def _create_users(self) -> None:
+    def _create_users(self, primary: MongodNode) -> None:
+        root = self.root
+        with primary.client() as client:
+            # The localhost exception allows one user without a login, as long as there is none.
+            client.admin.command("createUser", root.user, pwd=root.password, roles=["root"])
         roles = {
             self.app: ["readWriteAnyDatabase"],
             self.analytics: ["readAnyDatabase"],
@@ -202,10 +173,3 @@ class MongodServer:
         with self.client(self.root) as client:
             for credentials, granted in roles.items():
                 client.admin.command("createUser", credentials.user, pwd=credentials.password, roles=granted)
-
-
-def _hello(client: MongoClient[dict[str, Any]]) -> dict[str, Any]:
-    try:
-        return dict(client.admin.command("hello"))
-    except PyMongoError:
-        return {}
