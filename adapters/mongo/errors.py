@@ -30,6 +30,10 @@ DUPLICATE_KEY = 11000
 INTERRUPTED = frozenset({6, 7, 89, 91, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436})
 """Codes of the retryable-writes specification: the server stepped down, shuts down or lost its peers."""
 
+NOT_READY = frozenset({134, 211})
+"""A node that has just started again: it has no majority's state to read yet, or no keys to check the cluster
+time with that clients send. Drivers leave both to their callers."""
+
 
 IN_DOUBT = ("RetryableWriteError", "UnknownTransactionCommitResult")
 """Labels of the driver specifications for a write whose fate the server did not tell."""
@@ -96,7 +100,7 @@ def _unavailable(error: Exception, effect: Effect) -> DependencyUnavailable:
 
 
 def _of_refusal(error: OperationFailure, effect: Effect) -> Exception:
-    if error.code in INTERRUPTED or any(error.has_error_label(label) for label in IN_DOUBT):
+    if error.code in INTERRUPTED | NOT_READY or any(error.has_error_label(label) for label in IN_DOUBT):
         return _unavailable(error, effect)
     if error.code in (UNAUTHORIZED, AUTHENTICATION_FAILED):
         return NotPermitted(DEPENDENCY, "not permitted")
@@ -112,7 +116,7 @@ def _of_bulk(error: BulkWriteError, effect: Effect) -> Exception:
     refusals = error.details.get("writeErrors") or ()
     if refusals and all(refusal.get("code") == DUPLICATE_KEY for refusal in refusals):
         return _duplicate(refusals[0], int(refusals[0].get("index", 0)))
-    if any(refusal.get("code") in INTERRUPTED for refusal in refusals):
+    if any(refusal.get("code") in INTERRUPTED | NOT_READY for refusal in refusals):
         return _unavailable(error, effect)
     return error
 
