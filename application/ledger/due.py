@@ -59,6 +59,8 @@ class DueTicker:
             except (DependencyUnavailable, Overloaded):
                 # Nothing is lost: it is counted all the same, and recorded by a later round.
                 _log.debug("what falls due was not recorded")
+            except Exception:  # noqa: BLE001 - a fault of one round must not end all that follow
+                _log.exception("what falls due was not recorded")
 
     async def book_due(self) -> int:
         """One round; how many accounts it found."""

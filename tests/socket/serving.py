@@ -45,6 +45,8 @@ class Server:
         self.service = service
         self._stop = stop
         self._spawn = spawn
+        self.stopped = False
+        """Whether it was told to end: its loop may be gone at any moment, and takes no more calls."""
 
     @property
     def url(self) -> str:
@@ -59,6 +61,7 @@ class Server:
         async def stop() -> None:
             self._stop.set()
 
+        self.stopped = True
         self.do(stop)
 
 
@@ -102,7 +105,7 @@ def serving(loop: str, *, limits: SocketLimits, origins: tuple[str, ...] = ()) -
             raise failures[0]
         yield started[0]
     finally:
-        if thread.is_alive() and started:
+        if thread.is_alive() and started and not started[0].stopped:
             started[0].stop()
         thread.join(CALL_S_MAX)
         assert not thread.is_alive(), "the server did not stop"
