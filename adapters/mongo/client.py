@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
-from bson.codec_options import CodecOptions
+from bson.codec_options import CodecOptions, TypeDecoder, TypeRegistry
+from bson.int64 import Int64
 from bson.raw_bson import RawBSONDocument
 from pymongo import AsyncMongoClient, MongoClient, ReadPreference, WriteConcern
 from pymongo.read_concern import ReadConcern
@@ -28,6 +29,18 @@ TRANSACTION_ATTEMPTS_MAX = 8
 BACKOFF_MS_MAX = 100
 
 _RAW = CodecOptions(document_class=RawBSONDocument)
+
+
+class _PlainIntegers(TypeDecoder):
+    """From 2**31 on PyMongo reads integers as a type of its own, which no encoder of answers knows."""
+
+    bson_type = Int64
+
+    def transform_bson(self, value: Any) -> int:
+        return int(value)
+
+
+_PLAIN: CodecOptions[dict[str, Any]] = CodecOptions(type_registry=TypeRegistry([_PlainIntegers()]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +189,7 @@ class ClientDriver:
         majority = concern is Concern.MAJORITY
         return self._database.get_collection(
             name,
-            codec_options=_RAW if raw else None,
+            codec_options=_RAW if raw else _PLAIN,
             read_preference=ReadPreference.PRIMARY,
             read_concern=ReadConcern("majority" if majority else "local"),
             write_concern=MAJORITY_WRITE if majority else WriteConcern(1),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -76,7 +75,8 @@ class History:
         raise DependencyUnavailable("ledger", "the account's past could not be read in bounded time")
 
     async def at(self, state: AccountState, time_ms: int, *, by_effect: bool) -> PastState | None:
-        """The account at the end of the millisecond `time_ms`; None when it was not open yet.
+        """The account at the end of the millisecond `time_ms`; None when it was not open yet, and nothing
+        was dated back to before.
 
         Folds from the nearest snapshot before. What had fallen due by then counts, whether or not it
         was recorded. `by_effect` adds what was recorded later and dated back across the moment.
@@ -97,7 +97,8 @@ class History:
                 break
             last = excerpt.upto
         if past is None:
-            return None
+            adjusted = await self._dated_back(state, 0, time_ms) if by_effect else 0
+            return PastState(AccountState(state.account, 0, 0, 0), adjusted) if adjusted else None
         past = effective(past, time_ms).state
         adjusted = await self._dated_back(state, past.seq, time_ms) if by_effect else 0
         return PastState(past, adjusted)
@@ -116,11 +117,6 @@ class History:
                     adjusted += sum(_dated_amount(key, entry, time_ms) for entry in document.entries)
             if len(documents) < DOCUMENTS_A_PAGE_MAX:
                 return adjusted
-
-    async def made_of(self, state: AccountState, *, limit: int) -> Sequence[AccountEntry]:
-        """The newest transfers of the account; its lots and holds stand in its state."""
-        entries, _ = await self.entries(state, limit=limit, before=None)
-        return entries
 
     async def _excerpt(
         self, state: AccountState, *, above: int = 0, upto: int | None = None, newest_first: bool = False

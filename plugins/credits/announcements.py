@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from application.ledger.committed import CommittedBatch
 from application.realtime import Realtime
+from domain.api_keys import DEFAULT_BOOK
 from domain.ledger.entries import HoldPlaced, HoldReleased, TransferPosted
 from domain.ledger.replay import accounts_of
 from domain.realtime.messages import BalancePush, LowBalancePush
@@ -22,7 +23,8 @@ class BalanceAnnouncements:
         Only that state was ever true outside of the batch, and a batch of thousands of transfers of one
         account would fill its owner's outbox.
         """
-        if not isinstance(payload, CommittedBatch):
+        if not isinstance(payload, CommittedBatch) or payload.document.book != DEFAULT_BOOK:
+            # Users act in the book `main`: what a key of another book calls theirs is not their own.
             return
         document = payload.document
         low = {state.account.key: state for state in payload.low}

@@ -205,14 +205,15 @@ def test_an_atomic_batch_that_cannot_post_moves_nothing_and_names_the_reason(run
             "insufficient_funds",
         ]
         assert await house.balance("ada") == (100, 0, 100)
+        lost = {"transfers": [{**PLAIN, "source": "nobody"}], "atomic": True}
+        assert (await house.post("/credits/transfers/batch", lost)).status == 409
         transfers[1]["amount"] = 90
         posted = await house.post(
             "/credits/transfers/batch", {"transfers": transfers, "atomic": True}, key="batch"
         )
         assert posted.status == 200
-        again = await house.post(
-            "/credits/transfers/batch", {"transfers": transfers, "atomic": True}, key="batch"
-        )
+        whole = {"transfers": transfers, "atomic": True}
+        again = await house.post("/credits/transfers/batch", whole, key="batch")
         assert (again.json(), again.header("idempotent-replayed")) == (posted.json(), "true")
         assert await house.balance("ada") == (0, 0, 0)
 

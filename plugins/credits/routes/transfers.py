@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from adapters.web import NOT_FOUND, Answer, Call, Problem, Route
 from application.ledger.orders import TransferOrder, is_repeat_of_request
@@ -87,7 +88,8 @@ class TransferRoutes:
         answer = batch_answer([order.id for order in orders], outcomes, repeats)
         first = _first_rejection(outcomes) if body.atomic or _is_conflict(outcomes) else None
         if first is not None:
-            return refusal(first, results=answer.results)
+            # The batch's own answer, whatever its rejected transfer would have got alone.
+            return replace(refusal(first, results=answer.results), status=409)
         return Answer(200, answer, REPLAYED if all(repeats) else ())
 
     async def get_transfer(self, call: Call[None, None]) -> Answer | Problem:
