@@ -76,7 +76,7 @@ class DueTicker:
             try:
                 for start in range(0, len(keys), ACCOUNTS_A_ROUND_MAX):
                     await self._book(book, keys[start : start + ACCOUNTS_A_ROUND_MAX])
-            except (DependencyUnavailable, Overloaded):
+            except Exception:
                 book.still_overdue(keys)
                 raise
         return len(found)

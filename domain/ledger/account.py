@@ -9,7 +9,6 @@ from domain.ledger.lots import NEVER_MS, Funding, GrantTerms, Lot
 ISSUANCE: Final = "@issuance"
 REVENUE: Final = "@revenue"
 EXPIRED: Final = "@expired"
-SYSTEM_ACCOUNTS: Final = frozenset({ISSUANCE, REVENUE, EXPIRED})
 
 AMOUNT_MAX: Final = 10**15
 """Largest amount of one transfer, in minor units."""
