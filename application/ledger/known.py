@@ -26,6 +26,10 @@ SUBJECTS_MAX = 10_000
 TAIL_DOCUMENTS = 1_024
 """How far back a start looks for what falls due and whose checkpoints its writer may not have saved."""
 
+ABSENT_MAX = 1_000
+"""Accounts known not to exist that stay in memory: each batch that spends a grant asks for `@expired`,
+which does not exist before the first one has expired. What others make up takes no more room than that."""
+
 BEHIND_DOCUMENTS_MAX = 1_024
 """A process further behind than this forgets its accounts instead of replaying what it missed."""
 
@@ -51,7 +55,7 @@ class Known:
         self._accounts_max = accounts_max
         self._accounts: OrderedDict[str, AccountState | None] = OrderedDict()
         self._subjects: OrderedDict[str, Subject | None] = OrderedDict()
-        self._absent: set[str] = set()
+        self._absent: dict[str, None] = {}
         self._met_subjects: set[str] = set()
         """Subjects that came into memory since the last document was taken over: the decision that is
         under way may have been made without them."""
@@ -166,7 +170,7 @@ class Known:
             if self._accounts.get(key) is None:
                 self._accounts[key] = state
                 if state is None:
-                    self._absent.add(key)
+                    self._absent[key] = None
                 else:
                     self._seen_seq = max(self._seen_seq, state.seq)
 
@@ -215,11 +219,13 @@ class Known:
                 return
 
     def trim(self) -> None:
-        """Forgets what was written longest ago, down to `accounts_max`, and all that is absent."""
-        for key in self._absent:
+        """Forgets what was written longest ago, down to `accounts_max`, and what was found absent
+        longest ago."""
+        while len(self._absent) > ABSENT_MAX:
+            key = next(iter(self._absent))
+            del self._absent[key]
             if key in self._accounts and self._accounts[key] is None:
                 del self._accounts[key]
-        self._absent.clear()
         while len(self._accounts) > self._accounts_max:
             self._accounts.popitem(last=False)
         while len(self._subjects) > SUBJECTS_MAX:
