@@ -68,6 +68,9 @@ class AsyncioRuntime:
     def monotonic(self) -> float:
         return time.monotonic()
 
+    async def _pass(self) -> None:
+        await self.sleep(0)
+
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
@@ -104,6 +107,7 @@ class AsyncioRuntime:
             self._start_with_grace,
             self.event,
             self._report,
+            self._pass,
             flush,
             items_max=items_max,
             waiting_max=waiting_max,

@@ -6,10 +6,13 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import copy_context
 from types import TracebackType
-from typing import Generic, Protocol
+from typing import Final, Generic, Protocol
 
 from adapters.runtime.supervision import Report
 from ports.runtime import Event, Item, Overloaded, Result, TaskCancelled
+
+PASSES_A_PAUSE: Final = 2
+"""Through the event loop: those woken run in the first one, on trio before or after the flush."""
 
 
 class StartFlush(Protocol):
@@ -56,6 +59,7 @@ class GroupCommit(Generic[Item, Result]):
         "_items_max",
         "_line",
         "_name",
+        "_pause",
         "_report",
         "_start",
         "_waiting",
@@ -69,6 +73,7 @@ class GroupCommit(Generic[Item, Result]):
         start: StartFlush,
         event: Callable[[], Event],
         report: Report,
+        pause: Callable[[], Awaitable[None]],
         flush: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]],
         *,
         items_max: int,
@@ -83,6 +88,7 @@ class GroupCommit(Generic[Item, Result]):
         self._start = start
         self._event = event
         self._report = report
+        self._pause = pause
         self._flush = flush
         self._name = f"flush {getattr(flush, '__qualname__', type(flush).__qualname__)}"
         self._items_max = items_max
@@ -183,11 +189,22 @@ class GroupCommit(Generic[Item, Result]):
                 batch = self._line.popleft()
                 self._waiting -= len(batch.items)
                 await self._flush_batch(batch)
+                if self._line:
+                    await self._let_callers_return()
         except BaseException:
             self._forsake(batch)
             raise
         finally:
             self._flushing = False
+
+    async def _let_callers_return(self) -> None:
+        """Lets those who were just answered run before the next batch is taken.
+
+        Whoever has something more to say joins it. Otherwise callers who come again at once fall into
+        two halves for good, each of which waits for the other's flush.
+        """
+        for _ in range(PASSES_A_PAUSE):
+            await self._pause()
 
     async def _flush_batch(self, batch: _Batch[Item, Result]) -> None:
         try:

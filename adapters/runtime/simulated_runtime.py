@@ -166,6 +166,9 @@ class SimulatedRuntime:
     def monotonic(self) -> float:
         return self._scheduler.now_ns / NS_PER_S
 
+    async def _pass(self) -> None:
+        await self.sleep(0)
+
     async def sleep(self, seconds: float) -> None:
         if seconds <= 0:
             return await checkpoint(self._scheduler)
@@ -217,6 +220,7 @@ class SimulatedRuntime:
             self._start_with_grace,
             self.event,
             self._report,
+            self._pass,
             flush,
             items_max=items_max,
             waiting_max=waiting_max,

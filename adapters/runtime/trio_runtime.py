@@ -64,6 +64,9 @@ class TrioRuntime:
     def monotonic(self) -> float:
         return trio.current_time()
 
+    async def _pass(self) -> None:
+        await self.sleep(0)
+
     async def sleep(self, seconds: float) -> None:
         await trio.sleep(max(0.0, seconds))
 
@@ -100,6 +103,7 @@ class TrioRuntime:
             self._start_with_grace,
             self.event,
             self._report,
+            self._pass,
             flush,
             items_max=items_max,
             waiting_max=waiting_max,

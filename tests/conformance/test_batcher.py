@@ -89,6 +89,29 @@ def test_items_that_arrive_during_a_flush_go_together_in_the_next(run: Driver) -
     assert run(body) == [[0], [1, 2, 3]]
 
 
+def test_who_was_answered_and_comes_again_at_once_joins_those_who_wait(run: Driver) -> None:
+    async def body(runtime: Runtime) -> list[list[int]]:
+        gate = Gate(runtime)
+        batcher = runtime.batcher(gate.flush, items_max=10, waiting_max=10)
+
+        async def twice() -> None:
+            await batcher.submit(0)
+            await batcher.submit(3)
+
+        again = runtime.start(twice, name="twice")
+        await gate.entered.wait()
+        others = await in_line(runtime, batcher, 1, 2)
+        gate.open.set()
+        for task in (again, *others):
+            await task.wait()
+        return gate.batches
+
+    batches = run(body)
+    if run.runtime != "simulated":  # Who was woken runs there when the seed says.
+        assert batches == [[0], [1, 2, 3]]
+    assert sum(batches, []) == [0, 1, 2, 3]
+
+
 def test_a_flush_takes_no_more_than_items_max(run: Driver) -> None:
     async def body(runtime: Runtime) -> list[list[int]]:
         gate = Gate(runtime)
