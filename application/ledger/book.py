@@ -120,7 +120,9 @@ class Book:
         Raises `Overloaded` (nothing was taken) and `DependencyUnavailable`: then nobody knows
         whether it was posted, and sending the same id again tells.
         """
-        commands = sum(len(submission.commands) for submission in submissions)
+        commands = 0
+        for submission in submissions:
+            commands += len(submission.commands)
         if self._waiting_commands + commands > WAITING_COMMANDS_MAX:
             raise Overloaded(f"{self._waiting_commands} commands wait already")
         self._waiting_commands += commands

@@ -20,14 +20,20 @@ OUTCOME_BYTES_MAX: Final = 14 * 1024 * 1024
 
 def weight(submission: Submission) -> int:
     """An estimate from above of the encoded size, in bytes, of what the submission may be recorded as."""
-    return sum(_command_bytes(command) for command in submission.commands)
+    commands = submission.commands
+    if len(commands) == 1:
+        return _command_bytes(commands[0])
+    return sum(map(_command_bytes, commands))
 
 
 def _command_bytes(command: Command) -> int:
-    keys = sum(map(len, command.keys))
     if isinstance(command, PostTransfer):
         sides = len(command.source) + len(command.destination)
-        return ENTRY_BYTES + keys + 3 * sides + len(command.id) + _bytes(command.metadata)
+        size = ENTRY_BYTES + 3 * sides + len(command.id) + _bytes(command.metadata)
+        for key in command.keys:
+            size += len(key)
+        return size
+    keys = sum(map(len, command.keys))
     if isinstance(command, OpenAccount):
         account = command.account
         ids = 3 * len(account.id) + 2 * len(account.user_id or "")

@@ -104,8 +104,9 @@ def holdings_of(
         return NOTHING
     due_ms = NEVER_MS
     for lot in lots:
-        if lot.expires_ms is not None and not lot.ended:
-            due_ms = min(due_ms, lot.expires_ms)
+        expires_ms = lot.expires_ms
+        if expires_ms is not None and expires_ms < due_ms and not lot.ended:
+            due_ms = expires_ms
     for hold in holds:
         due_ms = min(due_ms, hold.expires_ms)
     for grant in scheduled:

@@ -48,7 +48,11 @@ class JournalDocument:
 
     def subjects(self) -> list[str]:
         """Everything this document touches, each once, in order of first mention."""
-        return list(dict.fromkeys(subject for entry in self.entries for subject in entry.subjects()))
+        found: dict[str, None] = {}
+        for entry in self.entries:
+            for subject in entry.subjects():
+                found[subject] = None
+        return list(found)
 
 
 def seal(book: str, head: Head, entries: Sequence[Entry], *, time_ms: int, nonce: str) -> JournalDocument:

@@ -7,7 +7,8 @@ Every entry has a key: the store's unique index takes an entry without one for t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Final, NamedTuple
 
 from domain.ledger.account import Account
@@ -92,9 +93,16 @@ class TransferPosted(NamedTuple):
     effective_ms: int | None = None
     cause: Cause | None = None
 
-    def subjects(self) -> Iterator[str]:
-        yield subject_of_account(self.source, self.asset)
-        yield subject_of_account(self.destination, self.asset)
+    def subjects(self) -> Iterable[str]:
+        accounts = (
+            subject_of_account(self.source, self.asset),
+            subject_of_account(self.destination, self.asset),
+        )
+        if self.cause is None and self.effective_ms is None:
+            return accounts
+        return chain(accounts, self._rarer_subjects())
+
+    def _rarer_subjects(self) -> Iterator[str]:
         cause = self.cause
         if isinstance(cause, Issue | Lapse):
             yield f"g:{cause.grant}"

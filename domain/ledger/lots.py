@@ -70,9 +70,9 @@ def funded(lots: Sequence[Lot], amount: int, *, transferable: bool = False) -> F
     for lot in lots:
         if amount == 0:
             break
-        if transferable and lot.category == PROMOTIONAL:
+        if lot.ended or (transferable and lot.category == PROMOTIONAL):
             continue
-        part = min(lot.free, amount)
+        part = min(lot.remaining - lot.held, amount)
         if part:
             funding.append((lot.grant, part))
             amount -= part
@@ -94,9 +94,14 @@ def moved(lots: Sequence[Lot], funding: Funding, *, remaining: int = 0, held: in
     after: list[Lot] = []
     for lot in lots:
         part = parts.get(lot.grant, 0)
-        left = lot.remaining + remaining * part
+        if not part:
+            after.append(lot)
+            continue
+        grant, left, reserved, priority, category, expires_ms, seq, place, ended = lot
+        left += remaining * part
         if left:
-            after.append(lot._replace(remaining=left, held=lot.held + held * part) if part else lot)
+            reserved += held * part
+            after.append(Lot(grant, left, reserved, priority, category, expires_ms, seq, place, ended))
     return tuple(after)
 
 

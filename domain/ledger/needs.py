@@ -56,6 +56,9 @@ def _want(
     command: Command, accounts: Accounts, subjects: Subjects, wanted: set[str], things: set[str]
 ) -> None:
     match command:
+        case PostTransfer(_, source, destination) if source[0] != "@" != destination[0]:
+            wanted.add(source)
+            wanted.add(destination)
         case PostTransfer():
             _want_sides(command.source, command.destination, accounts, wanted)
         case OpenAccount():

@@ -147,18 +147,18 @@ def source_after(state: AccountState, entry: TransferPosted, seq: int) -> Accoun
     if holdings is NOTHING:
         return new(AccountState, (account, entry.source_posted, held, seq, entries + 1, NOTHING))
     cause = entry.cause
-    if isinstance(cause, Capture):
+    if cause is not None and isinstance(cause, Capture):
         return _captured(state, entry, cause, seq)
     lots, holds, scheduled, rules, _ = holdings
-    if isinstance(cause, Lapse):
+    if cause is not None and isinstance(cause, Lapse):
         ended = (_lapsed(lot, entry.amount, cause) if lot.grant == cause.grant else lot for lot in lots)
         lots = tuple(lot for lot in ended if lot.remaining)
     elif entry.funding:
         lots = moved(lots, entry.funding, remaining=-1)
     else:
-        return AccountState(account, entry.source_posted, held, seq, entries + 1, holdings)
+        return new(AccountState, (account, entry.source_posted, held, seq, entries + 1, holdings))
     after = holdings_of(lots, holds, scheduled, rules)
-    return AccountState(account, entry.source_posted, held, seq, entries + 1, after)
+    return new(AccountState, (account, entry.source_posted, held, seq, entries + 1, after))
 
 
 def _lapsed(lot: Lot, amount: int, cause: Lapse) -> Lot:

@@ -63,8 +63,16 @@ def sides_of(
     overlay: Overlay, source_id: str, destination_id: str
 ) -> tuple[AccountState, AccountState] | Rejection:
     """The two accounts of a transfer; a system account is the one of the other side's asset."""
-    source = None if source_id[0] == "@" else overlay.account(source_id)
-    destination = None if destination_id[0] == "@" else overlay.account(destination_id)
+    changed, accounts, time_ms = overlay.changed, overlay.accounts, overlay.time_ms
+    # `overlay.account` at length: these two look-ups are on the path of every transfer.
+    source = None if source_id[0] == "@" else changed.get(source_id) or accounts.get(source_id)
+    if source is not None and source.holdings.due_ms <= time_ms:
+        source = overlay.account(source_id)
+    destination = None
+    if destination_id[0] != "@":
+        destination = changed.get(destination_id) or accounts.get(destination_id)
+    if destination is not None and destination.holdings.due_ms <= time_ms:
+        destination = overlay.account(destination_id)
     if source is None or destination is None:
         if destination is not None and is_system(source_id):
             return overlay.system_account(source_id, destination.account.asset), destination

@@ -31,9 +31,11 @@ class HeldTotals:
         self._sums: dict[str, int] = {}
         self._swept_ms = 0
 
-    def see(self, book: str, state: AccountState) -> None:
-        """The account as a document left it."""
+    def see(self, book: str, state: AccountState) -> bool:
+        """Takes the account as a document left it; False when it had no holds before nor has any now."""
         name = (book, state.account.key)
+        if not state.held and name not in self._accounts:
+            return False
         self._forget(name)
         if state.held:
             until_ms = max((hold.expires_ms for hold in state.holdings.holds), default=0)
@@ -41,6 +43,7 @@ class HeldTotals:
             self._add(state.account.asset, state.held)
             if len(self._accounts) > ACCOUNTS_MAX:
                 self._forget(next(iter(self._accounts)))
+        return True
 
     def sweep(self, now_ms: int) -> set[str]:
         """Leaves out what has expired; the assets whose sums changed. Does nothing most of the time."""

@@ -104,12 +104,12 @@ class LedgerMeasures:
         touched = self._held.sweep(document.time_ms)
         moved: set[str] = set()
         for state in payload.states.values():
-            touched.add(state.account.asset)
-            if is_system(state.account.id):
-                moved.add(state.account.asset)
-            else:
-                self._held.see(document.book, state)
-        for asset in touched:
+            account = state.account
+            if is_system(account.id):
+                moved.add(account.asset)
+            elif self._held.see(document.book, state):
+                touched.add(account.asset)
+        for asset in touched | moved:
             self._balance.set(self._held.of(asset), asset, "held")
         for asset in moved:
             await self._settle_totals(document.book, asset)
