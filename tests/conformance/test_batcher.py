@@ -109,7 +109,7 @@ def test_who_was_answered_and_comes_again_at_once_joins_those_who_wait(run: Driv
     batches = run(body)
     if run.runtime != "simulated":  # Who was woken runs there when the seed says.
         assert batches == [[0], [1, 2, 3]]
-    assert sum(batches, []) == [0, 1, 2, 3]
+    assert [item for batch in batches for item in batch] == [0, 1, 2, 3]
 
 
 def test_a_flush_takes_no_more_than_items_max(run: Driver) -> None:
