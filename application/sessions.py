@@ -43,6 +43,7 @@ from ports.entropy import Entropy
 from ports.passwords import PasswordHasher
 from ports.runtime import Runtime
 from ports.sessions import SessionRevocations, Sessions
+from ports.token_keys import TokenKeys
 from ports.users import Users
 
 DEVICE_ID_BYTES = 20
@@ -84,7 +85,7 @@ class RefreshRejection(Enum):
 class SessionService:
     """Raises `DependencyUnavailable`, and `Overloaded` when too many passwords wait to be hashed.
 
-    `refresh_keys` derive refresh tokens: the first makes new ones, the others still open old ones.
+    `keys` derive refresh tokens.
     """
 
     def __init__(
@@ -98,7 +99,7 @@ class SessionService:
         runtime: Runtime,
         clock: Clock,
         entropy: Entropy,
-        refresh_keys: Sequence[bytes],
+        keys: TokenKeys,
         policy: SessionPolicy = DEFAULT_POLICY,
     ) -> None:
         self._users = users
@@ -109,7 +110,7 @@ class SessionService:
         self._runtime = runtime
         self._clock = clock
         self._entropy = entropy
-        self._refresh_keys = tuple(refresh_keys)
+        self._keys = keys
         self._policy = policy
 
     @traced
@@ -146,7 +147,7 @@ class SessionService:
         self, *, token: str, device_id: str | None, context: RequestContext
     ) -> TokenPair | RefreshRejection:
         presented = parse_refresh_token(token)
-        if presented is None or not is_genuine(self._refresh_keys, presented):
+        if presented is None or not self._is_genuine(presented):
             return RefreshRejection.INVALID_TOKEN
         for _ in range(REFRESH_ATTEMPTS_MAX):
             session = await self._sessions.get(presented.session_id)
@@ -205,6 +206,11 @@ class SessionService:
         await self._end(session_id, self._event(context, AuditAction.SESSION_REVOKED, session_id))
         return True
 
+    def _is_genuine(self, presented: RefreshToken) -> bool:
+        if is_genuine(self._keys.current().refresh_keys, presented):
+            return True
+        return self._keys.look_again() and is_genuine(self._keys.current().refresh_keys, presented)
+
     def _decide(
         self, session: Session, user: User, presented: RefreshToken, device_id: str | None
     ) -> RefreshDecision:
@@ -244,7 +250,7 @@ class SessionService:
         access = self._tokens.issue(TokenKind.ACCESS, user, session)
         return TokenPair(
             access_token=access.text,
-            refresh_token=refresh_token(self._refresh_keys[0], session.id, session.generation),
+            refresh_token=refresh_token(self._keys.current().refresh_keys[0], session.id, session.generation),
             expires_in_s=access.expires_in_s,
             session_id=session.id,
             device_id=session.device_id,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from domain.access import Principal, PrincipalKind
@@ -16,15 +18,18 @@ from domain.tokens import (
     claims_of,
     device_fingerprint,
     header_of,
+    is_in_force,
     is_same_device,
     read_claims,
 )
 from domain.users import User
 from ports.clock import Clock
 from ports.entropy import Entropy
-from ports.token_signer import TokenSigner
+from ports.token_keys import TokenKeys, TokenKeySet
 
 DEFAULT_POLICY = TokenPolicy()
+BELIEVED_MAX = 4_096
+"""Tokens whose signature and claims need no second look; some 1 KiB each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,30 +54,38 @@ class VerifiedToken:
 
 
 class TokenService:
-    """No I/O: a token is signed and checked locally."""
+    """No I/O: a token is signed and checked locally, and a client's next request is checked from memory."""
 
     def __init__(
         self,
         *,
-        signer: TokenSigner,
+        keys: TokenKeys,
         clock: Clock,
         entropy: Entropy,
-        device_key: bytes,
         policy: TokenPolicy = DEFAULT_POLICY,
         fingerprint: Fingerprint = Fingerprint.ENFORCE,
+        believed_max: int = BELIEVED_MAX,
     ) -> None:
-        self._signer = signer
+        self._keys = keys
         self._clock = clock
         self._entropy = entropy
-        self._device_key = device_key
         self._policy = policy
         self._fingerprint = fingerprint
+        self._believed: OrderedDict[str, TokenClaims] = OrderedDict()
+        self._believed_by: TokenKeySet | None = None
+        self._believed_max = believed_max
 
     @property
     def fingerprint(self) -> Fingerprint:
         return self._fingerprint
 
+    @property
+    def public_keys(self) -> Sequence[Mapping[str, str]]:
+        """What others may check our access tokens with: JSON Web Keys."""
+        return self._keys.current().public_keys
+
     def issue(self, kind: TokenKind, user: User, session: Session) -> IssuedToken:
+        keys = self._keys.current()
         now_ms = self._clock.now_ms()
         now_s = now_ms // 1000
         claims = TokenClaims(
@@ -84,9 +97,9 @@ class TokenService:
             credential_version=session.credential_version,
             issued_s=now_s,
             expires_s=now_s + kind.lifetime_s,
-            device=device_fingerprint(self._device_key, session.id, session.device_id),
+            device=device_fingerprint(keys.device_keys[0], session.id, session.device_id),
         )
-        text = self._signer.sign(header_of(kind), claims_of(claims, self._policy))
+        text = keys.signer.sign(header_of(kind), claims_of(claims, self._policy))
         return IssuedToken(text=text, expires_in_s=kind.lifetime_s)
 
     def verify_access(self, token: str, *, device_id: str | None) -> VerifiedToken | TokenRejection:
@@ -104,19 +117,13 @@ class TokenService:
     def _verify(
         self, token: str, kinds: tuple[TokenKind, ...], device_id: str | None
     ) -> VerifiedToken | TokenRejection:
-        signed = self._signer.verify(token)
-        if signed is None:
-            return TokenRejection.BAD_SIGNATURE
-        claims = read_claims(
-            signed.header,
-            signed.claims,
-            kinds=kinds,
-            policy=self._policy,
-            now_s=self._clock.now_ms() // 1000,
-        )
+        now_s = self._clock.now_ms() // 1000
+        claims = self._claims(token, kinds, now_s)
+        if claims is TokenRejection.BAD_SIGNATURE and self._keys.look_again():
+            claims = self._claims(token, kinds, now_s)
         if isinstance(claims, TokenRejection):
             return claims
-        same_device = is_same_device(self._device_key, claims, device_id)
+        same_device = is_same_device(self._keys.current().device_keys, claims, device_id)
         is_bound = self._fingerprint is Fingerprint.ENFORCE and claims.kind is TokenKind.ACCESS
         if is_bound and not same_device:
             return TokenRejection.WRONG_DEVICE
@@ -127,6 +134,26 @@ class TokenService:
             token_id=claims.token_id,
             is_same_device=same_device,
         )
+
+    def _claims(self, token: str, kinds: tuple[TokenKind, ...], now_s: int) -> TokenClaims | TokenRejection:
+        keys = self._keys.current()
+        if keys is not self._believed_by:
+            # What another key signed is to be judged by the keys of now.
+            self._believed.clear()
+            self._believed_by = keys
+        known = self._believed.get(token)
+        if known is not None and known.kind in kinds:
+            return known if is_in_force(known, now_s) else TokenRejection.EXPIRED
+        signed = keys.signer.verify(token)
+        if signed is None:
+            return TokenRejection.BAD_SIGNATURE
+        claims = read_claims(signed.header, signed.claims, kinds=kinds, policy=self._policy, now_s=now_s)
+        if isinstance(claims, TokenClaims):
+            # Only what is ours gets in here: strangers cannot push good tokens out.
+            self._believed[token] = claims
+            if len(self._believed) > self._believed_max:
+                self._believed.popitem(last=False)
+        return claims
 
 
 def _principal(claims: TokenClaims) -> Principal:

@@ -16,6 +16,7 @@ from composition.hooks_manager import HooksManager
 from composition.module_manager import ModuleManager
 from composition.plugin_context import OpenContext, RouteList
 from composition.plugin_manager import PluginManager
+from composition.ring_watch import RingWatch
 from composition.secrets import Secrets
 from composition.services_manager import ServicesManager
 from composition.settings import Settings
@@ -136,6 +137,8 @@ class AppManager:
         services.register("metrics", around.metrics)
         services.register("settings", self._settings)
         services.register("users", use_cases.users)
+        watch = RingWatch(use_cases.token_keys, runtime=around.runtime)
+        services.register("key_watch", watch, start=watch.start, stop=watch.stop)
         services.register("tokens", use_cases.tokens)
         services.register("sessions", use_cases.sessions)
         services.register("api_keys", use_cases.api_keys, stop=use_cases.api_keys.flush_last_used)

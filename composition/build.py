@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from adapters.crypto.argon2 import Argon2PasswordHasher
-from adapters.crypto.jwt import JwtSigner, SigningKey
+from adapters.crypto.token_keys import TokenKeyring
 from adapters.memory.limiter import MemoryLimiter
 from application.api_keys import ApiKeyService
 from application.ledger.announcer import Announce
@@ -17,23 +17,24 @@ from application.sessions import SessionService
 from application.tokens import TokenService
 from application.users import UserService
 from composition.authenticators import KnownSessions, RevokedEverywhere, SocketTokenVerifier
-from composition.keys import derived_key
+from composition.keyring import parse_ring
+from composition.ring_watch import RingFile
 from composition.secrets import Secrets
 from composition.settings import Settings
 from composition.stores import Stores
 from composition.values import Rate
 from domain.ratelimit import Policy
 from domain.sessions import SessionPolicy
-from domain.tokens import TokenPolicy
+from domain.tokens import ACCESS_KEY_LIFETIME_MS, TokenPolicy
 from ports.clock import Clock
 from ports.entropy import Entropy
 from ports.handoff import Handoff
 from ports.metrics import Metrics
 from ports.runtime import Runtime
+from ports.token_keys import TokenKeys
 
 FALLBACK_IDENTIFIERS_MAX = 20_000
 """Whom the local limiter tells apart while the shared one is away."""
-JWT_KEY_ID = "1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +54,7 @@ class UseCases:
     """The application, ready to be registered."""
 
     users: UserService
+    token_keys: TokenKeys
     tokens: TokenService
     sessions: SessionService
     api_keys: ApiKeyService
@@ -67,7 +69,14 @@ def build_use_cases(
     """`announce` is awaited with every batch that the ledger committed."""
     runtime, clock, entropy = around.runtime, around.clock, around.entropy
     passwords = Argon2PasswordHasher(runtime=runtime, entropy=entropy)
-    tokens = _tokens(around, settings, secrets)
+    keys = _token_keys(around, settings, secrets)
+    tokens = TokenService(
+        keys=keys,
+        clock=clock,
+        entropy=entropy,
+        policy=TokenPolicy(issuer=settings.token_issuer, audience=settings.token_audience),
+        fingerprint=settings.fingerprint,
+    )
     known = KnownSessions(sessions=stores.sessions, clock=clock)
     realtime = Realtime(
         runtime=runtime,
@@ -79,6 +88,7 @@ def build_use_cases(
     revocations = RevokedEverywhere(limiter=rate_limiter, realtime=realtime)
     return UseCases(
         users=UserService(users=stores.users, passwords=passwords, clock=clock, entropy=entropy),
+        token_keys=keys,
         tokens=tokens,
         sessions=SessionService(
             users=stores.users,
@@ -89,7 +99,7 @@ def build_use_cases(
             runtime=runtime,
             clock=clock,
             entropy=entropy,
-            refresh_keys=(derived_key(secrets.jwt_secret, "refresh-tokens"),),
+            keys=keys,
             policy=SessionPolicy(
                 idle_ms_max=settings.session_idle_ttl_ms, absolute_ms_max=settings.session_ttl_ms
             ),
@@ -103,14 +113,17 @@ def build_use_cases(
     )
 
 
-def _tokens(around: Surroundings, settings: Settings, secrets: Secrets) -> TokenService:
-    return TokenService(
-        signer=JwtSigner(keys=[SigningKey(JWT_KEY_ID, secrets.jwt_secret.encode())]),
+def _token_keys(around: Surroundings, settings: Settings, secrets: Secrets) -> TokenKeys:
+    ring = parse_ring(secrets.jwt_secret)
+    look = None
+    if secrets.jwt_file is not None:
+        look = RingFile(secrets.jwt_file, ring, runtime=around.runtime, metrics=around.metrics).look
+    return TokenKeyring(
+        ring,
         clock=around.clock,
-        entropy=around.entropy,
-        device_key=derived_key(secrets.jwt_secret, "device-fingerprints"),
-        policy=TokenPolicy(issuer=settings.token_issuer, audience=settings.token_audience),
-        fingerprint=settings.fingerprint,
+        algorithm=settings.token_algorithm,
+        refresh_lifetime_ms=settings.session_idle_ttl_ms + ACCESS_KEY_LIFETIME_MS,
+        look=look,
     )
 
 

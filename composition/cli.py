@@ -15,6 +15,7 @@ from composition.options import ServeOptions
 from composition.process import RuntimeName, default_runtime
 from composition.servers import ServerName, Tls
 from composition.stores import StoreName
+from composition.values import duration_ms
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -54,6 +55,8 @@ def _parser() -> argparse.ArgumentParser:
     init = secrets.add_parser("init", help="write every secret file that is missing")
     init.add_argument("--dir", type=Path, default=Path("secrets"), help="where (default: %(default)s)")
     init.set_defaults(run=_secrets_init)
+
+    _keys(_group(commands, "keys", "keys of the secret files"))
 
     users = _group(commands, "user", "users of the live store")
     create = users.add_parser("create", help="create an administrator, or a plain user")
@@ -101,6 +104,25 @@ def _serving(parser: argparse.ArgumentParser, *, demo: bool) -> None:
     parser.add_argument("--worker", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--ready-fd", type=int, help=argparse.SUPPRESS)
     parser.set_defaults(run=lambda parsed: _serve(parser, parsed, demo=demo))
+
+
+def _keys(keys: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    rotate = keys.add_parser("rotate", help="add a key to a ring and make it the writing one")
+    rings = rotate.add_subparsers(title="rings", required=True, metavar="RING")
+    jwt = rings.add_parser("jwt", help="the keys that sign tokens")
+    jwt.add_argument("--after", type=_duration_ms, default="60s", metavar="DURATION",
+                     help="sign with it so much later, when all hosts have it (%(default)s)")  # fmt: skip
+    jwt.add_argument("--forget-old", action="store_true",
+                     help="drop all others, and every token with them, at once: for a leak")  # fmt: skip
+    jwt.add_argument("--out", type=Path, metavar="FILE", help="write the ring there, and leave the secret")
+    jwt.set_defaults(run=_keys_rotate_jwt)
+
+
+def _duration_ms(text: str) -> int:
+    try:
+        return duration_ms(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _api_keys(keys: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -206,6 +228,12 @@ def _secrets_init(parsed: argparse.Namespace) -> int:
     for path in kept:
         print(f"kept {path}")
     return 0
+
+
+def _keys_rotate_jwt(parsed: argparse.Namespace) -> int:
+    from composition.key_rotation import rotate_jwt  # noqa: PLC0415
+
+    return rotate_jwt(os.environ, after_ms=parsed.after, forget_old=parsed.forget_old, out=parsed.out)
 
 
 def _doctor(parsed: argparse.Namespace) -> int:

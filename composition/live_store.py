@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from adapters.crypto.derivation import derived_key
 from adapters.crypto.sealing import AesGcmSealer
 from adapters.mongo import api_keys, audit, checkpoints, claims, journal, sessions, users
 from adapters.mongo.catalog import CATALOG, VIEWS
@@ -15,7 +16,6 @@ from adapters.redis.bus import RedisBus
 from adapters.redis.connect import connect
 from adapters.redis.limiter import RedisLimiter
 from adapters.redis.probe import RedisProbe
-from composition.keys import derived_key
 from composition.secrets import Secrets
 from composition.settings import Settings
 from composition.stores import Dependency, Stores

@@ -13,6 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
+from typing import Any
+
+from composition.keyring import parse_ring
 
 SECRET_BYTES_MAX = 4096
 KEY_BYTES_MIN = 32
@@ -31,6 +34,8 @@ class SecretKind(Enum):
     USER = "user"
     PASSWORD = "password"
     KEY = "key"
+    RING = "ring"
+    """A key, or a ring of them: see `composition.keyring`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +62,10 @@ FILES: tuple[SecretFile, ...] = (
     SecretFile("mongodb_admin_user", SecretKind.USER, "the role that makes indexes", "credit_admin"),
     SecretFile("mongodb_admin_password", SecretKind.PASSWORD, "its password"),
     SecretFile("redis_password", SecretKind.PASSWORD, "Redis"),
-    SecretFile("jwt_secret", SecretKind.KEY, "signs tokens; at least 32 bytes"),
+    SecretFile("jwt_secret", SecretKind.RING, "signs tokens; at least 32 bytes, or a ring of such keys"),
     SecretFile("encryption_key", SecretKind.KEY, "root of every encryption key; at least 32 bytes"),
 )
+JWT_FILE = next(file for file in FILES if file.name == "jwt_secret")
 VARIABLES: tuple[str, ...] = tuple(variable for file in FILES for variable in file.variables)
 
 
@@ -76,22 +82,27 @@ class Secrets:
     redis_password: str = field(repr=False)
     jwt_secret: str = field(repr=False)
     encryption_key: str = field(repr=False)
+    jwt_file: Path | None = None
+    """Where `jwt_secret` was read; None for one that lies nowhere."""
 
 
 def load_secrets(directory: Path, environ: Mapping[str, str], problems: list[str]) -> Secrets | None:
     """All nine, or None when one of them has a problem; each problem is appended to `problems`."""
-    found: dict[str, str] = {}
+    found: dict[str, Any] = {}
     for file in FILES:
         try:
-            found[file.name] = _read(file, _path(file, directory, environ))
+            found[file.name] = read_secret(file, secret_path(file, directory, environ))
         except ValueError as error:
             problems.append(f"secret {file.name}: {error}")
-    return Secrets(**found) if len(found) == len(FILES) else None
+    if len(found) < len(FILES):
+        return None
+    return Secrets(**found, jwt_file=secret_path(JWT_FILE, directory, environ))
 
 
 def new_secrets() -> Secrets:
     """Fresh random ones, as `creditctl secrets init` writes them and a demo throws them away."""
-    return Secrets(**{file.name: _fresh(file) for file in FILES})
+    fresh: dict[str, Any] = {file.name: _fresh(file) for file in FILES}
+    return Secrets(**fresh)
 
 
 def write_secrets(directory: Path) -> tuple[list[Path], list[Path]]:
@@ -117,18 +128,25 @@ def write_secrets(directory: Path) -> tuple[list[Path], list[Path]]:
     return written, kept
 
 
+def fresh_key() -> str:
+    """384 random bits, as text."""
+    return entropy.token_urlsafe(48)
+
+
 def _fresh(file: SecretFile) -> str:
-    return file.user if file.kind is SecretKind.USER else entropy.token_urlsafe(48)
+    return file.user if file.kind is SecretKind.USER else fresh_key()
 
 
-def _path(file: SecretFile, directory: Path, environ: Mapping[str, str]) -> Path:
+def secret_path(file: SecretFile, directory: Path, environ: Mapping[str, str]) -> Path:
+    """Raises `ValueError` when the environment names two."""
     named = {environ[variable] for variable in file.variables if environ.get(variable)}
     if len(named) > 1:
         raise ValueError(f"{' and '.join(file.variables)} name different files")
     return Path(named.pop()) if named else directory / file.name
 
 
-def _read(file: SecretFile, path: Path) -> str:
+def read_secret(file: SecretFile, path: Path) -> str:
+    """Raises `ValueError` that says what is wrong with it, and nothing of what is in it."""
     try:
         # Not blocking: a named pipe in a secret's place must not hang the start.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -158,19 +176,30 @@ def _checked(file: SecretFile, path: Path, content: bytes) -> str:
         raise ValueError(f"{path} is empty")
     if text != text.strip() or not text.isprintable():
         raise ValueError(f"{path} holds more than one line, control characters or spaces around its text")
-    if file.kind is not SecretKind.USER:
-        least, distinct = (
-            (KEY_BYTES_MIN, KEY_DISTINCT_BYTES_MIN)
-            if file.kind is SecretKind.KEY
-            else (PASSWORD_BYTES_MIN, PASSWORD_DISTINCT_BYTES_MIN)
-        )
-        if _is_placeholder(text):
-            raise ValueError(f"{path} is a placeholder")
-        if len(text.encode()) < least:
-            raise ValueError(f"{path} is too short: at least {least} bytes")
-        if len(set(text.encode())) < distinct:
-            raise ValueError(f"{path} is a placeholder: at least {distinct} different characters")
+    match file.kind:
+        case SecretKind.RING:
+            try:
+                ring = parse_ring(text)
+            except ValueError as error:
+                raise ValueError(f"{path}: {error}") from None
+            for key in ring:
+                _check_strength(path, key.secret, KEY_BYTES_MIN, KEY_DISTINCT_BYTES_MIN)
+        case SecretKind.KEY:
+            _check_strength(path, text, KEY_BYTES_MIN, KEY_DISTINCT_BYTES_MIN)
+        case SecretKind.PASSWORD:
+            _check_strength(path, text, PASSWORD_BYTES_MIN, PASSWORD_DISTINCT_BYTES_MIN)
+        case SecretKind.USER:
+            pass
     return text
+
+
+def _check_strength(path: Path, text: str, least: int, distinct: int) -> None:
+    if _is_placeholder(text):
+        raise ValueError(f"{path} is a placeholder")
+    if len(text.encode()) < least:
+        raise ValueError(f"{path} is too short: at least {least} bytes")
+    if len(set(text.encode())) < distinct:
+        raise ValueError(f"{path} is a placeholder: at least {distinct} different characters")
 
 
 def _is_placeholder(text: str) -> bool:

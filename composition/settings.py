@@ -19,7 +19,7 @@ from composition import values
 from composition.values import Network, Rate
 from domain.bans import BanPolicy
 from domain.ratelimit import Algorithm
-from domain.tokens import Fingerprint
+from domain.tokens import Fingerprint, SigningAlgorithm
 
 PREFIX = "CREDIT_"
 CONFIG_FILE = "CREDIT_CONFIG_FILE"
@@ -63,6 +63,7 @@ class Settings:
     trusted_proxies: tuple[Network, ...]
     allowlist: tuple[Network, ...]
     fingerprint: Fingerprint
+    token_algorithm: SigningAlgorithm
     token_issuer: str
     token_audience: str
     session_idle_ttl_ms: int
@@ -151,6 +152,9 @@ TABLE: tuple[Setting, ...] = (
     Setting("FINGERPRINT", "fingerprint", "enforce", "off, observe, enforce",
             "Whether a token used from another device is let pass, noted or refused.",
             values.one_of(Fingerprint)),
+    Setting("TOKEN_ALGORITHM", "token_algorithm", "HS256", "HS256, EdDSA",
+            "What access tokens are signed with. EdDSA (Ed25519) costs more and lets others check them by "
+            "`/.well-known/jwks.json`.", values.one_of(SigningAlgorithm)),
     Setting("TOKEN_ISSUER", "token_issuer", "credit-system", "name", "`iss` of every token.", values.word),
     Setting("TOKEN_AUDIENCE", "token_audience", "credit-system", "name", "`aud` of every token.",
             values.word),

@@ -20,8 +20,19 @@ from domain.users import Role
 CLOCK_SKEW_S_MAX = 30
 """A token from another host may be this much from the future."""
 
+ACCESS_KEY_LIFETIME_MS = 600_000
+"""How long a key that signs no more is still believed: the longest life of what it signed, the skew of
+clocks, and as much again for a process that noticed its successor late."""
+
 _REFRESH = re.compile(r"rt_([A-Za-z0-9_:-]{1,64})\.([1-9][0-9]{0,9})\.([A-Za-z0-9_-]{43})")
 _ROLES = {role.value: role for role in Role}
+
+
+class SigningAlgorithm(Enum):
+    """The value is the header's `alg`. Which one is right is told by the key, never by the header."""
+
+    HS256 = "HS256"
+    EDDSA = "EdDSA"
 
 
 class TokenKind(Enum):
@@ -69,7 +80,7 @@ class TokenRejection(Enum):
     WRONG_AUDIENCE = "wrong_audience"
     MALFORMED_CLAIMS = "malformed_claims"
     ABSURD_TIMES = "absurd_times"
-    """Issued in the future, or to live longer than its kind may."""
+    """Issued or beginning in the future, or to live longer than its kind may."""
     EXPIRED = "expired"
     WRONG_DEVICE = "wrong_device"
 
@@ -122,11 +133,21 @@ def read_claims(
     if parsed is None:
         return TokenRejection.MALFORMED_CLAIMS
     lifetime_s = parsed.expires_s - parsed.issued_s
-    if parsed.issued_s > now_s + CLOCK_SKEW_S_MAX or not 0 < lifetime_s <= kind.lifetime_s:
+    begins_s = max(parsed.issued_s, _not_before(claims))
+    if begins_s > now_s + CLOCK_SKEW_S_MAX or not 0 < lifetime_s <= kind.lifetime_s:
         return TokenRejection.ABSURD_TIMES
-    if now_s >= parsed.expires_s:
-        return TokenRejection.EXPIRED
-    return parsed
+    return parsed if is_in_force(parsed, now_s) else TokenRejection.EXPIRED
+
+
+def is_in_force(claims: TokenClaims, now_s: int) -> bool:
+    """Whether claims that were once read are still good."""
+    return now_s < claims.expires_s
+
+
+def _not_before(claims: Mapping[str, object]) -> int:
+    """We never write one; a token that has one means it."""
+    moment = claims.get("nbf", 0)
+    return moment if type(moment) is int else 0
 
 
 def _parse(kind: TokenKind, claims: Mapping[str, object]) -> TokenClaims | None:
@@ -143,6 +164,8 @@ def _parse(kind: TokenKind, claims: Mapping[str, object]) -> TokenClaims | None:
         return None
     # `type is int`: a bool is an int too.
     if not (type(issued) is int and type(expires) is int and type(version) is int):
+        return None
+    if type(claims.get("nbf", 0)) is not int:
         return None
     if not isinstance(roles, list) or not all(isinstance(role, str) and role in _ROLES for role in roles):
         return None
@@ -165,12 +188,15 @@ def device_fingerprint(key: bytes, session_id: str, device_id: str) -> str:
     return _base64url(hmac.digest(key, message, hashlib.sha256)[:16])
 
 
-def is_same_device(key: bytes, claims: TokenClaims, device_id: str | None) -> bool:
-    """Whether the caller's device is the one the token was given to. Constant time."""
+def is_same_device(keys: Sequence[bytes], claims: TokenClaims, device_id: str | None) -> bool:
+    """Whether the caller's device is the one the token was given to, by any of the keys. Constant time."""
     if device_id is None or not is_id(device_id):
         return False
-    expected = device_fingerprint(key, claims.session_id, device_id)
-    return hmac.compare_digest(expected, claims.device)
+    matches = [
+        hmac.compare_digest(device_fingerprint(key, claims.session_id, device_id), claims.device)
+        for key in keys
+    ]
+    return any(matches)
 
 
 @dataclass(frozen=True, slots=True)

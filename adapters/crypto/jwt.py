@@ -10,31 +10,26 @@ import binascii
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from jwt.algorithms import Algorithm, HMACAlgorithm, OKPAlgorithm
-from jwt.exceptions import InvalidKeyError
 
+from domain.tokens import SigningAlgorithm
 from ports.token_signer import SignedToken, TokenSigner
 
 TOKEN_CHARACTERS_MAX = 4_096
 HEADER_CHARACTERS_MAX = 512
 HEADERS_REMEMBERED_MAX = 64
 HS256_KEY_BYTES_MIN = 32
+ED25519_SEED_BYTES = 32
 
 _HEADER_NAMES = {"alg", "kid", "typ"}
 
 
-class SigningAlgorithm(Enum):
-    HS256 = "HS256"
-    EDDSA = "EdDSA"
-
-
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """One key of the ring. `material`: the secret for HS256, the private key in PEM for EdDSA."""
+    """One key of the ring. `material`: the secret for HS256, the private key's seed for EdDSA (Ed25519)."""
 
     kid: str
     material: bytes = field(repr=False)
@@ -113,13 +108,10 @@ def _prepare(key: SigningKey) -> _Prepared:
         algorithm = HMACAlgorithm(HMACAlgorithm.SHA256)
         signing = verifying = algorithm.prepare_key(key.material)
     else:
+        if len(key.material) != ED25519_SEED_BYTES:
+            raise ValueError(f"EdDSA takes a seed of {ED25519_SEED_BYTES} bytes (RFC 8032, 5.1.5)")
         algorithm = OKPAlgorithm()
-        try:
-            signing = algorithm.prepare_key(key.material)
-        except InvalidKeyError as error:
-            raise ValueError("EdDSA takes an Ed25519 private key in PEM") from error
-        if not isinstance(signing, Ed25519PrivateKey):
-            raise ValueError("EdDSA takes an Ed25519 private key in PEM")
+        signing = Ed25519PrivateKey.from_private_bytes(key.material)
         verifying = signing.public_key()
     return _Prepared(
         kid=key.kid,
@@ -135,11 +127,24 @@ def _json(value: Mapping[str, object]) -> bytes:
 
 
 def _object(data: bytes) -> Mapping[str, object] | None:
+    """None unless it is an object in which every name stands once: which of two holds, readers disagree."""
     try:
-        value = json.loads(data)
+        # Decoded here: `json.loads` would take UTF-16 as well.
+        value = json.loads(data.decode(), object_pairs_hook=_members, parse_constant=_refuse)
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
+
+
+def _members(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a name stands twice")
+    return members
+
+
+def _refuse(constant: str) -> object:
+    raise ValueError(f"{constant} is not JSON")
 
 
 def _encode(data: bytes) -> bytes:

@@ -8,12 +8,14 @@ from application.api_keys import ApiKeyService
 from application.ledger.announcer import LEDGER_COMMITTED
 from application.rate_limiter import RateLimiter
 from application.sessions import SessionService
+from application.tokens import TokenService
 from application.users import UserService
 from plugins.main.happenings import note_committed
 from plugins.main.measures import Measures
 from plugins.main.modules.connection_api import MODULE_KEY, ConnectionAPI
 from plugins.main.routes.api_keys import api_key_routes
 from plugins.main.routes.authentication import AuthenticationRoutes
+from plugins.main.routes.keys import key_routes
 from plugins.main.routes.root import root_routes
 from plugins.main.routes.sessions import session_routes
 from plugins.main.routes.users import user_routes
@@ -31,7 +33,7 @@ def service_version() -> str:
 
 
 class MainPlugin:
-    """Asks for the services `users`, `sessions`, `api_keys` and `rate_limiter`."""
+    """Asks for the services `users`, `tokens`, `sessions`, `api_keys` and `rate_limiter`."""
 
     @property
     def name(self) -> str:
@@ -53,6 +55,7 @@ class MainPlugin:
         measures = Measures.register(context)
         context.register_routes(root_routes(name=DISTRIBUTION, version=self.version))
         context.register_routes(AuthenticationRoutes(api, measures).routes())
+        context.register_routes(key_routes(context.service("tokens", TokenService)))
         context.register_routes(session_routes(api))
         context.register_routes(user_routes(api))
         context.register_routes(api_key_routes(api))

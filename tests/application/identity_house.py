@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from adapters.crypto.argon2 import Argon2PasswordHasher
-from adapters.crypto.jwt import JwtSigner, SigningKey
+from adapters.crypto.token_keys import TokenKeyring
 from adapters.memory.api_keys import MemoryApiKeys
 from adapters.memory.audit import MemoryAuditLog
 from adapters.memory.sessions import MemorySessions
@@ -17,6 +17,7 @@ from application.tokens import TokenService
 from application.users import UserService
 from domain.api_keys import ApiKey
 from domain.audit import AuditAction, AuditFilter, RequestContext
+from domain.keyring import RingKey
 from domain.tokens import Fingerprint
 from domain.users import User
 from ports.errors import DependencyUnavailable
@@ -24,6 +25,7 @@ from ports.runtime import Runtime
 
 START_MS = 1_800_000_000_000
 PASSWORD = "correct horse battery"
+RING = (RingKey("a root key that only these tests know"),)
 CONTEXT = RequestContext(request_id="req-1", address="203.0.113.7", user_agent="suite", actor="anonymous")
 
 
@@ -104,11 +106,11 @@ def build(runtime: Runtime, *, fingerprint: Fingerprint = Fingerprint.ENFORCE) -
     sessions = MemorySessions(users=users, audit=audit)
     keys = CountedApiKeys(audit=audit)
     passwords = CountedHasher(runtime=runtime, entropy=entropy, memory_kib=8, passes=1)
+    keys_of_tokens = TokenKeyring(RING, clock=clock, refresh_lifetime_ms=14 * 86_400_000)
     tokens = TokenService(
-        signer=JwtSigner(keys=[SigningKey("k1", b"s" * 32)]),
+        keys=keys_of_tokens,
         clock=clock,
         entropy=entropy,
-        device_key=b"d" * 32,
         fingerprint=fingerprint,
     )
     return House(
@@ -131,7 +133,7 @@ def build(runtime: Runtime, *, fingerprint: Fingerprint = Fingerprint.ENFORCE) -
             runtime=runtime,
             clock=clock,
             entropy=entropy,
-            refresh_keys=[b"r" * 32],
+            keys=keys_of_tokens,
         ),
         api_keys=ApiKeyService(
             keys=keys, revocations=revocations, runtime=runtime, clock=clock, entropy=entropy

@@ -6,15 +6,18 @@ from dataclasses import replace
 
 import pytest
 
+from adapters.crypto.derivation import derived_key
 from application.sessions import REVOCATION_MS, RefreshRejection, TokenPair
 from application.tokens import VerifiedToken
 from domain.audit import AuditAction
 from domain.tokens import Fingerprint, refresh_token
 from ports.runtime import Runtime
-from tests.application.identity_house import CONTEXT, House, build
+from tests.application.identity_house import CONTEXT, RING, House, build
 from tests.conformance.runtimes import Driver, run
 
 __all__ = ["run"]
+
+REFRESH_KEY = derived_key(RING[0].secret, "refresh-tokens")
 
 
 async def refreshed(house: House, token: str, device_id: str | None) -> TokenPair | RefreshRejection:
@@ -131,8 +134,8 @@ def test_forged_and_unknown_tokens_touch_no_session(run: Driver) -> None:
             pair.access_token,
             pair.refresh_token + "A",
             refresh_token(b"x" * 32, pair.session_id, 1),
-            refresh_token(b"r" * 32, "ses_none", 1),
-            refresh_token(b"r" * 32, pair.session_id, 2),
+            refresh_token(REFRESH_KEY, "ses_none", 1),
+            refresh_token(REFRESH_KEY, pair.session_id, 2),
         ):
             assert await refreshed(house, token, pair.device_id) is RefreshRejection.INVALID_TOKEN
         assert isinstance(await refreshed(house, pair.refresh_token, pair.device_id), TokenPair)

@@ -8,18 +8,17 @@ from typing import Any
 
 import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.crypto.jwt import HEADERS_REMEMBERED_MAX, JwtSigner, SigningAlgorithm, SigningKey
+from adapters.crypto.jwt import HEADERS_REMEMBERED_MAX, JwtSigner, SigningKey
+from domain.tokens import SigningAlgorithm
 from ports.token_signer import SignedToken
 
 SECRET, OTHER_SECRET = b"s" * 32, b"o" * 32
-PEM = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+SEED = bytes(range(32))
 HS256 = SigningKey("h1", SECRET)
-EDDSA = SigningKey("e1", PEM, SigningAlgorithm.EDDSA)
+EDDSA = SigningKey("e1", SEED, SigningAlgorithm.EDDSA)
 HEADER = {"typ": "at+jwt"}
 CLAIMS = {"sub": "usr_1", "exp": 5}
 

@@ -122,12 +122,12 @@ def test_a_clock_slightly_behind_still_believes() -> None:
 
 
 def test_a_fingerprint_belongs_to_one_device_session_and_key() -> None:
-    assert is_same_device(KEY, CLAIMS, "device-0123456789")
-    assert not is_same_device(KEY, CLAIMS, "device-0123456780")
-    assert not is_same_device(KEY, CLAIMS, None)
-    assert not is_same_device(KEY, CLAIMS, "device 0123456789\udcff")
-    assert not is_same_device(OTHER_KEY, CLAIMS, "device-0123456789")
-    assert not is_same_device(KEY, replace(CLAIMS, session_id="ses_2"), "device-0123456789")
+    assert is_same_device([KEY], CLAIMS, "device-0123456789")
+    assert not is_same_device([KEY], CLAIMS, "device-0123456780")
+    assert not is_same_device([KEY], CLAIMS, None)
+    assert not is_same_device([KEY], CLAIMS, "device 0123456789\udcff")
+    assert not is_same_device([OTHER_KEY], CLAIMS, "device-0123456789")
+    assert not is_same_device([KEY], replace(CLAIMS, session_id="ses_2"), "device-0123456789")
 
 
 # --- refresh tokens

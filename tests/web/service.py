@@ -10,7 +10,7 @@ from quart import Quart
 from quart_trio import QuartTrio
 
 from adapters.crypto.argon2 import Argon2PasswordHasher
-from adapters.crypto.jwt import JwtSigner, SigningKey
+from adapters.crypto.token_keys import TokenKeyring
 from adapters.memory.api_keys import MemoryApiKeys
 from adapters.memory.audit import MemoryAuditLog
 from adapters.memory.limiter import MemoryLimiter
@@ -38,8 +38,9 @@ from domain.admission import Admission, Charge
 from domain.api_keys import Scope as KeyScope
 from domain.audit import SYSTEM, RequestContext
 from domain.bans import BanPolicy
+from domain.keyring import RingKey
 from domain.ratelimit import Algorithm, Policy, parse_policy_rate
-from domain.tokens import Fingerprint
+from domain.tokens import Fingerprint, SigningAlgorithm
 from plugins.main.plugin import MainPlugin
 from plugins.plugin import HOOK_PRIORITY_DEFAULT, HookCallback
 from ports.errors import DependencyUnavailable
@@ -54,6 +55,7 @@ Hook = tuple[int, str, HookCallback]
 
 START_MS = 1_800_000_000_000
 PASSWORD = "correct horse battery"
+RING = (RingKey("a root key that only these tests know"),)
 SYSTEM_CONTEXT = RequestContext(request_id="test", actor=SYSTEM)
 
 
@@ -94,6 +96,7 @@ class Options:
     probes: Sequence[Probe] = ()
     metrics_token: str | None = None
     fingerprint: Fingerprint = Fingerprint.ENFORCE
+    algorithm: SigningAlgorithm = SigningAlgorithm.HS256
     body_bytes_max: int = 1024 * 1024
 
 
@@ -214,11 +217,11 @@ def open_service(runtime: Runtime, options: Options | None = None) -> TestServic
     )
     # The smallest cost Argon2id takes: what it costs is the crypto adapter's own test.
     passwords = Argon2PasswordHasher(runtime=runtime, entropy=entropy, memory_kib=8, passes=1)
+    keys = TokenKeyring(RING, clock=clock, algorithm=options.algorithm, refresh_lifetime_ms=14 * 86_400_000)
     tokens = TokenService(
-        signer=JwtSigner(keys=[SigningKey("k1", bytes(range(32)))]),
+        keys=keys,
         clock=clock,
         entropy=entropy,
-        device_key=bytes(32),
         fingerprint=options.fingerprint,
     )
     users = UserService(users=user_store, passwords=passwords, clock=clock, entropy=entropy)
@@ -231,7 +234,7 @@ def open_service(runtime: Runtime, options: Options | None = None) -> TestServic
         runtime=runtime,
         clock=clock,
         entropy=entropy,
-        refresh_keys=[bytes(32)],
+        keys=keys,
     )
     api_keys = ApiKeyService(
         keys=MemoryApiKeys(audit=audit),
@@ -240,9 +243,8 @@ def open_service(runtime: Runtime, options: Options | None = None) -> TestServic
         clock=clock,
         entropy=entropy,
     )
-    context = Context(
-        {"users": users, "sessions": sessions, "api_keys": api_keys, "rate_limiter": rate_limiter}, metrics
-    )
+    services: dict[str, object] = {"users": users, "tokens": tokens, "sessions": sessions}
+    context = Context({**services, "api_keys": api_keys, "rate_limiter": rate_limiter}, metrics)
     MainPlugin().initialize(context)
     routes = [*context.routes, *options.routes]
     app = create_app(

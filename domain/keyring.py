@@ -1,0 +1,82 @@
+"""A ring of root keys: one writes, those before it read until the last that they wrote is dead.
+
+A key is added some time before it writes, so that every process can read what it writes before any process
+writes with it. When a key may be forgotten follows from when its successor began: nothing is marked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from itertools import pairwise
+from typing import TypeAlias
+
+KEYS_MAX = 16
+WRITE_DELAY_MS = 60_000
+"""Between adding a key and writing with it: time for every process to have looked at the ring."""
+
+
+@dataclass(frozen=True, slots=True)
+class RingKey:
+    """One root key. It reads from the moment it is in the ring, and writes from `writes_from_ms` on."""
+
+    secret: str = field(repr=False)
+    writes_from_ms: int = 0
+
+
+Ring: TypeAlias = tuple[RingKey, ...]
+"""At least one key, in the order in which they begin to write."""
+
+
+class RotationRefusal(Enum):
+    """Why no key can be added, in order of precedence and in words for an operator."""
+
+    EARLIER_THAN_LAST = "the key added last does not write yet: wait for it, or let this one begin later"
+    FULL = f"{KEYS_MAX} keys still read: wait until one of them may go, or forget the old ones"
+
+
+def ring_problem(ring: Ring) -> str | None:
+    """What is wrong with a ring that somebody else wrote; None when nothing is."""
+    if not 1 <= len(ring) <= KEYS_MAX:
+        return f"a ring has 1 to {KEYS_MAX} keys"
+    if any(key.writes_from_ms < 0 for key in ring):
+        return "a key begins to write at a time since the epoch"
+    if any(before.writes_from_ms > after.writes_from_ms for before, after in pairwise(ring)):
+        return "the keys of a ring are in the order in which they begin to write"
+    if len({key.secret for key in ring}) != len(ring):
+        return "the keys of a ring differ"
+    return None
+
+
+def writing_key(ring: Ring, now_ms: int) -> RingKey:
+    """The last one that has begun; the first one where none has."""
+    begun = [key for key in ring if key.writes_from_ms <= now_ms]
+    return begun[-1] if begun else ring[0]
+
+
+def reading_keys(ring: Ring, now_ms: int, *, lifetime_ms: int) -> Ring:
+    """The writing key, then all others by which something could still have to be read.
+
+    `lifetime_ms` is how long what a key has written lives at most.
+    """
+    writing = writing_key(ring, now_ms)
+    return (writing, *(key for key in _alive(ring, now_ms, lifetime_ms) if key is not writing))
+
+
+def changes_at_ms(ring: Ring, now_ms: int, *, lifetimes_ms: tuple[int, ...]) -> int | None:
+    """When the answers above will next be others; None for never."""
+    moments = [key.writes_from_ms + after for key in ring for after in (0, *lifetimes_ms)]
+    return min((moment for moment in moments if moment > now_ms), default=None)
+
+
+def rotated(ring: Ring, new: RingKey, now_ms: int, *, lifetime_ms: int) -> Ring | RotationRefusal:
+    """The ring with one more key, and without those that nobody needs any more."""
+    if new.writes_from_ms < ring[-1].writes_from_ms:
+        return RotationRefusal.EARLIER_THAN_LAST
+    alive = _alive(ring, now_ms, lifetime_ms)
+    return RotationRefusal.FULL if len(alive) >= KEYS_MAX else (*alive, new)
+
+
+def _alive(ring: Ring, now_ms: int, lifetime_ms: int) -> Ring:
+    followed = pairwise(ring)
+    return (*(key for key, after in followed if now_ms < after.writes_from_ms + lifetime_ms), ring[-1])
