@@ -6,9 +6,14 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from application.audit_trail import AuditTrail
+from application.denials import Denials
 from application.sessions import REVOCATION_MS
-from domain.admission import Admission, Charge, Verdict
+from domain.admission import Admission, Charge, Verdict, identifiers_of
+from domain.audit import SYSTEM, AuditAction, RequestContext, audit_event
+from domain.bans import REASON_VIOLATIONS
 from domain.identifiers import Identifier, IdentifierType
+from domain.ids import RANDOMNESS_BYTES
 from domain.ratelimit import Policy
 from domain.sessions import SessionState
 from ports.clock import Clock
@@ -19,9 +24,6 @@ from ports.metrics import Metric, MetricKind, Metrics
 from ports.runtime import DeadlineExceeded, Overloaded, Runtime, Task
 from ports.sessions import Sessions
 
-DENIED_AGE_S_MAX = 5.0
-"""How long a lifted ban may go on here: bans are remembered locally, never longer than this."""
-DENIED_MAX = 10_000
 WARNING_INTERVAL_S = 60.0
 RESTORED_MAX = 10_000
 RESTORE_INTERVAL_S_MIN = 5.0
@@ -47,14 +49,24 @@ class LimitPolicies:
     ip: Policy
     user: Policy
     api_key: Policy
+    errors: Policy
+    """How many requests of an address may fail before each further one is a violation."""
+    messages: Policy
+    """Of a user, over all their connections."""
     named: Mapping[str, Policy] = field(default_factory=dict)
     """Those that routes ask for beside the caller's own: `login`, `register`, …"""
 
-
-@dataclass(frozen=True, slots=True)
-class _Denial:
-    until_s: float
-    ban_until_s: float
+    def of(self, kind: IdentifierType) -> tuple[Policy, ...]:
+        """By which somebody of this type may be counted."""
+        match kind:
+            case IdentifierType.IP:
+                return (self.ip, self.errors, *self.named.values())
+            case IdentifierType.USER:
+                return (self.user, self.messages)
+            case IdentifierType.API_KEY:
+                return (self.api_key,)
+            case IdentifierType.ACCOUNT_NAME:
+                return tuple(self.named.values())
 
 
 class RateLimiter:
@@ -71,6 +83,7 @@ class RateLimiter:
         clock: Clock,
         entropy: Entropy,
         metrics: Metrics,
+        trail: AuditTrail,
     ) -> None:
         """`fallback` is a bounded local limiter, asked when `limiter` is away."""
         self._limiter = limiter
@@ -82,7 +95,8 @@ class RateLimiter:
         self._entropy = entropy
         self._decisions = metrics.register(DECISIONS)
         self._bans = metrics.register(BANS)
-        self._denied: dict[Identifier, _Denial] = {}
+        self._trail = trail
+        self._denials = Denials(runtime)
         self._warned_s: dict[str, float] = {}
         self._restoring: Task[None] | None = None
         self._restored_s: float | None = None
@@ -108,7 +122,11 @@ class RateLimiter:
         """
         charges = [] if address is None else self._charges(address, user_id, api_key_id, policies)
         return await self._decide(
-            charges, user_session_id=session_id, api_key_id=api_key_id, fail_closed=fail_closed
+            charges,
+            address=address or "",
+            user_session_id=session_id,
+            api_key_id=api_key_id,
+            fail_closed=fail_closed,
         )
 
     async def admit_account_name(self, policy: str, name: str) -> Admission:
@@ -129,10 +147,20 @@ class RateLimiter:
             return
         if ban is not None:
             self._bans.add(1, identifier.type.value)
+            self._note_ban(identifier, ban.until_ms - self._clock.now_ms(), address)
 
     def knows(self, policy: str) -> bool:
         """Whether a route may name this policy."""
         return policy in self._policies.named
+
+    def charges_of(self, identifier: Identifier) -> list[Charge]:
+        """Every window in which somebody of this type is counted."""
+        return [Charge(identifier, policy) for policy in self._policies.of(identifier.type)]
+
+    async def lift_locally(self, identifier: Identifier) -> None:
+        """What this process alone knows of a ban is forgotten at once."""
+        self._denials.forget()
+        await self._fallback.lift(identifier)
 
     def _charges(
         self, address: str, user_id: str | None, api_key_id: str | None, policies: Sequence[str]
@@ -153,6 +181,7 @@ class RateLimiter:
         self,
         charges: list[Charge],
         *,
+        address: str = "",
         user_session_id: str | None = None,
         api_key_id: str | None = None,
         fail_closed: bool,
@@ -161,16 +190,20 @@ class RateLimiter:
         session_id = user_session_id or api_key_id
         if not charges and session_id is None:
             return Admission(Verdict.ALLOWED)
-        denied = self._remembered(charges)
+        identifiers = identifiers_of(charges)
+        denied = self._denials.find(identifiers)
         if denied is not None:
             self._count(charges, denied, denied.verdict.value)
             return denied
+        asked = self._denials.moment()
         admission, outcome = await self._ask(charges, session_id, fail_closed)
         unsure = admission.verdict is Verdict.ALLOWED and not admission.revocations_known
         if unsure and user_session_id is not None and not await self._is_active(user_session_id):
             admission, outcome = Admission(Verdict.REVOKED), Verdict.REVOKED.value
-        self._remember(admission)
+        self._denials.remember(identifiers, admission, asked)
         self._count(charges, admission, outcome)
+        if admission.newly_banned and admission.identifier is not None:
+            self._note_ban(admission.identifier, admission.retry_after_ms, address)
         return admission
 
     async def _ask(
@@ -229,30 +262,6 @@ class RateLimiter:
         finally:
             self._restoring = None
 
-    def _remembered(self, charges: Sequence[Charge]) -> Admission | None:
-        if not self._denied:
-            return None
-        now_s = self._runtime.monotonic()
-        for charge in charges:
-            denial = self._denied.get(charge.identifier)
-            if denial is None:
-                continue
-            if now_s < denial.until_s:
-                left_ms = int((denial.ban_until_s - now_s) * 1000) + 1
-                return Admission(Verdict.BANNED, left_ms, charge.identifier)
-            del self._denied[charge.identifier]
-        return None
-
-    def _remember(self, admission: Admission) -> None:
-        if admission.verdict is not Verdict.BANNED or admission.identifier is None:
-            return
-        now_s = self._runtime.monotonic()
-        ban_until_s = now_s + admission.retry_after_ms / 1000
-        if len(self._denied) >= DENIED_MAX:
-            del self._denied[next(iter(self._denied))]
-        until_s = min(ban_until_s, now_s + DENIED_AGE_S_MAX)
-        self._denied[admission.identifier] = _Denial(until_s, ban_until_s)
-
     def _jitter(self) -> float:
         return int.from_bytes(self._entropy.token(2), "big") / 0xFFFF * JITTER_MAX
 
@@ -265,6 +274,18 @@ class RateLimiter:
         self._decisions.add(1, kind, outcome)
         if admission is not None and admission.newly_banned:
             self._bans.add(1, kind)
+
+    def _note_ban(self, identifier: Identifier, duration_ms: int, address: str) -> None:
+        """Nobody imposed it by hand: the log names the service as who did."""
+        event = audit_event(
+            RequestContext(request_id="", address=address, actor=SYSTEM),
+            AuditAction.BAN_ADDED,
+            f"{identifier.type.value}:{identifier.value}",
+            now_ms=self._clock.now_ms(),
+            randomness=self._entropy.token(RANDOMNESS_BYTES),
+            detail={"reason": REASON_VIOLATIONS, "seconds": -(-duration_ms // 1000)},
+        )
+        self._trail.note(event)
 
     def _note_outage(self, error: Exception) -> None:
         """A revocation may have been lost in it: this process asks where sessions are kept until it has

@@ -49,14 +49,14 @@ def create_user(
         made = await make(username=username, email=email, password=password, context=_CONTEXT)
         match made:
             case InvalidUser(problems):
-                return _refused(*(problem.value for problem in problems))
+                return refused(*(problem.value for problem in problems))
             case Taken():
-                return _refused(made.value)
+                return refused(made.value)
             case _:
                 print(made.id)
                 return 0
 
-    return _on_live_store(environ, act)
+    return on_live_store(environ, act)
 
 
 def create_api_key(environ: Mapping[str, str], *, name: str, scopes: Sequence[str], book: str) -> int:
@@ -71,11 +71,11 @@ def create_api_key(environ: Mapping[str, str], *, name: str, scopes: Sequence[st
         chosen = frozenset(known[text] for text in scopes)
         made = await use_cases.api_keys.create(name=name, scopes=chosen, book=book, context=_CONTEXT)
         if isinstance(made, InvalidApiKey):
-            return _refused(*(f"{problem.field}: {problem.value}" for problem in made.problems))
+            return refused(*(f"{problem.field}: {problem.value}" for problem in made.problems))
         print(made.text)
         return 0
 
-    return _on_live_store(environ, act)
+    return on_live_store(environ, act)
 
 
 def list_api_keys(environ: Mapping[str, str]) -> int:
@@ -91,16 +91,16 @@ def list_api_keys(environ: Mapping[str, str]) -> int:
             if cursor is None:
                 return 0
 
-    return _on_live_store(environ, act)
+    return on_live_store(environ, act)
 
 
 def revoke_api_key(environ: Mapping[str, str], key_id: str) -> int:
     """Other processes refuse the key within seconds."""
 
     async def act(use_cases: UseCases) -> int:
-        return 0 if await use_cases.api_keys.revoke(key_id, _CONTEXT) else _refused("there is no such key")
+        return 0 if await use_cases.api_keys.revoke(key_id, _CONTEXT) else refused("there is no such key")
 
-    return _on_live_store(environ, act)
+    return on_live_store(environ, act)
 
 
 def _line(key: ApiKey, now_ms: int) -> str:
@@ -115,13 +115,15 @@ def _line(key: ApiKey, now_ms: int) -> str:
     return f"{key.id} {state:<7} {key.book} {scopes} {created} {key.name}"
 
 
-def _refused(*reasons: str) -> int:
+def refused(*reasons: str) -> int:
+    """Says why, and gives the exit code."""
     for reason in reasons:
         print(f"creditctl: {reason}", file=sys.stderr)
     return EXIT_FAILED
 
 
-def _on_live_store(environ: Mapping[str, str], act: Callable[[UseCases], Awaitable[int]]) -> int:
+def on_live_store(environ: Mapping[str, str], act: Callable[[UseCases], Awaitable[int]]) -> int:
+    """Opens the store as a server would, and closes it again; `act` gives the exit code."""
     settings, secrets = load(environ, StoreName.LIVE)
 
     async def main() -> int:
@@ -146,4 +148,4 @@ def _on_live_store(environ: Mapping[str, str], act: Callable[[UseCases], Awaitab
     try:
         return asyncio.run(main())
     except DependencyUnavailable as error:
-        return _refused(str(error))
+        return refused(str(error))

@@ -142,7 +142,10 @@ class AppManager:
         services.register("tokens", use_cases.tokens)
         services.register("sessions", use_cases.sessions)
         services.register("api_keys", use_cases.api_keys, stop=use_cases.api_keys.flush_last_used)
+        services.register("audit_trail", use_cases.audit_trail, stop=use_cases.audit_trail.stop)
         services.register("rate_limiter", use_cases.rate_limiter)
+        moderation = use_cases.moderation
+        services.register("moderation", moderation, start=moderation.start, stop=moderation.stop)
         realtime = use_cases.realtime
         services.register("realtime", realtime, start=realtime.start, stop=realtime.stop)
 

@@ -8,9 +8,11 @@ from adapters.crypto.argon2 import Argon2PasswordHasher
 from adapters.crypto.token_keys import TokenKeyring
 from adapters.memory.limiter import MemoryLimiter
 from application.api_keys import ApiKeyService
+from application.audit_trail import AuditTrail
 from application.ledger.announcer import Announce
 from application.ledger.book import BookPorts
 from application.ledger.service import Ledger
+from application.moderation import Moderation
 from application.rate_limiter import LimitPolicies, RateLimiter
 from application.realtime import Realtime
 from application.sessions import SessionService
@@ -59,6 +61,8 @@ class UseCases:
     sessions: SessionService
     api_keys: ApiKeyService
     rate_limiter: RateLimiter
+    moderation: Moderation
+    audit_trail: AuditTrail
     realtime: Realtime
     ledger: Ledger
 
@@ -83,7 +87,8 @@ def build_use_cases(
         bus=stores.bus,
         tokens=SocketTokenVerifier(tokens=tokens, users=stores.users, sessions=known, clock=clock),
     )
-    rate_limiter = _rate_limiter(around, settings, stores)
+    trail = AuditTrail(log=stores.audit, runtime=runtime)
+    rate_limiter = _rate_limiter(around, settings, stores, trail)
     # Through the rate limiter: it remembers what it could not tell a store that was away.
     revocations = RevokedEverywhere(limiter=rate_limiter, realtime=realtime)
     return UseCases(
@@ -108,6 +113,17 @@ def build_use_cases(
             keys=stores.api_keys, revocations=revocations, runtime=runtime, clock=clock, entropy=entropy
         ),
         rate_limiter=rate_limiter,
+        moderation=Moderation(
+            limiter=stores.limiter,
+            rate_limiter=rate_limiter,
+            trail=trail,
+            allowlist=settings.allowlist,
+            runtime=runtime,
+            clock=clock,
+            entropy=entropy,
+            metrics=around.metrics,
+        ),
+        audit_trail=trail,
         realtime=realtime,
         ledger=_ledger(around, settings, stores, announce),
     )
@@ -127,7 +143,7 @@ def _token_keys(around: Surroundings, settings: Settings, secrets: Secrets) -> T
     )
 
 
-def _rate_limiter(around: Surroundings, settings: Settings, stores: Stores) -> RateLimiter:
+def _rate_limiter(around: Surroundings, settings: Settings, stores: Stores, trail: AuditTrail) -> RateLimiter:
     return RateLimiter(
         limiter=stores.limiter,
         fallback=MemoryLimiter(
@@ -139,6 +155,7 @@ def _rate_limiter(around: Surroundings, settings: Settings, stores: Stores) -> R
         clock=around.clock,
         entropy=around.entropy,
         metrics=around.metrics,
+        trail=trail,
     )
 
 
@@ -166,8 +183,12 @@ def _policies(settings: Settings) -> LimitPolicies:
         ip=policy("ip", settings.rate_limit_ip),
         user=policy("user", settings.rate_limit_user),
         api_key=policy("api_key", settings.rate_limit_api_key),
+        errors=policy("errors", settings.rate_limit_errors),
+        messages=policy("messages", settings.rate_limit_messages),
         named={
             "login": policy("login", settings.rate_limit_login),
             "register": policy("register", settings.rate_limit_register),
+            "refresh": policy("refresh", settings.rate_limit_refresh),
+            "password": policy("password", settings.rate_limit_password),
         },
     )

@@ -68,6 +68,9 @@ def _parser() -> argparse.ArgumentParser:
 
     _api_keys(_group(commands, "api-key", "service keys of the live store"))
 
+    _bans(_group(commands, "bans", "who is shut out of the live store's service"))
+    _limits(_group(commands, "limits", "how somebody stands with the limits"))
+
     _ledger(_group(commands, "ledger", "prove, export and import a book of the live store"))
 
     openapi = commands.add_parser("openapi", help="print the OpenAPI document")
@@ -137,6 +140,37 @@ def _api_keys(keys: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     revoke = keys.add_parser("revoke", help="revoke a key")
     revoke.add_argument("id")
     revoke.set_defaults(run=_api_key_revoke)
+
+
+def _bans(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    listing = commands.add_parser("list", help="list the bans in force, those that end last first")
+    listing.add_argument("--json", action="store_true", help="print JSON")
+    listing.set_defaults(run=_bans_list)
+    add = commands.add_parser("add", help="shut somebody out, in place of a ban in force")
+    _identifier(add)
+    add.add_argument("--seconds", type=int, metavar="N", help="without it, as long as the level gives")
+    add.add_argument("--reason", required=True)
+    add.set_defaults(run=_bans_add)
+    lift = commands.add_parser("lift", help="let somebody in again")
+    _identifier(lift)
+    lift.set_defaults(run=_bans_lift)
+
+
+def _limits(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    show = commands.add_parser("show", help="windows, violations and the ban of one identifier")
+    _identifier(show)
+    show.add_argument("--json", action="store_true", help="print JSON")
+    show.set_defaults(run=_limits_show)
+    clear = commands.add_parser("clear", help="forget windows and violations; a ban stays")
+    _identifier(clear)
+    clear.set_defaults(run=_limits_clear)
+
+
+def _identifier(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("type", choices=("ip", "user", "api_key", "account_name"))
+    parser.add_argument(
+        "identifier", help="an address (IPv6 stands for its /64), an id, or an account's name"
+    )
 
 
 def _ledger(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -275,6 +309,36 @@ def _api_key_revoke(parsed: argparse.Namespace) -> int:
     from composition.administration import revoke_api_key  # noqa: PLC0415
 
     return revoke_api_key(os.environ, parsed.id)
+
+
+def _bans_list(parsed: argparse.Namespace) -> int:
+    from composition.moderation_commands import list_bans  # noqa: PLC0415
+
+    return list_bans(os.environ, as_json=parsed.json)
+
+
+def _bans_add(parsed: argparse.Namespace) -> int:
+    from composition.moderation_commands import add_ban  # noqa: PLC0415
+
+    return add_ban(os.environ, parsed.type, parsed.identifier, seconds=parsed.seconds, reason=parsed.reason)
+
+
+def _bans_lift(parsed: argparse.Namespace) -> int:
+    from composition.moderation_commands import lift_ban  # noqa: PLC0415
+
+    return lift_ban(os.environ, parsed.type, parsed.identifier)
+
+
+def _limits_show(parsed: argparse.Namespace) -> int:
+    from composition.moderation_commands import show_limits  # noqa: PLC0415
+
+    return show_limits(os.environ, parsed.type, parsed.identifier, as_json=parsed.json)
+
+
+def _limits_clear(parsed: argparse.Namespace) -> int:
+    from composition.moderation_commands import clear_limits  # noqa: PLC0415
+
+    return clear_limits(os.environ, parsed.type, parsed.identifier)
 
 
 def _ledger_verify(parsed: argparse.Namespace) -> int:

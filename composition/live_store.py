@@ -19,6 +19,7 @@ from adapters.redis.probe import RedisProbe
 from composition.secrets import Secrets
 from composition.settings import Settings
 from composition.stores import Dependency, Stores
+from ports.audit import Recorded
 from ports.entropy import Entropy
 from ports.runtime import Runtime
 
@@ -39,8 +40,10 @@ async def connect_mongo(runtime: Runtime, settings: Settings, secrets: Secrets) 
     )
 
 
-async def live_store(*, runtime: Runtime, settings: Settings, secrets: Secrets, entropy: Entropy) -> Stores:
-    """From inside the running loop, to which the drivers belong."""
+async def live_store(
+    *, runtime: Runtime, settings: Settings, secrets: Secrets, entropy: Entropy, recorded: Recorded
+) -> Stores:
+    """From inside the running loop, to which the drivers belong. `recorded` hears of each audit event."""
     pools = await connect_mongo(runtime, settings, secrets)
     redis = partial(connect, runtime, url=settings.redis_url, password=secrets.redis_password)
     decisions = redis(decision_timeout_ms_max=settings.redis_decision_timeout_ms)
@@ -76,7 +79,7 @@ async def live_store(*, runtime: Runtime, settings: Settings, secrets: Secrets, 
         users=users.MongoUsers(driver=writer),
         sessions=sessions.MongoSessions(driver=writer),
         api_keys=api_keys.MongoApiKeys(driver=writer),
-        audit=audit.MongoAuditLog(driver=writer),
+        audit=audit.MongoAuditLog(driver=writer, recorded=recorded),
         journal=journal.MongoJournal(writer),
         checkpoints=checkpoints.MongoCheckpoints(writer),
         claims=claims.MongoClaims(writer),

@@ -12,12 +12,13 @@ from adapters.memory.sessions import MemorySessions
 from adapters.memory.users import MemoryUsers
 from composition.settings import Settings
 from composition.stores import Stores
+from ports.audit import Recorded
 from ports.clock import Clock
 
 
-def memory_store(settings: Settings, clock: Clock) -> Stores:
-    """A fresh one."""
-    audit = MemoryAuditLog()
+def memory_store(settings: Settings, clock: Clock, *, recorded: Recorded | None = None) -> Stores:
+    """A fresh one. `recorded` hears of each audit event."""
+    audit = MemoryAuditLog(recorded=recorded)
     users = MemoryUsers(audit=audit)
 
     async def nothing() -> None:

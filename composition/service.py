@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from adapters.metrics.prometheus import PrometheusMetrics
 from adapters.runtime.system import SystemClock, SystemEntropy
+from application.audit_trail import AuditCounter
 from composition.app_manager import AppManager
 from composition.build import Surroundings
 from composition.process import RuntimeName, make_runtime
@@ -73,12 +74,17 @@ def _sockets(name: RuntimeName) -> Sockets:
 
 async def stores_of(store: StoreName, around: Surroundings, settings: Settings, secrets: Secrets) -> Stores:
     """The drivers of the live store are imported only when it is meant."""
+    recorded = AuditCounter(around.metrics)
     if store is StoreName.MEMORY:
         from composition.memory_store import memory_store  # noqa: PLC0415
 
-        return memory_store(settings, around.clock)
+        return memory_store(settings, around.clock, recorded=recorded)
     from composition.live_store import live_store  # noqa: PLC0415
 
     return await live_store(
-        runtime=around.runtime, settings=settings, secrets=secrets, entropy=around.entropy
+        runtime=around.runtime,
+        settings=settings,
+        secrets=secrets,
+        entropy=around.entropy,
+        recorded=recorded,
     )

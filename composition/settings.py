@@ -54,6 +54,10 @@ class Settings:
     rate_limit_api_key: Rate
     rate_limit_login: Rate
     rate_limit_register: Rate
+    rate_limit_refresh: Rate
+    rate_limit_password: Rate
+    rate_limit_errors: Rate
+    rate_limit_messages: Rate
     rate_limit_algorithm: Algorithm
     ban_threshold: int
     ban_base_ms: int
@@ -134,6 +138,15 @@ TABLE: tuple[Setting, ...] = (
             "Logins of one address, and for one account name.", values.rate),
     Setting("RATE_LIMIT_REGISTER", "rate_limit_register", "5/60s", RATE,
             "Registrations of one address, and for one account name.", values.rate),
+    Setting("RATE_LIMIT_REFRESH", "rate_limit_refresh", "30/60s", RATE,
+            "Refreshed sessions of one address.", values.rate),
+    Setting("RATE_LIMIT_PASSWORD", "rate_limit_password", "5/60s", RATE,
+            "Changes of a password, tried by one address.", values.rate),
+    Setting("RATE_LIMIT_ERRORS", "rate_limit_errors", "30/60s", RATE,
+            "Requests of one address that name nobody and are answered 400 or 401; each further one is a"
+            " violation.", values.rate),
+    Setting("RATE_LIMIT_MESSAGES", "rate_limit_messages", "600/60s", RATE,
+            "WebSocket messages of one user, over all connections.", values.rate),
     Setting("RATE_LIMIT_ALGORITHM", "rate_limit_algorithm", "sliding-window",
             "fixed-window, sliding-window, gcra", "How a window is counted.", values.one_of(Algorithm)),
     Setting("BAN_THRESHOLD", "ban_threshold", "5", "violations",

@@ -36,6 +36,7 @@ def _load_entry_point(point: EntryPoint) -> Plugin:
 
 BUILT_IN = (
     PluginEntry("main", "built-in", partial(_load_attribute, "plugins.main.plugin", "MainPlugin")),
+    PluginEntry("admin", "built-in", partial(_load_attribute, "plugins.admin.plugin", "AdminPlugin")),
     PluginEntry("credits", "built-in", partial(_load_attribute, "plugins.credits.plugin", "CreditsPlugin")),
 )
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from domain.audit import AuditEvent, AuditFilter
+
+Recorded = Callable[[AuditEvent], None]
+"""Told of each event once it is stored, wherever that was; must not fail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +24,10 @@ class AuditLog(Protocol):
     """Append-only. Raises `DependencyUnavailable`."""
 
     async def record(self, event: AuditEvent) -> None:
-        """For a write that is stored elsewhere than where its event could go along."""
+        """For a write that is stored elsewhere than where its event could go along.
+
+        An event that is there already stays as it is, so a caller may try again.
+        """
 
     async def find(self, wanted: AuditFilter, *, limit: int, cursor: str | None) -> AuditPage:
         """The cursor is the last id seen."""

@@ -22,6 +22,23 @@ class LimitStatus:
     ban: Ban | None
 
 
+@dataclass(frozen=True, slots=True)
+class BanPlace:
+    """Where a list of bans was left: at the ban that ends then, by the store's own name for it."""
+
+    until_ms: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class BanPage:
+    """Bans, those that end last first; one whose name cannot be read is left out. `next_place` is None
+    at the end of the list."""
+
+    items: tuple[Ban, ...]
+    next_place: BanPlace | None
+
+
 class Limiter(Protocol):
     """Every call is one atomic step in the store, on the store's own clock.
 
@@ -67,5 +84,7 @@ class Limiter(Protocol):
     async def restore_revocations(self, sessions: Mapping[str, int]) -> None:
         """Revokes each session for its `ttl_ms` and makes `revocations_known` true again."""
 
-    async def bans(self, *, limit: int) -> Sequence[Ban]:
-        """Bans in force, those that end last first, at most `limit` of them."""
+    async def bans(self, *, limit: int, after: BanPlace | None = None) -> BanPage:
+        """Bans in force, at most `limit` of them, from `after` on."""
+
+    async def bans_in_force(self) -> int: ...

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from bisect import insort
+from bisect import bisect_left
 from collections.abc import Iterator
 from operator import attrgetter
 
 from domain.audit import AuditEvent, AuditFilter
-from ports.audit import AuditLog, AuditPage
+from ports.audit import AuditLog, AuditPage, Recorded
 
 EVENTS_MAX = 100_000
 
@@ -15,9 +15,10 @@ EVENTS_MAX = 100_000
 class MemoryAuditLog:
     """Keeps the newest `events_max` events, in the order of their ids."""
 
-    def __init__(self, *, events_max: int = EVENTS_MAX) -> None:
+    def __init__(self, *, events_max: int = EVENTS_MAX, recorded: Recorded | None = None) -> None:
         self._events: list[AuditEvent] = []
         self._events_max = events_max
+        self._recorded = recorded
 
     async def record(self, event: AuditEvent) -> None:
         self.append(event)
@@ -30,9 +31,14 @@ class MemoryAuditLog:
 
     def append(self, event: AuditEvent) -> None:
         """At once, for a repository that writes event and value in one step."""
-        insort(self._events, event, key=attrgetter("id"))
+        place = bisect_left(self._events, event.id, key=attrgetter("id"))
+        if place < len(self._events) and self._events[place].id == event.id:
+            return
+        self._events.insert(place, event)
         if len(self._events) > self._events_max:
             del self._events[0]
+        if self._recorded is not None:
+            self._recorded(event)
 
     def _newest_first(self, wanted: AuditFilter, cursor: str | None) -> Iterator[AuditEvent]:
         for event in reversed(self._events):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 
 from adapters.memory.identifier_table import IdentifierTable, Record
 from domain.admission import (
@@ -34,7 +35,7 @@ from domain.bans import (
 from domain.identifiers import Identifier
 from domain.ratelimit import UNUSED, Policy, WindowState, look
 from ports.clock import Clock
-from ports.limiter import Limiter, LimitStatus
+from ports.limiter import BanPage, BanPlace, Limiter, LimitStatus
 
 
 class MemoryLimiter:
@@ -141,13 +142,24 @@ class MemoryLimiter:
         for session, ttl_ms in sessions.items():
             await self.revoke_session(session, ttl_ms=ttl_ms)
 
-    async def bans(self, *, limit: int) -> Sequence[Ban]:
-        in_force = heapq.nlargest(
-            limit,
-            self._table.banned(self._clock.now_ms()),
-            key=lambda entry: entry[1].conduct.banned_until_ms,
+    async def bans(self, *, limit: int, after: BanPlace | None = None) -> BanPage:
+        bound = None if after is None else (after.until_ms, after.name)
+        placed = (
+            ((record.conduct.banned_until_ms, f"{identifier.type.value}:{identifier.value}"), identifier)
+            for identifier, record in self._table.banned(self._clock.now_ms())
         )
-        return [_ban(identifier, record) for identifier, record in in_force]
+        left = heapq.nlargest(
+            limit + 1, (entry for entry in placed if bound is None or entry[0] < bound), key=itemgetter(0)
+        )
+        shown = left[:limit]
+        records = [(identifier, self._table.find(identifier)) for _, identifier in shown]
+        return BanPage(
+            items=tuple(_ban(identifier, record) for identifier, record in records if record is not None),
+            next_place=BanPlace(*shown[-1][0]) if len(left) > limit else None,
+        )
+
+    async def bans_in_force(self) -> int:
+        return sum(1 for _ in self._table.banned(self._clock.now_ms()))
 
     def _load(self, charges: Sequence[Charge], session: str | None, now_ms: int) -> GuardState:
         return GuardState(

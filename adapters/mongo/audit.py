@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from adapters.mongo.driver import Document, Index, MongoDriver, MongoTransaction
+from adapters.mongo.errors import DuplicateKey
 from domain.audit import AuditAction, AuditEvent, AuditFilter
-from ports.audit import AuditLog, AuditPage
+from ports.audit import AuditLog, AuditPage, Recorded
 
 COLLECTION = "audit"
 
@@ -22,21 +23,33 @@ INDEXES = {
 class MongoAuditLog:
     """Ids are time-ordered, so the primary key is the order of the log."""
 
-    def __init__(self, *, driver: MongoDriver) -> None:
+    def __init__(self, *, driver: MongoDriver, recorded: Recorded | None = None) -> None:
+        """`recorded` hears of events that go along with others' writes through the same driver, too."""
         self._events = driver.collection(COLLECTION)
+        self._recorded = recorded
+        driver.on_commit(self._note)
 
     async def record(self, event: AuditEvent) -> None:
-        await self._events.insert_one(_document(event))
+        try:
+            await self._events.insert_one(_document(event))
+        except DuplicateKey:
+            return  # An earlier try came through.
+        self._note(event)
 
     async def find(self, wanted: AuditFilter, *, limit: int, cursor: str | None) -> AuditPage:
         found = await self._events.find(_query(wanted, cursor), sort=(("_id", -1),), limit=limit + 1)
         items = tuple(_event(document) for document in found[:limit])
         return AuditPage(items=items, next_cursor=items[-1].id if len(found) > limit else None)
 
+    def _note(self, event: object) -> None:
+        if self._recorded is not None and isinstance(event, AuditEvent):
+            self._recorded(event)
+
 
 async def record_in(transaction: MongoTransaction, event: AuditEvent) -> None:
     """Stores the event of a write together with the write."""
     await transaction.collection(COLLECTION).insert_one(_document(event))
+    transaction.tell_of(event)
 
 
 def _query(wanted: AuditFilter, cursor: str | None) -> dict[str, Any]:

@@ -105,6 +105,7 @@ class ClientDriver:
         self._bounds = bounds
         self._database = client.get_default_database(DEFAULT_DATABASE)
         self._closed = False
+        self._listeners: list[Callable[[object], None]] = []
 
     @property
     def database(self) -> str:
@@ -147,6 +148,9 @@ class ClientDriver:
             await self._runtime.sleep(pause_ms / 1000)
         raise AssertionError("unreachable: the last attempt returns or raises")
 
+    def on_commit(self, listener: Callable[[object], None]) -> None:
+        self._listeners.append(listener)
+
     async def close(self) -> None:
         self._closed = True
         with translated(Effect.READ):
@@ -177,6 +181,9 @@ class ClientDriver:
             # The abort goes out even when the caller is cancelled: open transactions hold locks.
             await self._runtime.shielded(transaction.end, name="mongo-abort")
             raise
+        for fact in transaction.facts:
+            for listener in self._listeners:
+                listener(fact)
         await transaction.end()
         return result
 

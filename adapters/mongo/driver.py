@@ -125,6 +125,9 @@ class MongoTransaction(Protocol):
 
     def collection(self, name: str, *, raw: bool = False) -> MongoCollection: ...
 
+    def tell_of(self, fact: object) -> None:
+        """Hands this to the driver's `on_commit` listeners once it is committed."""
+
 
 class MongoDriver(Protocol):
     """One pool of connections under one user."""
@@ -153,6 +156,9 @@ class MongoDriver(Protocol):
         A refused write ends the transaction on the server: let `DuplicateKey` leave the body.
         Snapshot reads, majority and journal writes. Bounded by `transaction_timeout_ms_max` in all.
         """
+
+    def on_commit(self, listener: Callable[[object], None]) -> None:
+        """Calls back with each fact that a committed transaction tells of; must not fail."""
 
     async def close(self) -> None:
         """Ends every connection; calls from now on raise `DependencyUnavailable`."""

@@ -34,6 +34,8 @@ class Attempt:
         self._collection = collection
         self._seconds_left = seconds_left
         self._session: Any = None
+        self.facts: list[object] = []
+        """What is to be told of once it is committed."""
 
     def collection(self, name: str, *, raw: bool = False) -> BoundCollection:
         return BoundCollection(
@@ -42,6 +44,9 @@ class Attempt:
             seconds_left=self._seconds_left,
             session=self._session,
         )
+
+    def tell_of(self, fact: object) -> None:
+        self.facts.append(fact)
 
     async def begin(self) -> None:
         with translated(Effect.READ):

@@ -24,7 +24,7 @@ from domain.bans import DURATION_MS_MAX, REASON_VIOLATIONS, Ban, BanPolicy, Cond
 from domain.identifiers import Identifier, IdentifierType
 from domain.ratelimit import UNUSED, Algorithm, Policy, WindowState, look
 from ports.errors import DependencyUnavailable
-from ports.limiter import Limiter, LimitStatus
+from ports.limiter import BanPage, BanPlace, Limiter, LimitStatus
 
 # As admission.lua numbers them.
 _VERDICTS = (Verdict.BANNED, Verdict.REVOKED, Verdict.QUOTA_EXCEEDED, Verdict.ALLOWED)
@@ -167,24 +167,50 @@ class RedisLimiter:
         accepted(await self._driver.execute("SET", self._names.sentinel, 1, "PX", SENTINEL_TTL_MS))
         self._restored_at = connections
 
-    async def bans(self, *, limit: int) -> Sequence[Ban]:
+    async def bans(self, *, limit: int, after: BanPlace | None = None) -> BanPage:
         time = accepted(await self._driver.execute("TIME"))
         now_ms = self._time_ms(time)
-        listed = accepted(
-            await self._driver.execute(
-                *("ZRANGE", self._names.ban_index, "+inf", f"({now_ms}", "BYSCORE", "REV"),
-                *("LIMIT", 0, limit),
-            )
-        )
-        members = [member for member in _list(listed) if isinstance(member, bytes)]
+        members, has_more = await self._banned_members(now_ms, limit, after)
         if not members:
-            return []
-        values = await self._driver.execute("MGET", *(b"banned:" + member for member in members))
+            return BanPage((), None)
+        values = await self._driver.execute("MGET", *(b"banned:" + member for member, _ in members))
         bans = (
             self._read_ban(IdentifierType(member.split(b":", 1)[0].decode()), value, now_ms)
-            for member, value in zip(members, _optional_texts(values), strict=True)
+            for (member, _), value in zip(members, _optional_texts(values), strict=True)
         )
-        return [ban for ban in bans if ban is not None]
+        last, until_ms = members[-1]
+        place = BanPlace(until_ms, last.decode()) if has_more else None
+        return BanPage(tuple(ban for ban in bans if ban is not None), place)
+
+    async def bans_in_force(self) -> int:
+        time = accepted(await self._driver.execute("TIME"))
+        count = await self._driver.execute("ZCOUNT", self._names.ban_index, f"({self._time_ms(time)}", "+inf")
+        return int(str(accepted(count)))
+
+    async def _banned_members(
+        self, now_ms: int, limit: int, after: BanPlace | None
+    ) -> tuple[list[tuple[bytes, int]], bool]:
+        """Index members with their ends, and whether there are more. Of one end the greater name comes
+        first, so what stands before `after` at its very end was on the page before."""
+        highest = "+inf" if after is None else after.until_ms
+        found: list[tuple[bytes, int]] = []
+        offset = 0
+        while True:
+            listed = _list(
+                await self._driver.execute(
+                    *("ZRANGE", self._names.ban_index, highest, f"({now_ms}", "BYSCORE", "REV"),
+                    *("LIMIT", offset, limit + 1, "WITHSCORES"),
+                )
+            )
+            for member, score in zip(listed[::2], listed[1::2], strict=True):
+                if not isinstance(member, bytes) or not isinstance(score, bytes):
+                    raise TypeError("the index of bans holds something else than bans")
+                place = (int(score), member.decode())
+                if after is None or place < (after.until_ms, after.name):
+                    found.append((member, place[0]))
+            offset += limit + 1
+            if len(found) > limit or len(listed) // 2 <= limit:
+                return found[:limit], len(found) > limit
 
     def _decide_keys(
         self, charges: Sequence[Charge], identifiers: Sequence[Identifier], session: str | None

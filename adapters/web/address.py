@@ -9,16 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+
+from domain.addresses import UNKNOWN, counted_as, parse_address
 
 Network = IPv4Network | IPv6Network
 
 FORWARDED_HOPS_MAX = 16
 CACHED_ADDRESSES_MAX = 4096
-UNKNOWN = "unknown"
-
-_IPV6_COUNTED_BITS = 64
-"""A customer of most providers gets a whole /64: counting by address would count nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,29 +73,6 @@ class AddressRules:
             if judged is None or not judged.trusted:
                 break
         return None if judged is None else judged.client
-
-
-def parse_address(text: str) -> IPv4Address | IPv6Address | None:
-    """An IP address without port or zone; IPv4-mapped IPv6 (RFC 4291, 2.5.5.2) is IPv4."""
-    if len(text) > 45:
-        return None
-    try:
-        address = ip_address(text)
-    except ValueError:
-        return None
-    if isinstance(address, IPv6Address):
-        if address.scope_id is not None:
-            return IPv6Address(int(address))
-        return address.ipv4_mapped or address
-    return address
-
-
-def counted_as(address: IPv4Address | IPv6Address) -> str:
-    """IPv4 by itself, IPv6 by its /64."""
-    if isinstance(address, IPv4Address):
-        return str(address)
-    prefix = int(address) >> _IPV6_COUNTED_BITS << _IPV6_COUNTED_BITS
-    return f"{IPv6Address(prefix)}/{_IPV6_COUNTED_BITS}"
 
 
 def _within(address: IPv4Address | IPv6Address, networks: Sequence[Network]) -> bool:

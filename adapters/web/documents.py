@@ -7,6 +7,7 @@ refusals, who may call) is completed here.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Coroutine, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -18,6 +19,8 @@ from domain.access import PUBLIC, PermissionKind
 from ports.runtime import Runtime
 
 PATH = "/openapi.json"
+
+_PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
 
 _REFERENCE = "#/components/schemas/{name}"
 _SECURITY_SCHEMES: dict[str, Any] = {
@@ -60,9 +63,9 @@ def openapi_document(routes: Sequence[Route], *, title: str, version: str) -> di
 
     app = Quart("documents", static_folder=None)
     for route in routes:
-        app.add_url_rule(
-            route.path, endpoint=route.name, view_func=_documented(route), methods=[route.method]
-        )
+        # quart-schema takes two parameters for one where the second has a converter.
+        path = _PARAMETER.sub(r"<\1>", route.path)
+        app.add_url_rule(path, endpoint=route.name, view_func=_documented(route), methods=[route.method])
     extension = QuartSchema(
         openapi_path=None,
         info={"title": title, "version": version},
@@ -173,7 +176,8 @@ def _schemas(routes: Sequence[Route]) -> dict[str, Any]:
 
 
 def _template(path: str) -> str:
-    return path.replace("<", "{").replace(">", "}")
+    """Werkzeug's `<name>` and `<converter:name>` as OpenAPI writes them."""
+    return _PARAMETER.sub(r"{\1}", path)
 
 
 def _with_portable_patterns(value: Any) -> Any:

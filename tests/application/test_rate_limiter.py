@@ -2,181 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
-
 import pytest
 
-from adapters.memory.audit import MemoryAuditLog
-from adapters.memory.limiter import MemoryLimiter
-from adapters.memory.metrics import MemoryMetrics
-from adapters.memory.sessions import MemorySessions
-from adapters.memory.users import MemoryUsers
-from adapters.runtime.simulated_runtime import SimulatedRuntime
 from application import rate_limiter
 from application.rate_limiter import (
-    DENIED_AGE_S_MAX,
-    DENIED_MAX,
     RESTORE_INTERVAL_S_MIN,
-    LimitPolicies,
-    RateLimiter,
 )
 from application.sessions import REVOCATION_MS
-from domain.admission import Admission, Charge, Verdict
-from domain.audit import AuditAction, AuditEvent
-from domain.bans import BanPolicy
-from domain.identifiers import Identifier, IdentifierType
-from domain.ratelimit import Algorithm, Policy
-from domain.sessions import Session, SessionPolicy, open_session
-from domain.users import Role, User
+from domain.admission import Verdict
 from ports.errors import DependencyUnavailable
 from ports.runtime import Runtime
+from tests.application.limiter_bench import Bench, simulated
 from tests.conformance.runtimes import Driver, run
 
 __all__ = ["run"]
-
-START_MS = 1_800_000_000_000
-
-
-class RuntimeClock:
-    """Wall-clock time that goes with the runtime's: virtual on the simulated one."""
-
-    def __init__(self, runtime: Runtime) -> None:
-        self._runtime = runtime
-        self._started_s = runtime.monotonic()
-
-    def now_ms(self) -> int:
-        return START_MS + round((self._runtime.monotonic() - self._started_s) * 1000)
-
-
-class HalfEntropy:
-    def token(self, size: int) -> bytes:
-        return b"\x7f" + b"\xff" * (size - 1)
-
-
-class WatchedLimiter(MemoryLimiter):
-    """Notes what it is asked; can be away, and can have forgotten its revocations."""
-
-    def __init__(self, *, clock: RuntimeClock) -> None:
-        super().__init__(clock=clock, ban_policy=BanPolicy())
-        self.asked: list[tuple[list[str], str | None, float]] = []
-        self.is_away = False
-        self.has_forgotten = False
-        self.restored: list[dict[str, int]] = []
-        self.amid_restore: Callable[[], Awaitable[None]] | None = None
-
-    async def decide(self, charges: Sequence[Charge], *, session: str | None, jitter: float) -> Admission:
-        names = [f"{charge.identifier.type.value}:{charge.policy.name}" for charge in charges]
-        self.asked.append((names, session, jitter))
-        if self.is_away:
-            raise DependencyUnavailable("redis")
-        admission = await super().decide(charges, session=session, jitter=jitter)
-        if self.has_forgotten:
-            return Admission(admission.verdict, standings=admission.standings, revocations_known=False)
-        return admission
-
-    async def revoke_session(self, session: str, *, ttl_ms: int) -> None:
-        if self.is_away:
-            raise DependencyUnavailable("redis")
-        await super().revoke_session(session, ttl_ms=ttl_ms)
-
-    async def restore_revocations(self, sessions: object) -> None:
-        assert isinstance(sessions, dict)
-        if self.is_away:
-            raise DependencyUnavailable("redis")
-        amid, self.amid_restore = self.amid_restore, None
-        if amid is not None:
-            await amid()
-        self.restored.append(sessions)
-        self.has_forgotten = False
-        await super().restore_revocations(sessions)
-
-
-class WatchedSessions(MemorySessions):
-    """Counts how often it is asked for what was revoked."""
-
-    reads = 0
-
-    async def revoked_since(self, since_ms: int, *, limit: int) -> Sequence[str]:
-        self.reads += 1
-        return await super().revoked_since(since_ms, limit=limit)
-
-
-@dataclass(slots=True)
-class Bench:
-    runtime: Runtime
-    ip: int = 100
-    clock: RuntimeClock = field(init=False)
-    limiter: WatchedLimiter = field(init=False)
-    metrics: MemoryMetrics = field(init=False)
-    sessions: WatchedSessions = field(init=False)
-    users: MemoryUsers = field(init=False)
-    rates: RateLimiter = field(init=False)
-
-    def __post_init__(self) -> None:
-        audit = MemoryAuditLog()
-        self.clock = RuntimeClock(self.runtime)
-        self.limiter = WatchedLimiter(clock=self.clock)
-        self.metrics = MemoryMetrics()
-        self.users = MemoryUsers(audit=audit)
-        self.sessions = WatchedSessions(users=self.users, audit=audit)
-        self.rates = RateLimiter(
-            limiter=self.limiter,
-            fallback=MemoryLimiter(clock=self.clock, ban_policy=BanPolicy()),
-            policies=LimitPolicies(
-                ip=_policy("ip", self.ip),
-                user=_policy("user", 100),
-                api_key=_policy("api_key", 100),
-                named={"login": _policy("login", 2)},
-            ),
-            sessions=self.sessions,
-            runtime=self.runtime,
-            clock=self.clock,
-            entropy=HalfEntropy(),
-            metrics=self.metrics,
-        )
-
-    async def open_session(self, name: str) -> Session:
-        now_ms = self.clock.now_ms()
-        user = User(f"usr_{name}", name, f"{name}@example.com", frozenset({Role.USER}), "hash", now_ms)
-        await self.users.add(user, _event(AuditAction.USER_REGISTERED, now_ms))
-        session = open_session(
-            id=f"ses_{name}",
-            user_id=user.id,
-            device_id="device-0123456789",
-            credential_version=1,
-            address="",
-            user_agent="",
-            now_ms=now_ms,
-            policy=SessionPolicy(),
-        )
-        assert await self.sessions.add(session, _event(AuditAction.SESSION_OPENED, now_ms))
-        return session
-
-    async def end(self, session: Session) -> None:
-        now_ms = self.clock.now_ms()
-        event = _event(AuditAction.SESSION_REVOKED, now_ms)
-        await self.sessions.revoke(session.id, now_ms=now_ms, event=event)
-
-    async def end_unheard(self, session: Session) -> None:
-        """Ends it while the limiter is away."""
-        await self.end(session)
-        self.limiter.is_away = True
-        with pytest.raises(DependencyUnavailable):
-            await self.rates.revoke_session(session.id, ttl_ms=REVOCATION_MS)
-        self.limiter.is_away = False
-
-    async def verdict(self, *, session: str | None = None, address: str = "203.0.113.9") -> Verdict:
-        user = None if session is None else "usr_1"
-        return (await self.rates.admit(address=address, user_id=user, session_id=session)).verdict
-
-
-def _policy(name: str, limit: int) -> Policy:
-    return Policy(name, limit, 60_000, Algorithm.FIXED_WINDOW)
-
-
-def _event(action: AuditAction, now_ms: int) -> AuditEvent:
-    return AuditEvent(id=f"evt_{now_ms}", at_ms=now_ms, actor="system", action=action, resource="test")
 
 
 @pytest.mark.parametrize(
@@ -224,54 +63,6 @@ def test_an_account_name_is_counted_but_never_banned(run: Driver) -> None:
     run(body)
 
 
-def test_a_ban_is_remembered_here_for_a_few_seconds_only() -> None:
-    """On the simulated runtime: seconds pass at once."""
-
-    async def body(runtime: Runtime) -> None:
-        bench = Bench(runtime, ip=1)
-        while await bench.verdict() is not Verdict.BANNED:
-            pass
-        asked = len(bench.limiter.asked)
-        await runtime.sleep(DENIED_AGE_S_MAX - 0.1)
-        assert await bench.verdict() is Verdict.BANNED
-        assert len(bench.limiter.asked) == asked
-        # Lifted elsewhere: this process learns of it when its memory is too old to be believed.
-        await bench.limiter.lift(Identifier(IdentifierType.IP, "203.0.113.9"))
-        await runtime.sleep(0.1)
-        assert await bench.verdict() is not Verdict.BANNED
-        assert len(bench.limiter.asked) == asked + 1
-
-    _simulated(body)
-
-
-def test_a_remembered_ban_tells_what_is_left_of_it() -> None:
-    async def body(runtime: Runtime) -> None:
-        bench = Bench(runtime, ip=1)
-        while await bench.verdict() is not Verdict.BANNED:
-            pass
-        before = await bench.rates.admit(address="203.0.113.9")
-        await runtime.sleep(2)
-        after = await bench.rates.admit(address="203.0.113.9")
-        assert before.retry_after_ms - after.retry_after_ms == pytest.approx(2000, abs=2)
-
-    _simulated(body)
-
-
-def test_the_memory_of_bans_is_bounded(run: Driver) -> None:
-    async def body(runtime: Runtime) -> None:
-        bench = Bench(runtime)
-        for number in range(DENIED_MAX + 50):
-            bench.rates._remember(
-                Admission(Verdict.BANNED, 60_000, Identifier(IdentifierType.IP, str(number)))
-            )
-        assert len(bench.rates._denied) == DENIED_MAX
-        # The oldest went first.
-        assert await bench.verdict(address="0") is Verdict.ALLOWED
-        assert await bench.verdict(address=str(DENIED_MAX + 49)) is Verdict.BANNED
-
-    run(body)
-
-
 def test_without_the_limiter_who_must_not_guess_is_refused(run: Driver) -> None:
     async def body(runtime: Runtime) -> None:
         bench = Bench(runtime)
@@ -293,7 +84,7 @@ def test_an_outage_is_logged_once_a_minute(caplog: pytest.LogCaptureFixture) -> 
             await bench.verdict()
             await runtime.sleep(1)
 
-    _simulated(body)
+    simulated(body)
     assert [record.levelname for record in caplog.records] == ["WARNING"] * 3
 
 
@@ -351,7 +142,7 @@ def test_a_revocation_missed_while_another_is_restored_is_not_forgotten() -> Non
             await bench.verdict(session=second.id)
         assert second.id in bench.limiter.restored[1]
 
-    _simulated(body)
+    simulated(body)
 
 
 def test_too_many_revocations_are_neither_read_nor_warned_of_at_each_request(
@@ -372,7 +163,7 @@ def test_too_many_revocations_are_neither_read_nor_warned_of_at_each_request(
         assert 2 <= bench.sessions.reads <= requests * apart_s / RESTORE_INTERVAL_S_MIN + 1
         assert bench.limiter.restored == []
 
-    _simulated(body)
+    simulated(body)
     assert len(caplog.records) == 2
 
 
@@ -387,13 +178,3 @@ def test_an_address_is_blamed_for_what_was_seen_elsewhere(run: Driver) -> None:
         assert bench.metrics.value("credit_bans_total", "ip") == 1
 
     run(body)
-
-
-def _simulated(body: Callable[[Runtime], Awaitable[None]]) -> None:
-    runtime = SimulatedRuntime(7)
-
-    async def main() -> None:
-        async with runtime.running():
-            await body(runtime)
-
-    runtime.run(main)

@@ -83,7 +83,7 @@ def run(body: Body, plugins: Sequence[PluginEntry] = BUILT_IN, seen: list[str] |
 def test_the_built_in_plugins_register_all_they_offer() -> None:
     async def body(manager: AppManager) -> None:
         await manager.start()
-        assert [loaded.plugin.name for loaded in manager.plugins.loaded] == ["main", "credits"]
+        assert [loaded.plugin.name for loaded in manager.plugins.loaded] == ["main", "admin", "credits"]
         assert manager.modules.module(MODULE_KEY, ConnectionAPI) is not None
         assert manager.modules.module("credits", Ledger) is manager.use_cases.ledger
         assert {"/auth/login", "/credits/transfers"} <= {route.path for route in manager.routes.routes}

@@ -51,6 +51,8 @@ class Stores:
     sessions: Sessions
     api_keys: ApiKeys
     audit: AuditLog
+    recorded: list[AuditEvent]
+    """What the log said that it had stored."""
 
     async def actions(self) -> list[AuditAction]:
         """What the audit log holds, oldest first."""
@@ -89,10 +91,11 @@ def identity(request: pytest.FixtureRequest, run_real: Driver) -> OnStores:
 
     def on_memory(body: Callable[[Stores], Awaitable[None]]) -> None:
         async def main(runtime: Runtime) -> None:
-            audit = MemoryAuditLog()
+            recorded: list[AuditEvent] = []
+            audit = MemoryAuditLog(recorded=recorded.append)
             users = MemoryUsers(audit=audit)
             sessions = MemorySessions(users=users, audit=audit)
-            await body(Stores(runtime, users, sessions, MemoryApiKeys(audit=audit), audit))
+            await body(Stores(runtime, users, sessions, MemoryApiKeys(audit=audit), audit, recorded))
 
         run_real(main)
 
@@ -104,6 +107,7 @@ def identity(request: pytest.FixtureRequest, run_real: Driver) -> OnStores:
                 driver = await connect_as_app(
                     runtime, mongod, url, "motor" if store == "motor" else "pymongo"
                 )
+                recorded: list[AuditEvent] = []
                 try:
                     await create_schema(driver, CATALOG)
                     await body(
@@ -112,7 +116,8 @@ def identity(request: pytest.FixtureRequest, run_real: Driver) -> OnStores:
                             MongoUsers(driver=driver),
                             MongoSessions(driver=driver),
                             MongoApiKeys(driver=driver),
-                            MongoAuditLog(driver=driver),
+                            MongoAuditLog(driver=driver, recorded=recorded.append),
+                            recorded,
                         )
                     )
                 finally:

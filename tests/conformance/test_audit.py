@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from domain.audit import AuditAction, AuditEvent, AuditFilter
-from tests.conformance.identity import NOW_MS, OnStores, Stores, an_event, by, identity
+from tests.conformance.identity import NOW_MS, OnStores, Stores, a_user, an_event, by, identity
 
 __all__ = ["identity"]
 
@@ -32,6 +32,27 @@ def test_events_are_read_back_whole_newest_first(identity: OnStores) -> None:
         page = await stores.audit.find(AuditFilter(), limit=6, cursor=None)
         assert list(page.items) == list(reversed(events))
         assert page.next_cursor is None
+
+    identity(body)
+
+
+def test_an_event_is_recorded_once_however_often_it_is_tried(identity: OnStores) -> None:
+    async def body(stores: Stores) -> None:
+        event = an_event()
+        for _ in range(3):
+            await stores.audit.record(event)
+        assert await stores.actions() == [event.action]
+        assert stores.recorded == [event]
+
+    identity(body)
+
+
+def test_events_that_went_along_with_a_write_are_told_of_once_it_stands(identity: OnStores) -> None:
+    async def body(stores: Stores) -> None:
+        first, refused = an_event(now_ms=NOW_MS), an_event(now_ms=NOW_MS + 1)
+        await stores.users.add(a_user(), first)
+        await stores.users.add(a_user(), refused)
+        assert stores.recorded == [first]
 
     identity(body)
 

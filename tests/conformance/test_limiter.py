@@ -14,7 +14,8 @@ import pytest
 from adapters.memory.limiter import MemoryLimiter
 from domain.admission import Admission, Charge, Standing, Verdict
 from domain.bans import DURATION_MS_MAX, Ban, BanPolicy
-from ports.limiter import Limiter
+from domain.identifiers import Identifier, IdentifierType
+from ports.limiter import BanPlace, Limiter
 from ports.runtime import Runtime
 from tests.conformance.limiters import (
     ACCOUNT_NAME,
@@ -151,7 +152,7 @@ def test_a_lifted_ban_lets_in_at_once_and_is_lifted_once(run_real: Driver, open_
             await limiter.ban(ADDRESS, duration_ms=None, jitter=0.0)
             assert await limiter.lift(ADDRESS)
             assert not await limiter.lift(ADDRESS)
-            assert await limiter.bans(limit=10) == []
+            assert (await limiter.bans(limit=10)).items == ()
             assert (await ask(limiter, Charge(ADDRESS, policy()))).verdict is Verdict.ALLOWED
             assert (await limiter.ban(ADDRESS, duration_ms=None, jitter=0.0)).level == 2
 
@@ -171,8 +172,33 @@ def test_bans_in_force_are_listed_with_their_reason_the_last_to_end_first(
             assert last.newly_banned
             by_hand = await limiter.ban(USER, duration_ms=1_000, jitter=0.0, reason="fraud, “quoted”")
             automatic = Ban(ADDRESS, time.moment_ms + last.retry_after_ms, 2, "violations")
-            assert await limiter.bans(limit=10) == [automatic, by_hand]
-            assert await limiter.bans(limit=1) == [automatic]
+            assert (await limiter.bans(limit=10)).items == (automatic, by_hand)
+            assert (await limiter.bans(limit=1)).items == (automatic,)
+
+    run_real(body)
+
+
+def test_bans_are_listed_in_pages_also_those_that_end_together(run_real: Driver, open_limiter: Open) -> None:
+    async def body(runtime: Runtime) -> None:
+        async with open_limiter(runtime, Time()) as limiter:
+            ends = {}
+            for number in range(23):
+                identifier = Identifier(IdentifierType.IP, f"192.0.2.{number}")
+                ban = await limiter.ban(identifier, duration_ms=1_000 * (number // 9 + 1), jitter=0.0)
+                ends[identifier] = ban.until_ms
+            assert await limiter.bans_in_force() == 23
+            place: BanPlace | None = None
+            listed: list[Ban] = []
+            for _ in range(4):
+                page = await limiter.bans(limit=6, after=place)
+                listed += page.items
+                # Who is banned meanwhile changes nothing for the pages to come.
+                await limiter.ban(USER, duration_ms=99_000, jitter=0.0)
+                place = page.next_place
+            assert place is None
+            assert {ban.identifier: ban.until_ms for ban in listed} == ends
+            assert len(listed) == 23
+            assert [ban.until_ms for ban in listed] == sorted(ends.values(), reverse=True)
 
     run_real(body)
 

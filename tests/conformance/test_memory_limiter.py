@@ -54,11 +54,11 @@ def test_a_flood_of_addresses_does_not_wash_a_ban_away(run: Driver) -> None:
         for number in range(200):
             time.moment_ms += 1
             await ask(limiter, Charge(address(number % 100), policy()))
-        assert await limiter.bans(limit=10) == [ban]
+        assert (await limiter.bans(limit=10)).items == (ban,)
         time.moment_ms = ban.until_ms
         for number in range(20):
             await ask(limiter, Charge(address(number), policy()))
-        assert await limiter.bans(limit=10) == []
+        assert (await limiter.bans(limit=10)).items == ()
         # Its level went with it: the memory is full of others, and a ban that has ended is one of them.
         assert (await limiter.ban(ADDRESS, duration_ms=None, jitter=0.0)).level == 1
 
@@ -101,7 +101,7 @@ def test_memory_stays_within_its_bound_and_holds_every_ban_that_fits(
                     assert (admission.verdict is Verdict.BANNED) == (identifier in in_force)
                 case _:
                     continue
-            assert {ban.identifier: ban.until_ms for ban in await limiter.bans(limit=99)} == in_force
+            assert {ban.identifier: ban.until_ms for ban in (await limiter.bans(limit=99)).items} == in_force
             assert len(limiter._table) <= identifiers_max
 
     asyncio.run(play())

@@ -125,6 +125,6 @@ def test_the_example_is_initialised_after_the_built_in_plugins() -> None:
     async def scenario() -> None:
         async with started(MemoryMetrics()) as manager:
             names = [loaded.plugin.name for loaded in manager.plugins.loaded]
-            assert names == ["main", "credits", "welcome_gift"]
+            assert names == ["main", "admin", "credits", "welcome_gift"]
 
     asyncio.run(scenario())

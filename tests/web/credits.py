@@ -11,6 +11,7 @@ from adapters.memory.metrics import MemoryMetrics
 from adapters.runtime.system import SystemEntropy
 from adapters.web import rfc3339
 from application.api_keys import CreatedApiKey
+from application.audit_trail import AuditCounter
 from application.ledger.announcer import LEDGER_COMMITTED
 from application.ledger.committed import CommittedBatch
 from composition.app_manager import AppManager
@@ -37,9 +38,15 @@ class House:
     """A running service, its clock, and a key of its administrator."""
 
     def __init__(
-        self, manager: AppManager, runtime: Runtime, clock: AdjustableClock, metrics: MemoryMetrics
+        self,
+        manager: AppManager,
+        runtime: Runtime,
+        clock: AdjustableClock,
+        metrics: MemoryMetrics,
+        stores: Stores,
     ) -> None:
         self.manager = manager
+        self.stores = stores
         self.journal = MemoryJournal()
         self._runtime = runtime
         self._told = runtime.event()
@@ -144,11 +151,13 @@ class House:
 
 
 @asynccontextmanager
-async def open_house(runtime: Runtime, *, ticking: bool = False) -> AsyncIterator[House]:
-    settings, secrets = load({}, StoreName.MEMORY)
+async def open_house(
+    runtime: Runtime, *, ticking: bool = False, environ: Mapping[str, str] | None = None
+) -> AsyncIterator[House]:
+    settings, secrets = load(environ or {}, StoreName.MEMORY)
     clock, metrics = AdjustableClock(), MemoryMetrics()
 
-    stores = memory_store(settings, clock)
+    stores = memory_store(settings, clock, recorded=AuditCounter(metrics))
 
     async def open_stores() -> Stores:
         return stores
@@ -164,7 +173,7 @@ async def open_house(runtime: Runtime, *, ticking: bool = False) -> AsyncIterato
         if not ticking:
             # It goes by real seconds: whether it was faster than the test would be luck.
             await manager.use_cases.ledger._ticker.stop()
-        house = House(manager, runtime, clock, metrics)
+        house = House(manager, runtime, clock, metrics, stores)
         assert isinstance(stores.journal, MemoryJournal)
         house.journal = stores.journal
         house.admin = await house.key(Scope.ADMIN)
@@ -173,11 +182,16 @@ async def open_house(runtime: Runtime, *, ticking: bool = False) -> AsyncIterato
         await manager.stop()
 
 
-def live(run_real: Driver, story: Story, *, ticking: bool = False) -> None:
-    """Lives the story in a fresh house; what falls due there is recorded by itself only if `ticking`."""
+def live(
+    run_real: Driver, story: Story, *, ticking: bool = False, environ: Mapping[str, str] | None = None
+) -> None:
+    """Lives the story in a fresh house; what falls due there is recorded by itself only if `ticking`.
+
+    `environ` are its settings.
+    """
 
     async def body(runtime: Runtime) -> None:
-        async with open_house(runtime, ticking=ticking) as house:
+        async with open_house(runtime, ticking=ticking, environ=environ) as house:
             await story(house)
 
     run_real(body)

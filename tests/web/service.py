@@ -30,6 +30,7 @@ from adapters.web.operations import Operations
 from adapters.web.readiness import Readiness
 from adapters.web.route_table import RouteTable
 from application.api_keys import ApiKeyService, CreatedApiKey
+from application.audit_trail import AuditTrail
 from application.rate_limiter import LimitPolicies, RateLimiter
 from application.sessions import SessionService
 from application.tokens import TokenService
@@ -89,6 +90,9 @@ class Options:
     api_key: str = "1000/60s"
     login: str = "1000/60s"
     register: str = "1000/60s"
+    refresh: str = "1000/60s"
+    errors: str = "1000/60s"
+    messages: str = "1000/60s"
     routes: Sequence[Route] = ()
     trusted_proxies: Sequence[Network] = ()
     allowlist: Sequence[Network] = ()
@@ -204,9 +208,13 @@ def open_service(runtime: Runtime, options: Options | None = None) -> TestServic
             ip=policy("ip", options.ip),
             user=policy("user", options.user),
             api_key=policy("api_key", options.api_key),
+            errors=policy("errors", options.errors),
+            messages=policy("messages", options.messages),
             named={
                 "login": policy("login", options.login),
                 "register": policy("register", options.register),
+                "refresh": policy("refresh", options.refresh),
+                "password": policy("password", "1000/60s"),
             },
         ),
         sessions=session_store,
@@ -214,6 +222,7 @@ def open_service(runtime: Runtime, options: Options | None = None) -> TestServic
         clock=clock,
         entropy=entropy,
         metrics=metrics,
+        trail=AuditTrail(log=audit, runtime=runtime),
     )
     # The smallest cost Argon2id takes: what it costs is the crypto adapter's own test.
     passwords = Argon2PasswordHasher(runtime=runtime, entropy=entropy, memory_kib=8, passes=1)

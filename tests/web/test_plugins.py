@@ -28,12 +28,14 @@ class OutsidePlugin:
 
 
 def test_the_built_in_plugins_come_first_and_load() -> None:
-    main, credits_, *_ = available_plugins()
-    assert [(entry.name, entry.origin) for entry in (main, credits_)] == [
+    main, admin, credits_, *_ = available_plugins()
+    assert [(entry.name, entry.origin) for entry in (main, admin, credits_)] == [
         ("main", "built-in"),
+        ("admin", "built-in"),
         ("credits", "built-in"),
     ]
     assert isinstance(main.load(), MainPlugin)
+    assert admin.load().name == "admin"
     assert credits_.load().name == "credits"
 
 

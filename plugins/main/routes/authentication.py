@@ -106,7 +106,7 @@ class AuthenticationRoutes:
             Route("POST", "/auth/login", "login", PUBLIC, self.login, body=Login, answer=Tokens,
                   policies=("login",), tags=tags, summary="A new session on this device"),
             Route("POST", "/auth/refresh", "refresh", PUBLIC, self.refresh, body=Refresh, answer=Tokens,
-                  tags=tags, summary="The session's next tokens"),
+                  policies=("refresh",), tags=tags, summary="The session's next tokens"),
             Route("POST", "/auth/logout", "logout", USER, self.logout, success=204, tags=tags,
                   summary="End this session"),
             Route("POST", "/auth/websocket-token", "websocket_token", USER, self.websocket_token,

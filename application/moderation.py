@@ -1,0 +1,220 @@
+"""What administrators do about bans and limits; every change stands in the audit log."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum
+from ipaddress import IPv4Network, IPv6Network
+
+from application.audit_trail import AuditTrail
+from application.calls import traced
+from application.rate_limiter import BANS, JITTER_MAX, RateLimiter
+from domain.addresses import parse_address
+from domain.audit import AuditAction, RequestContext, audit_event
+from domain.bans import DURATION_MS_MAX, Ban
+from domain.identifiers import Identifier, IdentifierType
+from domain.ids import RANDOMNESS_BYTES
+from domain.ratelimit import Policy
+from ports.clock import Clock
+from ports.entropy import Entropy
+from ports.errors import DependencyUnavailable
+from ports.limiter import BanPlace, Limiter
+from ports.metrics import Merge, Metric, MetricKind, Metrics
+from ports.runtime import DeadlineExceeded, Overloaded, Runtime, Task, TaskCancelled
+
+REASON_LENGTH_MAX = 200
+BAN_SECONDS_MAX = DURATION_MS_MAX // 1000
+MEASURE_INTERVAL_S = 5.0
+
+BANS_ACTIVE = Metric(
+    "credit_bans_active", MetricKind.GAUGE, "Bans in force, of all workers together", merge=Merge.NEWEST
+)
+
+_CURSOR = re.compile(r"([0-9]{1,15})\.([\x21-\x7e]{1,400})")
+
+
+class BanRejection(Enum):
+    """Why nobody was banned, in order of precedence."""
+
+    NOT_BANNABLE = "account names are counted, never banned: anybody can type one"
+    ALLOW_LISTED = "this address is allow-listed, so a ban would change nothing"
+
+    @property
+    def field(self) -> str:
+        return "type" if self is BanRejection.NOT_BANNABLE else "identifier"
+
+
+@dataclass(frozen=True, slots=True)
+class WindowStanding:
+    """How much of one policy is used up."""
+
+    policy: Policy
+    used: int
+
+    @property
+    def remaining(self) -> int:
+        return max(0, self.policy.limit - self.used)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Everything that is known of one identifier now."""
+
+    identifier: Identifier
+    windows: tuple[WindowStanding, ...]
+    violations: int
+    ban: Ban | None
+
+
+@dataclass(frozen=True, slots=True)
+class BanList:
+    """Bans in force, those that end last first."""
+
+    items: tuple[Ban, ...]
+    next_cursor: str | None
+
+
+class Moderation:
+    """Raises `DependencyUnavailable` when the limiter is away.
+
+    An audit log that is away holds up no ban: its event is written as soon as it is back.
+    """
+
+    def __init__(
+        self,
+        *,
+        limiter: Limiter,
+        rate_limiter: RateLimiter,
+        trail: AuditTrail,
+        allowlist: Sequence[IPv4Network | IPv6Network],
+        runtime: Runtime,
+        clock: Clock,
+        entropy: Entropy,
+        metrics: Metrics,
+    ) -> None:
+        self._limiter = limiter
+        self._rate_limiter = rate_limiter
+        self._trail = trail
+        self._allowlist = tuple(allowlist)
+        self._runtime = runtime
+        self._clock = clock
+        self._entropy = entropy
+        self._bans = metrics.register(BANS)
+        self._active = metrics.register(BANS_ACTIVE)
+        self._measuring: Task[None] | None = None
+
+    @traced
+    async def is_banned(self, identifier: Identifier) -> Ban | None:
+        """The ban in force."""
+        return (await self._limiter.status(identifier, ())).ban
+
+    @traced
+    async def ban(
+        self, identifier: Identifier, *, seconds: int | None, reason: str, context: RequestContext
+    ) -> Ban | BanRejection:
+        """From now on, in place of a ban in force; without `seconds` for as long as its level gives.
+
+        Raises ValueError for more than `BAN_SECONDS_MAX` or a reason that is too long.
+        """
+        if len(reason) > REASON_LENGTH_MAX:
+            raise ValueError(f"a reason has at most {REASON_LENGTH_MAX} characters")
+        if not identifier.type.bannable:
+            return BanRejection.NOT_BANNABLE
+        if self._is_allow_listed(identifier):
+            return BanRejection.ALLOW_LISTED
+        random = int.from_bytes(self._entropy.token(2), "big") / 0xFFFF
+        ban = await self._limiter.ban(
+            identifier,
+            duration_ms=None if seconds is None else seconds * 1000,
+            jitter=random * JITTER_MAX,
+            reason=reason,
+        )
+        self._bans.add(1, identifier.type.value)
+        left_s = -(-(ban.until_ms - self._clock.now_ms()) // 1000)
+        self._note(AuditAction.BAN_ADDED, identifier, context, reason=reason, seconds=left_s)
+        return ban
+
+    @traced
+    async def unban(self, identifier: Identifier, context: RequestContext) -> bool:
+        """False when there was no ban. Other workers let the identifier in within 5 s, this one now."""
+        lifted = await self._limiter.lift(identifier)
+        await self._rate_limiter.lift_locally(identifier)
+        if lifted:
+            self._note(AuditAction.BAN_LIFTED, identifier, context)
+        return lifted
+
+    @traced
+    async def list_bans(self, *, limit: int, cursor: str | None = None) -> BanList | None:
+        """None for a cursor that is not one of ours."""
+        after = None
+        if cursor is not None:
+            match = _CURSOR.fullmatch(cursor)
+            if match is None:
+                return None
+            after = BanPlace(int(match[1]), match[2])
+        page = await self._limiter.bans(limit=limit, after=after)
+        place = page.next_place
+        return BanList(page.items, None if place is None else f"{place.until_ms}.{place.name}")
+
+    @traced
+    async def get_limits(self, identifier: Identifier) -> Limits:
+        charges = self._rate_limiter.charges_of(identifier)
+        status = await self._limiter.status(identifier, charges)
+        windows = tuple(
+            WindowStanding(charge.policy, used)
+            for charge, (_, used) in zip(charges, status.windows, strict=True)
+        )
+        return Limits(identifier, windows, status.violations, status.ban)
+
+    @traced
+    async def clear_limits(self, identifier: Identifier, context: RequestContext) -> None:
+        """Forgets windows and violations; a ban stays until it is lifted."""
+        await self._limiter.clear(identifier, self._rate_limiter.charges_of(identifier))
+        self._note(AuditAction.LIMITS_CLEARED, identifier, context)
+
+    async def start(self) -> None:
+        """Keeps `credit_bans_active` fresh from here on."""
+        self._measuring = self._runtime.start(self._measure_always, name="bans-active")
+
+    async def stop(self) -> None:
+        """Returns when the limiter is not being asked."""
+        if self._measuring is not None:
+            task, self._measuring = self._measuring, None
+            task.cancel()
+            with suppress(TaskCancelled):
+                await task.wait()
+
+    async def _measure_always(self) -> None:
+        while True:
+            # Otherwise the last known number stands; that the limiter is away is said elsewhere.
+            with suppress(DependencyUnavailable, DeadlineExceeded, Overloaded):
+                self._active.set(float(await self._limiter.bans_in_force()))
+            await self._runtime.sleep(MEASURE_INTERVAL_S)
+
+    def _is_allow_listed(self, identifier: Identifier) -> bool:
+        """Whether nobody of the identifier could be refused: part of an IPv6 network may be exempt."""
+        if identifier.type is not IdentifierType.IP:
+            return False
+        text, slash, bits = identifier.value.partition("/")
+        address = parse_address(text)
+        if address is None:
+            return False
+        prefix = int(bits) if slash else address.max_prefixlen
+        return any(address in network and network.prefixlen <= prefix for network in self._allowlist)
+
+    def _note(
+        self, action: AuditAction, identifier: Identifier, context: RequestContext, **detail: str | int
+    ) -> None:
+        self._trail.note(
+            audit_event(
+                context,
+                action,
+                f"{identifier.type.value}:{identifier.value}",
+                now_ms=self._clock.now_ms(),
+                randomness=self._entropy.token(RANDOMNESS_BYTES),
+                detail=detail,
+            )
+        )

@@ -1,0 +1,31 @@
+"""The admin plugin: routes under `/admin`, over use cases that `creditctl` shares."""
+
+from __future__ import annotations
+
+from application.moderation import Moderation
+from plugins.admin.routes.bans import ban_routes
+from plugins.admin.routes.limits import limit_routes
+from plugins.main.plugin import service_version
+from plugins.plugin import Plugin, PluginContext
+
+
+class AdminPlugin:
+    """Asks for the service `moderation`."""
+
+    @property
+    def name(self) -> str:
+        return "admin"
+
+    @property
+    def version(self) -> str:
+        return service_version()
+
+    def initialize(self, context: PluginContext) -> None:
+        moderation = context.service("moderation", Moderation)
+        context.register_routes(ban_routes(moderation))
+        context.register_routes(limit_routes(moderation))
+
+
+def _proof(plugin: AdminPlugin) -> Plugin:
+    """mypy holds the plugin to the protocol here."""
+    return plugin

@@ -1,0 +1,91 @@
+"""Bans in force: listed, imposed and lifted."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from adapters.web import NOT_FOUND, Answer, Body, Call, ListQuery, Problem, Route, rfc3339
+from application.moderation import BAN_SECONDS_MAX, REASON_LENGTH_MAX, BanRejection, Moderation
+from domain.access import ADMIN
+from domain.bans import Ban
+from domain.identifiers import IdentifierType
+from plugins.admin.named import BY_IDENTIFIER, invalid, named, named_in
+
+IDENTIFIER_LENGTH_MAX = 254
+DESCRIPTION = (
+    "An IPv6 address is counted by its /64, and that is what its ban is on. Other workers follow within"
+    " 5 seconds. Identifiers may be percent-encoded or stand in the path as they are."
+)
+
+
+class NewBan(Body, frozen=True, kw_only=True):
+    """Who is shut out. Without `seconds`, for as long as the identifier's level gives."""
+
+    type: IdentifierType
+    identifier: Annotated[str, Meta(min_length=1, max_length=IDENTIFIER_LENGTH_MAX)]
+    seconds: Annotated[int, Meta(ge=1, le=BAN_SECONDS_MAX)] | None = None
+    reason: Annotated[str, Meta(min_length=1, max_length=REASON_LENGTH_MAX)]
+
+
+class BanView(Body, frozen=True, kw_only=True):
+    """Nobody of this identifier gets in until then."""
+
+    type: str
+    identifier: str
+    until: str
+    level: int
+    """How many bans lead to this one; each further one lasts longer."""
+    reason: str
+    """`violations` for one that nobody imposed by hand."""
+
+
+class BanPage(Body, frozen=True, kw_only=True):
+    items: list[BanView]
+    next_cursor: str | None
+
+
+def ban_view(ban: Ban) -> BanView:
+    return BanView(
+        type=ban.identifier.type.value,
+        identifier=ban.identifier.value,
+        until=rfc3339(ban.until_ms),
+        level=ban.level,
+        reason=ban.reason,
+    )
+
+
+def ban_routes(moderation: Moderation) -> tuple[Route, ...]:
+    async def list_bans(call: Call[None, ListQuery]) -> Answer | Problem:
+        page = await moderation.list_bans(limit=call.query.limit, cursor=call.query.cursor)
+        if page is None:
+            return invalid("cursor", "`cursor` is no `next_cursor` of this list.")
+        items = [ban_view(ban) for ban in page.items]
+        return Answer(200, BanPage(items=items, next_cursor=page.next_cursor))
+
+    async def add_ban(call: Call[NewBan, None]) -> Answer | Problem:
+        body = call.body
+        identifier = named(body.type.value, body.identifier)
+        if isinstance(identifier, Problem):
+            return identifier
+        ban = await moderation.ban(identifier, seconds=body.seconds, reason=body.reason, context=call.context)
+        if isinstance(ban, BanRejection):
+            return invalid(ban.field, f"`{ban.field}`: {ban.value}.")
+        return Answer(201, ban_view(ban))
+
+    async def lift_ban(call: Call[None, None]) -> Answer | Problem:
+        identifier = named_in(call.path)
+        if isinstance(identifier, Problem):
+            return identifier
+        return Answer(204) if await moderation.unban(identifier, call.context) else NOT_FOUND
+
+    tags = ("administration",)
+    return (
+        Route("GET", "/admin/bans", "list_bans", ADMIN, list_bans, query=ListQuery, answer=BanPage, tags=tags,
+              summary="Bans in force, those that end last first"),
+        Route("POST", "/admin/bans", "add_ban", ADMIN, add_ban, body=NewBan, answer=BanView, success=201,
+              tags=tags, summary="Shut somebody out, in place of a ban in force", description=DESCRIPTION),
+        Route("DELETE", f"/admin/bans{BY_IDENTIFIER}", "lift_ban", ADMIN, lift_ban, success=204, tags=tags,
+              summary="Let somebody in again", description=DESCRIPTION),
+    )  # fmt: skip
