@@ -12,7 +12,6 @@ from domain.access import Principal
 from domain.audit import AuditAction, AuditEvent, RequestContext, audit_event
 from domain.ids import RANDOMNESS_BYTES, base32, is_id, time_ordered_id
 from domain.sessions import (
-    RefreshDecision,
     Session,
     SessionPolicy,
     SessionState,
@@ -24,6 +23,7 @@ from domain.sessions import (
 from domain.tokens import (
     CLOCK_SKEW_S_MAX,
     Fingerprint,
+    RefreshDecision,
     RefreshToken,
     TokenKind,
     is_genuine,

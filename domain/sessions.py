@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from domain.ids import is_id
+from domain.tokens import RefreshDecision, TokenState, decide_token
 
 DEVICE_ID_CHARACTERS_MIN = 16
 USER_AGENT_CHARACTERS_MAX = 256
@@ -81,21 +82,6 @@ TRANSITIONS: Mapping[tuple[SessionState, SessionEvent], SessionState] = {
 """Every legal step; a state and an event that do not stand here do not go together."""
 
 
-class RefreshDecision(Enum):
-    """What to do with a genuine refresh token, in order of precedence."""
-
-    REVOKED = "revoked"
-    EXPIRED = "expired"
-    INVALID = "invalid"
-    """A generation that was never given out."""
-    REUSED = "reused"
-    """A retired token, too late or from elsewhere: the family dies."""
-    WRONG_DEVICE = "wrong_device"
-    REPEAT = "repeat"
-    """The answer was lost: the same successor again."""
-    ROTATE = "rotate"
-
-
 def open_session(
     *,
     id: str,
@@ -132,20 +118,23 @@ def decide_refresh(
     policy: SessionPolicy,
 ) -> RefreshDecision:
     """What a genuine token of this generation gets. `credential_version` is the user's of now."""
-    state = session.state(now_ms)
-    if state is SessionState.REVOKED or session.credential_version != credential_version:
+    if session.credential_version != credential_version:
         return RefreshDecision.REVOKED
-    if state is SessionState.EXPIRED:
-        return RefreshDecision.EXPIRED
+    return decide_token(token_state(session, generation, now_ms, policy), same_device=same_device)
+
+
+def token_state(session: Session, generation: int, now_ms: int, policy: SessionPolicy) -> TokenState:
+    """What has become of the session's refresh token of this generation."""
+    state = session.state(now_ms)
+    if state is not SessionState.ACTIVE:
+        return TokenState.REVOKED if state is SessionState.REVOKED else TokenState.EXPIRED
     if not 1 <= generation <= session.generation:
-        return RefreshDecision.INVALID
+        return TokenState.UNISSUED
     if generation == session.generation:
-        return RefreshDecision.ROTATE if same_device else RefreshDecision.WRONG_DEVICE
+        return TokenState.CURRENT
     is_last = generation == session.generation - 1
     is_recent = now_ms - session.rotated_ms <= policy.repeat_ms_max
-    if is_last and is_recent and same_device:
-        return RefreshDecision.REPEAT
-    return RefreshDecision.REUSED
+    return TokenState.GRACE if is_last and is_recent else TokenState.RETIRED
 
 
 def rotate(session: Session, *, now_ms: int, policy: SessionPolicy) -> Session:

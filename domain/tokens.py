@@ -199,6 +199,82 @@ def is_same_device(keys: Sequence[bytes], claims: TokenClaims, device_id: str | 
     return any(matches)
 
 
+class TokenState(Enum):
+    """Of one refresh token: one generation of its session, as of one moment."""
+
+    UNISSUED = "unissued"
+    CURRENT = "current"
+    GRACE = "grace"
+    """Rotated just now: the answer with its successor may have been lost."""
+    RETIRED = "retired"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+
+
+class TokenEvent(Enum):
+    """What can happen to one."""
+
+    ISSUED = "issued"
+    SHOWN = "shown"
+    """By the device that it belongs to."""
+    SHOWN_ELSEWHERE = "shown elsewhere"
+    OUTLIVED = "outlived"
+    """Its grace is over, or its successor was rotated in turn: that one had arrived."""
+    LAPSED = "lapsed"
+    ENDED = "ended"
+    """Its session was, by its user, an administrator, a change of credentials or theft."""
+
+
+class RefreshDecision(Enum):
+    """What to do with a genuine refresh token, in order of precedence."""
+
+    REVOKED = "revoked"
+    EXPIRED = "expired"
+    INVALID = "invalid"
+    """A generation that was never given out."""
+    REUSED = "reused"
+    """A retired token, too late or from elsewhere: the family dies."""
+    WRONG_DEVICE = "wrong_device"
+    REPEAT = "repeat"
+    """The answer was lost: the same successor again."""
+    ROTATE = "rotate"
+
+
+LIFECYCLE: Mapping[tuple[TokenState, TokenEvent], tuple[TokenState, RefreshDecision | None]] = {
+    (TokenState.UNISSUED, TokenEvent.ISSUED): (TokenState.CURRENT, None),
+    (TokenState.UNISSUED, TokenEvent.SHOWN): (TokenState.UNISSUED, RefreshDecision.INVALID),
+    (TokenState.UNISSUED, TokenEvent.SHOWN_ELSEWHERE): (TokenState.UNISSUED, RefreshDecision.INVALID),
+    (TokenState.CURRENT, TokenEvent.SHOWN): (TokenState.GRACE, RefreshDecision.ROTATE),
+    (TokenState.CURRENT, TokenEvent.SHOWN_ELSEWHERE): (TokenState.CURRENT, RefreshDecision.WRONG_DEVICE),
+    (TokenState.CURRENT, TokenEvent.LAPSED): (TokenState.EXPIRED, None),
+    (TokenState.CURRENT, TokenEvent.ENDED): (TokenState.REVOKED, None),
+    (TokenState.GRACE, TokenEvent.SHOWN): (TokenState.GRACE, RefreshDecision.REPEAT),
+    (TokenState.GRACE, TokenEvent.SHOWN_ELSEWHERE): (TokenState.REVOKED, RefreshDecision.REUSED),
+    (TokenState.GRACE, TokenEvent.OUTLIVED): (TokenState.RETIRED, None),
+    (TokenState.GRACE, TokenEvent.LAPSED): (TokenState.EXPIRED, None),
+    (TokenState.GRACE, TokenEvent.ENDED): (TokenState.REVOKED, None),
+    (TokenState.RETIRED, TokenEvent.SHOWN): (TokenState.REVOKED, RefreshDecision.REUSED),
+    (TokenState.RETIRED, TokenEvent.SHOWN_ELSEWHERE): (TokenState.REVOKED, RefreshDecision.REUSED),
+    (TokenState.RETIRED, TokenEvent.LAPSED): (TokenState.EXPIRED, None),
+    (TokenState.RETIRED, TokenEvent.ENDED): (TokenState.REVOKED, None),
+    (TokenState.EXPIRED, TokenEvent.SHOWN): (TokenState.EXPIRED, RefreshDecision.EXPIRED),
+    (TokenState.EXPIRED, TokenEvent.SHOWN_ELSEWHERE): (TokenState.EXPIRED, RefreshDecision.EXPIRED),
+    (TokenState.EXPIRED, TokenEvent.ENDED): (TokenState.REVOKED, None),
+    (TokenState.REVOKED, TokenEvent.SHOWN): (TokenState.REVOKED, RefreshDecision.REVOKED),
+    (TokenState.REVOKED, TokenEvent.SHOWN_ELSEWHERE): (TokenState.REVOKED, RefreshDecision.REVOKED),
+}
+"""Every legal step of a refresh token, and what whoever shows it gets."""
+
+
+def decide_token(state: TokenState, *, same_device: bool) -> RefreshDecision:
+    """What a genuine token gets in this state."""
+    event = TokenEvent.SHOWN if same_device else TokenEvent.SHOWN_ELSEWHERE
+    _, decision = LIFECYCLE[state, event]
+    if decision is None:
+        raise LookupError(f"{state} says nothing to who shows it")
+    return decision
+
+
 @dataclass(frozen=True, slots=True)
 class RefreshToken:
     """A refresh token as presented, not yet known to be genuine."""

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from domain.sessions import (
     TRANSITIONS,
-    RefreshDecision,
     Session,
     SessionEvent,
     SessionPolicy,
@@ -21,6 +20,7 @@ from domain.sessions import (
     revoke,
     rotate,
 )
+from domain.tokens import RefreshDecision
 
 POLICY = SessionPolicy(idle_ms_max=1_000, absolute_ms_max=5_000, repeat_ms_max=10)
 START_MS = 1_000_000
