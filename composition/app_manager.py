@@ -21,6 +21,7 @@ from composition.secrets import Secrets
 from composition.services_manager import ServicesManager
 from composition.settings import Settings
 from composition.stores import Stores
+from plugins.plugin import Plugin
 from plugins.registry import PluginEntry, available_plugins
 
 SERVICE_STARTED = "service.started"
@@ -111,7 +112,7 @@ class AppManager:
             around, settings, self._secrets, stores, announce=self._announce_committed
         )
         self._register(use_cases, stores)
-        self.plugins.register_plugins(self._available(), lambda _: self._context())
+        self.plugins.register_plugins(self._available(), self._context)
         framework = build_framework(self.routes.routes, around, settings)
         sockets = build_sockets(around, settings, use_cases)
         self._close_sockets = sockets.close_all
@@ -146,6 +147,7 @@ class AppManager:
         services.register("rate_limiter", use_cases.rate_limiter)
         moderation = use_cases.moderation
         services.register("moderation", moderation, start=moderation.start, stop=moderation.stop)
+        services.register("documents", use_cases.documents, start=use_cases.documents.start)
         realtime = use_cases.realtime
         services.register("realtime", realtime, start=realtime.start, stop=realtime.stop)
 
@@ -163,8 +165,9 @@ class AppManager:
         )
         services.register("dependency_monitor", monitor, start=monitor.start, stop=monitor.stop)
 
-    def _context(self) -> OpenContext:
+    def _context(self, plugin: Plugin) -> OpenContext:
         return OpenContext(
+            plugin=plugin.name,
             services=self.services,
             modules=self.modules,
             hooks=self.hooks,

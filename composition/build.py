@@ -9,6 +9,7 @@ from adapters.crypto.token_keys import TokenKeyring
 from adapters.memory.limiter import MemoryLimiter
 from application.api_keys import ApiKeyService
 from application.audit_trail import AuditTrail
+from application.documents import DocumentService
 from application.ledger.announcer import Announce
 from application.ledger.book import BookPorts
 from application.ledger.service import Ledger
@@ -63,6 +64,7 @@ class UseCases:
     rate_limiter: RateLimiter
     moderation: Moderation
     audit_trail: AuditTrail
+    documents: DocumentService
     realtime: Realtime
     ledger: Ledger
 
@@ -124,6 +126,7 @@ def build_use_cases(
             metrics=around.metrics,
         ),
         audit_trail=trail,
+        documents=_documents(around, stores),
         realtime=realtime,
         ledger=_ledger(around, settings, stores, announce),
     )
@@ -156,6 +159,17 @@ def _rate_limiter(around: Surroundings, settings: Settings, stores: Stores, trai
         entropy=around.entropy,
         metrics=around.metrics,
         trail=trail,
+    )
+
+
+def _documents(around: Surroundings, stores: Stores) -> DocumentService:
+    return DocumentService(
+        documents=stores.documents,
+        cache=stores.cache,
+        runtime=around.runtime,
+        clock=around.clock,
+        entropy=around.entropy,
+        metrics=around.metrics,
     )
 
 

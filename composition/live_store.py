@@ -6,14 +6,16 @@ from functools import partial
 
 from adapters.crypto.derivation import derived_key
 from adapters.crypto.sealing import AesGcmSealer
-from adapters.mongo import api_keys, audit, checkpoints, claims, journal, sessions, users
+from adapters.mongo import api_keys, audit, checkpoints, claims, documents, journal, sessions, users
 from adapters.mongo.catalog import CATALOG, VIEWS
 from adapters.mongo.pools import Credentials, MongoPools, connect_pools
 from adapters.mongo.schema import create_schema
 from adapters.mongo.server_clock import ServerClock
 from adapters.mongo.views import create_views
 from adapters.redis.bus import RedisBus
+from adapters.redis.cache import RedisCache
 from adapters.redis.connect import connect
+from adapters.redis.driver import RedisDriver
 from adapters.redis.limiter import RedisLimiter
 from adapters.redis.probe import RedisProbe
 from composition.secrets import Secrets
@@ -49,17 +51,11 @@ async def live_store(
     decisions = redis(decision_timeout_ms_max=settings.redis_decision_timeout_ms)
     # A driver of its own: a message may wait longer than a decision, and must not hold one up.
     publishing = redis(decision_timeout_ms_max=MESSAGE_TIMEOUT_MS_MAX)
+    # Another, since answers are large, and a decision must not wait behind one in a pipeline.
+    caching = redis(decision_timeout_ms_max=settings.redis_decision_timeout_ms)
     naming_key = derived_key(secrets.encryption_key, "redis-names")
     sealer = partial(AesGcmSealer, root_key=secrets.encryption_key.encode(), entropy=entropy)
-    bans, messages = sealer(purpose="redis-bans"), sealer(purpose="bus")
-    bus = RedisBus(
-        runtime=runtime,
-        driver=publishing,
-        naming_key=naming_key,
-        seal=lambda plaintext: messages.seal(plaintext, b"bus"),
-        open_sealed=lambda sealed: messages.open(sealed, b"bus"),
-    )
-
+    bus = _bus(runtime, publishing, naming_key, sealer(purpose="bus"))
     ledger_clock = ServerClock(driver=pools.read_write, runtime=runtime)
 
     async def start() -> None:
@@ -69,28 +65,22 @@ async def live_store(
 
     async def stop() -> None:
         await ledger_clock.stop()
-        await bus.close()
-        await decisions.close()
-        await publishing.close()
-        await pools.close()
+        for part in (bus, decisions, publishing, caching, pools):
+            await part.close()
 
     writer = pools.read_write
     return Stores(
         users=users.MongoUsers(driver=writer),
         sessions=sessions.MongoSessions(driver=writer),
         api_keys=api_keys.MongoApiKeys(driver=writer),
-        audit=audit.MongoAuditLog(driver=writer, recorded=recorded),
+        audit=audit.MongoAuditLog(drivers=(writer, pools.admin), recorded=recorded),
         journal=journal.MongoJournal(writer),
         checkpoints=checkpoints.MongoCheckpoints(writer),
         claims=claims.MongoClaims(writer),
         ledger_clock=ledger_clock,
-        limiter=RedisLimiter(
-            driver=decisions,
-            ban_policy=settings.ban_policy(),
-            naming_key=naming_key,
-            seal=lambda plaintext: bans.seal(plaintext, b"ban"),
-            open_sealed=lambda sealed: bans.open(sealed, b"ban"),
-        ),
+        documents=documents.MongoDocuments(reader=pools.read_only, writer=writer, admin=pools.admin),
+        cache=_cache(caching, naming_key, sealer(purpose="cache")),
+        limiter=_limiter(decisions, settings, naming_key, sealer(purpose="redis-bans")),
         bus=bus,
         dependencies=(
             *(Dependency(probe, probe.role) for probe in pools.probes()),
@@ -99,3 +89,29 @@ async def live_store(
         start=start,
         stop=stop,
     )
+
+
+def _limiter(
+    driver: RedisDriver, settings: Settings, naming_key: bytes, sealer: AesGcmSealer
+) -> RedisLimiter:
+    return RedisLimiter(
+        driver=driver,
+        ban_policy=settings.ban_policy(),
+        naming_key=naming_key,
+        seal=lambda plaintext: sealer.seal(plaintext, b"ban"),
+        open_sealed=lambda sealed: sealer.open(sealed, b"ban"),
+    )
+
+
+def _bus(runtime: Runtime, driver: RedisDriver, naming_key: bytes, sealer: AesGcmSealer) -> RedisBus:
+    return RedisBus(
+        runtime=runtime,
+        driver=driver,
+        naming_key=naming_key,
+        seal=lambda plaintext: sealer.seal(plaintext, b"bus"),
+        open_sealed=lambda sealed: sealer.open(sealed, b"bus"),
+    )
+
+
+def _cache(driver: RedisDriver, naming_key: bytes, sealer: AesGcmSealer) -> RedisCache:
+    return RedisCache(driver=driver, naming_key=naming_key, seal=sealer.seal, open_sealed=sealer.open)

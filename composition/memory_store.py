@@ -5,7 +5,9 @@ from __future__ import annotations
 from adapters.memory.api_keys import MemoryApiKeys
 from adapters.memory.audit import MemoryAuditLog
 from adapters.memory.bus import MemoryBus
+from adapters.memory.cache import MemoryCache
 from adapters.memory.claims import MemoryClaims
+from adapters.memory.documents import MemoryDocuments
 from adapters.memory.journal import MemoryCheckpoints, MemoryJournal
 from adapters.memory.limiter import MemoryLimiter
 from adapters.memory.sessions import MemorySessions
@@ -33,6 +35,8 @@ def memory_store(settings: Settings, clock: Clock, *, recorded: Recorded | None 
         checkpoints=MemoryCheckpoints(),
         claims=MemoryClaims(clock),
         ledger_clock=clock,
+        documents=MemoryDocuments(audit=audit),
+        cache=MemoryCache(clock=clock),
         limiter=MemoryLimiter(clock=clock, ban_policy=settings.ban_policy()),
         bus=MemoryBus(),
         dependencies=(),

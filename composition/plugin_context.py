@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from adapters.web.route import Route
+from application.documents import DocumentService
 from composition.hooks_manager import HooksManager
 from composition.module_manager import ModuleManager
 from composition.services_manager import ServicesManager
+from domain.documents import Collection, FieldKind
 from plugins.plugin import HOOK_PRIORITY_DEFAULT, HookCallback, PluginContext
 from ports.metrics import Instrument, Metric, Metrics
 
@@ -45,12 +47,14 @@ class OpenContext:
     def __init__(
         self,
         *,
+        plugin: str,
         services: ServicesManager,
         modules: ModuleManager,
         hooks: HooksManager,
         routes: RouteList,
         metrics: Metrics,
     ) -> None:
+        self._plugin = plugin
         self._services = services
         self._modules = modules
         self._hooks = hooks
@@ -62,6 +66,21 @@ class OpenContext:
 
     def register_module(self, key: str, module: object) -> None:
         self._modules.register(key, module)
+
+    def module(self, key: str, kind: type[Kind]) -> Kind:
+        return self._modules.module(key, kind)
+
+    def register_collection(
+        self,
+        name: str,
+        *,
+        fields: Mapping[str, FieldKind],
+        indexes: Sequence[Sequence[str]] = (),
+        partition: str | None = None,
+    ) -> Collection:
+        collection = Collection(self._plugin, name, dict(fields), tuple(map(tuple, indexes)), partition)
+        self._services.service("documents", DocumentService).declare(collection)
+        return collection
 
     def register_routes(self, routes: Sequence[Route]) -> None:
         self._routes.add(routes)

@@ -9,8 +9,10 @@ from enum import Enum
 from ports.api_keys import ApiKeys
 from ports.audit import AuditLog
 from ports.bus import Bus
+from ports.cache import Cache
 from ports.claims import Claims
 from ports.clock import Clock
+from ports.documents import Documents
 from ports.health import Probe
 from ports.journal import Checkpoints, Journal
 from ports.limiter import Limiter
@@ -44,6 +46,8 @@ class Stores:
     claims: Claims
     ledger_clock: Clock
     """What the journal's times are told by: one clock for all processes that share the store."""
+    documents: Documents
+    cache: Cache
     limiter: Limiter
     bus: Bus
     dependencies: Sequence[Dependency]

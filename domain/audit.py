@@ -25,6 +25,9 @@ class AuditAction(Enum):
     BAN_ADDED = "ban.added"
     BAN_LIFTED = "ban.lifted"
     LIMITS_CLEARED = "limits.cleared"
+    DOCUMENT_INSERTED = "document.inserted"
+    DOCUMENT_UPDATED = "document.updated"
+    DOCUMENT_DELETED = "document.deleted"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from adapters.web import Route
+from domain.documents import Collection, FieldKind
 from ports.metrics import Instrument, Metric
 
 Service = TypeVar("Service")
@@ -27,6 +28,20 @@ class PluginContext(Protocol):
     def register_module(self, key: str, module: object) -> None:
         """Offers a feature's use cases to other plugins under a key of its own; `ValueError` when
         the key is taken."""
+
+    def module(self, key: str, kind: type[Service]) -> Service:
+        """What a plugin initialised before this one offers. `LookupError` when there is none, `TypeError`
+        when it is not of this kind."""
+
+    def register_collection(
+        self,
+        name: str,
+        *,
+        fields: Mapping[str, FieldKind],
+        indexes: Sequence[Sequence[str]] = (),
+        partition: str | None = None,
+    ) -> Collection:
+        """A place for documents of this plugin, under its name; see `domain.documents.Collection`."""
 
     def register_routes(self, routes: Sequence[Route]) -> None:
         """Adds HTTP routes; `ValueError` when a method and path, or a name, is taken."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from adapters.mongo.driver import Document, Index, MongoDriver, MongoTransaction
@@ -23,11 +24,13 @@ INDEXES = {
 class MongoAuditLog:
     """Ids are time-ordered, so the primary key is the order of the log."""
 
-    def __init__(self, *, driver: MongoDriver, recorded: Recorded | None = None) -> None:
-        """`recorded` hears of events that go along with others' writes through the same driver, too."""
-        self._events = driver.collection(COLLECTION)
+    def __init__(self, *, drivers: Sequence[MongoDriver], recorded: Recorded | None = None) -> None:
+        """Through the first driver. `recorded` hears of events that go along with others' writes, too,
+        through any of them."""
+        self._events = drivers[0].collection(COLLECTION)
         self._recorded = recorded
-        driver.on_commit(self._note)
+        for driver in drivers:
+            driver.on_commit(self._note)
 
     async def record(self, event: AuditEvent) -> None:
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from adapters.mongo import api_keys, audit, checkpoints, claims, journal, sessions, users
+from adapters.mongo import api_keys, audit, checkpoints, claims, documents, journal, sessions, users
 from adapters.mongo.schema import Indexes
 from adapters.mongo.views import TRANSFERS, View
 
@@ -14,6 +14,7 @@ CATALOG: tuple[Indexes, ...] = (
     journal.INDEXES,
     checkpoints.INDEXES,
     claims.INDEXES,
+    documents.INDEXES,
 )
 
 VIEWS: tuple[View, ...] = (TRANSFERS,)

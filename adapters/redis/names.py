@@ -54,6 +54,12 @@ class Names:
     def channel(self, topic: str) -> bytes:
         return b"bus:{%b}" % self.hashed("topic", topic)
 
+    def cache_place(self, name: str, places: int) -> bytes:
+        """One of so many keys; which, nobody can tell from the name without the key."""
+        digest = hmac.digest(self._key, b"cache\0" + name.encode(), hashlib.sha256)
+        number = int.from_bytes(digest[:8], "big") % places
+        return b"cache:{%b}" % self.hashed("cache-place", str(number))
+
     def _identifier(self, identifier: Identifier) -> IdentifierKeys:
         kind = identifier.type.value
         member = b"%b:{%b}" % (kind.encode(), self.hashed(kind, identifier.value))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, version
 
 from application.api_keys import ApiKeyService
+from application.documents import DocumentService
 from application.ledger.announcer import LEDGER_COMMITTED
 from application.rate_limiter import RateLimiter
 from application.sessions import SessionService
@@ -33,7 +34,7 @@ def service_version() -> str:
 
 
 class MainPlugin:
-    """Asks for the services `users`, `tokens`, `sessions`, `api_keys` and `rate_limiter`."""
+    """Asks for the services `users`, `sessions`, `tokens`, `api_keys`, `rate_limiter` and `documents`."""
 
     @property
     def name(self) -> str:
@@ -47,15 +48,17 @@ class MainPlugin:
         api = ConnectionAPI(
             users=context.service("users", UserService),
             sessions=context.service("sessions", SessionService),
+            tokens=context.service("tokens", TokenService),
             api_keys=context.service("api_keys", ApiKeyService),
             rate_limiter=context.service("rate_limiter", RateLimiter),
+            documents=context.service("documents", DocumentService),
         )
         context.register_module(MODULE_KEY, api)
         context.register_hook(LEDGER_COMMITTED, note_committed)
         measures = Measures.register(context)
         context.register_routes(root_routes(name=DISTRIBUTION, version=self.version))
         context.register_routes(AuthenticationRoutes(api, measures).routes())
-        context.register_routes(key_routes(context.service("tokens", TokenService)))
+        context.register_routes(key_routes(api.tokens))
         context.register_routes(session_routes(api))
         context.register_routes(user_routes(api))
         context.register_routes(api_key_routes(api))

@@ -116,7 +116,7 @@ def identity(request: pytest.FixtureRequest, run_real: Driver) -> OnStores:
                             MongoUsers(driver=driver),
                             MongoSessions(driver=driver),
                             MongoApiKeys(driver=driver),
-                            MongoAuditLog(driver=driver, recorded=recorded.append),
+                            MongoAuditLog(drivers=[driver], recorded=recorded.append),
                             recorded,
                         )
                     )

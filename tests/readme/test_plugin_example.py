@@ -8,6 +8,7 @@ import tomllib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,16 +25,16 @@ from composition.stores import StoreName, Stores
 from domain.api_keys import Scope
 from domain.audit import SYSTEM, RequestContext
 from domain.ledger.outcomes import Posted
-from plugins.registry import ENTRY_POINT_GROUP
+from plugins.plugin import Plugin
+from plugins.registry import ENTRY_POINT_GROUP, PluginEntry, available_plugins
 from tests.ground.sources import PROJECT
 from tests.readme.walk import blocks
 from tests.web.client import Client
+from tests.web.service import PASSWORD
 
 PAGE = (PROJECT / "docs" / "plugins.md").read_text(encoding="utf-8")
-SOURCE, PYPROJECT = (
-    next(block.body for block in blocks(PAGE) if block.words == (language,))
-    for language in ("python", "toml")
-)
+SOURCE, WISH_LIST = (block.body for block in blocks(PAGE) if block.words == ("python",))
+PYPROJECT = next(block.body for block in blocks(PAGE) if block.words == ("toml",))
 GIFTS = "welcome_gifts_total"
 
 
@@ -56,8 +57,8 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
 
 
 @asynccontextmanager
-async def started(metrics: MemoryMetrics) -> AsyncIterator[AppManager]:
-    """The whole service in memory, with the plugins that are installed."""
+async def started(metrics: MemoryMetrics, *outside: Plugin) -> AsyncIterator[AppManager]:
+    """The whole service in memory, with the plugins that are installed, and these."""
     settings, secrets = load({}, StoreName.MEMORY)
     runtime, clock = AsyncioRuntime(), SystemClock()
 
@@ -65,7 +66,14 @@ async def started(metrics: MemoryMetrics) -> AsyncIterator[AppManager]:
         return memory_store(settings, clock)
 
     around = Surroundings(runtime=runtime, clock=clock, entropy=SystemEntropy(), metrics=metrics)
-    manager = AppManager(around=around, settings=settings, secrets=secrets, open_stores=open_stores)
+    entries = [PluginEntry(plugin.name, "the page", lambda plugin=plugin: plugin) for plugin in outside]  # type: ignore[misc]
+    manager = AppManager(
+        around=around,
+        settings=settings,
+        secrets=secrets,
+        open_stores=open_stores,
+        plugins=lambda: [*available_plugins(), *entries],
+    )
     async with runtime.running():
         await manager.start()
         try:
@@ -126,5 +134,45 @@ def test_the_example_is_initialised_after_the_built_in_plugins() -> None:
         async with started(MemoryMetrics()) as manager:
             names = [loaded.plugin.name for loaded in manager.plugins.loaded]
             assert names == ["main", "admin", "credits", "welcome_gift"]
+
+    asyncio.run(scenario())
+
+
+def test_the_example_of_documents_keeps_each_user_s_wishes_apart() -> None:
+    async def scenario() -> None:
+        module: dict[str, Any] = {"__name__": "wish_list"}
+        exec(compile(WISH_LIST, "docs/plugins.md", "exec", dont_inherit=True), module)  # noqa: S102 - the page
+        metrics = MemoryMetrics()
+        async with started(metrics, module["WishList"]()) as manager:
+            client = Client(manager.application)
+
+            async def person(name: str) -> dict[str, str]:
+                who = {"username": name, "email": f"{name}@example.com", "password": PASSWORD}
+                assert (await client.request("POST", "/auth/register", json=who)).status == 201
+                login = {"username": name, "password": PASSWORD}
+                tokens = (await client.request("POST", "/auth/login", json=login)).json()
+                return {
+                    "Authorization": f"Bearer {tokens['access_token']}",
+                    "X-Device-Id": tokens["device_id"],
+                }
+
+            ada, bob = await person("ada"), await person("bob")
+
+            async def wishes(headers: dict[str, str]) -> list[str]:
+                reply = await client.request("GET", "/wishes", headers=headers)
+                assert reply.status == 200
+                items: list[str] = reply.json()["items"]
+                return items
+
+            for text in ("a pony", "$where", '{"$ne": null}'):
+                reply = await client.request("POST", "/wishes", json={"text": text}, headers=ada)
+                assert (reply.status, reply.json()) == (201, {"text": text})
+                assert text in await wishes(ada)
+            assert len(await wishes(ada)) == 3
+            assert metrics.value("credit_cached_queries_total", "hit") == 1
+            assert await wishes(bob) == []
+            bad = await client.request("POST", "/wishes", json={"text": "\0"}, headers=ada)
+            assert (bad.status, bad.code) == (422, "invalid_value")
+            assert (await client.request("GET", "/wishes")).status == 401
 
     asyncio.run(scenario())

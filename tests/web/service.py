@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -13,6 +13,8 @@ from adapters.crypto.argon2 import Argon2PasswordHasher
 from adapters.crypto.token_keys import TokenKeyring
 from adapters.memory.api_keys import MemoryApiKeys
 from adapters.memory.audit import MemoryAuditLog
+from adapters.memory.cache import MemoryCache
+from adapters.memory.documents import MemoryDocuments
 from adapters.memory.limiter import MemoryLimiter
 from adapters.memory.metrics import MemoryMetrics
 from adapters.memory.sessions import MemorySessions
@@ -31,6 +33,7 @@ from adapters.web.readiness import Readiness
 from adapters.web.route_table import RouteTable
 from application.api_keys import ApiKeyService, CreatedApiKey
 from application.audit_trail import AuditTrail
+from application.documents import DocumentService
 from application.rate_limiter import LimitPolicies, RateLimiter
 from application.sessions import SessionService
 from application.tokens import TokenService
@@ -39,6 +42,7 @@ from domain.admission import Admission, Charge
 from domain.api_keys import Scope as KeyScope
 from domain.audit import SYSTEM, RequestContext
 from domain.bans import BanPolicy
+from domain.documents import Collection, FieldKind
 from domain.keyring import RingKey
 from domain.ratelimit import Algorithm, Policy, parse_policy_rate
 from domain.tokens import Fingerprint, SigningAlgorithm
@@ -122,6 +126,24 @@ class Context:
 
     def register_module(self, key: str, module: object) -> None:
         self.modules[key] = module
+
+    def module(self, key: str, kind: type[Service]) -> Service:
+        instance = self.modules[key]
+        if not isinstance(instance, kind):
+            raise TypeError(key)
+        return instance
+
+    def register_collection(
+        self,
+        name: str,
+        *,
+        fields: Mapping[str, FieldKind],
+        indexes: Sequence[Sequence[str]] = (),
+        partition: str | None = None,
+    ) -> Collection:
+        collection = Collection("test", name, fields, tuple(map(tuple, indexes)), partition)
+        self.service("documents", DocumentService).declare(collection)
+        return collection
 
     def register_routes(self, routes: Sequence[Route]) -> None:
         self.routes += routes
@@ -252,8 +274,25 @@ def open_service(runtime: Runtime, options: Options | None = None) -> TestServic
         clock=clock,
         entropy=entropy,
     )
-    services: dict[str, object] = {"users": users, "tokens": tokens, "sessions": sessions}
-    context = Context({**services, "api_keys": api_keys, "rate_limiter": rate_limiter}, metrics)
+    documents = DocumentService(
+        documents=MemoryDocuments(audit=audit),
+        cache=MemoryCache(clock=clock),
+        runtime=runtime,
+        clock=clock,
+        entropy=entropy,
+        metrics=metrics,
+    )
+    context = Context(
+        {
+            "users": users,
+            "sessions": sessions,
+            "tokens": tokens,
+            "api_keys": api_keys,
+            "rate_limiter": rate_limiter,
+            "documents": documents,
+        },
+        metrics,
+    )
     MainPlugin().initialize(context)
     routes = [*context.routes, *options.routes]
     app = create_app(

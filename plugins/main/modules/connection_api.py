@@ -1,22 +1,31 @@
-"""ConnectionAPI: everything about who is connected, gathered for routes and for other plugins."""
+"""ConnectionAPI: everything about who is connected, and their data, gathered for routes and other plugins."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from application.api_keys import ApiKeyService
+from application.documents import DocumentService, Page
 from application.rate_limiter import RateLimiter
 from application.sessions import SessionService
+from application.tokens import TokenService
 from application.users import UserService
+from domain.document_queries import Query
 
 MODULE_KEY = "connection_api"
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionAPI:
-    """The use cases of identity. They hold the rules; this only keeps them together."""
+    """The use cases of identity and of documents. They hold the rules; this only keeps them together."""
 
     users: UserService
     sessions: SessionService
+    tokens: TokenService
     api_keys: ApiKeyService
     rate_limiter: RateLimiter
+    documents: DocumentService
+
+    async def query(self, query: Query) -> Page:
+        """Asks a collection of the caller's own under the read-only role; cached, and never stale."""
+        return await self.documents.query(query)

@@ -1,0 +1,206 @@
+"""What every store of documents promises."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+
+from adapters.memory.audit import MemoryAuditLog
+from adapters.memory.documents import MemoryDocuments
+from domain.audit import AuditAction
+from domain.document_queries import Condition, Equals, Query, Range, answer
+from domain.documents import PARTS, Document
+from ports.errors import DependencyUnavailable
+from ports.runtime import Runtime
+from tests.conformance.documents import NOTES, PLAIN, Kept, OnDocuments, kept, written
+from tests.conformance.runtimes import Driver
+
+__all__ = ["kept"]
+
+ALL = Query(NOTES, limit=200)
+
+
+def test_a_document_is_read_as_it_was_written(kept: OnDocuments) -> None:
+    async def body(kept: Kept) -> None:
+        fields = {"owner": "ada", "text": "é\n", "list": [1, None, {"deep": [True, 1.5]}], "big": 2**63 - 1}
+        document, event = written("d1", fields)
+        assert await kept.documents.insert(NOTES, document, event)
+        assert await kept.documents.get(NOTES, "d1") == document
+        assert document.fields["stars"] is None
+        assert (await kept.documents.find(ALL)).documents == [document]
+        assert await kept.documents.get(NOTES, "d2") is None
+        assert await kept.actions() == [AuditAction.DOCUMENT_INSERTED]
+
+    kept(body)
+
+
+def test_collections_share_nothing(kept: OnDocuments) -> None:
+    async def body(kept: Kept) -> None:
+        assert await kept.documents.insert(NOTES, *written("d1", {"owner": "ada"}))
+        assert await kept.documents.get(PLAIN, "d1") is None
+        assert (await kept.documents.find(Query(PLAIN))).documents == []
+        assert await kept.documents.insert(PLAIN, *written("d1", {"a": 1}, PLAIN))
+
+    kept(body)
+
+
+def test_a_taken_id_is_refused_without_a_trace(kept: OnDocuments) -> None:
+    async def body(kept: Kept) -> None:
+        first, event = written("d1", {"owner": "ada"})
+        assert await kept.documents.insert(NOTES, first, event)
+        before = await kept.documents.versions(NOTES.parts())
+        assert not await kept.documents.insert(NOTES, *written("d1", {"owner": "bob"}))
+        assert await kept.documents.get(NOTES, "d1") == first
+        assert await kept.documents.versions(NOTES.parts()) == before
+        assert len(await kept.actions()) == 1
+
+    kept(body)
+
+
+def test_only_what_still_stands_is_replaced_or_deleted(kept: OnDocuments) -> None:
+    async def body(kept: Kept) -> None:
+        first, event = written("d1", {"owner": "ada"})
+        assert await kept.documents.insert(NOTES, first, event)
+        second, event = written("d1", {"owner": "bob"})
+        assert await kept.documents.replace(NOTES, first, second, event)
+        third, event = written("d1", {"owner": "eve"})
+        assert not await kept.documents.replace(NOTES, first, third, event)
+        assert not await kept.documents.delete(NOTES, first, event)
+        assert await kept.documents.get(NOTES, "d1") == second
+        assert await kept.documents.delete(NOTES, second, event)
+        assert await kept.documents.get(NOTES, "d1") is None
+        assert not await kept.documents.delete(NOTES, second, written("d1", {})[1])
+        # Again under the same id: it is another document, whatever it holds.
+        again, event = written("d1", {"owner": "ada"})
+        assert await kept.documents.insert(NOTES, again, event)
+        assert not await kept.documents.replace(NOTES, first, third, written("d1", {})[1])
+        assert len(await kept.actions()) == 4
+        assert len(kept.recorded) == 4
+
+    kept(body)
+
+
+def test_a_write_gives_a_version_to_each_part_that_it_touches_and_to_no_other(kept: OnDocuments) -> None:
+    async def body(kept: Kept) -> None:
+        parts = NOTES.parts()
+        assert set((await kept.documents.versions(parts)).values()) == {""}
+        first, inserted = written("d1", {"owner": "ada"})
+        assert await kept.documents.insert(NOTES, first, inserted)
+        adas, bobs = NOTES.part_of_value("ada"), NOTES.part_of_value("bob")
+        assert adas != bobs
+        versions = await kept.documents.versions(parts)
+        assert {part: version for part, version in versions.items() if version} == {adas: inserted.id}
+        second, moved = written("d1", {"owner": "bob"})
+        assert await kept.documents.replace(NOTES, first, second, moved)
+        assert dict(await kept.documents.versions([adas, bobs])) == {adas: moved.id, bobs: moved.id}
+        deleted = written("d1", {})[1]
+        assert await kept.documents.delete(NOTES, second, deleted)
+        assert dict(await kept.documents.versions([adas, bobs])) == {adas: moved.id, bobs: deleted.id}
+        assert len(await kept.documents.versions(parts)) == PARTS
+
+    kept(body)
+
+
+def test_an_answer_comes_with_the_versions_of_its_parts(kept: OnDocuments) -> None:
+    async def body(kept: Kept) -> None:
+        document, event = written("d1", {"owner": "ada"})
+        assert await kept.documents.insert(NOTES, document, event)
+        found = await kept.documents.find(Query(NOTES, (Equals("owner", "ada"),)))
+        assert found.documents == [document]
+        assert dict(found.versions) == {NOTES.part_of_value("ada"): event.id}
+        assert len((await kept.documents.find(ALL)).versions) == PARTS
+
+    kept(body)
+
+
+def test_writes_to_one_part_at_once_all_succeed(kept: OnDocuments) -> None:
+    async def body(kept: Kept) -> None:
+        pairs = [written(f"d{number}", {"owner": "ada", "stars": number}) for number in range(8)]
+
+        async def insert(document: Document, event: object) -> bool:
+            return await kept.documents.insert(NOTES, document, event)  # type: ignore[arg-type]
+
+        tasks = [
+            kept.runtime.start(lambda pair=pair: insert(*pair), name="insert")  # type: ignore[misc]
+            for pair in pairs
+        ]
+        assert [await task.wait() for task in tasks] == [True] * 8
+        version = (await kept.documents.versions([NOTES.part_of_value("ada")])).values()
+        assert next(iter(version)) in {event.id for _, event in pairs}
+        assert len((await kept.documents.find(ALL)).documents) == 8
+
+    kept(body)
+
+
+CONDITIONS: tuple[tuple[Condition, ...], ...] = (
+    (),
+    (Equals("owner", "ada"),),
+    (Equals("owner", None),),
+    (Equals("done", True), Equals("owner", "ada")),
+    (Range("stars", 0, 2),),
+    (Range("stars", below=1), Equals("done", False)),
+    (Range("owner", at_least="b"),),
+    (Equals("stars", 1), Equals("stars", 2)),
+)
+
+
+def test_every_kind_of_query_means_what_the_domain_says(kept: OnDocuments) -> None:
+    async def body(kept: Kept) -> None:
+        everything = []
+        texts = (None, "ada", "bob", "€", "z", "\U0001f600", "Ada")
+        for number, (owner, stars, done) in enumerate(product(texts, (None, -1, 1, 2), (True, False))):
+            document, event = written(
+                f"d{number * 7 % 61:02}", {"owner": owner, "stars": stars, "done": done}
+            )
+            everything.append(document)
+            assert await kept.documents.insert(NOTES, document, event)
+        for where, order, descending in product(CONDITIONS, (None, "owner", "stars", "done"), (False, True)):
+            query = Query(NOTES, where, order, descending, limit=7)
+            for _ in range(12):
+                expected = answer(query, everything)
+                found = (await kept.documents.find(query)).documents
+                assert [each.id for each in found] == [each.id for each in expected], query.name
+                if len(found) <= 7:
+                    break
+                query = Query(NOTES, where, order, descending, 7, query.position_of(found[6]))
+            else:
+                raise AssertionError("the pages do not end")
+
+    kept(body)
+
+
+def test_text_that_looks_like_an_operator_is_text(kept: OnDocuments) -> None:
+    async def body(kept: Kept) -> None:
+        for document_id, owner in (("d1", '{"$ne": null}'), ("d2", "$owner"), ("d3", "x")):
+            assert await kept.documents.insert(NOTES, *written(document_id, {"owner": owner}))
+        found = await kept.documents.find(Query(NOTES, (Equals("owner", "$owner"),)))
+        assert [each.id for each in found.documents] == ["d2"]
+        found = await kept.documents.find(Query(NOTES, (Equals("owner", '{"$ne": null}'),)))
+        assert [each.id for each in found.documents] == ["d1"]
+
+    kept(body)
+
+
+def test_preparing_again_changes_nothing(kept: OnDocuments) -> None:
+    async def body(kept: Kept) -> None:
+        document, event = written("d1", {"owner": "ada"})
+        assert await kept.documents.insert(NOTES, document, event)
+        await kept.documents.prepare([NOTES, PLAIN])
+        assert await kept.documents.get(NOTES, "d1") == document
+
+    kept(body)
+
+
+def test_memory_holds_so_many_documents_and_no_more(run_real: Driver) -> None:
+    async def body(_runtime: Runtime) -> None:
+        documents = MemoryDocuments(audit=MemoryAuditLog(), documents_max=2)
+        first, event = written("d1", {})
+        assert await documents.insert(NOTES, first, event)
+        assert await documents.insert(PLAIN, *written("d2", {}, PLAIN))
+        with pytest.raises(DependencyUnavailable):
+            await documents.insert(NOTES, *written("d3", {}))
+        assert await documents.delete(NOTES, first, event)
+        assert await documents.insert(NOTES, *written("d3", {}))
+
+    run_real(body)
