@@ -115,16 +115,7 @@ def build_use_cases(
             keys=stores.api_keys, revocations=revocations, runtime=runtime, clock=clock, entropy=entropy
         ),
         rate_limiter=rate_limiter,
-        moderation=Moderation(
-            limiter=stores.limiter,
-            rate_limiter=rate_limiter,
-            trail=trail,
-            allowlist=settings.allowlist,
-            runtime=runtime,
-            clock=clock,
-            entropy=entropy,
-            metrics=around.metrics,
-        ),
+        moderation=_moderation(around, settings, stores, rate_limiter, trail),
         audit_trail=trail,
         documents=_documents(around, stores),
         realtime=realtime,
@@ -159,6 +150,21 @@ def _rate_limiter(around: Surroundings, settings: Settings, stores: Stores, trai
         entropy=around.entropy,
         metrics=around.metrics,
         trail=trail,
+    )
+
+
+def _moderation(
+    around: Surroundings, settings: Settings, stores: Stores, rate_limiter: RateLimiter, trail: AuditTrail
+) -> Moderation:
+    return Moderation(
+        limiter=stores.limiter,
+        rate_limiter=rate_limiter,
+        trail=trail,
+        allowlist=settings.allowlist,
+        runtime=around.runtime,
+        clock=around.clock,
+        entropy=around.entropy,
+        metrics=around.metrics,
     )
 
 
