@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from application.audit_trail import AuditTrail
 from application.denials import Denials
-from application.sessions import REVOCATION_MS
+from application.endings import REVOCATION_MS
 from domain.admission import Admission, Charge, Verdict, identifiers_of
 from domain.audit import SYSTEM, AuditAction, RequestContext, audit_event
 from domain.bans import REASON_VIOLATIONS

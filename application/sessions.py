@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from application.calls import traced
+from application.endings import REVOCATION_MS, tell_ended
+from application.login_gate import Attempt, LoginAdmitted, LoginDelayed, LoginGate
 from application.tokens import IssuedToken, TokenService
 from domain.access import Principal
 from domain.audit import AuditAction, AuditEvent, RequestContext, audit_event
@@ -21,7 +23,6 @@ from domain.sessions import (
     rotate,
 )
 from domain.tokens import (
-    CLOCK_SKEW_S_MAX,
     Fingerprint,
     RefreshDecision,
     RefreshToken,
@@ -33,9 +34,10 @@ from domain.tokens import (
 from domain.users import (
     EMAIL_CHARACTERS_MAX,
     User,
+    device_digest,
+    is_possible_password,
     is_well_formed,
     password_bytes,
-    password_problems,
     uniqueness_key,
 )
 from ports.clock import Clock
@@ -48,8 +50,6 @@ from ports.users import Users
 
 DEVICE_ID_BYTES = 20
 REFRESH_ATTEMPTS_MAX = 3
-REVOCATION_MS = (TokenKind.ACCESS.lifetime_s + CLOCK_SKEW_S_MAX) * 1000
-"""No access token of a session outlives its revocation by more."""
 
 DEFAULT_POLICY = SessionPolicy()
 
@@ -95,6 +95,7 @@ class SessionService:
         sessions: Sessions,
         revocations: SessionRevocations,
         passwords: PasswordHasher,
+        gate: LoginGate,
         tokens: TokenService,
         runtime: Runtime,
         clock: Clock,
@@ -106,6 +107,7 @@ class SessionService:
         self._sessions = sessions
         self._revocations = revocations
         self._passwords = passwords
+        self._gate = gate
         self._tokens = tokens
         self._runtime = runtime
         self._clock = clock
@@ -116,16 +118,27 @@ class SessionService:
     @traced
     async def login(
         self, *, login: str, password: str, device_id: str | None, context: RequestContext
-    ) -> TokenPair | LoginRejection:
+    ) -> TokenPair | LoginRejection | LoginDelayed:
         """`login` is an e-mail address or a username. Without a device id, one is made."""
         if device_id is not None and not is_device_id(device_id):
             return LoginRejection.INVALID_DEVICE_ID
-        user = await self._find(login)
-        secret = b"" if password_problems(password) else password_bytes(password)
+        name = _name_of(login)
+        user = None if name is None else await self._find(name)
+        admitted = None if name is None else await self._gate.admit(_attempt(name, user, device_id))
+        if isinstance(admitted, LoginDelayed):
+            return admitted
+        secret = password_bytes(password) if is_possible_password(password) else b""
         is_right = await self._passwords.verify(secret, user.password_hash if user else None)
         if user is None or not is_right:
+            if admitted is not None:
+                await self._gate.failed(admitted)
             return LoginRejection.INVALID_CREDENTIALS
         await self._rehash(user, secret)
+        return await self._open(user, device_id, admitted, context)
+
+    async def _open(
+        self, user: User, device_id: str | None, admitted: LoginAdmitted | None, context: RequestContext
+    ) -> TokenPair | LoginRejection:
         now_ms = self._clock.now_ms()
         session = open_session(
             id=time_ordered_id("ses", now_ms, self._randomness()),
@@ -137,9 +150,23 @@ class SessionService:
             now_ms=now_ms,
             policy=self._policy,
         )
-        event = self._event(context, AuditAction.SESSION_OPENED, session.id, actor=f"user:{user.id}")
-        if not await self._sessions.add(session, event):
+        actor = f"user:{user.id}"
+        event = self._event(context, AuditAction.SESSION_OPENED, session.id, actor=actor)
+
+        async def open_and_tell() -> bool:
+            ended = await self._sessions.add(
+                session,
+                event,
+                per_user_max=self._policy.per_user_max,
+                ending=lambda old: self._event(context, AuditAction.SESSION_REVOKED, old, actor=actor),
+            )
+            await tell_ended(self._revocations, dict.fromkeys(ended or (), REVOCATION_MS))
+            return ended is not None
+
+        if not await self._runtime.shielded(open_and_tell, name="open-session"):
             return LoginRejection.INVALID_CREDENTIALS
+        if admitted is not None:
+            await self._gate.succeeded(admitted)
         return self._pair(user, session)
 
     @traced
@@ -156,7 +183,13 @@ class SessionService:
                 return RefreshRejection.INVALID_TOKEN
             match self._decide(session, user, presented, device_id):
                 case RefreshDecision.ROTATE:
-                    successor = rotate(session, now_ms=self._clock.now_ms(), policy=self._policy)
+                    successor = rotate(
+                        session,
+                        address=context.address,
+                        user_agent=context.user_agent,
+                        now_ms=self._clock.now_ms(),
+                        policy=self._policy,
+                    )
                     if await self._sessions.rotate(successor, expected_generation=session.generation):
                         return self._pair(user, successor)
                     # Somebody else rotated or revoked it meanwhile: decide on what is true now.
@@ -206,6 +239,24 @@ class SessionService:
         await self._end(session_id, self._event(context, AuditAction.SESSION_REVOKED, session_id))
         return True
 
+    @traced
+    async def revoke_sessions(self, user_id: str, context: RequestContext) -> int:
+        """Ends all of the user's sessions, this one as well; how many there were."""
+        event = audit_event(
+            context,
+            AuditAction.SESSIONS_REVOKED,
+            f"user:{user_id}",
+            now_ms=self._clock.now_ms(),
+            randomness=self._randomness(),
+        )
+
+        async def end() -> int:
+            ended = await self._sessions.revoke_all(user_id, now_ms=event.at_ms, event=event)
+            await tell_ended(self._revocations, dict.fromkeys(ended, REVOCATION_MS))
+            return len(ended)
+
+        return await self._runtime.shielded(end, name="end-sessions")
+
     def _is_genuine(self, presented: RefreshToken) -> bool:
         if is_genuine(self._keys.current().refresh_keys, presented):
             return True
@@ -224,12 +275,9 @@ class SessionService:
             policy=self._policy,
         )
 
-    async def _find(self, login: str) -> User | None:
-        if len(login) > EMAIL_CHARACTERS_MAX or not is_well_formed(login):
-            return None
-        key = uniqueness_key(login)
+    async def _find(self, name: str) -> User | None:
         # A username has no @, an address always has one.
-        return await (self._users.find_by_email(key) if "@" in key else self._users.find_by_username(key))
+        return await (self._users.find_by_email(name) if "@" in name else self._users.find_by_username(name))
 
     async def _rehash(self, user: User, secret: bytes) -> None:
         if self._passwords.needs_rehash(user.password_hash):
@@ -276,3 +324,18 @@ class SessionService:
 
     def _randomness(self) -> bytes:
         return self._entropy.token(RANDOMNESS_BYTES)
+
+
+def _name_of(login: str) -> str | None:
+    """What was typed, as names are compared; None when it cannot be anybody's."""
+    if len(login) > EMAIL_CHARACTERS_MAX or not is_well_formed(login):
+        return None
+    return uniqueness_key(login)
+
+
+def _attempt(name: str, user: User | None, device_id: str | None) -> Attempt:
+    """From a device that the account knows, or from anywhere."""
+    if user is None or device_id is None:
+        return Attempt(name)
+    digest = device_digest(user.id, device_id)
+    return Attempt(name, digest if digest in user.known_devices else None)

@@ -1,29 +1,38 @@
-"""Registration, and users looking at themselves."""
+"""Users: registered, listed, renamed, given another password, and removed."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
 
+from application.api_keys import CACHE_AGE_MS_MAX
 from application.calls import traced
-from domain.audit import AuditAction, RequestContext, audit_event
+from application.endings import REVOCATION_MS, tell_ended
+from application.login_gate import NameLimiter
+from domain.admission import Verdict
+from domain.audit import AuditAction, AuditEvent, RequestContext, audit_event
 from domain.ids import RANDOMNESS_BYTES, is_id, time_ordered_id
 from domain.users import (
     Role,
     User,
     UserProblem,
+    device_digest,
     email_problems,
+    is_possible_password,
     password_bytes,
     password_problems,
     username_problems,
 )
 from ports.clock import Clock
+from ports.credentials import Credentials, Ended
 from ports.entropy import Entropy
-from ports.passwords import PasswordHasher
-from ports.users import UserAdded, Users
+from ports.passwords import CommonPasswords, PasswordHasher
+from ports.runtime import Runtime
+from ports.sessions import SessionRevocations
+from ports.users import UserAdded, UserPage, UserRenamed, Users
 
-_PLAIN = frozenset({Role.USER})
-_ADMINISTRATOR = frozenset({Role.USER, Role.ADMIN})
+PASSWORD_POLICY = "login"
+"""Whoever holds a stolen token guesses no faster at the current password than at a login."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +49,46 @@ class Taken(Enum):
     EMAIL = "email_taken"
 
 
+class PasswordRejection(Enum):
+    """Why a password was not changed, in order of precedence."""
+
+    GONE = "gone"
+    """The user is no more."""
+    WRONG_PASSWORD = "wrong_password"
+    RACED = "raced"
+    """Somebody else changed it meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordDelayed:
+    """Too many attempts: nothing was checked."""
+
+    retry_after_ms: int
+
+
 class UserService:
     """Raises `DependencyUnavailable`, and `Overloaded` when too many passwords wait to be hashed."""
 
-    def __init__(self, *, users: Users, passwords: PasswordHasher, clock: Clock, entropy: Entropy) -> None:
+    def __init__(
+        self,
+        *,
+        users: Users,
+        credentials: Credentials,
+        revocations: SessionRevocations,
+        limiter: NameLimiter,
+        passwords: PasswordHasher,
+        common_passwords: CommonPasswords,
+        runtime: Runtime,
+        clock: Clock,
+        entropy: Entropy,
+    ) -> None:
         self._users = users
+        self._credentials = credentials
+        self._revocations = revocations
+        self._limiter = limiter
         self._passwords = passwords
+        self._common = common_passwords
+        self._runtime = runtime
         self._clock = clock
         self._entropy = entropy
 
@@ -54,20 +97,107 @@ class UserService:
         self, *, username: str, email: str, password: str, context: RequestContext
     ) -> User | InvalidUser | Taken:
         """A plain user, by their own doing."""
-        return await self._create(username, email, password, _PLAIN, AuditAction.USER_REGISTERED, context)
+        roles = frozenset({Role.USER})
+        return await self._create(username, email, password, roles, AuditAction.USER_REGISTERED, context)
 
     @traced
-    async def create_administrator(
-        self, *, username: str, email: str, password: str, context: RequestContext
+    async def create(
+        self, *, username: str, email: str, password: str, role: Role, context: RequestContext
     ) -> User | InvalidUser | Taken:
-        """For the operator on the command line; no route leads here."""
-        return await self._create(
-            username, email, password, _ADMINISTRATOR, AuditAction.USER_CREATED, context
-        )
+        """For the operator on the command line, who alone gives roles; no route leads here."""
+        roles = frozenset({Role.USER, role})
+        return await self._create(username, email, password, roles, AuditAction.USER_CREATED, context)
 
     @traced
     async def profile(self, user_id: str) -> User | None:
         return await self._users.get(user_id) if is_id(user_id) else None
+
+    @traced
+    async def list_page(self, *, limit: int, cursor: str | None = None) -> UserPage:
+        """A page of all users, newest first."""
+        return await self._users.list_page(limit=limit, cursor=cursor)
+
+    @traced
+    async def rename(
+        self, user_id: str, *, username: str | None, email: str | None, context: RequestContext
+    ) -> User | InvalidUser | Taken | None:
+        """What is None stays. None when the user is no more."""
+        problems = (
+            *(() if username is None else username_problems(username)),
+            *(() if email is None else email_problems(email)),
+        )
+        if problems:
+            return InvalidUser(problems)
+        if username is None and email is None:
+            return await self.profile(user_id)
+        changed = {"username": username, "email": email}
+        fields = ",".join(name for name, value in changed.items() if value is not None)
+        event = self._event(context, AuditAction.USER_RENAMED, user_id, fields=fields)
+        match await self._users.rename(user_id, username=username, email=email, event=event):
+            case UserRenamed.GONE:
+                return None
+            case UserRenamed.USERNAME_TAKEN:
+                return Taken.USERNAME
+            case UserRenamed.EMAIL_TAKEN:
+                return Taken.EMAIL
+            case UserRenamed.RENAMED:
+                return await self._users.get(user_id)
+
+    @traced
+    async def change_password(
+        self, user_id: str, *, current: str, new: str, device_id: str | None, context: RequestContext
+    ) -> InvalidUser | PasswordRejection | PasswordDelayed | None:
+        """None when it is changed: every session has ended then, and this is the only device still known."""
+        admission = await self._limiter.admit_account_name(PASSWORD_POLICY, f"\0{user_id}")
+        if admission.verdict is not Verdict.ALLOWED:
+            return PasswordDelayed(admission.retry_after_ms)
+        user = await self._users.get(user_id)
+        if user is None:
+            return PasswordRejection.GONE
+        secret = password_bytes(current) if is_possible_password(current) else b""
+        if not await self._passwords.verify(secret, user.password_hash):
+            return PasswordRejection.WRONG_PASSWORD
+        problems = password_problems(new, username=user.username, email=user.email, common=self._common)
+        if problems:
+            return InvalidUser(problems)
+        password_hash = await self._passwords.hash(password_bytes(new))
+        event = self._event(context, AuditAction.PASSWORD_CHANGED, user_id)
+
+        async def change() -> bool:
+            ended = await self._credentials.change_password(
+                user_id,
+                expected_version=user.credential_version,
+                password_hash=password_hash,
+                known_devices=() if device_id is None else (device_digest(user_id, device_id),),
+                now_ms=event.at_ms,
+                event=event,
+            )
+            await self._tell(ended)
+            return ended is not None
+
+        is_changed = await self._runtime.shielded(change, name="change-password")
+        return None if is_changed else PasswordRejection.RACED
+
+    @traced
+    async def remove(self, user_id: str, context: RequestContext) -> bool:
+        """Forgets the user; False when there is none. The ledger goes on to name them by their id, which then
+        is a pseudonym."""
+        if not is_id(user_id):
+            return False
+        event = self._event(context, AuditAction.USER_DELETED, user_id)
+
+        async def remove() -> bool:
+            ended = await self._credentials.remove_user(user_id, now_ms=event.at_ms, event=event)
+            await self._tell(ended)
+            return ended is not None
+
+        return await self._runtime.shielded(remove, name="remove-user")
+
+    async def _tell(self, ended: Ended | None) -> None:
+        if ended is not None:
+            ttl_ms = dict.fromkeys(ended.session_ids, REVOCATION_MS)
+            ttl_ms |= dict.fromkeys(ended.api_key_ids, 2 * CACHE_AGE_MS_MAX)
+            await tell_ended(self._revocations, ttl_ms)
 
     async def _create(
         self,
@@ -78,7 +208,11 @@ class UserService:
         action: AuditAction,
         context: RequestContext,
     ) -> User | InvalidUser | Taken:
-        problems = (*username_problems(username), *email_problems(email), *password_problems(password))
+        problems = (
+            *username_problems(username),
+            *email_problems(email),
+            *password_problems(password, username=username, email=email, common=self._common),
+        )
         if problems:
             return InvalidUser(problems)
         password_hash = await self._passwords.hash(password_bytes(password))
@@ -91,17 +225,20 @@ class UserService:
             password_hash=password_hash,
             created_ms=now_ms,
         )
-        event = audit_event(
-            context,
-            action,
-            f"user:{user.id}",
-            now_ms=now_ms,
-            randomness=self._entropy.token(RANDOMNESS_BYTES),
-        )
-        match await self._users.add(user, event):
+        match await self._users.add(user, self._event(context, action, user.id)):
             case UserAdded.USERNAME_TAKEN:
                 return Taken.USERNAME
             case UserAdded.EMAIL_TAKEN:
                 return Taken.EMAIL
             case UserAdded.ADDED:
                 return user
+
+    def _event(self, context: RequestContext, action: AuditAction, user_id: str, **detail: str) -> AuditEvent:
+        return audit_event(
+            context,
+            action,
+            f"user:{user_id}",
+            now_ms=self._clock.now_ms(),
+            randomness=self._entropy.token(RANDOMNESS_BYTES),
+            detail=detail,
+        )

@@ -21,6 +21,7 @@ from composition.service import stores_of
 from composition.stores import StoreName
 from domain.api_keys import ApiKey, Scope
 from domain.audit import SYSTEM, RequestContext
+from domain.users import Role
 from ports.errors import DependencyUnavailable
 
 EXIT_FAILED = 1
@@ -39,17 +40,16 @@ def read_password(file: Path | None) -> str:
     return sys.stdin.readline().removesuffix("\n").removesuffix("\r")
 
 
-def create_user(
-    environ: Mapping[str, str], *, username: str, email: str, password: str, is_admin: bool
-) -> int:
+def create_user(environ: Mapping[str, str], *, username: str, email: str, password: str, role: str) -> int:
     """Prints the new user's id."""
 
     async def act(use_cases: UseCases) -> int:
-        make = use_cases.users.create_administrator if is_admin else use_cases.users.register
-        made = await make(username=username, email=email, password=password, context=_CONTEXT)
+        made = await use_cases.users.create(
+            username=username, email=email, password=password, role=Role(role), context=_CONTEXT
+        )
         match made:
             case InvalidUser(problems):
-                return refused(*(problem.value for problem in problems))
+                return refused(*(f"{problem.field}: {problem.value}" for problem in problems))
             case Taken():
                 return refused(made.value)
             case _:

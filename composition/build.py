@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from adapters.crypto.argon2 import Argon2PasswordHasher
+from adapters.crypto.common_passwords import read_common_passwords
+from adapters.crypto.derivation import derived_key
 from adapters.crypto.token_keys import TokenKeyring
 from adapters.memory.limiter import MemoryLimiter
 from application.api_keys import ApiKeyService
@@ -13,6 +15,7 @@ from application.documents import DocumentService
 from application.ledger.announcer import Announce
 from application.ledger.book import BookPorts
 from application.ledger.service import Ledger
+from application.login_gate import LoginGate
 from application.moderation import Moderation
 from application.rate_limiter import LimitPolicies, RateLimiter
 from application.realtime import Realtime
@@ -94,7 +97,17 @@ def build_use_cases(
     # Through the rate limiter: it remembers what it could not tell a store that was away.
     revocations = RevokedEverywhere(limiter=rate_limiter, realtime=realtime)
     return UseCases(
-        users=UserService(users=stores.users, passwords=passwords, clock=clock, entropy=entropy),
+        users=UserService(
+            users=stores.users,
+            credentials=stores.credentials,
+            revocations=revocations,
+            limiter=rate_limiter,
+            passwords=passwords,
+            common_passwords=read_common_passwords(),
+            runtime=runtime,
+            clock=clock,
+            entropy=entropy,
+        ),
         token_keys=keys,
         tokens=tokens,
         sessions=SessionService(
@@ -102,13 +115,16 @@ def build_use_cases(
             sessions=stores.sessions,
             revocations=revocations,
             passwords=passwords,
+            gate=_login_gate(around, settings, secrets, stores, rate_limiter),
             tokens=tokens,
             runtime=runtime,
             clock=clock,
             entropy=entropy,
             keys=keys,
             policy=SessionPolicy(
-                idle_ms_max=settings.session_idle_ttl_ms, absolute_ms_max=settings.session_ttl_ms
+                idle_ms_max=settings.session_idle_ttl_ms,
+                absolute_ms_max=settings.session_ttl_ms,
+                per_user_max=settings.sessions_per_user,
             ),
         ),
         api_keys=ApiKeyService(
@@ -134,6 +150,18 @@ def _token_keys(around: Surroundings, settings: Settings, secrets: Secrets) -> T
         algorithm=settings.token_algorithm,
         refresh_lifetime_ms=settings.session_idle_ttl_ms + ACCESS_KEY_LIFETIME_MS,
         look=look,
+    )
+
+
+def _login_gate(
+    around: Surroundings, settings: Settings, secrets: Secrets, stores: Stores, rate_limiter: RateLimiter
+) -> LoginGate:
+    return LoginGate(
+        limiter=rate_limiter,
+        failures=stores.login_failures,
+        clock=around.clock,
+        key=derived_key(secrets.encryption_key, "login-names"),
+        policy=settings.login_delay_policy(),
     )
 
 

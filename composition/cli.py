@@ -59,10 +59,11 @@ def _parser() -> argparse.ArgumentParser:
     _keys(_group(commands, "keys", "keys of the secret files"))
 
     users = _group(commands, "user", "users of the live store")
-    create = users.add_parser("create", help="create an administrator, or a plain user")
+    create = users.add_parser("create", help="create a user, by default an administrator")
     create.add_argument("--username", required=True)
     create.add_argument("--email", required=True)
-    create.add_argument("--role", choices=("admin", "user"), default="admin")
+    create.add_argument("--role", choices=("admin", "analyst", "user"), default="admin",
+                        help="what they may do (default: %(default)s)")  # fmt: skip
     create.add_argument("--password-file", type=Path, help="without it, the password is asked for")
     create.set_defaults(run=_user_create)
 
@@ -289,7 +290,7 @@ def _user_create(parsed: argparse.Namespace) -> int:
         username=parsed.username,
         email=parsed.email,
         password=password,
-        is_admin=parsed.role == "admin",
+        role=parsed.role,
     )
 
 

@@ -6,7 +6,18 @@ from functools import partial
 
 from adapters.crypto.derivation import derived_key
 from adapters.crypto.sealing import AesGcmSealer
-from adapters.mongo import api_keys, audit, checkpoints, claims, documents, journal, sessions, users
+from adapters.mongo import (
+    api_keys,
+    audit,
+    checkpoints,
+    claims,
+    credentials,
+    documents,
+    journal,
+    login_failures,
+    sessions,
+    users,
+)
 from adapters.mongo.catalog import CATALOG, VIEWS
 from adapters.mongo.pools import Credentials, MongoPools, connect_pools
 from adapters.mongo.schema import create_schema
@@ -73,6 +84,8 @@ async def live_store(
         users=users.MongoUsers(driver=writer),
         sessions=sessions.MongoSessions(driver=writer),
         api_keys=api_keys.MongoApiKeys(driver=writer),
+        credentials=credentials.MongoCredentials(driver=writer),
+        login_failures=login_failures.MongoLoginFailures(driver=writer),
         audit=audit.MongoAuditLog(drivers=(writer, pools.admin), recorded=recorded),
         journal=journal.MongoJournal(writer),
         checkpoints=checkpoints.MongoCheckpoints(writer),

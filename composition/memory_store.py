@@ -7,9 +7,11 @@ from adapters.memory.audit import MemoryAuditLog
 from adapters.memory.bus import MemoryBus
 from adapters.memory.cache import MemoryCache
 from adapters.memory.claims import MemoryClaims
+from adapters.memory.credentials import MemoryCredentials
 from adapters.memory.documents import MemoryDocuments
 from adapters.memory.journal import MemoryCheckpoints, MemoryJournal
 from adapters.memory.limiter import MemoryLimiter
+from adapters.memory.login_failures import MemoryLoginFailures
 from adapters.memory.sessions import MemorySessions
 from adapters.memory.users import MemoryUsers
 from composition.settings import Settings
@@ -22,14 +24,18 @@ def memory_store(settings: Settings, clock: Clock, *, recorded: Recorded | None 
     """A fresh one. `recorded` hears of each audit event."""
     audit = MemoryAuditLog(recorded=recorded)
     users = MemoryUsers(audit=audit)
+    sessions = MemorySessions(users=users, audit=audit)
+    api_keys = MemoryApiKeys(audit=audit)
 
     async def nothing() -> None:
         return
 
     return Stores(
         users=users,
-        sessions=MemorySessions(users=users, audit=audit),
-        api_keys=MemoryApiKeys(audit=audit),
+        sessions=sessions,
+        api_keys=api_keys,
+        credentials=MemoryCredentials(users=users, sessions=sessions, api_keys=api_keys, audit=audit),
+        login_failures=MemoryLoginFailures(),
         audit=audit,
         journal=MemoryJournal(),
         checkpoints=MemoryCheckpoints(),

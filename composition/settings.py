@@ -18,12 +18,15 @@ from typing import Any
 from composition import values
 from composition.values import Network, Rate
 from domain.bans import BanPolicy
+from domain.login_delay import DelayPolicy
 from domain.ratelimit import Algorithm
 from domain.tokens import Fingerprint, SigningAlgorithm
 
 PREFIX = "CREDIT_"
 CONFIG_FILE = "CREDIT_CONFIG_FILE"
 CONFIG_FILE_BYTES_MAX = 1 << 20
+FORGET_FAILURES_MS = 3_600_000
+"""Wrong passwords count for so long after the last one."""
 
 
 class MongoDriverName(Enum):
@@ -72,6 +75,8 @@ class Settings:
     token_audience: str
     session_idle_ttl_ms: int
     session_ttl_ms: int
+    sessions_per_user: int
+    login_delay_max_ms: int
     cors_origins: tuple[str, ...]
     websocket_origins: tuple[str, ...]
     max_body_bytes: int
@@ -91,6 +96,17 @@ class Settings:
             max_ms=self.ban_max_ms,
             half_life_ms=self.ban_half_life_ms,
             violations_ttl_ms=self.ban_violations_ttl_ms,
+        )
+
+    def login_delay_policy(self) -> DelayPolicy:
+        """As many failures are free as one window allows attempts; the first delay is the pace it allows."""
+        rate, max_ms = self.rate_limit_login, self.login_delay_max_ms
+        base_ms = min(max(rate.period_ms // rate.limit, 1), max_ms)
+        return DelayPolicy(
+            free_failures=rate.limit,
+            base_ms=base_ms,
+            max_ms=max_ms,
+            forget_ms=max(max_ms, FORGET_FAILURES_MS),
         )
 
 
@@ -174,6 +190,11 @@ TABLE: tuple[Setting, ...] = (
     Setting("SESSION_IDLE_TTL", "session_idle_ttl_ms", "14d", DURATION,
             "A session that is not refreshed for so long has ended.", values.duration_ms),
     Setting("SESSION_TTL", "session_ttl_ms", "90d", DURATION, "A session ends after so long in any case.",
+            values.duration_ms),
+    Setting("SESSIONS_PER_USER", "sessions_per_user", "20", "sessions",
+            "Sessions of one user that live at once; one more ends the oldest.", values.whole(1, 1000)),
+    Setting("LOGIN_DELAY_MAX", "login_delay_max_ms", "15m", DURATION,
+            "The longest that wrong passwords delay an account name; devices that it knows never wait.",
             values.duration_ms),
     Setting("CORS_ORIGINS", "cors_origins", "", "origins, comma-separated",
             "Web pages that may call the HTTP routes.", values.origins),

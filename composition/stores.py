@@ -12,10 +12,12 @@ from ports.bus import Bus
 from ports.cache import Cache
 from ports.claims import Claims
 from ports.clock import Clock
+from ports.credentials import Credentials
 from ports.documents import Documents
 from ports.health import Probe
 from ports.journal import Checkpoints, Journal
 from ports.limiter import Limiter
+from ports.login_failures import LoginFailures
 from ports.sessions import Sessions
 from ports.users import Users
 
@@ -40,6 +42,8 @@ class Stores:
     users: Users
     sessions: Sessions
     api_keys: ApiKeys
+    credentials: Credentials
+    login_failures: LoginFailures
     audit: AuditLog
     journal: Journal
     checkpoints: Checkpoints

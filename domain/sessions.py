@@ -6,7 +6,7 @@ before. A retired token that comes back is either an answer lost on its way or a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -15,6 +15,8 @@ from domain.tokens import RefreshDecision, TokenState, decide_token
 
 DEVICE_ID_CHARACTERS_MIN = 16
 USER_AGENT_CHARACTERS_MAX = 256
+SURPLUS_MAX = 100
+"""A limit that was lowered is reached over several logins, so that none of them is a huge write."""
 
 _DAY_MS = 86_400_000
 
@@ -26,6 +28,8 @@ class SessionPolicy:
     idle_ms_max: int = 14 * _DAY_MS
     absolute_ms_max: int = 90 * _DAY_MS
     repeat_ms_max: int = 10_000
+    per_user_max: int = 20
+    """Sessions of one user that live at once: the oldest ends when one more begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,7 @@ class Session:
     generation: int = 1
     revoked_ms: int | None = None
     address: str = ""
+    """Where it was last seen from, like the user agent."""
     user_agent: str = ""
 
     def state(self, now_ms: int) -> SessionState:
@@ -101,7 +106,7 @@ def open_session(
         created_ms=now_ms,
         rotated_ms=now_ms,
         last_seen_ms=now_ms,
-        idle_expires_ms=now_ms + policy.idle_ms_max,
+        idle_expires_ms=now_ms + min(policy.idle_ms_max, policy.absolute_ms_max),
         absolute_expires_ms=now_ms + policy.absolute_ms_max,
         address=address,
         user_agent=user_agent[:USER_AGENT_CHARACTERS_MAX],
@@ -137,7 +142,7 @@ def token_state(session: Session, generation: int, now_ms: int, policy: SessionP
     return TokenState.GRACE if is_last and is_recent else TokenState.RETIRED
 
 
-def rotate(session: Session, *, now_ms: int, policy: SessionPolicy) -> Session:
+def rotate(session: Session, *, address: str, user_agent: str, now_ms: int, policy: SessionPolicy) -> Session:
     """The next generation. Raises `ValueError` when the session has ended."""
     _require(session, SessionEvent.ROTATED, now_ms)
     return replace(
@@ -145,8 +150,16 @@ def rotate(session: Session, *, now_ms: int, policy: SessionPolicy) -> Session:
         generation=session.generation + 1,
         rotated_ms=now_ms,
         last_seen_ms=now_ms,
-        idle_expires_ms=now_ms + policy.idle_ms_max,
+        idle_expires_ms=min(now_ms + policy.idle_ms_max, session.absolute_expires_ms),
+        address=address,
+        user_agent=user_agent[:USER_AGENT_CHARACTERS_MAX],
     )
+
+
+def surplus(living: Sequence[Session], per_user_max: int) -> Sequence[Session]:
+    """Which of a user's living sessions, newest first, end when one more begins: the oldest, at most
+    `SURPLUS_MAX` at a time."""
+    return living[max(per_user_max - 1, 0) :][-SURPLUS_MAX:]
 
 
 def revoke(session: Session, event: SessionEvent, *, now_ms: int) -> Session:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 import unicodedata
+from collections.abc import Container
 from dataclasses import dataclass, field
 from enum import Enum
 
 EMAIL_CHARACTERS_MAX = 254
 PASSWORD_CHARACTERS_MIN = 8
 PASSWORD_CHARACTERS_MAX = 256
+DEVICES_KNOWN_MAX = 32
+"""Devices of one user that are remembered; the one not seen for longest goes first."""
 
 _USERNAME = re.compile(r"[A-Za-z0-9_.-]{3,64}")
 _EMAIL = re.compile(r"[^\s@\x00-\x1f\x7f]{1,64}@[^\s@.\x00-\x1f\x7f]{1,63}(\.[^\s@.\x00-\x1f\x7f]{1,63})+")
@@ -34,6 +39,8 @@ class User:
     credential_version: int = 1
     """Raised with each change of password: sessions and tokens of an older one are dead."""
     last_login_ms: int | None = None
+    known_devices: tuple[str, ...] = field(default=(), repr=False)
+    """`device_digest` of those that logged in, the last one last. At most `DEVICES_KNOWN_MAX`."""
 
     @property
     def username_key(self) -> str:
@@ -51,6 +58,8 @@ class UserProblem(Enum):
     EMAIL = "not an e-mail address of at most 254 characters"
     PASSWORD_LENGTH = "8–256 characters"
     PASSWORD_CHARACTERS = "no NUL and no unpaired surrogates"
+    PASSWORD_COMMON = "one of the passwords that are tried first"
+    PASSWORD_NAME = "the username or the e-mail address again"
 
     @property
     def field(self) -> str:
@@ -76,17 +85,49 @@ def email_problems(email: str) -> tuple[UserProblem, ...]:
     return (UserProblem.EMAIL,)
 
 
-def password_problems(password: str) -> tuple[UserProblem, ...]:
-    if not PASSWORD_CHARACTERS_MIN <= len(password) <= PASSWORD_CHARACTERS_MAX:
-        return (UserProblem.PASSWORD_LENGTH,)
-    if "\0" in password or not is_well_formed(password):
+def password_problems(
+    password: str, *, username: str, email: str, common: Container[str]
+) -> tuple[UserProblem, ...]:
+    """Why this user may not choose it. `common` holds uniqueness keys. No rule asks for kinds of characters:
+    they make passwords worse (NIST SP 800-63B, 3.1.1)."""
+    if not is_well_formed(password) or "\0" in password:
         return (UserProblem.PASSWORD_CHARACTERS,)
-    return ()
+    if not is_possible_password(password):
+        return (UserProblem.PASSWORD_LENGTH,)
+    key = uniqueness_key(password)
+    if key in common:
+        return (UserProblem.PASSWORD_COMMON,)
+    names = (uniqueness_key(username), uniqueness_key(email), uniqueness_key(email.partition("@")[0]))
+    return (UserProblem.PASSWORD_NAME,) if key in names else ()
+
+
+def is_possible_password(password: str) -> bool:
+    """Whether it could be anybody's: what cannot be is not worth a look at a hash. The characters are counted
+    as they are hashed."""
+    if not is_well_formed(password) or "\0" in password:
+        return False
+    return PASSWORD_CHARACTERS_MIN <= len(_normal(password)) <= PASSWORD_CHARACTERS_MAX
 
 
 def password_bytes(password: str) -> bytes:
     """What is hashed: NFC, so that every keyboard types the same password (RFC 8265, OpaqueString)."""
-    return unicodedata.normalize("NFC", password).encode()
+    return _normal(password).encode()
+
+
+def _normal(password: str) -> str:
+    return unicodedata.normalize("NFC", password)
+
+
+def device_digest(user_id: str, device_id: str) -> str:
+    """How a user's device is remembered: 128 bits of SHA-256, so that whoever reads it is not that device."""
+    digest = hashlib.sha256(f"known device\0{user_id}\0{device_id}".encode()).digest()
+    return base64.urlsafe_b64encode(digest[:16]).rstrip(b"=").decode()
+
+
+def with_device(known: tuple[str, ...], digest: str) -> tuple[str, ...]:
+    """The devices known after a login on this one."""
+    others = [device for device in known if device != digest]
+    return (*others, digest)[-DEVICES_KNOWN_MAX:]
 
 
 def is_well_formed(text: str) -> bool:

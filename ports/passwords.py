@@ -1,8 +1,12 @@
-"""Password hashing: slow on purpose, so bounded and off the event loop."""
+"""Password hashing: slow on purpose, so bounded and off the event loop; and what is not worth hashing."""
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Protocol
+
+CommonPasswords = Container[str]
+"""Passwords that everybody tries first, as `domain.users.uniqueness_key` makes them."""
 
 
 class PasswordHasher(Protocol):

@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from domain.audit import AuditEvent
 from domain.sessions import Session
 
 
+@dataclass(frozen=True, slots=True)
+class ActiveCount:
+    """How many live now."""
+
+    sessions: int
+    users: int
+    """With at least one session."""
+
+
 class Sessions(Protocol):
     """Each write is atomic with its audit event. Raises `DependencyUnavailable`."""
 
-    async def add(self, session: Session, event: AuditEvent) -> bool:
-        """False when the user is gone or has changed credentials since: that login lost the race.
+    async def add(
+        self,
+        session: Session,
+        event: AuditEvent,
+        *,
+        per_user_max: int,
+        ending: Callable[[str], AuditEvent],
+    ) -> Sequence[str] | None:
+        """The ids of the sessions that `domain.sessions.surplus` ended to make room, each with the event that
+        `ending` makes for it. However many logins of one user come at once, no more than `per_user_max` live.
 
-        Also notes the login at the user.
+        None when the user is gone or has changed credentials since: that login lost the race. Also notes the
+        login, and its device, at the user.
         """
 
     async def get(self, session_id: str) -> Session | None: ...
@@ -26,11 +45,17 @@ class Sessions(Protocol):
     async def revoke(self, session_id: str, *, now_ms: int, event: AuditEvent) -> bool:
         """False, and no event, when there is none or it was revoked before."""
 
+    async def revoke_all(self, user_id: str, *, now_ms: int, event: AuditEvent) -> Sequence[str]:
+        """Ends all sessions of the user and tells their ids; no event when there was none."""
+
     async def list_of_user(self, user_id: str, *, now_ms: int, limit: int) -> Sequence[Session]:
         """The user's sessions that have not ended, newest first."""
 
     async def revoked_since(self, since_ms: int, *, limit: int) -> Sequence[str]:
         """Ids of sessions revoked at or after it, newest first, for a limiter that forgot them."""
+
+    async def count_active(self, now_ms: int) -> ActiveCount:
+        """Over all users; no dearer than a walk through an index of the living."""
 
 
 class SessionRevocations(Protocol):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
@@ -17,6 +19,23 @@ class UserAdded(Enum):
     ADDED = "added"
 
 
+class UserRenamed(Enum):
+    """What became of a change of names, in order of precedence."""
+
+    GONE = "gone"
+    USERNAME_TAKEN = "username_taken"
+    EMAIL_TAKEN = "email_taken"
+    RENAMED = "renamed"
+
+
+@dataclass(frozen=True, slots=True)
+class UserPage:
+    """Users, newest first. `next_cursor` continues after the last of them; None at the end."""
+
+    items: Sequence[User]
+    next_cursor: str | None
+
+
 class Users(Protocol):
     """Unique by id, by `User.username_key` and by `User.email_key`. Raises `DependencyUnavailable`."""
 
@@ -28,6 +47,14 @@ class Users(Protocol):
     async def find_by_username(self, username_key: str) -> User | None: ...
 
     async def find_by_email(self, email_key: str) -> User | None: ...
+
+    async def list_page(self, *, limit: int, cursor: str | None) -> UserPage:
+        """A page of all users. The cursor is the last id seen."""
+
+    async def rename(
+        self, user_id: str, *, username: str | None, email: str | None, event: AuditEvent
+    ) -> UserRenamed:
+        """Changes what is not None, together with the event, or nothing."""
 
     async def replace_password_hash(self, user_id: str, *, expected: str, replacement: str) -> bool:
         """The same password hashed at today's cost; False when the hash has changed meanwhile."""

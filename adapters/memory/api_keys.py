@@ -42,6 +42,13 @@ class MemoryApiKeys:
             if key is not None and (key.last_used_ms or 0) < at_ms:
                 self._keys[key_id] = replace(key, last_used_ms=at_ms)
 
+    def revoke_made_by(self, maker: str, now_ms: int) -> tuple[str, ...]:
+        """The ids of those that this actor made and nobody had revoked."""
+        made = sorted(k.id for k in self._keys.values() if k.created_by == maker and k.revoked_ms is None)
+        for key_id in made:
+            self._keys[key_id] = replace(self._keys[key_id], revoked_ms=now_ms)
+        return tuple(made)
+
 
 def _proof(keys: MemoryApiKeys) -> ApiKeys:
     """mypy holds the adapter to its port here."""

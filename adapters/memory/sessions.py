@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from adapters.memory.audit import MemoryAuditLog
 from adapters.memory.users import MemoryUsers
 from domain.audit import AuditEvent
-from domain.sessions import Session, SessionState
-from ports.sessions import Sessions
+from domain.sessions import Session, SessionState, surplus
+from domain.users import device_digest
+from ports.sessions import ActiveCount, Sessions
+
+LEFT_MAX = 10_000
+"""Sessions of removed users that are kept, the newest."""
 
 
 class MemorySessions:
@@ -20,19 +25,33 @@ class MemorySessions:
         self._audit = audit
         self._sessions: dict[str, Session] = {}
         self._of_user: dict[str, set[str]] = {}
+        self._left: deque[str] = deque()
 
-    async def add(self, session: Session, event: AuditEvent) -> bool:
+    async def add(
+        self,
+        session: Session,
+        event: AuditEvent,
+        *,
+        per_user_max: int,
+        ending: Callable[[str], AuditEvent],
+    ) -> Sequence[str] | None:
+        now_ms = session.created_ms
         if not self._users.note_login(
             session.user_id,
             credential_version=session.credential_version,
-            now_ms=session.created_ms,
+            device=device_digest(session.user_id, session.device_id),
+            now_ms=now_ms,
         ):
-            return False
-        self._forget_expired(session.user_id, session.created_ms)
+            return None
+        self._forget_expired(session.user_id, now_ms)
+        ended = surplus(self._living(session.user_id, now_ms), per_user_max)
+        for old in ended:
+            self._sessions[old.id] = replace(old, revoked_ms=now_ms)
+            self._audit.append(ending(old.id))
         self._sessions[session.id] = session
         self._of_user.setdefault(session.user_id, set()).add(session.id)
         self._audit.append(event)
-        return True
+        return tuple(old.id for old in ended)
 
     async def get(self, session_id: str) -> Session | None:
         return self._sessions.get(session_id)
@@ -54,10 +73,14 @@ class MemorySessions:
         self._audit.append(event)
         return True
 
+    async def revoke_all(self, user_id: str, *, now_ms: int, event: AuditEvent) -> Sequence[str]:
+        ended = self.end_all(user_id, now_ms)
+        if ended:
+            self._audit.append(event)
+        return ended
+
     async def list_of_user(self, user_id: str, *, now_ms: int, limit: int) -> Sequence[Session]:
-        newest_first = sorted(self._of_user.get(user_id, ()), reverse=True)
-        sessions = (self._sessions[session_id] for session_id in newest_first)
-        return tuple(s for s in sessions if s.state(now_ms) is SessionState.ACTIVE)[:limit]
+        return self._living(user_id, now_ms)[:limit]
 
     async def revoked_since(self, since_ms: int, *, limit: int) -> Sequence[str]:
         revoked = [
@@ -66,6 +89,32 @@ class MemorySessions:
             if session.revoked_ms is not None and session.revoked_ms >= since_ms
         ]
         return tuple(session_id for _, session_id in sorted(revoked, reverse=True)[:limit])
+
+    async def count_active(self, now_ms: int) -> ActiveCount:
+        users = [s.user_id for s in self._sessions.values() if s.state(now_ms) is SessionState.ACTIVE]
+        return ActiveCount(sessions=len(users), users=len(set(users)))
+
+    def end_all(self, user_id: str, now_ms: int) -> tuple[str, ...]:
+        """The ids of those that had not been revoked."""
+        of_user = sorted(self._of_user.get(user_id, ()))
+        ended = tuple(session_id for session_id in of_user if self._sessions[session_id].revoked_ms is None)
+        for session_id in ended:
+            self._sessions[session_id] = replace(self._sessions[session_id], revoked_ms=now_ms)
+        return ended
+
+    def leave(self, user_id: str) -> None:
+        """Forgets where a removed user's sessions came from, and in time the sessions."""
+        for session_id in self._of_user.pop(user_id, ()):
+            self._sessions[session_id] = replace(self._sessions[session_id], address="", user_agent="")
+            self._left.append(session_id)
+        while len(self._left) > LEFT_MAX:
+            del self._sessions[self._left.popleft()]
+
+    def _living(self, user_id: str, now_ms: int) -> Sequence[Session]:
+        """Newest first."""
+        newest_first = sorted(self._of_user.get(user_id, ()), reverse=True)
+        sessions = (self._sessions[session_id] for session_id in newest_first)
+        return tuple(s for s in sessions if s.state(now_ms) is SessionState.ACTIVE)
 
     def _forget_expired(self, user_id: str, now_ms: int) -> None:
         for session_id in tuple(self._of_user.get(user_id, ())):

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from adapters.memory.audit import MemoryAuditLog
 from domain.audit import AuditEvent
-from domain.users import User
-from ports.users import UserAdded, Users
+from domain.users import User, with_device
+from ports.users import UserAdded, UserPage, UserRenamed, Users
 
 
 class MemoryUsers:
@@ -37,6 +37,29 @@ class MemoryUsers:
     async def find_by_email(self, email_key: str) -> User | None:
         return self._users.get(self._by_email.get(email_key, ""))
 
+    async def list_page(self, *, limit: int, cursor: str | None) -> UserPage:
+        ids = sorted((known for known in self._users if cursor is None or known < cursor), reverse=True)
+        items = tuple(self._users[user_id] for user_id in ids[:limit])
+        return UserPage(items=items, next_cursor=items[-1].id if len(ids) > limit else None)
+
+    async def rename(
+        self, user_id: str, *, username: str | None, email: str | None, event: AuditEvent
+    ) -> UserRenamed:
+        user = self._users.get(user_id)
+        if user is None:
+            return UserRenamed.GONE
+        renamed = replace(user, username=username or user.username, email=email or user.email)
+        if self._by_username.get(renamed.username_key, user_id) != user_id:
+            return UserRenamed.USERNAME_TAKEN
+        if self._by_email.get(renamed.email_key, user_id) != user_id:
+            return UserRenamed.EMAIL_TAKEN
+        self._forget_names(user)
+        self._users[user_id] = renamed
+        self._by_username[renamed.username_key] = user_id
+        self._by_email[renamed.email_key] = user_id
+        self._audit.append(event)
+        return UserRenamed.RENAMED
+
     async def replace_password_hash(self, user_id: str, *, expected: str, replacement: str) -> bool:
         user = self._users.get(user_id)
         if user is None or user.password_hash != expected:
@@ -44,13 +67,41 @@ class MemoryUsers:
         self._users[user_id] = replace(user, password_hash=replacement)
         return True
 
-    def note_login(self, user_id: str, *, credential_version: int, now_ms: int) -> bool:
+    def note_login(self, user_id: str, *, credential_version: int, device: str, now_ms: int) -> bool:
         """False when the user is gone or has changed credentials since."""
         user = self._users.get(user_id)
         if user is None or user.credential_version != credential_version:
             return False
-        self._users[user_id] = replace(user, last_login_ms=now_ms)
+        known = with_device(user.known_devices, device)
+        self._users[user_id] = replace(user, last_login_ms=now_ms, known_devices=known)
         return True
+
+    def put_password(
+        self, user_id: str, *, expected_version: int, password_hash: str, known_devices: tuple[str, ...]
+    ) -> bool:
+        """Raises the credential version; False when the user is gone or somebody else was first."""
+        user = self._users.get(user_id)
+        if user is None or user.credential_version != expected_version:
+            return False
+        self._users[user_id] = replace(
+            user,
+            password_hash=password_hash,
+            credential_version=expected_version + 1,
+            known_devices=known_devices,
+        )
+        return True
+
+    def remove(self, user_id: str) -> bool:
+        """False when there is no such user."""
+        user = self._users.pop(user_id, None)
+        if user is None:
+            return False
+        self._forget_names(user)
+        return True
+
+    def _forget_names(self, user: User) -> None:
+        del self._by_username[user.username_key]
+        del self._by_email[user.email_key]
 
 
 def _proof(users: MemoryUsers) -> Users:

@@ -12,7 +12,12 @@ from ports.api_keys import ApiKeyPage, ApiKeys
 
 COLLECTION = "api_keys"
 
-INDEXES = {COLLECTION: (Index("by_book", (("book", 1), ("_id", -1))),)}
+INDEXES = {
+    COLLECTION: (
+        Index("by_book", (("book", 1), ("_id", -1))),
+        Index("by_maker", (("created_by", 1),)),
+    )
+}
 
 
 class MongoApiKeys:
@@ -55,6 +60,16 @@ class MongoApiKeys:
             for key_id, at_ms in last_used_ms.items()
         ]
         await self._keys.bulk_write(updates)
+
+
+async def revoke_made_by_in(transaction: MongoTransaction, maker: str, now_ms: int) -> tuple[str, ...]:
+    """The ids of those that this actor made and nobody had revoked."""
+    keys = transaction.collection(COLLECTION)
+    not_revoked = {"created_by": maker, "revoked_ms": None}
+    found = await keys.find(not_revoked, sort=(("_id", 1),), projection={"_id": 1})
+    if found:
+        await keys.update_many(not_revoked, {"$set": {"revoked_ms": now_ms}})
+    return tuple(document["_id"] for document in found)
 
 
 def _document(key: ApiKey) -> Document:

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from adapters.mongo import api_keys, audit, checkpoints, claims, documents, journal, sessions, users
+from adapters.mongo import (
+    api_keys,
+    audit,
+    checkpoints,
+    claims,
+    documents,
+    journal,
+    login_failures,
+    sessions,
+    users,
+)
 from adapters.mongo.schema import Indexes
 from adapters.mongo.views import TRANSFERS, View
 
@@ -10,6 +20,7 @@ CATALOG: tuple[Indexes, ...] = (
     users.INDEXES,
     sessions.INDEXES,
     api_keys.INDEXES,
+    login_failures.INDEXES,
     audit.INDEXES,
     journal.INDEXES,
     checkpoints.INDEXES,

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from adapters.mongo.audit import record_in
 from adapters.mongo.driver import Document, Index, MongoDriver, MongoTransaction
 from adapters.mongo.users import note_login_in
 from domain.audit import AuditEvent
-from domain.sessions import Session
-from ports.sessions import Sessions
+from domain.sessions import Session, surplus
+from domain.users import device_digest
+from ports.sessions import ActiveCount, Sessions
 
 COLLECTION = "sessions"
 
@@ -18,6 +19,8 @@ INDEXES = {
     COLLECTION: (
         Index("by_user", (("user_id", 1), ("_id", -1))),
         Index("by_revocation", (("revoked_ms", -1),), partial={"revoked_ms": {"$type": "number"}}),
+        # Whose ends lie ahead; `idle_expires_ms` is never after `absolute_expires_ms`.
+        Index("living", (("idle_expires_ms", 1), ("user_id", 1)), partial={"revoked_ms": None}),
         Index("purge", (("purge_at", 1),), expire_after_seconds=86_400),
     )
 }
@@ -30,18 +33,36 @@ class MongoSessions:
         self._driver = driver
         self._sessions = driver.collection(COLLECTION)
 
-    async def add(self, session: Session, event: AuditEvent) -> bool:
-        async def write(transaction: MongoTransaction) -> bool:
-            is_current = await note_login_in(
+    async def add(
+        self,
+        session: Session,
+        event: AuditEvent,
+        *,
+        per_user_max: int,
+        ending: Callable[[str], AuditEvent],
+    ) -> Sequence[str] | None:
+        now_ms, user_id = session.created_ms, session.user_id
+
+        async def write(transaction: MongoTransaction) -> Sequence[str] | None:
+            # First: from here on no other login of this user commits.
+            if not await note_login_in(
                 transaction,
-                session.user_id,
+                user_id,
                 credential_version=session.credential_version,
-                now_ms=session.created_ms,
-            )
-            if is_current:
-                await transaction.collection(COLLECTION).insert_one(_document(session))
-                await record_in(transaction, event)
-            return is_current
+                device=device_digest(user_id, session.device_id),
+                now_ms=now_ms,
+            ):
+                return None
+            sessions = transaction.collection(COLLECTION)
+            living = await sessions.find(_living(user_id, now_ms), sort=(("_id", -1),))
+            ended = [old.id for old in surplus(tuple(map(_session, living)), per_user_max)]
+            if ended:
+                await sessions.update_many({"_id": {"$in": ended}}, {"$set": {"revoked_ms": now_ms}})
+            for session_id in ended:
+                await record_in(transaction, ending(session_id))
+            await sessions.insert_one(_document(session))
+            await record_in(transaction, event)
+            return ended
 
         return await self._driver.transaction(write)
 
@@ -58,6 +79,8 @@ class MongoSessions:
                     "rotated_ms": successor.rotated_ms,
                     "last_seen_ms": successor.last_seen_ms,
                     "idle_expires_ms": successor.idle_expires_ms,
+                    "address": successor.address,
+                    "user_agent": successor.user_agent,
                 }
             },
         )
@@ -74,14 +97,17 @@ class MongoSessions:
 
         return await self._driver.transaction(write)
 
+    async def revoke_all(self, user_id: str, *, now_ms: int, event: AuditEvent) -> Sequence[str]:
+        async def write(transaction: MongoTransaction) -> Sequence[str]:
+            ended = await end_all_in(transaction, user_id, now_ms)
+            if ended:
+                await record_in(transaction, event)
+            return ended
+
+        return await self._driver.transaction(write)
+
     async def list_of_user(self, user_id: str, *, now_ms: int, limit: int) -> Sequence[Session]:
-        active = {
-            "user_id": user_id,
-            "revoked_ms": None,
-            "idle_expires_ms": {"$gt": now_ms},
-            "absolute_expires_ms": {"$gt": now_ms},
-        }
-        found = await self._sessions.find(active, sort=(("_id", -1),), limit=limit)
+        found = await self._sessions.find(_living(user_id, now_ms), sort=(("_id", -1),), limit=limit)
         return tuple(map(_session, found))
 
     async def revoked_since(self, since_ms: int, *, limit: int) -> Sequence[str]:
@@ -92,6 +118,42 @@ class MongoSessions:
             projection={"_id": 1},
         )
         return tuple(document["_id"] for document in found)
+
+    async def count_active(self, now_ms: int) -> ActiveCount:
+        found = await self._sessions.aggregate(
+            [
+                {"$match": {"revoked_ms": None, "idle_expires_ms": {"$gt": now_ms}}},
+                {"$group": {"_id": "$user_id", "sessions": {"$sum": 1}}},
+                {"$group": {"_id": None, "users": {"$sum": 1}, "sessions": {"$sum": "$sessions"}}},
+            ]
+        )
+        return ActiveCount(found[0]["sessions"], found[0]["users"]) if found else ActiveCount(0, 0)
+
+
+async def end_all_in(transaction: MongoTransaction, user_id: str, now_ms: int) -> tuple[str, ...]:
+    """The ids of those that had not been revoked. There are few: `per_user_max` of them live, and what
+    expired is purged."""
+    sessions = transaction.collection(COLLECTION)
+    not_revoked = {"user_id": user_id, "revoked_ms": None}
+    found = await sessions.find(not_revoked, sort=(("_id", 1),), projection={"_id": 1})
+    if found:
+        await sessions.update_many(not_revoked, {"$set": {"revoked_ms": now_ms}})
+    return tuple(document["_id"] for document in found)
+
+
+async def leave_in(transaction: MongoTransaction, user_id: str, now_ms: int) -> None:
+    """Forgets where a removed user's sessions came from, and has the server delete them in a day."""
+    gone = {"address": "", "user_agent": "", "purge_at": datetime.fromtimestamp(now_ms / 1000, UTC)}
+    await transaction.collection(COLLECTION).update_many({"user_id": user_id}, {"$set": gone})
+
+
+def _living(user_id: str, now_ms: int) -> Document:
+    return {
+        "user_id": user_id,
+        "revoked_ms": None,
+        "idle_expires_ms": {"$gt": now_ms},
+        "absolute_expires_ms": {"$gt": now_ms},
+    }
 
 
 def _document(session: Session) -> Document:

@@ -6,8 +6,8 @@ from adapters.mongo.audit import record_in
 from adapters.mongo.driver import Document, Index, MongoDriver, MongoTransaction
 from adapters.mongo.errors import DuplicateKey
 from domain.audit import AuditEvent
-from domain.users import Role, User
-from ports.users import UserAdded, Users
+from domain.users import DEVICES_KNOWN_MAX, Role, User, uniqueness_key
+from ports.users import UserAdded, UserPage, UserRenamed, Users
 
 COLLECTION = "users"
 BY_USERNAME = "by_username"
@@ -34,13 +34,8 @@ class MongoUsers:
         try:
             await self._driver.transaction(write)
         except DuplicateKey as refused:
-            if refused.index == BY_USERNAME:
-                return UserAdded.USERNAME_TAKEN
-            if refused.index != BY_EMAIL:
-                raise
-            # The server names one index only, in no order of ours: the username comes first.
-            is_username_taken = await self.find_by_username(user.username_key) is not None
-            return UserAdded.USERNAME_TAKEN if is_username_taken else UserAdded.EMAIL_TAKEN
+            is_username = await self._is_username(refused, user.id, user.username_key)
+            return UserAdded.USERNAME_TAKEN if is_username else UserAdded.EMAIL_TAKEN
         return UserAdded.ADDED
 
     async def get(self, user_id: str) -> User | None:
@@ -52,23 +47,69 @@ class MongoUsers:
     async def find_by_email(self, email_key: str) -> User | None:
         return _user(await self._users.find_one({"email_key": email_key}))
 
+    async def list_page(self, *, limit: int, cursor: str | None) -> UserPage:
+        query = {} if cursor is None else {"_id": {"$lt": cursor}}
+        found = await self._users.find(query, sort=(("_id", -1),), limit=limit + 1)
+        items = tuple(map(_read, found[:limit]))
+        return UserPage(items=items, next_cursor=items[-1].id if len(found) > limit else None)
+
+    async def rename(
+        self, user_id: str, *, username: str | None, email: str | None, event: AuditEvent
+    ) -> UserRenamed:
+        names: dict[str, str] = {}
+        if username is not None:
+            names |= {"username": username, "username_key": uniqueness_key(username)}
+        if email is not None:
+            names |= {"email": email, "email_key": uniqueness_key(email)}
+
+        async def write(transaction: MongoTransaction) -> UserRenamed:
+            updated = await transaction.collection(COLLECTION).update_one({"_id": user_id}, {"$set": names})
+            if not updated.matched:
+                return UserRenamed.GONE
+            await record_in(transaction, event)
+            return UserRenamed.RENAMED
+
+        try:
+            return await self._driver.transaction(write)
+        except DuplicateKey as refused:
+            is_username = await self._is_username(refused, user_id, names.get("username_key"))
+            return UserRenamed.USERNAME_TAKEN if is_username else UserRenamed.EMAIL_TAKEN
+
     async def replace_password_hash(self, user_id: str, *, expected: str, replacement: str) -> bool:
         updated = await self._users.update_one(
             {"_id": user_id, "password_hash": expected}, {"$set": {"password_hash": replacement}}
         )
         return updated.matched == 1
 
+    async def _is_username(self, refused: DuplicateKey, user_id: str, username_key: str | None) -> bool:
+        """Whether the username is somebody else's: the server names one index only, in no order of ours, and
+        the username comes first. What else is refused is raised again."""
+        if refused.index == BY_USERNAME:
+            return True
+        if refused.index != BY_EMAIL:
+            raise refused
+        other = None if username_key is None else await self.find_by_username(username_key)
+        return other is not None and other.id != user_id
+
 
 async def note_login_in(
-    transaction: MongoTransaction, user_id: str, *, credential_version: int, now_ms: int
+    transaction: MongoTransaction, user_id: str, *, credential_version: int, device: str, now_ms: int
 ) -> bool:
     """False when the user is gone or has changed credentials since.
 
-    It writes, so a change of credentials at the same moment conflicts with it and one of them loses.
+    It writes, so a change of credentials or another login of the user at the same moment conflicts with it,
+    and one of them waits for the other.
     """
+    others: Document = {
+        "$filter": {"input": {"$ifNull": ["$known_devices", []]}, "cond": {"$ne": ["$$this", device]}}
+    }
+    # Counted only so that every login changes the user: the server takes an update that changes nothing for
+    # none, and two logins of one device in one millisecond would then not see each other.
+    logins: Document = {"$add": [{"$ifNull": ["$logins", 0]}, 1]}
+    known: Document = {"$slice": [{"$concatArrays": [others, [device]]}, -DEVICES_KNOWN_MAX]}
     updated = await transaction.collection(COLLECTION).update_one(
         {"_id": user_id, "credential_version": credential_version},
-        {"$set": {"last_login_ms": now_ms}},
+        [{"$set": {"last_login_ms": now_ms, "known_devices": known, "logins": logins}}],
     )
     return updated.matched == 1
 
@@ -85,12 +126,15 @@ def _document(user: User) -> Document:
         "credential_version": user.credential_version,
         "created_ms": user.created_ms,
         "last_login_ms": user.last_login_ms,
+        "known_devices": list(user.known_devices),
     }
 
 
 def _user(document: Document | None) -> User | None:
-    if document is None:
-        return None
+    return None if document is None else _read(document)
+
+
+def _read(document: Document) -> User:
     return User(
         id=document["_id"],
         username=document["username"],
@@ -100,6 +144,8 @@ def _user(document: Document | None) -> User | None:
         created_ms=document["created_ms"],
         credential_version=document["credential_version"],
         last_login_ms=document["last_login_ms"],
+        # Users of earlier releases have none.
+        known_devices=tuple(document.get("known_devices", ())),
     )
 
 

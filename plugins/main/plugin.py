@@ -19,7 +19,7 @@ from plugins.main.routes.authentication import AuthenticationRoutes
 from plugins.main.routes.keys import key_routes
 from plugins.main.routes.root import root_routes
 from plugins.main.routes.sessions import session_routes
-from plugins.main.routes.users import user_routes
+from plugins.main.routes.users import UserRoutes
 from plugins.plugin import Plugin, PluginContext
 
 DISTRIBUTION = "credit-system"
@@ -60,7 +60,7 @@ class MainPlugin:
         context.register_routes(AuthenticationRoutes(api, measures).routes())
         context.register_routes(key_routes(api.tokens))
         context.register_routes(session_routes(api))
-        context.register_routes(user_routes(api))
+        context.register_routes(UserRoutes(api).routes())
         context.register_routes(api_key_routes(api))
 
 

@@ -8,16 +8,26 @@ from adapters.crypto.argon2 import Argon2PasswordHasher
 from adapters.crypto.token_keys import TokenKeyring
 from adapters.memory.api_keys import MemoryApiKeys
 from adapters.memory.audit import MemoryAuditLog
+from adapters.memory.credentials import MemoryCredentials
+from adapters.memory.limiter import MemoryLimiter
+from adapters.memory.login_failures import MemoryLoginFailures
 from adapters.memory.sessions import MemorySessions
 from adapters.memory.users import MemoryUsers
 from adapters.runtime.system import SystemEntropy
 from application.api_keys import ApiKeyService
+from application.login_gate import LoginDelayed, LoginGate
 from application.sessions import LoginRejection, SessionService, TokenPair
 from application.tokens import TokenService
 from application.users import UserService
+from domain.admission import Admission, Charge
 from domain.api_keys import ApiKey
 from domain.audit import AuditAction, AuditFilter, RequestContext
+from domain.bans import BanPolicy
+from domain.identifiers import Identifier, IdentifierType
 from domain.keyring import RingKey
+from domain.login_delay import DelayPolicy
+from domain.ratelimit import Algorithm, Policy
+from domain.sessions import SessionPolicy
 from domain.tokens import Fingerprint
 from domain.users import User
 from ports.errors import DependencyUnavailable
@@ -50,6 +60,19 @@ class NotedRevocations:
         self.told.append((session, ttl_ms))
 
 
+class CountedNames:
+    """The rate limiter as far as it counts names, under one window for all."""
+
+    def __init__(self, clock: TurnedClock, per_minute: int) -> None:
+        self._limiter = MemoryLimiter(clock=clock, ban_policy=BanPolicy())
+        self._policy = Policy("login", per_minute, 60_000, Algorithm.SLIDING_WINDOW)
+
+    async def admit_account_name(self, policy: str, name: str) -> Admission:
+        assert policy == self._policy.name
+        charge = Charge(Identifier(IdentifierType.ACCOUNT_NAME, name), self._policy)
+        return await self._limiter.decide([charge], session=None, jitter=0.0)
+
+
 class CountedHasher(Argon2PasswordHasher):
     """Counts what was checked: the real thing at a cost of nothing."""
 
@@ -66,6 +89,9 @@ class CountedApiKeys(MemoryApiKeys):
     async def get(self, key_id: str) -> ApiKey | None:
         self.reads += 1
         return await super().get(key_id)
+
+
+POLICY = SessionPolicy()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +118,7 @@ class House:
 
     async def logged_in(self, name: str = "ada", *, device_id: str | None = None) -> TokenPair:
         pair = await self.sessions.login(login=name, password=PASSWORD, device_id=device_id, context=CONTEXT)
-        assert not isinstance(pair, LoginRejection)
+        assert not isinstance(pair, LoginRejection | LoginDelayed)
         return pair
 
     async def actions(self) -> list[AuditAction]:
@@ -100,7 +126,13 @@ class House:
         return sorted((event.action for event in page.items), key=list(AuditAction).index)
 
 
-def build(runtime: Runtime, *, fingerprint: Fingerprint = Fingerprint.ENFORCE) -> House:
+def build(
+    runtime: Runtime,
+    *,
+    fingerprint: Fingerprint = Fingerprint.ENFORCE,
+    logins_per_minute: int = 1_000,
+    policy: SessionPolicy = POLICY,
+) -> House:
     clock, entropy, audit, revocations = TurnedClock(), SystemEntropy(), MemoryAuditLog(), NotedRevocations()
     users = MemoryUsers(audit=audit)
     sessions = MemorySessions(users=users, audit=audit)
@@ -113,6 +145,8 @@ def build(runtime: Runtime, *, fingerprint: Fingerprint = Fingerprint.ENFORCE) -
         entropy=entropy,
         fingerprint=fingerprint,
     )
+    failures = MemoryLoginFailures()
+    names = CountedNames(clock, logins_per_minute)
     return House(
         runtime=runtime,
         clock=clock,
@@ -123,17 +157,35 @@ def build(runtime: Runtime, *, fingerprint: Fingerprint = Fingerprint.ENFORCE) -
         revocations=revocations,
         passwords=passwords,
         tokens=tokens,
-        users=UserService(users=users, passwords=passwords, clock=clock, entropy=entropy),
+        users=UserService(
+            users=users,
+            credentials=MemoryCredentials(users=users, sessions=sessions, api_keys=keys, audit=audit),
+            revocations=revocations,
+            limiter=names,
+            passwords=passwords,
+            common_passwords=frozenset({"password1", "qwertyuiop"}),
+            runtime=runtime,
+            clock=clock,
+            entropy=entropy,
+        ),
         sessions=SessionService(
             users=users,
             sessions=sessions,
             revocations=revocations,
             passwords=passwords,
+            gate=LoginGate(
+                limiter=names,
+                failures=failures,
+                clock=clock,
+                key=b"n" * 32,
+                policy=DelayPolicy(free_failures=logins_per_minute, base_ms=60_000 // logins_per_minute),
+            ),
             tokens=tokens,
             runtime=runtime,
             clock=clock,
             entropy=entropy,
             keys=keys_of_tokens,
+            policy=policy,
         ),
         api_keys=ApiKeyService(
             keys=keys, revocations=revocations, runtime=runtime, clock=clock, entropy=entropy

@@ -14,11 +14,11 @@ from adapters.memory.sessions import MemorySessions
 from adapters.memory.users import MemoryUsers
 from adapters.runtime.simulated_runtime import SimulatedRuntime
 from application.audit_trail import AuditTrail
+from application.endings import REVOCATION_MS
 from application.rate_limiter import (
     LimitPolicies,
     RateLimiter,
 )
-from application.sessions import REVOCATION_MS
 from domain.admission import Admission, Charge, Verdict
 from domain.audit import AuditAction, AuditEvent
 from domain.bans import BanPolicy
@@ -151,7 +151,9 @@ class Bench:
             now_ms=now_ms,
             policy=SessionPolicy(),
         )
-        assert await self.sessions.add(session, _event(AuditAction.SESSION_OPENED, now_ms))
+        opened = _event(AuditAction.SESSION_OPENED, now_ms)
+        added = await self.sessions.add(session, opened, per_user_max=20, ending=lambda _: opened)
+        assert added == ()
         return session
 
     async def end(self, session: Session) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from adapters.crypto.argon2 import Argon2PasswordHasher
 from adapters.runtime.system import SystemEntropy
-from application.sessions import REVOCATION_MS, LoginRejection
+from application.endings import REVOCATION_MS
+from application.sessions import LoginRejection
 from application.tokens import VerifiedToken
 from domain.audit import AuditAction, AuditFilter
 from domain.sessions import is_device_id

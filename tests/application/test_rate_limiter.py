@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from application import rate_limiter
+from application.endings import REVOCATION_MS
 from application.rate_limiter import (
     RESTORE_INTERVAL_S_MIN,
 )
-from application.sessions import REVOCATION_MS
 from domain.admission import Verdict
 from ports.errors import DependencyUnavailable
 from ports.runtime import Runtime

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from adapters.crypto.derivation import derived_key
-from application.sessions import REVOCATION_MS, RefreshRejection, TokenPair
+from application.endings import REVOCATION_MS
+from application.sessions import RefreshRejection, TokenPair
 from application.tokens import VerifiedToken
 from domain.audit import AuditAction
 from domain.tokens import Fingerprint, refresh_token

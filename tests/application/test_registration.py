@@ -60,8 +60,12 @@ def test_every_bad_input_is_told_at_once_and_nothing_is_kept(run: Driver) -> Non
 def test_an_administrator_is_made_by_the_operator(run: Driver) -> None:
     async def body(runtime: Runtime) -> None:
         house = build(runtime)
-        user = await house.users.create_administrator(
-            username="root", email="root@example.com", password=PASSWORD, context=CONTEXT
+        user = await house.users.create(
+            username="root",
+            email="root@example.com",
+            password=PASSWORD,
+            role=Role.ADMIN,
+            context=CONTEXT,
         )
         assert isinstance(user, User)
         assert user.roles == {Role.USER, Role.ADMIN}

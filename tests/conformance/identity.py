@@ -10,7 +10,7 @@ def test_a_user_is_found_by_name(identity: OnStores) -> None:
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -19,12 +19,16 @@ import pytest
 
 from adapters.memory.api_keys import MemoryApiKeys
 from adapters.memory.audit import MemoryAuditLog
+from adapters.memory.credentials import MemoryCredentials
+from adapters.memory.login_failures import MemoryLoginFailures
 from adapters.memory.sessions import MemorySessions
 from adapters.memory.users import MemoryUsers
 from adapters.mongo.api_keys import MongoApiKeys
 from adapters.mongo.audit import MongoAuditLog
 from adapters.mongo.catalog import CATALOG
 from adapters.mongo.client import Bounds, ClientDriver, DriverName, connect
+from adapters.mongo.credentials import MongoCredentials
+from adapters.mongo.login_failures import MongoLoginFailures
 from adapters.mongo.schema import create_schema
 from adapters.mongo.sessions import MongoSessions
 from adapters.mongo.users import MongoUsers
@@ -34,6 +38,8 @@ from domain.sessions import Session, SessionPolicy, open_session
 from domain.users import Role, User
 from ports.api_keys import ApiKeys
 from ports.audit import AuditLog
+from ports.credentials import Credentials
+from ports.login_failures import LoginFailures
 from ports.runtime import Runtime
 from ports.sessions import Sessions
 from ports.users import Users
@@ -50,9 +56,22 @@ class Stores:
     users: Users
     sessions: Sessions
     api_keys: ApiKeys
+    credentials: Credentials
+    login_failures: LoginFailures
     audit: AuditLog
     recorded: list[AuditEvent]
     """What the log said that it had stored."""
+
+    async def opened(
+        self, session: Session, event: AuditEvent | None = None, *, per_user_max: int = 20
+    ) -> Sequence[str] | None:
+        """Adds the session as a login does."""
+        return await self.sessions.add(
+            session,
+            event or an_event(AuditAction.SESSION_OPENED),
+            per_user_max=per_user_max,
+            ending=lambda ended: an_event(AuditAction.SESSION_REVOKED, resource=f"session:{ended}"),
+        )
 
     async def actions(self) -> list[AuditAction]:
         """What the audit log holds, oldest first."""
@@ -95,7 +114,10 @@ def identity(request: pytest.FixtureRequest, run_real: Driver) -> OnStores:
             audit = MemoryAuditLog(recorded=recorded.append)
             users = MemoryUsers(audit=audit)
             sessions = MemorySessions(users=users, audit=audit)
-            await body(Stores(runtime, users, sessions, MemoryApiKeys(audit=audit), audit, recorded))
+            keys = MemoryApiKeys(audit=audit)
+            credentials = MemoryCredentials(users=users, sessions=sessions, api_keys=keys, audit=audit)
+            failures = MemoryLoginFailures()
+            await body(Stores(runtime, users, sessions, keys, credentials, failures, audit, recorded))
 
         run_real(main)
 
@@ -116,6 +138,8 @@ def identity(request: pytest.FixtureRequest, run_real: Driver) -> OnStores:
                             MongoUsers(driver=driver),
                             MongoSessions(driver=driver),
                             MongoApiKeys(driver=driver),
+                            MongoCredentials(driver=driver),
+                            MongoLoginFailures(driver=driver),
                             MongoAuditLog(drivers=[driver], recorded=recorded.append),
                             recorded,
                         )

@@ -6,9 +6,9 @@ from dataclasses import replace
 from functools import partial
 
 from domain.audit import AuditAction
-from domain.users import uniqueness_key
-from ports.users import UserAdded
-from tests.conformance.identity import OnStores, Stores, a_user, an_event, identity
+from domain.users import User, uniqueness_key
+from ports.users import UserAdded, UserRenamed
+from tests.conformance.identity import NOW_MS, OnStores, Stores, a_user, an_event, identity
 
 __all__ = ["identity"]
 
@@ -73,5 +73,75 @@ def test_a_hash_is_replaced_only_while_it_is_the_expected_one(identity: OnStores
             user.id, expected="$argon2id$one", replacement="$argon2id$three"
         )
         assert await stores.users.get(user.id) == replace(user, password_hash="$argon2id$two")
+
+    identity(body)
+
+
+def test_a_name_or_an_address_is_changed_with_its_event(identity: OnStores) -> None:
+    async def body(stores: Stores) -> None:
+        user = a_user("ada")
+        await stores.users.add(user, an_event())
+
+        async def rename(username: str | None = None, email: str | None = None) -> UserRenamed:
+            event = an_event(AuditAction.USER_RENAMED)
+            return await stores.users.rename(user.id, username=username, email=email, event=event)
+
+        # One's own name in another case is not somebody else's.
+        assert await rename(username="ADA") is UserRenamed.RENAMED
+        assert await rename(username="Grace") is UserRenamed.RENAMED
+        assert await rename(email="Grace@Navy.example") is UserRenamed.RENAMED
+        renamed = replace(user, username="Grace", email="Grace@Navy.example")
+        assert await stores.users.get(user.id) == renamed
+        assert await stores.users.find_by_username("grace") == renamed
+        assert await stores.users.find_by_email("grace@navy.example") == renamed
+        assert await stores.users.find_by_username("ada") is None
+        assert await stores.users.find_by_email("ada@example.com") is None
+        assert await stores.users.add(a_user("ada"), an_event()) is UserAdded.ADDED
+        assert (await stores.actions()).count(AuditAction.USER_RENAMED) == 3
+
+    identity(body)
+
+
+def test_a_name_of_somebody_else_changes_nothing(identity: OnStores) -> None:
+    async def body(stores: Stores) -> None:
+        ada = a_user("ada")
+        await stores.users.add(ada, an_event())
+        await stores.users.add(a_user("bob"), an_event())
+
+        async def rename(user_id: str, **names: str) -> UserRenamed:
+            return await stores.users.rename(
+                user_id,
+                username=names.get("username"),
+                email=names.get("email"),
+                event=an_event(AuditAction.USER_RENAMED),
+            )
+
+        assert await rename(ada.id, username="BOB", email="new@example.com") is UserRenamed.USERNAME_TAKEN
+        assert await rename(ada.id, username="new", email="BOB@example.com") is UserRenamed.EMAIL_TAKEN
+        assert await rename(ada.id, username="bob", email="bob@example.com") is UserRenamed.USERNAME_TAKEN
+        assert await rename(ada.id, email="bob@example.com") is UserRenamed.EMAIL_TAKEN
+        assert await rename(ada.id, username="ADA", email="bob@example.com") is UserRenamed.EMAIL_TAKEN
+        assert await rename("usr_none", username="new") is UserRenamed.GONE
+        assert await stores.users.get(ada.id) == ada
+        assert AuditAction.USER_RENAMED not in await stores.actions()
+
+    identity(body)
+
+
+def test_users_are_listed_newest_first_page_by_page(identity: OnStores) -> None:
+    async def body(stores: Stores) -> None:
+        users = [a_user(f"user{at}", now_ms=NOW_MS + at) for at in range(5)]
+        for user in users:
+            await stores.users.add(user, an_event())
+        seen: list[User] = []
+        cursor = None
+        while True:
+            page = await stores.users.list_page(limit=2, cursor=cursor)
+            seen += page.items
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+        assert seen == users[::-1]
+        assert (await stores.users.list_page(limit=5, cursor=None)).next_cursor is None
 
     identity(body)

@@ -68,7 +68,9 @@ def test_the_current_token_rotates_on_its_own_device_only() -> None:
 
 def test_a_repeat_gets_the_same_successor_for_ten_seconds_and_is_theft_after() -> None:
     policy = SessionPolicy()
-    rotated = rotate(a_session(policy), now_ms=START_MS, policy=policy)
+    rotated = rotate(
+        a_session(policy), address="198.51.100.2", user_agent="new", now_ms=START_MS, policy=policy
+    )
 
     def repeated(after_ms: int) -> RefreshDecision:
         return decide_refresh(
@@ -85,8 +87,8 @@ def test_a_repeat_gets_the_same_successor_for_ten_seconds_and_is_theft_after() -
 
 
 def test_a_repeat_from_elsewhere_or_of_an_older_token_is_theft_at_once() -> None:
-    once = rotate(a_session(), now_ms=START_MS, policy=POLICY)
-    twice = rotate(once, now_ms=START_MS + 1, policy=POLICY)
+    once = rotate(a_session(), address="198.51.100.2", user_agent="new", now_ms=START_MS, policy=POLICY)
+    twice = rotate(once, address="198.51.100.2", user_agent="new", now_ms=START_MS + 1, policy=POLICY)
     assert decide(once, 1, START_MS + 1, same_device=False) is RefreshDecision.REUSED
     assert decide(twice, 1, START_MS + 1) is RefreshDecision.REUSED
 
@@ -104,7 +106,7 @@ def test_use_puts_off_the_idle_expiry_and_never_the_absolute_one() -> None:
     session = a_session()
     now_ms = START_MS
     while session.state(now_ms) is SessionState.ACTIVE:
-        session = rotate(session, now_ms=now_ms, policy=POLICY)
+        session = rotate(session, address="198.51.100.2", user_agent="new", now_ms=now_ms, policy=POLICY)
         now_ms += POLICY.idle_ms_max - 1
     assert now_ms >= START_MS + POLICY.absolute_ms_max
     assert a_session().state(START_MS + POLICY.idle_ms_max) is SessionState.EXPIRED
@@ -153,7 +155,7 @@ def test_only_the_steps_of_the_table_can_be_taken(state: SessionState, event: Se
 
     def step() -> Session:
         if event is SessionEvent.ROTATED:
-            return rotate(session, now_ms=now_ms, policy=POLICY)
+            return rotate(session, address="198.51.100.2", user_agent="new", now_ms=now_ms, policy=POLICY)
         return revoke(session, event, now_ms=now_ms)
 
     after = TRANSITIONS.get((state, event))

@@ -108,7 +108,9 @@ class Families(RuleBasedStateMachine):
             self.die(SessionEvent.REUSED)
 
     def rotate_to_the_next(self, generation: int) -> None:
-        self.session = rotate(self.session, now_ms=self.now_ms, policy=POLICY)
+        self.session = rotate(
+            self.session, address="203.0.113.7", user_agent="suite", now_ms=self.now_ms, policy=POLICY
+        )
         self.tokens[generation].used_ms = self.now_ms
         self.tokens[generation + 1] = Known(self.now_ms)
         self.take(generation, TokenEvent.SHOWN)

@@ -9,12 +9,19 @@ from hypothesis import strategies as st
 from domain.users import (
     UserProblem,
     email_problems,
+    is_possible_password,
     is_well_formed,
     password_bytes,
     password_problems,
     uniqueness_key,
     username_problems,
 )
+
+
+def chosen(password: str) -> tuple[UserProblem, ...]:
+    return password_problems(
+        password, username="Grace.Hopper", email="Rear.Admiral@navy.example", common={"password1", "straße12"}
+    )
 
 
 @pytest.mark.parametrize("username", ["ada", "Ada.Lovelace_1-x", "a" * 64, "..."])
@@ -45,7 +52,8 @@ def test_these_are_not_addresses(email: str) -> None:
 
 @pytest.mark.parametrize("password", ["12345678", "p" * 256, "pass wörd 🙂", "tab\tand\nline"])
 def test_these_are_passwords(password: str) -> None:
-    assert password_problems(password) == ()
+    assert chosen(password) == ()
+    assert is_possible_password(password)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +66,8 @@ def test_these_are_passwords(password: str) -> None:
     ],
 )
 def test_these_are_not_passwords(password: str, problem: UserProblem) -> None:
-    assert password_problems(password) == (problem,)
+    assert chosen(password) == (problem,)
+    assert not is_possible_password(password)
 
 
 def test_a_problem_names_its_input() -> None:

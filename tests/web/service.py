@@ -14,8 +14,10 @@ from adapters.crypto.token_keys import TokenKeyring
 from adapters.memory.api_keys import MemoryApiKeys
 from adapters.memory.audit import MemoryAuditLog
 from adapters.memory.cache import MemoryCache
+from adapters.memory.credentials import MemoryCredentials
 from adapters.memory.documents import MemoryDocuments
 from adapters.memory.limiter import MemoryLimiter
+from adapters.memory.login_failures import MemoryLoginFailures
 from adapters.memory.metrics import MemoryMetrics
 from adapters.memory.sessions import MemorySessions
 from adapters.memory.users import MemoryUsers
@@ -34,6 +36,7 @@ from adapters.web.route_table import RouteTable
 from application.api_keys import ApiKeyService, CreatedApiKey
 from application.audit_trail import AuditTrail
 from application.documents import DocumentService
+from application.login_gate import LoginGate
 from application.rate_limiter import LimitPolicies, RateLimiter
 from application.sessions import SessionService
 from application.tokens import TokenService
@@ -44,6 +47,7 @@ from domain.audit import SYSTEM, RequestContext
 from domain.bans import BanPolicy
 from domain.documents import Collection, FieldKind
 from domain.keyring import RingKey
+from domain.login_delay import DelayPolicy
 from domain.ratelimit import Algorithm, Policy, parse_policy_rate
 from domain.tokens import Fingerprint, SigningAlgorithm
 from plugins.main.plugin import MainPlugin
@@ -255,12 +259,34 @@ def open_service(runtime: Runtime, options: Options | None = None) -> TestServic
         entropy=entropy,
         fingerprint=options.fingerprint,
     )
-    users = UserService(users=user_store, passwords=passwords, clock=clock, entropy=entropy)
+    key_store = MemoryApiKeys(audit=audit)
+    users = UserService(
+        users=user_store,
+        credentials=MemoryCredentials(
+            users=user_store, sessions=session_store, api_keys=key_store, audit=audit
+        ),
+        revocations=rate_limiter,
+        limiter=rate_limiter,
+        passwords=passwords,
+        common_passwords=frozenset({"password1"}),
+        runtime=runtime,
+        clock=clock,
+        entropy=entropy,
+    )
+    login = policy("login", options.login)
+    gate = LoginGate(
+        limiter=rate_limiter,
+        failures=MemoryLoginFailures(),
+        clock=clock,
+        key=bytes(32),
+        policy=DelayPolicy(free_failures=login.limit, base_ms=login.period_ms // login.limit),
+    )
     sessions = SessionService(
         users=user_store,
         sessions=session_store,
         revocations=rate_limiter,
         passwords=passwords,
+        gate=gate,
         tokens=tokens,
         runtime=runtime,
         clock=clock,
@@ -268,7 +294,7 @@ def open_service(runtime: Runtime, options: Options | None = None) -> TestServic
         keys=keys,
     )
     api_keys = ApiKeyService(
-        keys=MemoryApiKeys(audit=audit),
+        keys=key_store,
         revocations=rate_limiter,
         runtime=runtime,
         clock=clock,

@@ -7,6 +7,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from adapters.web import DEVICE_COOKIE, Answer, Body, Call, Headers, Problem, Route, limit_refusal
+from application.login_gate import LoginDelayed
 from application.sessions import LoginRejection, RefreshRejection, TokenPair
 from application.users import InvalidUser, Taken
 from domain.access import PUBLIC, USER
@@ -14,7 +15,7 @@ from domain.users import EMAIL_CHARACTERS_MAX, is_well_formed, uniqueness_key
 from plugins.main.happenings import note
 from plugins.main.measures import Measures
 from plugins.main.modules.connection_api import ConnectionAPI
-from plugins.main.routes.problems import INVALID_TOKEN, validation_failed
+from plugins.main.routes.problems import INVALID_TOKEN, TAKEN, too_many_attempts, validation_failed
 from plugins.main.routes.users import UserView, user_view
 
 DEVICE_COOKIE_AGE_S = 400 * 86_400
@@ -43,14 +44,10 @@ BAD_DEVICE = Problem(
     "A device id has 16 to 64 of letters, digits and `_.:-`.",
     extensions={"field": "X-Device-Id"},
 )
-_TAKEN = {
-    Taken.USERNAME: "Somebody else has this username.",
-    Taken.EMAIL: "Somebody else has this e-mail address.",
-}
 
 
 class Registration(Body, frozen=True, kw_only=True):
-    """A new user: 3 to 32 of letters, digits and `_.-`; a password of 8 to 256 characters."""
+    """A new user: 3 to 64 of letters, digits and `_.-`; a password of 8 to 256 characters."""
 
     username: Text
     email: Text
@@ -115,7 +112,7 @@ class AuthenticationRoutes:
 
     async def register(self, call: Call[Registration, None]) -> Answer | Problem:
         body = call.body
-        limited = await self._limited("register", body.username)
+        limited = await self._limited(body.username)
         if limited is not None:
             return limited
         user = await self._api.users.register(
@@ -124,19 +121,18 @@ class AuthenticationRoutes:
         if isinstance(user, InvalidUser):
             return validation_failed(user.problems)
         if isinstance(user, Taken):
-            return Problem(409, user.value, _TAKEN[user])
+            return TAKEN[user]
         note("user registered", call.context, user=user.id)
         return Answer(201, user_view(user))
 
     async def login(self, call: Call[Login, None]) -> Answer | Problem:
         name = (call.body.email if call.body.email is not None else call.body.username) or ""
-        limited = await self._limited("login", name)
-        if limited is not None:
-            self._measures.logins.add(1, "limited")
-            return limited
         pair = await self._api.sessions.login(
             login=name, password=call.body.password, device_id=call.device_id, context=call.context
         )
+        if isinstance(pair, LoginDelayed):
+            self._measures.logins.add(1, "limited")
+            return too_many_attempts(pair.retry_after_ms)
         if isinstance(pair, LoginRejection):
             self._measures.logins.add(1, "rejected")
             note("login refused", call.context, reason=pair.value)
@@ -170,11 +166,13 @@ class AuthenticationRoutes:
             return INVALID_TOKEN
         return Answer(200, SocketToken(token=issued.text, expires_in=issued.expires_in_s), _NO_CACHE)
 
-    async def _limited(self, policy: str, name: str) -> Problem | None:
-        """Attempts on one account are counted whatever address they come from."""
+    async def _limited(self, name: str) -> Problem | None:
+        """Attempts to register one name are counted whatever address they come from."""
         if len(name) > EMAIL_CHARACTERS_MAX or not is_well_formed(name):
             return None
-        return limit_refusal(await self._api.rate_limiter.admit_account_name(policy, uniqueness_key(name)))
+        return limit_refusal(
+            await self._api.rate_limiter.admit_account_name("register", uniqueness_key(name))
+        )
 
 
 def device_cookie(device_id: str) -> str:

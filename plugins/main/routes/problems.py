@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from adapters.web import Problem
+from adapters.web import Problem, limit_refusal
+from application.users import Taken
+from domain.admission import Admission, Verdict
 
 
 class InputProblem(Protocol):
@@ -24,11 +26,30 @@ INVALID_TOKEN = Problem(
     "The token is not valid, or no longer.",
     headers=(("WWW-Authenticate", 'Bearer error="invalid_token"'),),
 )
+WRONG_PASSWORD = Problem(
+    401,
+    "invalid_credentials",
+    "The current password is another.",
+    headers=(("WWW-Authenticate", "Bearer"),),
+)
+TAKEN = {
+    Taken.USERNAME: Problem(409, Taken.USERNAME.value, "Somebody else has this username."),
+    Taken.EMAIL: Problem(409, Taken.EMAIL.value, "Somebody else has this e-mail address."),
+}
 
 
-def validation_failed(problems: Sequence[InputProblem]) -> Problem:
-    """All that is wrong at once; `field` names the first."""
-    errors = [{"field": problem.field, "detail": problem.value} for problem in problems]
+def too_many_attempts(retry_after_ms: int) -> Problem:
+    """In the words of any other limit: what is too much is not told."""
+    refused = limit_refusal(Admission(Verdict.QUOTA_EXCEEDED, retry_after_ms))
+    if refused is None:
+        raise TypeError("a quota that is exceeded is a refusal")
+    return refused
+
+
+def validation_failed(problems: Sequence[InputProblem], *, field: str | None = None) -> Problem:
+    """All that is wrong at once; the extension `field` names the first. The argument stands for all their
+    fields, where the body calls the input otherwise than the domain does."""
+    errors = [{"field": field or problem.field, "detail": problem.value} for problem in problems]
     detail = "; ".join(f"{error['field']}: {error['detail']}" for error in errors)
     return Problem(
         400, "validation_failed", detail, extensions={"field": errors[0]["field"], "errors": errors}

@@ -53,6 +53,11 @@ def session_routes(api: ConnectionAPI) -> tuple[Route, ...]:
         note("session ended", call.context, session=session_id)
         return Answer(204)
 
+    async def end_sessions(call: Call[None, None]) -> Answer:
+        await api.sessions.revoke_sessions(call.caller.id, call.context)
+        note("all sessions ended", call.context, user=call.caller.id)
+        return Answer(204)
+
     return (
         Route(
             "GET",
@@ -63,6 +68,16 @@ def session_routes(api: ConnectionAPI) -> tuple[Route, ...]:
             query=ListQuery,
             answer=SessionPage,
             summary="One's own sessions, newest first",
+            tags=("authentication",),
+        ),
+        Route(
+            "DELETE",
+            "/auth/sessions",
+            "end_sessions",
+            USER,
+            end_sessions,
+            success=204,
+            summary="End all of one's own sessions, this one as well",
             tags=("authentication",),
         ),
         Route(

@@ -1,12 +1,30 @@
-"""A user's own account, and what a user looks like from outside."""
+"""A user's own account, and all users for administrators."""
 
 from __future__ import annotations
 
-from adapters.web import Answer, Body, Call, Problem, Route, rfc3339
-from domain.access import USER
+from typing import Annotated
+
+from msgspec import UNSET, Meta, UnsetType
+
+from adapters.web import NOT_FOUND, Answer, Body, Call, ListQuery, Problem, Route, rfc3339
+from application.users import InvalidUser, PasswordDelayed, PasswordRejection, Taken
+from domain.access import USER, any_scope
+from domain.api_keys import Scope
 from domain.users import User
+from plugins.main.happenings import note
 from plugins.main.modules.connection_api import ConnectionAPI
-from plugins.main.routes.problems import INVALID_TOKEN
+from plugins.main.routes.problems import (
+    INVALID_TOKEN,
+    TAKEN,
+    WRONG_PASSWORD,
+    too_many_attempts,
+    validation_failed,
+)
+
+MAY_READ_USERS = any_scope(Scope.USERS_READ)
+MAY_WRITE_USERS = any_scope(Scope.USERS_WRITE)
+
+Text = Annotated[str, Meta(max_length=1024)]
 
 
 class UserView(Body, frozen=True, kw_only=True):
@@ -19,6 +37,25 @@ class UserView(Body, frozen=True, kw_only=True):
     created_at: str
 
 
+class UserPage(Body, frozen=True, kw_only=True):
+    items: list[UserView]
+    next_cursor: str | None
+
+
+class UserChange(Body, frozen=True, kw_only=True):
+    """What is not named stays as it is."""
+
+    username: Text | UnsetType = UNSET
+    email: Text | UnsetType = UNSET
+
+
+class PasswordChange(Body, frozen=True, kw_only=True):
+    """A new password of 8 to 256 characters, and the one that it replaces."""
+
+    current_password: Text
+    new_password: Text
+
+
 def user_view(user: User) -> UserView:
     return UserView(
         id=user.id,
@@ -29,21 +66,94 @@ def user_view(user: User) -> UserView:
     )
 
 
-def user_routes(api: ConnectionAPI) -> tuple[Route, ...]:
-    async def show_me(call: Call[None, None]) -> Answer | Problem:
-        user = await api.users.profile(call.caller.id)
+class UserRoutes:
+    """Each handler: one use case, one answer."""
+
+    def __init__(self, api: ConnectionAPI) -> None:
+        self._api = api
+
+    def routes(self) -> tuple[Route, ...]:
+        tags = ("users",)
+        return (
+            Route("GET", "/users/me", "show_me", USER, self.show_me, answer=UserView, tags=tags,
+                  summary="One's own account"),
+            Route("PATCH", "/users/me", "change_me", USER, self.change_me, body=UserChange, answer=UserView,
+                  tags=tags, summary="Another username or e-mail address"),
+            Route("DELETE", "/users/me", "delete_me", USER, self.delete_me, success=204, tags=tags,
+                  summary="Delete one's own account: sessions and WebSockets end at once"),
+            Route("PUT", "/users/me/password", "change_password", USER, self.change_password,
+                  body=PasswordChange, success=204, tags=tags,
+                  summary="Another password: every session ends, this one as well"),
+            Route("GET", "/users", "list_users", MAY_READ_USERS, self.list_users, query=ListQuery,
+                  answer=UserPage, tags=tags, summary="All users, newest first"),
+            Route("GET", "/users/<user_id>", "show_user", MAY_READ_USERS, self.show_user, answer=UserView,
+                  tags=tags, summary="A user"),
+            Route("DELETE", "/users/<user_id>", "delete_user", MAY_WRITE_USERS, self.delete_user, success=204,
+                  tags=tags, summary="Delete a user: sessions, WebSockets and keys they made end at once"),
+        )  # fmt: skip
+
+    async def show_me(self, call: Call[None, None]) -> Answer | Problem:
+        user = await self._api.users.profile(call.caller.id)
         # The token outlived its user.
         return INVALID_TOKEN if user is None else Answer(200, user_view(user))
 
-    return (
-        Route(
-            "GET",
-            "/users/me",
-            "show_me",
-            USER,
-            show_me,
-            answer=UserView,
-            summary="One's own account",
-            tags=("users",),
-        ),
-    )
+    async def change_me(self, call: Call[UserChange, None]) -> Answer | Problem:
+        username, email = call.body.username, call.body.email
+        user = await self._api.users.rename(
+            call.caller.id,
+            username=None if username is UNSET else username,
+            email=None if email is UNSET else email,
+            context=call.context,
+        )
+        if isinstance(user, InvalidUser):
+            return validation_failed(user.problems)
+        if isinstance(user, Taken):
+            return TAKEN[user]
+        if user is None:
+            return INVALID_TOKEN
+        note("user renamed", call.context, user=user.id)
+        return Answer(200, user_view(user))
+
+    async def delete_me(self, call: Call[None, None]) -> Answer | Problem:
+        if not await self._api.users.remove(call.caller.id, call.context):
+            return INVALID_TOKEN
+        note("user deleted", call.context, user=call.caller.id)
+        return Answer(204)
+
+    async def change_password(self, call: Call[PasswordChange, None]) -> Answer | Problem:
+        refused = await self._api.users.change_password(
+            call.caller.id,
+            current=call.body.current_password,
+            new=call.body.new_password,
+            device_id=call.device_id,
+            context=call.context,
+        )
+        match refused:
+            case InvalidUser():
+                return validation_failed(refused.problems, field="new_password")
+            case PasswordDelayed():
+                return too_many_attempts(refused.retry_after_ms)
+            case PasswordRejection.WRONG_PASSWORD:
+                return WRONG_PASSWORD
+            case PasswordRejection.GONE | PasswordRejection.RACED:
+                # Either ended the session of this very request.
+                return INVALID_TOKEN
+            case None:
+                note("password changed", call.context, user=call.caller.id)
+                return Answer(204)
+
+    async def list_users(self, call: Call[None, ListQuery]) -> Answer:
+        page = await self._api.users.list_page(limit=call.query.limit, cursor=call.query.cursor)
+        items = [user_view(user) for user in page.items]
+        return Answer(200, UserPage(items=items, next_cursor=page.next_cursor))
+
+    async def show_user(self, call: Call[None, None]) -> Answer | Problem:
+        user = await self._api.users.profile(call.path["user_id"])
+        return NOT_FOUND if user is None else Answer(200, user_view(user))
+
+    async def delete_user(self, call: Call[None, None]) -> Answer | Problem:
+        user_id = call.path["user_id"]
+        if not await self._api.users.remove(user_id, call.context):
+            return NOT_FOUND
+        note("user deleted", call.context, user=user_id)
+        return Answer(204)

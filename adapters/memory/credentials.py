@@ -1,0 +1,53 @@
+"""Changes of credentials in memory. Nothing awaits between a check and its write, so each call is atomic."""
+
+from __future__ import annotations
+
+from adapters.memory.api_keys import MemoryApiKeys
+from adapters.memory.audit import MemoryAuditLog
+from adapters.memory.sessions import MemorySessions
+from adapters.memory.users import MemoryUsers
+from domain.audit import AuditEvent
+from ports.credentials import Credentials, Ended
+
+
+class MemoryCredentials:
+    def __init__(
+        self, *, users: MemoryUsers, sessions: MemorySessions, api_keys: MemoryApiKeys, audit: MemoryAuditLog
+    ) -> None:
+        self._users = users
+        self._sessions = sessions
+        self._api_keys = api_keys
+        self._audit = audit
+
+    async def change_password(
+        self,
+        user_id: str,
+        *,
+        expected_version: int,
+        password_hash: str,
+        known_devices: tuple[str, ...],
+        now_ms: int,
+        event: AuditEvent,
+    ) -> Ended | None:
+        if not self._users.put_password(
+            user_id,
+            expected_version=expected_version,
+            password_hash=password_hash,
+            known_devices=known_devices,
+        ):
+            return None
+        self._audit.append(event)
+        return Ended(session_ids=self._sessions.end_all(user_id, now_ms))
+
+    async def remove_user(self, user_id: str, *, now_ms: int, event: AuditEvent) -> Ended | None:
+        if not self._users.remove(user_id):
+            return None
+        self._audit.append(event)
+        ended = self._sessions.end_all(user_id, now_ms)
+        self._sessions.leave(user_id)
+        return Ended(session_ids=ended, api_key_ids=self._api_keys.revoke_made_by(f"user:{user_id}", now_ms))
+
+
+def _proof(credentials: MemoryCredentials) -> Credentials:
+    """mypy holds the adapter to its port here."""
+    return credentials

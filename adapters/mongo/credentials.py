@@ -1,0 +1,62 @@
+"""Changes of credentials in MongoDB: one transaction over users, sessions and keys."""
+
+from __future__ import annotations
+
+from adapters.mongo import api_keys, sessions, users
+from adapters.mongo.audit import record_in
+from adapters.mongo.driver import MongoDriver, MongoTransaction
+from domain.audit import AuditEvent
+from ports.credentials import Credentials, Ended
+
+
+class MongoCredentials:
+    """Each writes the user first: a login at the same moment writes it too, so one waits for the other."""
+
+    def __init__(self, *, driver: MongoDriver) -> None:
+        self._driver = driver
+
+    async def change_password(
+        self,
+        user_id: str,
+        *,
+        expected_version: int,
+        password_hash: str,
+        known_devices: tuple[str, ...],
+        now_ms: int,
+        event: AuditEvent,
+    ) -> Ended | None:
+        async def write(transaction: MongoTransaction) -> Ended | None:
+            updated = await transaction.collection(users.COLLECTION).update_one(
+                {"_id": user_id, "credential_version": expected_version},
+                {
+                    "$set": {
+                        "password_hash": password_hash,
+                        "credential_version": expected_version + 1,
+                        "known_devices": list(known_devices),
+                    }
+                },
+            )
+            if not updated.matched:
+                return None
+            ended = await sessions.end_all_in(transaction, user_id, now_ms)
+            await record_in(transaction, event)
+            return Ended(session_ids=ended)
+
+        return await self._driver.transaction(write)
+
+    async def remove_user(self, user_id: str, *, now_ms: int, event: AuditEvent) -> Ended | None:
+        async def write(transaction: MongoTransaction) -> Ended | None:
+            if not await transaction.collection(users.COLLECTION).delete_one({"_id": user_id}):
+                return None
+            session_ids = await sessions.end_all_in(transaction, user_id, now_ms)
+            await sessions.leave_in(transaction, user_id, now_ms)
+            key_ids = await api_keys.revoke_made_by_in(transaction, f"user:{user_id}", now_ms)
+            await record_in(transaction, event)
+            return Ended(session_ids=session_ids, api_key_ids=key_ids)
+
+        return await self._driver.transaction(write)
+
+
+def _proof(credentials: MongoCredentials) -> Credentials:
+    """mypy holds the adapter to its port here."""
+    return credentials

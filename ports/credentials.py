@@ -1,0 +1,42 @@
+"""Where a user's credentials change, and all that hangs on them ends in the same step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from domain.audit import AuditEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What a change of credentials ended: whoever checks from memory must be told."""
+
+    session_ids: tuple[str, ...] = ()
+    api_key_ids: tuple[str, ...] = ()
+
+
+class Credentials(Protocol):
+    """One step over users, sessions and keys, with its audit event. Raises `DependencyUnavailable`."""
+
+    async def change_password(
+        self,
+        user_id: str,
+        *,
+        expected_version: int,
+        password_hash: str,
+        known_devices: tuple[str, ...],
+        now_ms: int,
+        event: AuditEvent,
+    ) -> Ended | None:
+        """The next credential version: every session ends, and a login that began before comes to nothing.
+
+        None, and no event, when the user is gone or somebody else changed the credentials first.
+        """
+
+    async def remove_user(self, user_id: str, *, now_ms: int, event: AuditEvent) -> Ended | None:
+        """Forgets the user's names, ends every session and revokes every key that the user made.
+
+        Sessions stay as ended ones, without address and user agent, until no token of theirs can live. None,
+        and no event, when there is no such user.
+        """

@@ -1,0 +1,159 @@
+"""What every store promises of a change of credentials: one step over users, sessions and keys."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+from domain.api_keys import ApiKey, Scope
+from domain.audit import AuditAction
+from domain.users import User
+from ports.credentials import Ended
+from tests.conformance.identity import (
+    NOW_MS,
+    OnStores,
+    Stores,
+    a_session,
+    a_user,
+    an_event,
+    identity,
+)
+
+__all__ = ["identity"]
+
+LATER_MS = NOW_MS + 100
+
+
+async def change(stores: Stores, user: User, *, version: int = 1, to: str = "$argon2id$two") -> Ended | None:
+    return await stores.credentials.change_password(
+        user.id,
+        expected_version=version,
+        password_hash=to,
+        known_devices=("this-one",),
+        now_ms=LATER_MS,
+        event=an_event(AuditAction.PASSWORD_CHANGED),
+    )
+
+
+async def remove(stores: Stores, user_id: str) -> Ended | None:
+    event = an_event(AuditAction.USER_DELETED)
+    return await stores.credentials.remove_user(user_id, now_ms=LATER_MS, event=event)
+
+
+def a_key(key_id: str, maker: str) -> ApiKey:
+    return ApiKey(
+        id=key_id,
+        name="key",
+        scopes=frozenset({Scope.CREDITS_READ}),
+        book="main",
+        secret_digest=b"d" * 32,
+        created_ms=NOW_MS,
+        created_by=maker,
+    )
+
+
+def test_another_password_ends_every_session_and_raises_the_version(identity: OnStores) -> None:
+    async def body(stores: Stores) -> None:
+        user, other = a_user("ada"), a_user("bob")
+        for one in (user, other):
+            await stores.users.add(one, an_event())
+        first, second, theirs = (
+            a_session(user, now_ms=NOW_MS),
+            a_session(user, now_ms=NOW_MS + 1),
+            a_session(other),
+        )
+        for session in (first, second, theirs):
+            await stores.opened(session)
+        await stores.sessions.revoke(first.id, now_ms=NOW_MS + 2, event=an_event())
+        assert await change(stores, user) == Ended(session_ids=(second.id,))
+        kept = await stores.users.get(user.id)
+        assert kept is not None
+        assert (kept.password_hash, kept.credential_version) == ("$argon2id$two", 2)
+        assert kept.known_devices == ("this-one",)
+        assert await stores.sessions.get(first.id) == replace(first, revoked_ms=NOW_MS + 2)
+        assert await stores.sessions.get(second.id) == replace(second, revoked_ms=LATER_MS)
+        assert await stores.sessions.get(theirs.id) == theirs
+        assert (await stores.actions()).count(AuditAction.PASSWORD_CHANGED) == 1
+
+    identity(body)
+
+
+def test_a_change_from_another_version_or_of_nobody_does_nothing(identity: OnStores) -> None:
+    async def body(stores: Stores) -> None:
+        user = a_user()
+        await stores.users.add(user, an_event())
+        assert await change(stores, user, version=2) is None
+        assert await change(stores, a_user("nobody")) is None
+        assert await stores.users.get(user.id) == user
+        assert AuditAction.PASSWORD_CHANGED not in await stores.actions()
+
+    identity(body)
+
+
+def test_of_many_changes_of_one_version_one_wins(identity: OnStores) -> None:
+    async def body(stores: Stores) -> None:
+        user = a_user()
+        await stores.users.add(user, an_event())
+        tasks = [
+            stores.runtime.start(partial(change, stores, user, to=f"$argon2id${at}"), name="change")
+            for at in range(5)
+        ]
+        changed = [await task.wait() for task in tasks]
+        assert sum(ended is not None for ended in changed) == 1
+        kept = await stores.users.get(user.id)
+        assert kept is not None
+        assert kept.password_hash == f"$argon2id${next(at for at in range(5) if changed[at] is not None)}"
+        assert kept.credential_version == 2
+
+    identity(body)
+
+
+def test_logins_at_the_moment_of_a_change_leave_no_session_alive(identity: OnStores) -> None:
+    async def body(stores: Stores) -> None:
+        user = a_user()
+        await stores.users.add(user, an_event())
+        sessions = [a_session(user) for _ in range(4)]
+        logins = [stores.runtime.start(partial(stores.opened, one), name="login") for one in sessions]
+        changing = stores.runtime.start(partial(change, stores, user), name="change")
+        for login in logins:
+            await login.wait()
+        ended = await changing.wait()
+        assert ended is not None
+        living = await stores.sessions.list_of_user(user.id, now_ms=NOW_MS + 1, limit=9)
+        assert list(living) == []
+
+    identity(body)
+
+
+def test_a_removed_user_leaves_no_name_no_living_session_and_no_key(identity: OnStores) -> None:
+    async def body(stores: Stores) -> None:
+        user, other = a_user("ada"), a_user("bob")
+        for one in (user, other):
+            await stores.users.add(one, an_event())
+        mine, theirs = a_session(user), a_session(other)
+        for session in (mine, theirs):
+            await stores.opened(session)
+        for key in (
+            a_key("key_mine", f"user:{user.id}"),
+            a_key("key_theirs", f"user:{other.id}"),
+            a_key("key_system", "system"),
+        ):
+            await stores.api_keys.add(key, an_event())
+        ended = await remove(stores, user.id)
+        assert ended == Ended(session_ids=(mine.id,), api_key_ids=("key_mine",))
+        assert await stores.users.get(user.id) is None
+        assert await stores.users.find_by_username("ada") is None
+        assert await stores.users.find_by_email("ada@example.com") is None
+        kept = await stores.sessions.get(mine.id)
+        assert kept == replace(mine, revoked_ms=LATER_MS, address="", user_agent="")
+        assert list(await stores.sessions.revoked_since(LATER_MS, limit=9)) == [mine.id]
+        assert await stores.sessions.get(theirs.id) == theirs
+        revoked = [(await stores.api_keys.get(key_id)) for key_id in ("key_mine", "key_theirs", "key_system")]
+        assert [key and key.revoked_ms for key in revoked] == [LATER_MS, None, None]
+        assert (await stores.actions()).count(AuditAction.USER_DELETED) == 1
+
+        assert await remove(stores, user.id) is None
+        assert (await stores.actions()).count(AuditAction.USER_DELETED) == 1
+        assert await stores.opened(a_session(user)) is None
+
+    identity(body)
