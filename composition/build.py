@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from adapters.crypto.argon2 import Argon2PasswordHasher
-from adapters.crypto.common_passwords import read_common_passwords
-from adapters.crypto.derivation import derived_key
 from adapters.crypto.token_keys import TokenKeyring
 from adapters.memory.limiter import MemoryLimiter
 from application.api_keys import ApiKeyService
@@ -15,7 +12,6 @@ from application.documents import DocumentService
 from application.ledger.announcer import Announce
 from application.ledger.book import BookPorts
 from application.ledger.service import Ledger
-from application.login_gate import LoginGate
 from application.moderation import Moderation
 from application.rate_limiter import LimitPolicies, RateLimiter
 from application.realtime import Realtime
@@ -23,6 +19,7 @@ from application.sessions import SessionService
 from application.tokens import TokenService
 from application.users import UserService
 from composition.authenticators import KnownSessions, RevokedEverywhere, SocketTokenVerifier
+from composition.identity import build_identity
 from composition.keyring import parse_ring
 from composition.ring_watch import RingFile
 from composition.secrets import Secrets
@@ -30,7 +27,6 @@ from composition.settings import Settings
 from composition.stores import Stores
 from composition.values import Rate
 from domain.ratelimit import Policy
-from domain.sessions import SessionPolicy
 from domain.tokens import ACCESS_KEY_LIFETIME_MS, TokenPolicy
 from ports.clock import Clock
 from ports.entropy import Entropy
@@ -77,7 +73,6 @@ def build_use_cases(
 ) -> UseCases:
     """`announce` is awaited with every batch that the ledger committed."""
     runtime, clock, entropy = around.runtime, around.clock, around.entropy
-    passwords = Argon2PasswordHasher(runtime=runtime, entropy=entropy)
     keys = _token_keys(around, settings, secrets)
     tokens = TokenService(
         keys=keys,
@@ -96,37 +91,23 @@ def build_use_cases(
     rate_limiter = _rate_limiter(around, settings, stores, trail)
     # Through the rate limiter: it remembers what it could not tell a store that was away.
     revocations = RevokedEverywhere(limiter=rate_limiter, realtime=realtime)
+    users, sessions = build_identity(
+        settings,
+        secrets,
+        stores,
+        runtime=runtime,
+        clock=clock,
+        entropy=entropy,
+        limiter=rate_limiter,
+        revocations=revocations,
+        tokens=tokens,
+        keys=keys,
+    )
     return UseCases(
-        users=UserService(
-            users=stores.users,
-            credentials=stores.credentials,
-            revocations=revocations,
-            limiter=rate_limiter,
-            passwords=passwords,
-            common_passwords=read_common_passwords(),
-            runtime=runtime,
-            clock=clock,
-            entropy=entropy,
-        ),
+        users=users,
         token_keys=keys,
         tokens=tokens,
-        sessions=SessionService(
-            users=stores.users,
-            sessions=stores.sessions,
-            revocations=revocations,
-            passwords=passwords,
-            gate=_login_gate(around, settings, secrets, stores, rate_limiter),
-            tokens=tokens,
-            runtime=runtime,
-            clock=clock,
-            entropy=entropy,
-            keys=keys,
-            policy=SessionPolicy(
-                idle_ms_max=settings.session_idle_ttl_ms,
-                absolute_ms_max=settings.session_ttl_ms,
-                per_user_max=settings.sessions_per_user,
-            ),
-        ),
+        sessions=sessions,
         api_keys=ApiKeyService(
             keys=stores.api_keys, revocations=revocations, runtime=runtime, clock=clock, entropy=entropy
         ),
@@ -150,18 +131,6 @@ def _token_keys(around: Surroundings, settings: Settings, secrets: Secrets) -> T
         algorithm=settings.token_algorithm,
         refresh_lifetime_ms=settings.session_idle_ttl_ms + ACCESS_KEY_LIFETIME_MS,
         look=look,
-    )
-
-
-def _login_gate(
-    around: Surroundings, settings: Settings, secrets: Secrets, stores: Stores, rate_limiter: RateLimiter
-) -> LoginGate:
-    return LoginGate(
-        limiter=rate_limiter,
-        failures=stores.login_failures,
-        clock=around.clock,
-        key=derived_key(secrets.encryption_key, "login-names"),
-        policy=settings.login_delay_policy(),
     )
 
 

@@ -1,0 +1,72 @@
+"""The use cases of users and sessions, wired onto a store."""
+
+from __future__ import annotations
+
+from adapters.crypto.argon2 import Argon2PasswordHasher
+from adapters.crypto.common_passwords import read_common_passwords
+from adapters.crypto.derivation import derived_key
+from application.login_gate import LoginGate, NameLimiter
+from application.sessions import SessionService
+from application.tokens import TokenService
+from application.users import UserService
+from composition.secrets import Secrets
+from composition.settings import Settings
+from composition.stores import Stores
+from domain.sessions import SessionPolicy
+from ports.clock import Clock
+from ports.entropy import Entropy
+from ports.runtime import Runtime
+from ports.sessions import SessionRevocations
+from ports.token_keys import TokenKeys
+
+
+def build_identity(
+    settings: Settings,
+    secrets: Secrets,
+    stores: Stores,
+    *,
+    runtime: Runtime,
+    clock: Clock,
+    entropy: Entropy,
+    limiter: NameLimiter,
+    revocations: SessionRevocations,
+    tokens: TokenService,
+    keys: TokenKeys,
+) -> tuple[UserService, SessionService]:
+    """They share one hasher, and with it one bound on how many passwords are hashed at once."""
+    passwords = Argon2PasswordHasher(runtime=runtime, entropy=entropy)
+    users = UserService(
+        users=stores.users,
+        credentials=stores.credentials,
+        revocations=revocations,
+        limiter=limiter,
+        passwords=passwords,
+        common_passwords=read_common_passwords(),
+        runtime=runtime,
+        clock=clock,
+        entropy=entropy,
+    )
+    sessions = SessionService(
+        users=stores.users,
+        sessions=stores.sessions,
+        revocations=revocations,
+        passwords=passwords,
+        gate=LoginGate(
+            limiter=limiter,
+            failures=stores.login_failures,
+            clock=clock,
+            key=derived_key(secrets.encryption_key, "login-names"),
+            policy=settings.login_delay_policy(),
+        ),
+        tokens=tokens,
+        runtime=runtime,
+        clock=clock,
+        entropy=entropy,
+        keys=keys,
+        policy=SessionPolicy(
+            idle_ms_max=settings.session_idle_ttl_ms,
+            absolute_ms_max=settings.session_ttl_ms,
+            per_user_max=settings.sessions_per_user,
+        ),
+    )
+    return users, sessions
