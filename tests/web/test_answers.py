@@ -96,7 +96,7 @@ def test_what_is_not_there_is_a_problem_too(
         reply = await open_service(runtime, Options(routes=ROUTES)).client.request(method, path)
         assert (reply.status, reply.code) == (status, code)
         if status == 405:
-            assert set(reply.header("allow").split(", ")) == {"GET", "HEAD", "OPTIONS"}
+            assert set(reply.header("allow").split(", ")) == {"GET", "HEAD", "OPTIONS", "PATCH", "DELETE"}
 
     run_real(body)
 

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from msgspec import Meta
-
 from adapters.web import DEVICE_COOKIE, Answer, Body, Call, Headers, Problem, Route, limit_refusal
 from application.login_gate import LoginDelayed
 from application.sessions import LoginRejection, RefreshRejection, TokenPair
@@ -16,15 +12,13 @@ from plugins.main.happenings import note
 from plugins.main.measures import Measures
 from plugins.main.modules.connection_api import ConnectionAPI
 from plugins.main.routes.problems import INVALID_TOKEN, TAKEN, too_many_attempts, validation_failed
-from plugins.main.routes.users import UserView, user_view
+from plugins.main.routes.users import Text, UserView, user_view
 
 DEVICE_COOKIE_AGE_S = 400 * 86_400
 """The longest that browsers keep a cookie (RFC 6265bis, 5.6.2)."""
 
 # Handing out credentials: what is stored between us and the client must not be (RFC 6749, 5.1).
 _NO_CACHE: Headers = (("Pragma", "no-cache"),)
-
-Text = Annotated[str, Meta(max_length=1024)]
 
 INVALID_CREDENTIALS = Problem(
     401,
