@@ -144,6 +144,7 @@ class AppManager:
         services.register("sessions", use_cases.sessions)
         services.register("api_keys", use_cases.api_keys, stop=use_cases.api_keys.flush_last_used)
         services.register("audit_trail", use_cases.audit_trail, stop=use_cases.audit_trail.stop)
+        services.register("audit_reader", use_cases.audit_reader)
         services.register("rate_limiter", use_cases.rate_limiter)
         moderation = use_cases.moderation
         services.register("moderation", moderation, start=moderation.start, stop=moderation.stop)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from adapters.crypto.token_keys import TokenKeyring
 from adapters.memory.limiter import MemoryLimiter
 from application.api_keys import ApiKeyService
+from application.audit_reader import AuditReader
 from application.audit_trail import AuditTrail
 from application.documents import DocumentService
 from application.ledger.announcer import Announce
@@ -64,6 +65,7 @@ class UseCases:
     moderation: Moderation
     audit_trail: AuditTrail
     documents: DocumentService
+    audit_reader: AuditReader
     realtime: Realtime
     ledger: Ledger
 
@@ -115,6 +117,7 @@ def build_use_cases(
         moderation=_moderation(around, settings, stores, rate_limiter, trail),
         audit_trail=trail,
         documents=_documents(around, stores),
+        audit_reader=AuditReader(log=stores.audit, journal=stores.journal_log),
         realtime=realtime,
         ledger=_ledger(around, settings, stores, announce),
     )

@@ -88,6 +88,7 @@ async def live_store(
         login_failures=login_failures.MongoLoginFailures(driver=writer),
         audit=audit.MongoAuditLog(drivers=(writer, pools.admin), recorded=recorded),
         journal=journal.MongoJournal(writer),
+        journal_log=journal.MongoJournal(pools.read_only),
         checkpoints=checkpoints.MongoCheckpoints(writer),
         claims=claims.MongoClaims(writer),
         ledger_clock=ledger_clock,

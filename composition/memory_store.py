@@ -30,6 +30,7 @@ def memory_store(settings: Settings, clock: Clock, *, recorded: Recorded | None 
     async def nothing() -> None:
         return
 
+    journal = MemoryJournal()
     return Stores(
         users=users,
         sessions=sessions,
@@ -37,7 +38,8 @@ def memory_store(settings: Settings, clock: Clock, *, recorded: Recorded | None 
         credentials=MemoryCredentials(users=users, sessions=sessions, api_keys=api_keys, audit=audit),
         login_failures=MemoryLoginFailures(),
         audit=audit,
-        journal=MemoryJournal(),
+        journal=journal,
+        journal_log=journal,
         checkpoints=MemoryCheckpoints(),
         claims=MemoryClaims(clock),
         ledger_clock=clock,

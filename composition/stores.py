@@ -16,6 +16,7 @@ from ports.credentials import Credentials
 from ports.documents import Documents
 from ports.health import Probe
 from ports.journal import Checkpoints, Journal
+from ports.journal_log import JournalLog
 from ports.limiter import Limiter
 from ports.login_failures import LoginFailures
 from ports.sessions import Sessions
@@ -46,6 +47,7 @@ class Stores:
     login_failures: LoginFailures
     audit: AuditLog
     journal: Journal
+    journal_log: JournalLog
     checkpoints: Checkpoints
     claims: Claims
     ledger_clock: Clock

@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from domain.ids import time_ordered_id
+from domain.ids import RANDOMNESS_BYTES, TIME_BITS, time_ordered_id
 
 ANONYMOUS = "anonymous"
 """The actor of a request that names nobody."""
 SYSTEM = "system"
 """The actor of the service's own doing, and of its operator on the command line."""
+
+
+ID_PREFIX = "aud"
 
 
 class AuditAction(Enum):
@@ -72,6 +75,12 @@ class AuditFilter:
         )
 
 
+def first_id_at(at_ms: int) -> str:
+    """No event of that moment or later has an id below it, and none before it one above."""
+    bounded_ms = min(max(at_ms, 0), (1 << TIME_BITS) - 1)
+    return time_ordered_id(ID_PREFIX, bounded_ms, bytes(RANDOMNESS_BYTES))
+
+
 @dataclass(frozen=True, slots=True)
 class RequestContext:
     """Where a request comes from, for the audit log and the session list."""
@@ -94,7 +103,7 @@ def audit_event(
 ) -> AuditEvent:
     """The event of a write. `actor` stands for the context's where the write itself tells who it was."""
     return AuditEvent(
-        id=time_ordered_id("aud", now_ms, randomness),
+        id=time_ordered_id(ID_PREFIX, now_ms, randomness),
         at_ms=now_ms,
         actor=context.actor if actor is None else actor,
         action=action,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
+from operator import attrgetter
 
 from domain.ledger.account import AccountState, account_key
 from domain.ledger.chain import JournalDocument
@@ -20,6 +22,7 @@ from ports.journal import (
     StoredState,
     Unreadable,
 )
+from ports.journal_log import JournalLog, Wanted
 
 
 class MemoryJournal:
@@ -62,6 +65,22 @@ class MemoryJournal:
         self, book: str, seq: int, *, limit: int
     ) -> Sequence[JournalDocument | Unreadable]:
         return await self.after(book, seq, limit=limit)
+
+    async def latest(self, book: str, wanted: Wanted, *, limit: int) -> Sequence[JournalDocument]:
+        documents = self._documents.get(book, [])
+        seqs: Iterable[int] = range(min(wanted.upto, len(documents)), wanted.above, -1)
+        if wanted.subject is not None or wanted.key is not None:
+            named = set(self._subjects.get((book, wanted.subject or ""), ()))
+            if (recorded := self._keys.get((book, wanted.key or ""))) is not None:
+                named.add(recorded.seq)
+            seqs = sorted((seq for seq in named if wanted.above < seq <= wanted.upto), reverse=True)
+        found = (documents[seq - 1] for seq in seqs)
+        if wanted.actor is not None:
+            found = (each for each in found if any(entry.actor == wanted.actor for entry in each.entries))
+        return list(islice(found, limit))
+
+    async def last_before(self, book: str, time_ms: int) -> int:
+        return bisect_left(self._documents.get(book, []), time_ms, key=attrgetter("time_ms"))
 
     async def touching(
         self, book: str, subjects: Mapping[str, int], *, limit: int
@@ -151,4 +170,8 @@ class MemoryCheckpoints:
         return [StoredState(key, each.state.seq, each.state, each.time_ms) for key, each in found]
 
 
-_fits: tuple[type[Journal], type[Checkpoints]] = (MemoryJournal, MemoryCheckpoints)
+_fits: tuple[type[Journal], type[Checkpoints], type[JournalLog]] = (
+    MemoryJournal,
+    MemoryCheckpoints,
+    MemoryJournal,
+)

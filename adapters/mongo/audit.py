@@ -7,7 +7,7 @@ from typing import Any
 
 from adapters.mongo.driver import Document, Index, MongoDriver, MongoTransaction
 from adapters.mongo.errors import DuplicateKey
-from domain.audit import AuditAction, AuditEvent, AuditFilter
+from domain.audit import AuditAction, AuditEvent, AuditFilter, first_id_at
 from ports.audit import AuditLog, AuditPage, Recorded
 
 COLLECTION = "audit"
@@ -63,12 +63,14 @@ def _query(wanted: AuditFilter, cursor: str | None) -> dict[str, Any]:
         query["action"] = wanted.action.value
     if wanted.resource is not None:
         query["resource"] = wanted.resource
-    if wanted.from_ms is not None:
-        query["at_ms"] = {"$gte": wanted.from_ms}
-    if wanted.until_ms is not None:
-        query["at_ms"] = query.get("at_ms", {}) | {"$lt": wanted.until_ms}
+    # By the id, whose beginning is the time: every index ends with it, and none holds `at_ms`.
+    before = [] if wanted.until_ms is None else [first_id_at(wanted.until_ms)]
     if cursor is not None:
-        query["_id"] = {"$lt": cursor}
+        before.append(cursor)
+    if before:
+        query["_id"] = {"$lt": min(before)}
+    if wanted.from_ms is not None:
+        query["_id"] = query.get("_id", {}) | {"$gte": first_id_at(wanted.from_ms)}
     return query
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from application.audit_reader import AuditReader
 from application.moderation import Moderation
+from plugins.admin.routes.audit import audit_routes
 from plugins.admin.routes.bans import ban_routes
 from plugins.admin.routes.limits import limit_routes
 from plugins.main.plugin import service_version
@@ -10,7 +12,7 @@ from plugins.plugin import Plugin, PluginContext
 
 
 class AdminPlugin:
-    """Asks for the service `moderation`."""
+    """Asks for the services `moderation` and `audit_reader`."""
 
     @property
     def name(self) -> str:
@@ -24,6 +26,7 @@ class AdminPlugin:
         moderation = context.service("moderation", Moderation)
         context.register_routes(ban_routes(moderation))
         context.register_routes(limit_routes(moderation))
+        context.register_routes(audit_routes(context.service("audit_reader", AuditReader)))
 
 
 def _proof(plugin: AdminPlugin) -> Plugin:

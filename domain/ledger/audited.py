@@ -1,0 +1,88 @@
+"""The journal's entries as lines of an audit log: who did what to which thing."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from domain.ledger.commands import transfer_key
+from domain.ledger.entries import (
+    AccountOpened,
+    Capture,
+    Entry,
+    GrantEnded,
+    GrantScheduled,
+    HoldPlaced,
+    HoldReleased,
+    Issue,
+    Lapse,
+    RuleRemoved,
+    RuleSet,
+    TransferPosted,
+)
+from domain.ledger.records import CAUSES, KINDS, kind_of
+
+ACTION_PREFIX: Final = "credits."
+ACTIONS: Final = frozenset(ACTION_PREFIX + kind for kind in (*KINDS.values(), *CAUSES.values()))
+
+_SUBJECT_PREFIXES: Final = {"account": "a:", "grant": "g:", "hold": "h:", "user": "u:", "transfer": "t:"}
+_RULES: Final = "r:"
+_FACTS: Final = ("account", "asset", "amount", "source", "destination", "code", "status", "held")
+
+
+def action_of(entry: Entry) -> str:
+    """`credits.transfer`, `credits.hold`, …"""
+    return ACTION_PREFIX + kind_of(entry)
+
+
+def resource_of(entry: Entry) -> str:
+    """What the entry is about: `account:<id>`, `grant:<id>`, `hold:<id>`, `rule:<id>`, `transfer:<id>`."""
+    match entry:
+        case AccountOpened():
+            return f"account:{entry.account.id}"
+        case GrantScheduled():
+            return f"grant:{entry.id}"
+        case GrantEnded():
+            return f"grant:{entry.grant}"
+        case HoldPlaced():
+            return f"hold:{entry.id}"
+        case HoldReleased():
+            return f"hold:{entry.hold}"
+        case RuleSet() | RuleRemoved():
+            return f"rule:{entry.id}"
+        case TransferPosted(cause=Issue(grant=grant) | Lapse(grant=grant)):
+            return f"grant:{grant}"
+        case TransferPosted(cause=Capture(hold=hold)):
+            return f"hold:{hold}"
+        case TransferPosted():
+            return f"transfer:{entry.id}"
+
+
+def subject_of_resource(resource: str) -> str | None:
+    """The journal's subject under which what concerns the resource is found; None when there is none."""
+    kind, _, name = resource.partition(":")
+    if kind == "rule":
+        return _RULES
+    prefix = _SUBJECT_PREFIXES.get(kind)
+    return None if prefix is None or not name else prefix + name
+
+
+def key_of_resource(resource: str) -> str | None:
+    """The key of the entry that made the resource, where its subject does not name it."""
+    kind, _, name = resource.partition(":")
+    return transfer_key(name) if kind == "transfer" and name else None
+
+
+def concerns(entry: Entry, resource: str) -> bool:
+    """Whether the entry is about the resource or touches it."""
+    if resource_of(entry) == resource:
+        return True
+    subject = subject_of_resource(resource)
+    return subject is not None and subject != _RULES and subject in entry.subjects()
+
+
+def facts_of(entry: Entry) -> dict[str, str | int]:
+    """A few small facts; never metadata."""
+    if isinstance(entry, AccountOpened):
+        return {"asset": entry.account.asset}
+    values = entry._asdict()
+    return {name: values[name] for name in _FACTS if name in values}
