@@ -21,11 +21,9 @@ from composition.secrets import Secrets
 from composition.services_manager import ServicesManager
 from composition.settings import Settings
 from composition.stores import Stores
-from plugins.plugin import Plugin
+from plugins.plugin import SERVICE_STARTED, Plugin
 from plugins.registry import PluginEntry, available_plugins
 
-SERVICE_STARTED = "service.started"
-"""Hook event: everything runs, the first request is about to be accepted. The payload is None."""
 MAIN_BOOK = "main"
 
 Part = TypeVar("Part")

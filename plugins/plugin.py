@@ -17,6 +17,9 @@ is reported and harms no other."""
 
 HOOK_PRIORITY_DEFAULT = 100
 
+SERVICE_STARTED = "service.started"
+"""Hook event: everything runs, the first request is about to be accepted. The payload is None."""
+
 
 class PluginContext(Protocol):
     """Open only while a plugin is initialised; what is registered lives as long as the service."""

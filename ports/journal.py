@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from domain.ledger.account import AccountState
 from domain.ledger.chain import JournalDocument
 from domain.ledger.entries import Entry, Recorded
+
+ASSETS_COUNTED_MAX: Final = 64
 
 
 class Append(Enum):
@@ -57,6 +59,17 @@ class StoredState(NamedTuple):
     seq: int
     state: AccountState | None
     time_ms: int | None = None
+
+
+class AssetCensus(NamedTuple):
+    """All accounts of one asset but the system's: how many have at most each of the bounds that were
+    asked for, how many there are, and what is posted and held in them together, in minor units."""
+
+    asset: str
+    within: tuple[int, ...]
+    accounts: int
+    posted: int
+    held: int
 
 
 class Journal(Protocol):
@@ -118,6 +131,10 @@ class Checkpoints(Protocol):
 
     async def due(self, now_ms: int, *, limit: int) -> Sequence[tuple[str, str]]:
         """Book and key of accounts in which something has fallen due, longest overdue first."""
+
+    async def census(self, bounds: Sequence[int]) -> Sequence[AssetCensus]:
+        """What `save` has stored of all books, for the `ASSETS_COUNTED_MAX` assets that most accounts
+        have."""
 
     async def keep(self, book: str, snapshots: Sequence[Snapshot]) -> None:
         """Stores states for good. One that is there already stays as it is."""

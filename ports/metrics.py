@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -11,6 +12,8 @@ class MetricKind(Enum):
     COUNTER = "counter"
     GAUGE = "gauge"
     HISTOGRAM = "histogram"
+    DISTRIBUTION = "distribution"
+    """A histogram of how things stand now: put there whole, not counted up."""
 
 
 class Merge(Enum):
@@ -20,6 +23,8 @@ class Merge(Enum):
     """Each worker has a part of it: connections, tasks."""
     NEWEST = "newest"
     """Each worker knows the whole: what was set last is true."""
+    MOST = "most"
+    """Each worker saw a part of it, and the worst of them matters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +45,18 @@ class Metric:
 class Instrument(Protocol):
     """One registered metric. Label values stand in the order of `Metric.labels`."""
 
-    def add(self, amount: float, *labels: str) -> None:
+    def add(self, amount: float, /, *labels: str) -> None:
         """Counter: raises it. Gauge: raises or (negative amount) lowers it."""
 
-    def set(self, value: float, *labels: str) -> None:
+    def set(self, value: float, /, *labels: str) -> None:
         """Gauge: puts it there."""
 
-    def observe(self, value: float, *labels: str) -> None:
+    def observe(self, value: float, /, *labels: str) -> None:
         """Histogram: counts one observation."""
+
+    def put(self, within: Sequence[int], count: int, total: float, /, *labels: str) -> None:
+        """Distribution: how many values are at most each of `Metric.buckets`, how many there are, and
+        their sum."""
 
 
 class Metrics(Protocol):

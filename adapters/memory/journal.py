@@ -8,12 +8,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from operator import attrgetter
 
-from domain.ledger.account import AccountState, account_key
+from domain.ledger.account import AccountState, account_key, is_system
 from domain.ledger.chain import JournalDocument
 from domain.ledger.entries import Recorded
 from domain.ledger.replay import accounts_of
 from ports.journal import (
+    ASSETS_COUNTED_MAX,
     Append,
+    AssetCensus,
     Checkpoints,
     Excerpt,
     Journal,
@@ -142,6 +144,23 @@ class MemoryCheckpoints:
             if state.holdings.due_ms <= now_ms
         ]
         return [(book, key) for _, book, key in sorted(overdue)[:limit]]
+
+    async def census(self, bounds: Sequence[int]) -> Sequence[AssetCensus]:
+        by_asset: dict[str, list[AccountState]] = defaultdict(list)
+        for state in self._states.values():
+            if not is_system(state.account.id):
+                by_asset[state.account.asset].append(state)
+        counted = [
+            AssetCensus(
+                asset,
+                tuple(sum(state.posted <= bound for state in states) for bound in bounds),
+                len(states),
+                sum(state.posted for state in states),
+                sum(state.held for state in states),
+            )
+            for asset, states in by_asset.items()
+        ]
+        return sorted(counted, key=lambda each: (-each.accounts, each.asset))[:ASSETS_COUNTED_MAX]
 
     async def keep(self, book: str, snapshots: Sequence[Snapshot]) -> None:
         for snapshot in snapshots:

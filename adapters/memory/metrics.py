@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ports.metrics import Instrument, Metric, MetricKind, Metrics
 
 
@@ -12,6 +14,7 @@ class MemoryInstrument:
         self.metric = metric
         self.values: dict[tuple[str, ...], float] = {}
         self.observations: dict[tuple[str, ...], list[float]] = {}
+        self.distributions: dict[tuple[str, ...], tuple[tuple[int, ...], int, float]] = {}
 
     def add(self, amount: float, *labels: str) -> None:
         self._check(labels, MetricKind.COUNTER, MetricKind.GAUGE)
@@ -26,6 +29,12 @@ class MemoryInstrument:
     def observe(self, value: float, *labels: str) -> None:
         self._check(labels, MetricKind.HISTOGRAM)
         self.observations.setdefault(labels, []).append(value)
+
+    def put(self, within: Sequence[int], count: int, total: float, *labels: str) -> None:
+        self._check(labels, MetricKind.DISTRIBUTION)
+        if len(within) != len(self.metric.buckets):
+            raise ValueError(f"{self.metric.name} has {len(self.metric.buckets)} buckets")
+        self.distributions[labels] = (tuple(within), count, total)
 
     def _check(self, labels: tuple[str, ...], *kinds: MetricKind) -> None:
         if self.metric.kind not in kinds:
@@ -54,11 +63,16 @@ class MemoryMetrics:
         """What a histogram was given, in order."""
         return tuple(self._instruments[name].observations.get(labels, ()))
 
+    def distribution(self, name: str, *labels: str) -> tuple[tuple[int, ...], int, float] | None:
+        """What a distribution was put to last: within each bucket, count, sum."""
+        return self._instruments[name].distributions.get(labels)
+
     def render(self) -> tuple[str, bytes]:
         """Name, label values and value a line; for a histogram the number of observations."""
         lines = []
         for name, instrument in sorted(self._instruments.items()):
             counted = {labels: float(len(seen)) for labels, seen in instrument.observations.items()}
+            counted |= {labels: float(count) for labels, (_, count, _) in instrument.distributions.items()}
             for labels, value in sorted({**instrument.values, **counted}.items()):
                 lines.append(" ".join([name, *labels, f"{value:g}"]) + "\n")
         return "text/plain; charset=utf-8", "".join(lines).encode()

@@ -17,6 +17,7 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from adapters.metrics.distribution import Assembled, Distribution, parts_of
 from adapters.metrics.labels import BoundedLabels
 from adapters.metrics.processes import WorkerProcesses
 from ports.metrics import Instrument, Merge, Metric, MetricKind, Metrics
@@ -26,9 +27,10 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SERIES_MAX = 10_000
 """Label combinations of one metric. More of them is a label that should not be one."""
 
-_MODES: Mapping[Merge, Literal["livesum", "livemostrecent"]] = {
+_MODES: Mapping[Merge, Literal["livesum", "livemostrecent", "livemax"]] = {
     Merge.SUM: "livesum",
     Merge.NEWEST: "livemostrecent",
+    Merge.MOST: "livemax",
 }
 
 
@@ -59,6 +61,9 @@ class PrometheusInstrument:
         series = self._series.get(labels) or self._make(labels)
         series.observe(value)
 
+    def put(self, *_: object) -> None:
+        raise TypeError(f"{self._metric.name} is a {self._metric.kind.value}")
+
     def _make(self, labels: tuple[str, ...]) -> Any:
         bounded = self._labels.bounded(labels)
         known = self._series.get(bounded)
@@ -82,7 +87,7 @@ class PrometheusMetrics:
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # not annotated
         self._directory = directory
         self._registry = CollectorRegistry(auto_describe=False)
-        self._instruments: dict[str, tuple[Metric, PrometheusInstrument]] = {}
+        self._instruments: dict[str, tuple[Metric, Instrument]] = {}
         if directory is None:
             ProcessCollector(registry=self._registry)
             PlatformCollector(registry=self._registry)
@@ -94,18 +99,29 @@ class PrometheusMetrics:
             if known[0] != metric:
                 raise ValueError(f"{metric.name} is registered already, and otherwise")
             return known[1]
-        instrument = PrometheusInstrument(self._collector(metric), metric)
+        instrument: Instrument
+        if metric.kind is MetricKind.DISTRIBUTION:
+            instrument = Distribution(metric, {part.name: self.register(part) for part in parts_of(metric)})
+        else:
+            instrument = PrometheusInstrument(self._collector(metric), metric)
         self._instruments[metric.name] = (metric, instrument)
         return instrument
 
     def render(self) -> tuple[str, bytes]:
         if self._directory is None:
-            return CONTENT_TYPE, prometheus_client.generate_latest(self._registry)
+            return self._text(self._registry)
         # A registry a scrape: it reads what all processes have written until now.
         gathered = CollectorRegistry(auto_describe=False)
         multiprocess.MultiProcessCollector(gathered, path=str(self._directory))  # type: ignore[no-untyped-call]  # not annotated
         gathered.register(WorkerProcesses(self._directory))
-        return CONTENT_TYPE, prometheus_client.generate_latest(gathered)
+        return self._text(gathered)
+
+    def _text(self, source: CollectorRegistry) -> tuple[str, bytes]:
+        """With the parts of each distribution under its one name."""
+        metrics = [metric for metric, _ in self._instruments.values()]
+        whole = CollectorRegistry(auto_describe=False)
+        whole.register(Assembled(source, [each for each in metrics if each.kind is MetricKind.DISTRIBUTION]))
+        return CONTENT_TYPE, prometheus_client.generate_latest(whole)
 
     def _collector(self, metric: Metric) -> Counter | Gauge | Histogram:
         arguments: dict[str, Any] = {"labelnames": metric.labels, "registry": self._registry}
@@ -115,7 +131,7 @@ class PrometheusMetrics:
             case MetricKind.GAUGE:
                 mode = _MODES[metric.merge]
                 return Gauge(metric.name, metric.description, multiprocess_mode=mode, **arguments)
-            case MetricKind.HISTOGRAM:
+            case MetricKind.HISTOGRAM | MetricKind.DISTRIBUTION:
                 if metric.buckets:
                     arguments["buckets"] = metric.buckets
                 return Histogram(metric.name, metric.description, **arguments)

@@ -10,7 +10,7 @@ from adapters.mongo.schema import Indexes
 from domain.ledger.account import AccountState
 from domain.ledger.lots import NEVER_MS
 from domain.ledger.states import record_of_state, state_of
-from ports.journal import Checkpoints, Snapshot, StoredState
+from ports.journal import ASSETS_COUNTED_MAX, AssetCensus, Checkpoints, Snapshot, StoredState
 
 COLLECTION: Final = "accounts"
 SNAPSHOTS: Final = "account_snapshots"
@@ -50,6 +50,38 @@ class MongoCheckpoints:
             {"due": {"$lte": now_ms}}, sort=(("due", 1),), limit=limit, projection={"book": 1, "key": 1}
         )
         return [(document["book"], document["key"]) for document in found]
+
+    async def census(self, bounds: Sequence[int]) -> Sequence[AssetCensus]:
+        within = {
+            f"within_{place}": {"$sum": {"$cond": [{"$lte": ["$posted", bound]}, 1, 0]}}
+            for place, bound in enumerate(bounds)
+        }
+        found = await self._states.aggregate(
+            [
+                {"$match": {"id": {"$not": {"$regex": "^@"}}, "asset": {"$type": "string"}}},
+                {
+                    "$group": {
+                        "_id": "$asset",
+                        "accounts": {"$sum": 1},
+                        "posted": {"$sum": "$posted"},
+                        "held": {"$sum": "$held"},
+                        **within,
+                    }
+                },
+                {"$sort": {"accounts": -1, "_id": 1}},
+                {"$limit": ASSETS_COUNTED_MAX},
+            ]
+        )
+        return [
+            AssetCensus(
+                document["_id"],
+                tuple(int(document[name]) for name in within),
+                int(document["accounts"]),
+                int(document["posted"]),
+                int(document["held"]),
+            )
+            for document in found
+        ]
 
     async def keep(self, book: str, snapshots: Sequence[Snapshot]) -> None:
         await self._snapshots.bulk_write(

@@ -10,6 +10,7 @@ from typing import Final
 from application.ledger.announcer import Announce, Announcer
 from application.ledger.book import Book, BookPorts
 from application.ledger.books import Books
+from application.ledger.census import Census, CensusTaker
 from application.ledger.due import DueTicker
 from application.ledger.history import AccountEntry, History, PastState, Position
 from application.ledger.orders import (
@@ -62,6 +63,7 @@ class Ledger:
         self._announcer = Announcer(ports.runtime, announce)
         self._books = Books(ports, accounts_max=accounts_max, committed=self._announcer.add)
         self._orders = Orders(ports.clock, ports.entropy)
+        self._census = CensusTaker(ports.journal, ports.checkpoints)
         self._ticker = DueTicker(ports.runtime, ports.clock, ports.checkpoints, self._books)
 
     def start(self) -> None:
@@ -288,6 +290,10 @@ class Ledger:
         """Reads the whole book and proves it, in bounded memory; see `verification.verify`."""
         ports = self._ports
         return await verify(ports.journal, ports.checkpoints, book_name, runtime=ports.runtime)
+
+    async def take_census(self, bounds: Sequence[int]) -> Census:
+        """How all accounts stand, and the next part of comparing their checkpoints with the journal."""
+        return await self._census.take([book.name for book in self._books.opened], bounds)
 
     async def _book(self, name: str, *, fresh: bool = True) -> Book:
         book = await self._books.get(name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from typing import Final, TypeVar
 
 from application.ledger.committed import CommittedBatch
@@ -39,8 +39,8 @@ BALANCE: Final = Metric(
     "credit_balance_total",
     MetricKind.GAUGE,
     "Minor units over all accounts, by asset: posted (with anybody), issued (less what was voided), spent"
-    " (what @revenue has), expired; held, which pending holds reserve, in the accounts that this process"
-    " changed since it started, as it last saw them",
+    " (what @revenue has), expired; held, which pending holds reserve: what other processes wrote some"
+    " seconds late",
     ("asset", "kind"),
     merge=Merge.NEWEST,
 )
@@ -113,6 +113,14 @@ class LedgerMeasures:
             self._balance.set(self._held.of(asset), asset, "held")
         for asset in moved:
             await self._settle_totals(document.book, asset)
+
+    def mark_held(self) -> Mapping[str, int]:
+        return self._held.mark()
+
+    def settle_held(self, asset: str, held: int, mark: Mapping[str, int]) -> None:
+        """Takes what a census found to be held of an asset; see `HeldTotals.settle`."""
+        self._held.settle(asset, held, mark)
+        self._balance.set(self._held.of(asset), asset, "held")
 
     async def _settle_totals(self, book: str, asset: str) -> None:
         """Reads what memory knows after the commit: it has the other workers' documents too."""

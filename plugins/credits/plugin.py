@@ -6,10 +6,11 @@ from application.ledger.announcer import LEDGER_COMMITTED
 from application.ledger.service import Ledger
 from application.realtime import Realtime
 from plugins.credits.announcements import BalanceAnnouncements
+from plugins.credits.balances import BalanceMeasures
 from plugins.credits.measures import LedgerMeasures
 from plugins.credits.routes import credit_routes
 from plugins.credits.routes.desk import Desk
-from plugins.plugin import Plugin, PluginContext
+from plugins.plugin import SERVICE_STARTED, Plugin, PluginContext
 from ports.runtime import Runtime
 
 
@@ -27,6 +28,7 @@ class CreditsPlugin:
         context.register_routes(credit_routes(Desk(ledger, measures, runtime)))
         context.register_hook(LEDGER_COMMITTED, BalanceAnnouncements(realtime).committed)
         context.register_hook(LEDGER_COMMITTED, measures.committed)
+        context.register_hook(SERVICE_STARTED, BalanceMeasures(context, runtime, ledger, measures).begin)
 
 
 _fits: Plugin = CreditsPlugin()

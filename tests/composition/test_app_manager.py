@@ -12,14 +12,14 @@ from adapters.runtime.system import SystemClock, SystemEntropy
 from application.ledger.announcer import LEDGER_COMMITTED
 from application.ledger.orders import AccountOrder, Caller
 from application.ledger.service import Ledger
-from composition.app_manager import SERVICE_STARTED, AppManager
+from composition.app_manager import AppManager
 from composition.build import Surroundings
 from composition.load import load
 from composition.memory_store import memory_store
 from composition.plugin_manager import PluginFailed
 from composition.stores import StoreName, Stores
 from plugins.main.modules.connection_api import MODULE_KEY, ConnectionAPI
-from plugins.plugin import PluginContext
+from plugins.plugin import SERVICE_STARTED, PluginContext
 from plugins.registry import BUILT_IN, PluginEntry
 
 

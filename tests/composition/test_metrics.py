@@ -11,13 +11,14 @@ import pytest
 from adapters.memory.metrics import MemoryMetrics
 from adapters.metrics.labels import OTHER, VALUES_MAX
 from adapters.metrics.prometheus import PrometheusMetrics
-from ports.metrics import Metric, MetricKind
+from ports.metrics import Metric, MetricKind, Metrics
 
 ROOT = Path(__file__).parents[2]
 
 REQUESTS = Metric("credit_sample_requests_total", MetricKind.COUNTER, "Requests", ("route",))
 OPEN = Metric("credit_sample_open", MetricKind.GAUGE, "Open connections")
 SECONDS = Metric("credit_sample_seconds", MetricKind.HISTOGRAM, "How long", ("route",), (0.1, 0.5))
+BALANCES = Metric("credit_sample_balance", MetricKind.DISTRIBUTION, "Balances", ("asset",), (0, 10))
 BY_ASSET = Metric("credit_sample_transfers_total", MetricKind.COUNTER, "Transfers", ("asset",))
 
 
@@ -35,6 +36,32 @@ def test_what_is_counted_is_shown() -> None:
     assert 'credit_sample_seconds_bucket{le="0.5",route="/health"} 1.0' in lines
     assert any(line.startswith("process_resident_memory_bytes ") for line in lines)
     assert not any("_created" in line for line in lines)
+
+
+def test_a_distribution_is_shown_as_the_histogram_that_it_was_put_to_last() -> None:
+    metrics = PrometheusMetrics()
+    metrics.register(BALANCES).put([1, 1], 9, 900.0, "GOLD")
+    metrics.register(BALANCES).put([1, 2], 3, 50.0, "GOLD")
+    lines = metrics.render()[1].decode().splitlines()
+    assert [line for line in lines if "credit_sample_balance" in line] == [
+        "# HELP credit_sample_balance Balances",
+        "# TYPE credit_sample_balance histogram",
+        'credit_sample_balance_bucket{asset="GOLD",le="0.0"} 1.0',
+        'credit_sample_balance_bucket{asset="GOLD",le="10.0"} 2.0',
+        'credit_sample_balance_bucket{asset="GOLD",le="+Inf"} 3.0',
+        'credit_sample_balance_count{asset="GOLD"} 3.0',
+        'credit_sample_balance_sum{asset="GOLD"} 50.0',
+    ]
+
+
+@pytest.mark.parametrize("metrics", [PrometheusMetrics(), MemoryMetrics()])
+def test_each_kind_of_metric_takes_its_own_kind_of_number(metrics: Metrics) -> None:
+    with pytest.raises(TypeError, match="credit_sample_balance is a distribution"):
+        metrics.register(BALANCES).observe(1, "GOLD")
+    with pytest.raises(TypeError, match="credit_sample_open is a gauge"):
+        metrics.register(OPEN).put([], 0, 0)
+    with pytest.raises(ValueError):
+        metrics.register(BALANCES).put([1], 1, 1.0, "GOLD")
 
 
 def test_a_metric_registered_again_is_the_same_one() -> None:
@@ -85,6 +112,10 @@ PROCESS = """
     metrics.register(Metric("credit_sample_open", MetricKind.GAUGE, "Open")).set(5)
     known = Metric("credit_sample_head", MetricKind.GAUGE, "Head", ("book",), merge=Merge.NEWEST)
     metrics.register(known).set(7, "main")
+    drift = Metric("credit_sample_drift", MetricKind.GAUGE, "Drift", merge=Merge.MOST)
+    metrics.register(drift).set(9 - len(sys.argv))
+    spread = Metric("credit_sample_spread", MetricKind.DISTRIBUTION, "Spread", (), (0,), merge=Merge.NEWEST)
+    metrics.register(spread).put([1], 2, 3.0)
     if len(sys.argv) > 1:
         forget_process(directory, int(sys.argv[1]))
     print(os.getpid() if sys.argv[1:] == [] else metrics.render()[1].decode())
@@ -108,6 +139,9 @@ def test_one_scrape_shows_the_sum_of_all_processes(tmp_path: Path) -> None:
     # The first one's gauge is forgotten, the second one's is not: nobody said that it ended.
     assert "credit_sample_open 10.0" in lines
     assert 'credit_sample_head{book="main"} 7.0' in lines
+    assert "credit_sample_drift 8.0" in lines
+    assert "# TYPE credit_sample_spread histogram" in lines
+    assert 'credit_sample_spread_bucket{le="+Inf"} 2.0' in lines
     assert any(line.startswith("process_resident_memory_bytes ") for line in lines)
 
 

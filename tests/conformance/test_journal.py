@@ -18,7 +18,7 @@ from domain.ledger.chain import Head, JournalDocument, is_intact, seal
 from domain.ledger.entries import AccountOpened, Entry, Issue, TransferPosted
 from domain.ledger.lots import GrantTerms
 from ports.errors import DependencyUnavailable
-from ports.journal import Append, Checkpoints, Journal, Snapshot, StoredState, Unreadable
+from ports.journal import Append, AssetCensus, Checkpoints, Journal, Snapshot, StoredState, Unreadable
 from ports.runtime import Runtime
 from tests.conformance.entries import every_kind_of_entry, rich_state
 from tests.conformance.identity import connect_as_app, database_of_its_own
@@ -297,6 +297,22 @@ def test_accounts_in_which_something_falls_due_are_found_the_longest_overdue_fir
         assert list(await stores.checkpoints.due(90, limit=1)) == [("main", "bob")]
         await stores.checkpoints.save("main", [AccountState(Account("bob", "GEMS"), 1, 0, 10)])
         assert list(await stores.checkpoints.due(99, limit=9)) == [("main", "alice"), ("other", "carol")]
+
+    ledgers(body)
+
+
+def test_a_census_counts_the_accounts_of_all_books_by_asset(ledgers: OnLedgers) -> None:
+    async def body(stores: Ledgers) -> None:
+        def gems(name: str, posted: int, held: int = 0) -> AccountState:
+            return AccountState(Account(name, "GEMS"), posted, held, 9)
+
+        await stores.checkpoints.save("main", [gems("a", -5), gems("b", 10, 4), gems("@revenue", 700)])
+        await stores.checkpoints.save("other", [gems("a", 2**40, 2)])
+        await stores.checkpoints.save("other", [AccountState(Account("c", "GOLD"), 11, 0, 9)])
+        assert list(await stores.checkpoints.census((0, 10, 100))) == [
+            AssetCensus("GEMS", (1, 2, 2), 3, 2**40 + 5, 6),
+            AssetCensus("GOLD", (0, 0, 1), 1, 11, 0),
+        ]
 
     ledgers(body)
 

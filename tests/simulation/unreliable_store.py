@@ -18,7 +18,16 @@ from domain.ledger.chain import JournalDocument
 from domain.ledger.entries import Recorded
 from ports.claims import Claim, Claims
 from ports.errors import DependencyUnavailable
-from ports.journal import Append, Checkpoints, Excerpt, Journal, Snapshot, StoredState, Unreadable
+from ports.journal import (
+    Append,
+    AssetCensus,
+    Checkpoints,
+    Excerpt,
+    Journal,
+    Snapshot,
+    StoredState,
+    Unreadable,
+)
 from ports.runtime import Runtime
 
 Answer = TypeVar("Answer")
@@ -155,6 +164,9 @@ class UnreliableCheckpoints(_Connection):
 
     async def due(self, now_ms: int, *, limit: int) -> Sequence[tuple[str, str]]:
         return await self._call(lambda: self._outside.checkpoints.due(now_ms, limit=limit))
+
+    async def census(self, bounds: Sequence[int]) -> Sequence[AssetCensus]:
+        return await self._call(lambda: self._outside.checkpoints.census(bounds))
 
     async def keep(self, book: str, snapshots: Sequence[Snapshot]) -> None:
         return await self._call(lambda: self._outside.checkpoints.keep(book, snapshots))
