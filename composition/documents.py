@@ -6,7 +6,9 @@ import asyncio
 import json
 from typing import Any
 
+from adapters.web.document_routes import document_routes
 from adapters.web.documents import openapi_document
+from adapters.web.route import Route
 from composition.edge import TITLE
 from composition.load import load
 from composition.process import RuntimeName
@@ -21,13 +23,20 @@ def print_openapi() -> int:
     return 0
 
 
-async def _document() -> dict[str, Any]:
+async def served_routes() -> tuple[Route, ...]:
+    """Every route that the framework answers, with every plugin that is installed."""
     # The routes depend on the plugins alone, so any store and the default settings will do.
     settings, secrets = load({}, StoreName.MEMORY)
     around, manager = assemble(StoreName.MEMORY, RuntimeName.ASYNCIO, settings, secrets)
     async with around.runtime.running():
         await manager.start()
         try:
-            return openapi_document(manager.routes.routes, title=TITLE, version=service_version())
+            routes = manager.routes.routes
+            title, version = TITLE, service_version()
+            return (*routes, *document_routes(routes, title=title, version=version, runtime=around.runtime))
         finally:
             await manager.stop()
+
+
+async def _document() -> dict[str, Any]:
+    return openapi_document(await served_routes(), title=TITLE, version=service_version())

@@ -11,7 +11,7 @@ from quart.asgi import ASGIHTTPConnection
 from werkzeug.exceptions import HTTPException
 
 from adapters.web.body import BodyLimits
-from adapters.web.documents import document_route
+from adapters.web.document_routes import document_routes
 from adapters.web.errors import problem_of
 from adapters.web.exchange import exchange_of
 from adapters.web.route import Route
@@ -34,9 +34,9 @@ def create_app(
     body_bytes_max: int = DEFAULT_LIMITS.bytes_max,
     body_seconds_max: float = DEFAULT_LIMITS.seconds_max,
 ) -> Quart:
-    """`quart_class` is `Quart` on asyncio, `QuartTrio` on trio; `GET /openapi.json` is added to the
-    routes. Raises ValueError when two of them share a name or a method and path."""
-    routes = (*routes, document_route(routes, title=title, version=version, runtime=runtime))
+    """`quart_class` is `Quart` on asyncio, `QuartTrio` on trio; the routes of documents are added
+    to these. Raises ValueError when two of them share a name or a method and path."""
+    routes = (*routes, *document_routes(routes, title=title, version=version, runtime=runtime))
     _check_unique(routes)
     limits = BodyLimits(body_bytes_max, body_seconds_max)
     app = quart_class("credit_system", static_folder=None)

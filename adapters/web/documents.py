@@ -14,11 +14,8 @@ from typing import Any
 
 import msgspec
 
-from adapters.web.route import Answer, Call, Route
-from domain.access import PUBLIC, PermissionKind
-from ports.runtime import Runtime
-
-PATH = "/openapi.json"
+from adapters.web.route import Route
+from domain.access import PermissionKind
 
 _PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
 
@@ -38,22 +35,6 @@ class ProblemDocument(msgspec.Struct, rename={"type_": "type"}):
     code: str
     detail: str
     request_id: str
-
-
-def document_route(routes: Sequence[Route], *, title: str, version: str, runtime: Runtime) -> Route:
-    """`GET /openapi.json`: made in a thread when it is first asked for, then remembered."""
-    made: list[msgspec.Raw] = []
-
-    def make() -> msgspec.Raw:
-        document = openapi_document(routes, title=title, version=version)
-        return msgspec.Raw(msgspec.json.encode(document))
-
-    async def show(_call: Call[None, None]) -> Answer:
-        if not made:
-            made.append(await runtime.run_in_thread(make))
-        return Answer(200, made[0])
-
-    return Route("GET", PATH, "openapi", PUBLIC, show, summary="This document", tags=("service",))
 
 
 def openapi_document(routes: Sequence[Route], *, title: str, version: str) -> dict[str, Any]:
