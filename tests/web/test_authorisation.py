@@ -42,7 +42,7 @@ UNLIMITED = {
     for name in ("IP", "USER", "API_KEY", "LOGIN", "REGISTER", "REFRESH", "PASSWORD", "ERRORS")
 }
 ROLES = {"analyst": Role.ANALYST, "admin": Role.ADMIN}
-ENDS_ITS_CALLER = frozenset({"POST /auth/logout", "DELETE /users/me"})
+ENDS_ITS_CALLER = frozenset({"POST /auth/logout", "DELETE /auth/sessions", "DELETE /users/me"})
 QUERIES = {"GET /credits/top-up-rules": "?account=mine"}
 """Without it, the question is about everybody's."""
 TOKEN_LIKE = "eyJhbGciOiJIUzI1NiJ9.e30.AAAA"
