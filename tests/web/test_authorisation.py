@@ -90,7 +90,7 @@ class Town:
         reply = await self.house.client.request("POST", "/auth/login", json=login)
         assert reply.status == 200, reply
         tokens = reply.json()
-        self.ids["<session_id>"] = tokens["session_id"]
+        self.ids["newest session"] = tokens["session_id"]
         return {"Authorization": f"Bearer {tokens['access_token']}", "X-Device-Id": tokens["device_id"]}
 
     async def key(self) -> tuple[dict[str, str], str]:
@@ -110,6 +110,7 @@ class Town:
             "/credits/top-up-rules", account="mine", below=5, amount=5, category="paid", max_per_day=1
         )
         ids |= {
+            "<session_id>": ids["newest session"],
             "<account_id>": "mine",
             "<grant_id>": grant,
             "<hold_id>": hold,
