@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.sessions import (
+    SURPLUS_MAX,
     TRANSITIONS,
     Session,
     SessionEvent,
@@ -19,6 +20,7 @@ from domain.sessions import (
     open_session,
     revoke,
     rotate,
+    surplus,
 )
 from domain.tokens import RefreshDecision
 
@@ -181,3 +183,30 @@ def test_a_device_id_has_16_to_64_characters_of_the_alphabet() -> None:
     assert not is_device_id("a" * 15)
     assert not is_device_id("a" * 65)
     assert not is_device_id("a" * 15 + " ")
+
+
+def test_the_oldest_make_room_for_one_more() -> None:
+    living = [replace(a_session(), id=f"ses_{at}") for at in range(150, 0, -1)]
+    assert surplus(living[:2], 3) == []
+    assert surplus(living[:3], 3) == living[2:3]
+    assert surplus(living[:5], 1) == living[:5]
+    # However far over the limit, no login ends more than so many: the oldest of them.
+    assert surplus(living, 3) == living[-SURPLUS_MAX:]
+
+
+@given(idle=st.integers(1, 10_000), absolute=st.integers(1, 10_000), later=st.integers(0, 9_999))
+def test_an_idle_end_is_never_after_the_last_one(idle: int, absolute: int, later: int) -> None:
+    policy = SessionPolicy(idle_ms_max=idle, absolute_ms_max=absolute)
+    session = a_session(policy)
+    assert session.idle_expires_ms <= session.absolute_expires_ms
+    now_ms = START_MS + later
+    if session.state(now_ms) is SessionState.ACTIVE:
+        rotated = rotate(session, address="", user_agent="", now_ms=now_ms, policy=policy)
+        assert rotated.idle_expires_ms <= rotated.absolute_expires_ms == session.absolute_expires_ms
+
+
+def test_a_refresh_tells_where_the_session_was_last_seen() -> None:
+    rotated = rotate(
+        a_session(), address="198.51.100.2", user_agent="y" * 1_000, now_ms=START_MS, policy=POLICY
+    )
+    assert (rotated.address, rotated.user_agent) == ("198.51.100.2", "y" * 256)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from domain.users import (
     UserProblem,
+    device_digest,
     email_problems,
     is_possible_password,
     is_well_formed,
@@ -17,10 +18,12 @@ from domain.users import (
     username_problems,
 )
 
+COMMON = frozenset({"password1", "strasse12"})
+
 
 def chosen(password: str) -> tuple[UserProblem, ...]:
     return password_problems(
-        password, username="Grace.Hopper", email="Rear.Admiral@navy.example", common={"password1", "straße12"}
+        password, username="Grace.Hopper", email="Rear.Admiral@navy.example", common=COMMON
     )
 
 
@@ -68,6 +71,32 @@ def test_these_are_passwords(password: str) -> None:
 def test_these_are_not_passwords(password: str, problem: UserProblem) -> None:
     assert chosen(password) == (problem,)
     assert not is_possible_password(password)
+
+
+@pytest.mark.parametrize("password", ["password1", "Password1", "ＰＡＳＳWORD1", "STRASSE12", "Straße12"])
+def test_what_everybody_tries_first_is_refused_however_it_is_spelled(password: str) -> None:
+    assert chosen(password) == (UserProblem.PASSWORD_COMMON,)
+
+
+@pytest.mark.parametrize(
+    "password", ["grace.hopper", "GRACE.HOPPER", "rear.admiral@NAVY.example", "Rear.Admiral", "ｇrace.hopper"]
+)
+def test_a_name_is_no_password_for_it(password: str) -> None:
+    assert chosen(password) == (UserProblem.PASSWORD_NAME,)
+
+
+def test_characters_are_counted_as_they_are_hashed() -> None:
+    assert chosen("e\u0301" * 8) == ()
+    # Seven characters, typed as fourteen.
+    assert chosen("e\u0301" * 7) == (UserProblem.PASSWORD_LENGTH,)
+    assert chosen("e\u0301" * 256) == ()
+
+
+def test_a_device_is_remembered_for_one_user_and_by_nothing_that_could_be_shown() -> None:
+    digest = device_digest("usr_1", "device-0123456789")
+    assert digest != device_digest("usr_2", "device-0123456789")
+    assert "device" not in digest
+    assert len(digest) == 22
 
 
 def test_a_problem_names_its_input() -> None:
