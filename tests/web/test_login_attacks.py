@@ -12,7 +12,6 @@ from tests.web.client import Client, Reply
 from tests.web.service import PASSWORD, Options, TestService, open_service
 
 DEVICE = "device-of-ada-0001"
-NOT_ACCESS = ("refresh_token", "session_id", "device_id")
 
 
 async def login(
