@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from application.calls import traced
@@ -19,16 +20,26 @@ from domain.api_keys import (
     check_api_key,
     digest_of,
     format_api_key,
+    format_signing_secret,
     parse_api_key,
     secret_of,
 )
 from domain.audit import AuditAction, AuditEvent, RequestContext, audit_event
 from domain.ids import RANDOMNESS_BYTES, is_id, time_ordered_id
+from domain.request_signing import (
+    NONCE_TTL_MS,
+    HttpRequest,
+    SignatureRejection,
+    check_signature,
+    read_signature,
+)
 from ports.api_keys import ApiKeyPage, ApiKeys
 from ports.clock import Clock
 from ports.entropy import Entropy
 from ports.errors import DependencyUnavailable
+from ports.nonces import Nonces
 from ports.runtime import Runtime
+from ports.sealing import Sealer
 from ports.sessions import SessionRevocations
 
 CACHE_AGE_MS_MAX = 5_000
@@ -43,6 +54,8 @@ class CreatedApiKey:
 
     api_key: ApiKey
     text: str = field(repr=False)
+    signing_secret: str | None = field(default=None, repr=False)
+    """For a key whose requests have to be signed: shown once, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +77,8 @@ class ApiKeyService:
         self,
         *,
         keys: ApiKeys,
+        nonces: Nonces,
+        sealer: Sealer,
         revocations: SessionRevocations,
         runtime: Runtime,
         clock: Clock,
@@ -71,6 +86,8 @@ class ApiKeyService:
         cache_entries_max: int = CACHE_ENTRIES_MAX,
     ) -> None:
         self._keys = keys
+        self._nonces = nonces
+        self._sealer = sealer
         self._revocations = revocations
         self._runtime = runtime
         self._clock = clock
@@ -88,15 +105,22 @@ class ApiKeyService:
         scopes: frozenset[Scope],
         book: str = DEFAULT_BOOK,
         expires_ms: int | None = None,
+        require_signature: bool = False,
         context: RequestContext,
     ) -> CreatedApiKey | InvalidApiKey:
+        """With `require_signature` every request of the key has to be signed (RFC 9421)."""
         now_ms = self._clock.now_ms()
         problems = api_key_problems(name=name, scopes=scopes, book=book, expires_ms=expires_ms, now_ms=now_ms)
         if problems:
             return InvalidApiKey(problems)
         secret = secret_of(self._entropy.token(SECRET_BYTES))
+        key_id = time_ordered_id(ID_PREFIX, now_ms, self._entropy.token(RANDOMNESS_BYTES))
+        signing_secret = sealed = None
+        if require_signature:
+            signing_secret = format_signing_secret(secret_of(self._entropy.token(SECRET_BYTES)))
+            sealed = self._sealer.seal(signing_secret.encode(), key_id.encode())
         key = ApiKey(
-            id=time_ordered_id(ID_PREFIX, now_ms, self._entropy.token(RANDOMNESS_BYTES)),
+            id=key_id,
             name=name,
             scopes=scopes,
             book=book,
@@ -104,9 +128,10 @@ class ApiKeyService:
             created_ms=now_ms,
             created_by=context.actor,
             expires_ms=expires_ms,
+            signing_secret=sealed,
         )
         await self._keys.add(key, self._event(context, AuditAction.API_KEY_CREATED, key.id))
-        return CreatedApiKey(api_key=key, text=format_api_key(key.id, secret))
+        return CreatedApiKey(api_key=key, text=format_api_key(key.id, secret), signing_secret=signing_secret)
 
     @traced
     async def list_page(self, *, limit: int, cursor: str | None = None) -> ApiKeyPage:
@@ -128,8 +153,10 @@ class ApiKeyService:
         await self._runtime.shielded(end, name="revoke-api-key")
         return True
 
-    async def authenticate(self, text: str) -> Principal | ApiKeyRejection:
-        """Who shows this key. Also notes that it was used."""
+    async def authenticate(
+        self, text: str, request: Callable[[], HttpRequest]
+    ) -> Principal | ApiKeyRejection | SignatureRejection:
+        """Who shows this key; `request` is asked for where it has to be signed. Also notes the key's use."""
         presented = parse_api_key(text)
         if presented is None:
             return ApiKeyRejection.MALFORMED
@@ -138,8 +165,34 @@ class ApiKeyService:
         rejection = check_api_key(key, presented, now_ms)
         if key is None or rejection is not None:
             return rejection or ApiKeyRejection.UNKNOWN
+        if key.signing_secret is not None:
+            unsigned = await self._check_signature(key.id, key.signing_secret, request(), now_ms)
+            if unsigned is not None:
+                return unsigned
         self._note_use(key.id, now_ms)
-        return Principal(kind=PrincipalKind.API_KEY, id=key.id, scopes=key.scopes, book=key.book)
+        return Principal(
+            kind=PrincipalKind.API_KEY,
+            id=key.id,
+            scopes=key.scopes,
+            book=key.book,
+            signs=key.signing_secret is not None,
+        )
+
+    async def _check_signature(
+        self, key_id: str, sealed: bytes, request: HttpRequest, now_ms: int
+    ) -> SignatureRejection | None:
+        signature = read_signature(request)
+        if isinstance(signature, SignatureRejection):
+            return signature
+        secret = self._sealer.open(sealed, key_id.encode())
+        if secret is None:
+            raise DependencyUnavailable("encryption_key", f"the signing secret of {key_id} is of another one")
+        rejection = check_signature(signature, request, key_id=key_id, secret=secret, now_ms=now_ms)
+        if rejection is not None:
+            return rejection
+        # Last: nobody but the key's holder makes this store remember anything.
+        is_first = await self._nonces.first_use(key_id, signature.nonce, ttl_ms=NONCE_TTL_MS)
+        return None if is_first else SignatureRejection.REPLAYED
 
     async def flush_last_used(self) -> None:
         """Writes down what is noted; for the end of the service."""

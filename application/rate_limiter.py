@@ -16,6 +16,7 @@ from domain.identifiers import Identifier, IdentifierType
 from domain.ids import RANDOMNESS_BYTES
 from domain.ratelimit import Policy
 from domain.sessions import SessionState
+from ports.api_keys import ApiKeys
 from ports.clock import Clock
 from ports.entropy import Entropy
 from ports.errors import DependencyUnavailable
@@ -79,6 +80,7 @@ class RateLimiter:
         fallback: Limiter,
         policies: LimitPolicies,
         sessions: Sessions,
+        api_keys: ApiKeys,
         runtime: Runtime,
         clock: Clock,
         entropy: Entropy,
@@ -90,6 +92,7 @@ class RateLimiter:
         self._fallback = fallback
         self._policies = policies
         self._sessions = sessions
+        self._api_keys = api_keys
         self._runtime = runtime
         self._clock = clock
         self._entropy = entropy
@@ -198,7 +201,7 @@ class RateLimiter:
         asked = self._denials.moment()
         admission, outcome = await self._ask(charges, session_id, fail_closed)
         unsure = admission.verdict is Verdict.ALLOWED and not admission.revocations_known
-        if unsure and user_session_id is not None and not await self._is_active(user_session_id):
+        if unsure and not await self._is_active(user_session_id, api_key_id):
             admission, outcome = Admission(Verdict.REVOKED), Verdict.REVOKED.value
         self._denials.remember(identifiers, admission, asked)
         self._count(charges, admission, outcome)
@@ -234,9 +237,15 @@ class RateLimiter:
             self._missed += 1
             raise
 
-    async def _is_active(self, session_id: str) -> bool:
-        session = await self._sessions.get(session_id)
-        return session is not None and session.state(self._clock.now_ms()) is SessionState.ACTIVE
+    async def _is_active(self, session_id: str | None, api_key_id: str | None) -> bool:
+        """By where they are kept: whoever is asked about has not been revoked."""
+        if session_id is not None:
+            session = await self._sessions.get(session_id)
+            return session is not None and session.state(self._clock.now_ms()) is SessionState.ACTIVE
+        if api_key_id is not None:
+            key = await self._api_keys.get(api_key_id)
+            return key is not None and key.revoked_ms is None
+        return True
 
     def _begin_to_restore(self) -> None:
         now_s = self._runtime.monotonic()
@@ -246,15 +255,17 @@ class RateLimiter:
             self._restoring = self._runtime.start(self._restore, name="restore-revocations")
 
     async def _restore(self) -> None:
-        """Tells the limiter again of every session whose tokens could still live."""
+        """Tells the limiter again of every session and key that somebody could still believe in."""
         # The read holds what was missed before it; what is missed from now on needs another one.
         missed = self._missed
         try:
             since_ms = self._clock.now_ms() - REVOCATION_MS
-            revoked = await self._sessions.revoked_since(since_ms, limit=RESTORED_MAX)
-            if len(revoked) == RESTORED_MAX:
-                self._warn("more than %s sessions were just revoked; each is looked up", RESTORED_MAX)
+            sessions = await self._sessions.revoked_since(since_ms, limit=RESTORED_MAX)
+            keys = await self._api_keys.revoked_since(since_ms, limit=RESTORED_MAX)
+            if RESTORED_MAX in (len(sessions), len(keys)):
+                self._warn("more than %s sessions or keys were just revoked; each is looked up", RESTORED_MAX)
                 return
+            revoked = (*sessions, *keys)
             await self._limiter.restore_revocations(dict.fromkeys(revoked, REVOCATION_MS))
             self._made_up_for = missed
         except _AWAY as error:

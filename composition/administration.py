@@ -59,8 +59,16 @@ def create_user(environ: Mapping[str, str], *, username: str, email: str, passwo
     return on_live_store(environ, act)
 
 
-def create_api_key(environ: Mapping[str, str], *, name: str, scopes: Sequence[str], book: str) -> int:
-    """Prints the key, which is not stored and never shown again."""
+def create_api_key(
+    environ: Mapping[str, str],
+    *,
+    name: str,
+    scopes: Sequence[str],
+    book: str,
+    expires_in_ms: int | None = None,
+    require_signature: bool = False,
+) -> int:
+    """Prints the key, and in a second line its signing secret: never shown again."""
     known = {scope.value: scope for scope in Scope}
     unknown = [text for text in scopes if text not in known]
     if unknown:
@@ -69,10 +77,19 @@ def create_api_key(environ: Mapping[str, str], *, name: str, scopes: Sequence[st
 
     async def act(use_cases: UseCases) -> int:
         chosen = frozenset(known[text] for text in scopes)
-        made = await use_cases.api_keys.create(name=name, scopes=chosen, book=book, context=_CONTEXT)
+        made = await use_cases.api_keys.create(
+            name=name,
+            scopes=chosen,
+            book=book,
+            expires_ms=None if expires_in_ms is None else SystemClock().now_ms() + expires_in_ms,
+            require_signature=require_signature,
+            context=_CONTEXT,
+        )
         if isinstance(made, InvalidApiKey):
             return refused(*(f"{problem.field}: {problem.value}" for problem in made.problems))
         print(made.text)
+        if made.signing_secret is not None:
+            print(made.signing_secret)
         return 0
 
     return on_live_store(environ, act)
@@ -95,7 +112,7 @@ def list_api_keys(environ: Mapping[str, str]) -> int:
 
 
 def revoke_api_key(environ: Mapping[str, str], key_id: str) -> int:
-    """Other processes refuse the key within seconds."""
+    """Every process refuses the key from now on."""
 
     async def act(use_cases: UseCases) -> int:
         return 0 if await use_cases.api_keys.revoke(key_id, _CONTEXT) else refused("there is no such key")

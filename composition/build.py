@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from adapters.crypto.sealing import AesGcmSealer
 from adapters.crypto.token_keys import TokenKeyring
 from adapters.memory.limiter import MemoryLimiter
 from application.api_keys import ApiKeyService
@@ -34,6 +35,7 @@ from ports.entropy import Entropy
 from ports.handoff import Handoff
 from ports.metrics import Metrics
 from ports.runtime import Runtime
+from ports.sessions import SessionRevocations
 from ports.token_keys import TokenKeys
 
 FALLBACK_IDENTIFIERS_MAX = 20_000
@@ -110,9 +112,7 @@ def build_use_cases(
         token_keys=keys,
         tokens=tokens,
         sessions=sessions,
-        api_keys=ApiKeyService(
-            keys=stores.api_keys, revocations=revocations, runtime=runtime, clock=clock, entropy=entropy
-        ),
+        api_keys=_api_keys(around, secrets, stores, revocations),
         rate_limiter=rate_limiter,
         moderation=_moderation(around, settings, stores, rate_limiter, trail),
         audit_trail=trail,
@@ -120,6 +120,22 @@ def build_use_cases(
         audit_reader=AuditReader(log=stores.audit, journal=stores.journal_log),
         realtime=realtime,
         ledger=_ledger(around, settings, stores, announce),
+    )
+
+
+def _api_keys(
+    around: Surroundings, secrets: Secrets, stores: Stores, revocations: SessionRevocations
+) -> ApiKeyService:
+    return ApiKeyService(
+        keys=stores.api_keys,
+        nonces=stores.nonces,
+        sealer=AesGcmSealer(
+            root_key=secrets.encryption_key.encode(), purpose="request-signing", entropy=around.entropy
+        ),
+        revocations=revocations,
+        runtime=around.runtime,
+        clock=around.clock,
+        entropy=around.entropy,
     )
 
 
@@ -145,6 +161,7 @@ def _rate_limiter(around: Surroundings, settings: Settings, stores: Stores, trai
         ),
         policies=_policies(settings),
         sessions=stores.sessions,
+        api_keys=stores.api_keys,
         runtime=around.runtime,
         clock=around.clock,
         entropy=around.entropy,

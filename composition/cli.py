@@ -135,6 +135,9 @@ def _api_keys(keys: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     create.add_argument("--scope", action="append", required=True, metavar="SCOPE",
                         help="credits:read, credits:write, …, admin; may be repeated")  # fmt: skip
     create.add_argument("--book", default="main", help="(default: %(default)s)")
+    create.add_argument("--expires-in", type=_duration_ms, metavar="DURATION", help="such as 90d")
+    create.add_argument("--require-signature", action="store_true",
+                        help="requests have to be signed; prints the secret for it, too")  # fmt: skip
     create.set_defaults(run=_api_key_create)
     listing = keys.add_parser("list", help="list all keys, newest first")
     listing.set_defaults(run=_api_key_list)
@@ -297,7 +300,14 @@ def _user_create(parsed: argparse.Namespace) -> int:
 def _api_key_create(parsed: argparse.Namespace) -> int:
     from composition.administration import create_api_key  # noqa: PLC0415
 
-    return create_api_key(os.environ, name=parsed.name, scopes=parsed.scope, book=parsed.book)
+    return create_api_key(
+        os.environ,
+        name=parsed.name,
+        scopes=parsed.scope,
+        book=parsed.book,
+        expires_in_ms=parsed.expires_in,
+        require_signature=parsed.require_signature,
+    )
 
 
 def _api_key_list(_: argparse.Namespace) -> int:

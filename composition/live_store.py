@@ -28,6 +28,7 @@ from adapters.redis.cache import RedisCache
 from adapters.redis.connect import connect
 from adapters.redis.driver import RedisDriver
 from adapters.redis.limiter import RedisLimiter
+from adapters.redis.nonces import RedisNonces
 from adapters.redis.probe import RedisProbe
 from composition.secrets import Secrets
 from composition.settings import Settings
@@ -95,6 +96,7 @@ async def live_store(
         documents=documents.MongoDocuments(reader=pools.read_only, writer=writer, admin=pools.admin),
         cache=_cache(caching, naming_key, sealer(purpose="cache")),
         limiter=_limiter(decisions, settings, naming_key, sealer(purpose="redis-bans")),
+        nonces=RedisNonces(driver=decisions, naming_key=naming_key),
         bus=bus,
         dependencies=(
             *(Dependency(probe, probe.role) for probe in pools.probes()),

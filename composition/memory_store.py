@@ -12,6 +12,7 @@ from adapters.memory.documents import MemoryDocuments
 from adapters.memory.journal import MemoryCheckpoints, MemoryJournal
 from adapters.memory.limiter import MemoryLimiter
 from adapters.memory.login_failures import MemoryLoginFailures
+from adapters.memory.nonces import MemoryNonces
 from adapters.memory.sessions import MemorySessions
 from adapters.memory.users import MemoryUsers
 from composition.settings import Settings
@@ -46,6 +47,7 @@ def memory_store(settings: Settings, clock: Clock, *, recorded: Recorded | None 
         documents=MemoryDocuments(audit=audit),
         cache=MemoryCache(clock=clock),
         limiter=MemoryLimiter(clock=clock, ban_policy=settings.ban_policy()),
+        nonces=MemoryNonces(clock=clock),
         bus=MemoryBus(),
         dependencies=(),
         start=nothing,

@@ -19,6 +19,7 @@ from ports.journal import Checkpoints, Journal
 from ports.journal_log import JournalLog
 from ports.limiter import Limiter
 from ports.login_failures import LoginFailures
+from ports.nonces import Nonces
 from ports.sessions import Sessions
 from ports.users import Users
 
@@ -55,6 +56,7 @@ class Stores:
     documents: Documents
     cache: Cache
     limiter: Limiter
+    nonces: Nonces
     bus: Bus
     dependencies: Sequence[Dependency]
     start: Callable[[], Awaitable[None]]

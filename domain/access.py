@@ -29,6 +29,8 @@ class Principal:
     """What a token of a user belongs to."""
     user_id: str | None = None
     """The person behind it; a key has none."""
+    signs: bool = False
+    """Its requests are signed, so their bodies have to be as well."""
 
     @property
     def actor(self) -> str:

@@ -43,6 +43,8 @@ class ApiKey:
     expires_ms: int | None = None
     revoked_ms: int | None = None
     last_used_ms: int | None = None
+    signing_secret: bytes | None = field(default=None, repr=False)
+    """Sealed: with it the key's requests have to be signed. Unlike the key it must be known to be checked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,11 @@ def digest_of(secret: str) -> bytes:
 def format_api_key(key_id: str, secret: str) -> str:
     """`ck_<id without its prefix>_<secret>`, shown once."""
     return f"ck_{key_id.removeprefix(f'{ID_PREFIX}_')}_{secret}"
+
+
+def format_signing_secret(secret: str) -> str:
+    """`cs_<secret>`, shown once; its ASCII bytes are the HMAC's key."""
+    return f"cs_{secret}"
 
 
 def parse_api_key(text: str) -> PresentedKey | None:

@@ -31,5 +31,8 @@ class ApiKeys(Protocol):
     async def revoke(self, key_id: str, *, now_ms: int, event: AuditEvent) -> bool:
         """False, and no event, when there is none or it was revoked before."""
 
+    async def revoked_since(self, since_ms: int, *, limit: int) -> Sequence[str]:
+        """Ids of keys revoked at or after it, newest first, for a limiter that forgot them."""
+
     async def touch(self, last_used_ms: Mapping[str, int]) -> None:
         """Notes when keys were last used; an older time never replaces a newer one."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from adapters.memory.audit import MemoryAuditLog
@@ -35,6 +35,11 @@ class MemoryApiKeys:
         self._keys[key_id] = replace(key, revoked_ms=now_ms)
         self._audit.append(event)
         return True
+
+    async def revoked_since(self, since_ms: int, *, limit: int) -> Sequence[str]:
+        revoked = ((key.revoked_ms, key.id) for key in self._keys.values() if key.revoked_ms is not None)
+        newest = sorted((each for each in revoked if each[0] >= since_ms), reverse=True)
+        return tuple(key_id for _, key_id in newest[:limit])
 
     async def touch(self, last_used_ms: Mapping[str, int]) -> None:
         for key_id, at_ms in last_used_ms.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from adapters.mongo.audit import record_in
 from adapters.mongo.driver import Document, Index, MongoDriver, MongoTransaction, UpdateOne
@@ -16,6 +16,7 @@ INDEXES = {
     COLLECTION: (
         Index("by_book", (("book", 1), ("_id", -1))),
         Index("by_maker", (("created_by", 1),)),
+        Index("by_revocation", (("revoked_ms", -1),), partial={"revoked_ms": {"$type": "number"}}),
     )
 }
 
@@ -53,6 +54,15 @@ class MongoApiKeys:
 
         return await self._driver.transaction(write)
 
+    async def revoked_since(self, since_ms: int, *, limit: int) -> Sequence[str]:
+        found = await self._keys.find(
+            {"revoked_ms": {"$gte": since_ms}},
+            sort=(("revoked_ms", -1),),
+            limit=limit,
+            projection={"_id": 1},
+        )
+        return tuple(document["_id"] for document in found)
+
     async def touch(self, last_used_ms: Mapping[str, int]) -> None:
         # In MongoDB's order of types null is less than any number, so the first use wins over none.
         updates = [
@@ -84,6 +94,7 @@ def _document(key: ApiKey) -> Document:
         "expires_ms": key.expires_ms,
         "revoked_ms": key.revoked_ms,
         "last_used_ms": key.last_used_ms,
+        "signing_secret": key.signing_secret,
     }
 
 
@@ -99,6 +110,8 @@ def _key(document: Document) -> ApiKey:
         expires_ms=document["expires_ms"],
         revoked_ms=document["revoked_ms"],
         last_used_ms=document["last_used_ms"],
+        # Keys made before requests could be signed have none.
+        signing_secret=document.get("signing_secret"),
     )
 
 

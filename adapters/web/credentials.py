@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from adapters.web.head import Head
 from adapters.web.route import Problem
+from adapters.web.signed import bad_signature
 from domain.access import Principal
 from domain.api_keys import ApiKeyRejection
+from domain.request_signing import HttpRequest, SignatureRejection
 from domain.tokens import TokenRejection
 
 TOKEN_LENGTH_MAX = 4096
@@ -28,8 +30,10 @@ BAD_API_KEY = Problem(
 
 
 class ApiKeyAuthenticator(Protocol):
-    async def authenticate(self, text: str) -> Principal | ApiKeyRejection:
-        """Whose key this is, for any text. Raises `DependencyUnavailable`."""
+    async def authenticate(
+        self, text: str, request: Callable[[], HttpRequest]
+    ) -> Principal | ApiKeyRejection | SignatureRejection:
+        """Whose key this is, for any text and request. Raises `DependencyUnavailable`."""
 
 
 class Verified(Protocol):
@@ -66,7 +70,9 @@ class Credentials:
         keys = head.all(b"x-api-key")
         if keys:
             key = _only(keys)
-            found = None if key is None else await self._api_keys.authenticate(key)
+            found = None if key is None else await self._api_keys.authenticate(key, head.request)
+            if isinstance(found, SignatureRejection):
+                return bad_signature(found.value)
             if found is None or isinstance(found, ApiKeyRejection):
                 return BAD_API_KEY
             principal = found

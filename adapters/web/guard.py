@@ -97,7 +97,7 @@ class Guard:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         started_s = self._runtime.monotonic()
         method, path = scope["method"].upper(), canonical_path(scope)
-        head = Head(scope["headers"])
+        head = Head(scope)
         exchange, exempt = self._exchange(scope, head)
         headers = [(b"x-request-id", exchange.request_id.encode("ascii")), _NOSNIFF]
         headers += self._cors.headers(head)
@@ -130,7 +130,7 @@ class Guard:
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         started_s = self._runtime.monotonic()
-        head = Head(scope["headers"])
+        head = Head(scope)
         exchange, exempt = self._exchange(scope, head)
         path = canonical_path(scope)
         headers = [(b"x-request-id", exchange.request_id.encode("ascii")), _NOSNIFF]

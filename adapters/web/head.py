@@ -5,6 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from adapters.web.asgi import Scope
+from adapters.web.signed import http_request
+from domain.request_signing import HttpRequest
+
 DEVICE_COOKIE = "__Host-device"
 BEARER = b"bearer "
 
@@ -33,9 +37,11 @@ _DEVICE_ID_LENGTH_MAX = 65
 class Head:
     """The values of the wanted headers, in their order."""
 
-    __slots__ = ("_values",)
+    __slots__ = ("_scope", "_values")
 
-    def __init__(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+        headers: Iterable[tuple[bytes, bytes]] = scope["headers"]
         values: dict[bytes, list[bytes]] = {}
         for name, value in headers:
             if name in _WANTED:
@@ -61,6 +67,10 @@ class Head:
                     return _device_id(text[len(_COOKIE_PREFIX) :])
         values = self.all(b"x-device-id")
         return _device_id(values[0]) if len(values) == 1 else None
+
+    def request(self) -> HttpRequest:
+        """All of it, for a signature to be checked."""
+        return http_request(self._scope)
 
     def user_agent(self) -> str:
         values = self.all(b"user-agent")

@@ -9,12 +9,13 @@ from typing import Any
 import msgspec
 from quart import Response, request
 
-from adapters.web.asgi import Receive
+from adapters.web.asgi import Receive, Scope
 from adapters.web.body import BodyLimits, read_body
 from adapters.web.errors import PROBLEM_TYPE, encode_problem, problem_of
 from adapters.web.exchange import Exchange, exchange_of
 from adapters.web.parsing import UNSUPPORTED, body_parser, idempotency_key, is_json, query_parser
 from adapters.web.route import FORBIDDEN, NOT_AUTHENTICATED, Answer, Call, Problem, Route
+from adapters.web.signed import unsigned_body
 from domain.access import Permission, Principal, may
 from domain.audit import ANONYMOUS, RequestContext
 from ports.runtime import Runtime
@@ -61,9 +62,7 @@ class View:
             return problem_response(answer, exchange, self._response)
         return answer_response(answer, self._response)
 
-    async def _handle(
-        self, scope: Mapping[str, Any], exchange: Exchange, path: Mapping[str, str]
-    ) -> Answer | Problem:
+    async def _handle(self, scope: Scope, exchange: Exchange, path: Mapping[str, str]) -> Answer | Problem:
         refused = authorise(exchange.principal, self._route.permission)
         if refused is not None:
             return refused
@@ -74,7 +73,7 @@ class View:
         query = self._parse_query(scope["query_string"])
         if isinstance(query, Problem):
             return query
-        body = await self._body(scope[RECEIVE_KEY], headers)
+        body = await self._body(scope, exchange)
         if isinstance(body, Problem):
             return body
         return await self._route.handle(
@@ -89,17 +88,21 @@ class View:
             )
         )
 
-    async def _body(
-        self, receive: Receive, headers: Iterable[tuple[bytes, bytes]]
-    ) -> msgspec.Struct | Problem | None:
+    async def _body(self, scope: Scope, exchange: Exchange) -> msgspec.Struct | Problem | None:
         if self._parse_body is None:
             return None
+        receive: Receive = scope[RECEIVE_KEY]
+        headers: Iterable[tuple[bytes, bytes]] = scope["headers"]
         content_type = next((value for name, value in headers if name == b"content-type"), None)
         if content_type is not None and not is_json(content_type):
             return UNSUPPORTED
         body = await read_body(receive, self._runtime, headers, self._limits)
         if isinstance(body, Problem):
             return body
+        if exchange.principal is not None and exchange.principal.signs:
+            unsigned = unsigned_body(scope, body)
+            if unsigned is not None:
+                return unsigned
         if not body and self._empty_body is not None:
             return self._empty_body
         return UNSUPPORTED if content_type is None else self._parse_body(body)

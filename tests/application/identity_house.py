@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from adapters.crypto.argon2 import Argon2PasswordHasher
+from adapters.crypto.sealing import AesGcmSealer
 from adapters.crypto.token_keys import TokenKeyring
 from adapters.memory.api_keys import MemoryApiKeys
 from adapters.memory.audit import MemoryAuditLog
 from adapters.memory.credentials import MemoryCredentials
 from adapters.memory.limiter import MemoryLimiter
 from adapters.memory.login_failures import MemoryLoginFailures
+from adapters.memory.nonces import MemoryNonces
 from adapters.memory.sessions import MemorySessions
 from adapters.memory.users import MemoryUsers
 from adapters.runtime.system import SystemEntropy
@@ -188,6 +190,12 @@ def build(
             policy=policy,
         ),
         api_keys=ApiKeyService(
-            keys=keys, revocations=revocations, runtime=runtime, clock=clock, entropy=entropy
+            keys=keys,
+            nonces=MemoryNonces(clock=clock),
+            sealer=AesGcmSealer(root_key=bytes(32), purpose="test", entropy=entropy),
+            revocations=revocations,
+            runtime=runtime,
+            clock=clock,
+            entropy=entropy,
         ),
     )

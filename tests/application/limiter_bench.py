@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from adapters.memory.api_keys import MemoryApiKeys
 from adapters.memory.audit import MemoryAuditLog
 from adapters.memory.limiter import MemoryLimiter
 from adapters.memory.metrics import MemoryMetrics
@@ -108,6 +109,7 @@ class Bench:
     limiter: WatchedLimiter = field(init=False)
     metrics: MemoryMetrics = field(init=False)
     sessions: WatchedSessions = field(init=False)
+    api_keys: MemoryApiKeys = field(init=False)
     users: MemoryUsers = field(init=False)
     rates: RateLimiter = field(init=False)
 
@@ -118,6 +120,7 @@ class Bench:
         self.metrics = MemoryMetrics()
         self.users = MemoryUsers(audit=audit)
         self.sessions = WatchedSessions(users=self.users, audit=audit)
+        self.api_keys = MemoryApiKeys(audit=audit)
         self.rates = RateLimiter(
             limiter=self.limiter,
             fallback=MemoryLimiter(clock=self.clock, ban_policy=BanPolicy()),
@@ -130,6 +133,7 @@ class Bench:
                 named={"login": _policy("login", 2)},
             ),
             sessions=self.sessions,
+            api_keys=self.api_keys,
             runtime=self.runtime,
             clock=self.clock,
             entropy=HalfEntropy(),

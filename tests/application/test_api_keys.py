@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from adapters.crypto.sealing import AesGcmSealer
+from adapters.memory.nonces import MemoryNonces
 from adapters.runtime.simulated_runtime import SimulatedRuntime
 from adapters.runtime.system import SystemEntropy
 from application.api_keys import CACHE_AGE_MS_MAX, ApiKeyService, CreatedApiKey, InvalidApiKey
 from domain.access import Principal, PrincipalKind
 from domain.api_keys import ApiKeyProblem, ApiKeyRejection, Scope
 from domain.audit import AuditAction
+from domain.request_signing import HttpRequest, SignatureRejection
 from ports.runtime import Runtime
 from tests.application.identity_house import CONTEXT, START_MS, House, build
 from tests.conformance.identity import an_event
@@ -29,6 +32,10 @@ def simulated(body: Callable[[Runtime], Awaitable[None]]) -> None:
     runtime.run(main)
 
 
+def unasked() -> HttpRequest:
+    raise AssertionError("a key that need not sign is believed by itself")
+
+
 SCOPES = frozenset({Scope.CREDITS_READ, Scope.CREDITS_WRITE})
 
 
@@ -46,7 +53,7 @@ def test_a_key_acts_with_its_scopes_in_its_book(run: Driver) -> None:
         made = await created(house, book="tenant-7")
         assert made.text.startswith("ck_")
         assert made.text not in repr(made)
-        assert await house.api_keys.authenticate(made.text) == Principal(
+        assert await house.api_keys.authenticate(made.text, unasked) == Principal(
             kind=PrincipalKind.API_KEY, id=made.api_key.id, scopes=SCOPES, book="tenant-7"
         )
         assert await house.actions() == [AuditAction.API_KEY_CREATED]
@@ -71,7 +78,7 @@ def test_a_request_costs_no_read_while_the_key_is_fresh(run: Driver) -> None:
         house = build(runtime)
         made = await created(house)
         for _ in range(20):
-            await house.api_keys.authenticate(made.text)
+            await house.api_keys.authenticate(made.text, unasked)
         assert house.keys_kept.reads == 1
 
     run(body)
@@ -82,7 +89,10 @@ def test_bad_keys_are_refused(run: Driver) -> None:
         house = build(runtime)
         made = await created(house, expires_ms=START_MS + 1_000)
         text = made.text
-        check = house.api_keys.authenticate
+
+        async def check(shown: str) -> Principal | ApiKeyRejection | SignatureRejection:
+            return await house.api_keys.authenticate(shown, unasked)
+
         assert await check("nonsense") is ApiKeyRejection.MALFORMED
         assert await check("ck_" + "0" * 26 + "_" + "0" * 52) is ApiKeyRejection.UNKNOWN
         assert await check(text[:-52] + "0" * 52) is ApiKeyRejection.WRONG_SECRET
@@ -97,9 +107,9 @@ def test_a_revoked_key_is_dead_here_at_once_and_told_to_the_limiter(run: Driver)
     async def body(runtime: Runtime) -> None:
         house = build(runtime)
         made = await created(house)
-        await house.api_keys.authenticate(made.text)
+        await house.api_keys.authenticate(made.text, unasked)
         assert await house.api_keys.revoke(made.api_key.id, CONTEXT)
-        assert await house.api_keys.authenticate(made.text) is ApiKeyRejection.REVOKED
+        assert await house.api_keys.authenticate(made.text, unasked) is ApiKeyRejection.REVOKED
         assert house.revocations.told == [(made.api_key.id, 2 * CACHE_AGE_MS_MAX)]
         assert await house.api_keys.revoke(made.api_key.id, CONTEXT)
         assert not await house.api_keys.revoke("key_none", CONTEXT)
@@ -113,10 +123,10 @@ def test_a_key_revoked_elsewhere_is_believed_for_five_seconds_at_most() -> None:
     async def body(runtime: Runtime) -> None:
         house = build(runtime)
         made = await created(house)
-        await house.api_keys.authenticate(made.text)
+        await house.api_keys.authenticate(made.text, unasked)
         await house.keys_kept.revoke(made.api_key.id, now_ms=START_MS, event=an_event())
         await runtime.sleep(CACHE_AGE_MS_MAX / 1000)
-        assert await house.api_keys.authenticate(made.text) is ApiKeyRejection.REVOKED
+        assert await house.api_keys.authenticate(made.text, unasked) is ApiKeyRejection.REVOKED
 
     simulated(body)
 
@@ -126,6 +136,8 @@ def test_the_cache_holds_no_more_than_it_may(run: Driver) -> None:
         house = build(runtime)
         service = ApiKeyService(
             keys=house.keys_kept,
+            nonces=MemoryNonces(clock=house.clock),
+            sealer=AesGcmSealer(root_key=bytes(32), purpose="test", entropy=SystemEntropy()),
             revocations=house.revocations,
             runtime=runtime,
             clock=house.clock,
@@ -134,7 +146,7 @@ def test_the_cache_holds_no_more_than_it_may(run: Driver) -> None:
         )
         made = [await created(house) for _ in range(4)]
         for one in made:
-            assert isinstance(await service.authenticate(one.text), Principal)
+            assert isinstance(await service.authenticate(one.text, unasked), Principal)
         assert len(service._cache) == 2
         assert len(service._used_ms) == 2
 
@@ -145,19 +157,19 @@ def test_last_use_is_written_behind_and_at_the_end() -> None:
     async def body(runtime: Runtime) -> None:
         house = build(runtime)
         made = await created(house)
-        await house.api_keys.authenticate(made.text)
+        await house.api_keys.authenticate(made.text, unasked)
         key = await house.keys_kept.get(made.api_key.id)
         assert key is not None
         assert key.last_used_ms is None
         await runtime.sleep(60)
         house.clock.ms += 60_000
-        await house.api_keys.authenticate(made.text)
+        await house.api_keys.authenticate(made.text, unasked)
         await runtime.sleep(1)
         key = await house.keys_kept.get(made.api_key.id)
         assert key is not None
         assert key.last_used_ms == START_MS + 60_000
         house.clock.ms += 5
-        await house.api_keys.authenticate(made.text)
+        await house.api_keys.authenticate(made.text, unasked)
         await house.api_keys.flush_last_used()
         key = await house.keys_kept.get(made.api_key.id)
         assert key is not None

@@ -12,8 +12,10 @@ from application.rate_limiter import (
 from domain.admission import Verdict
 from ports.errors import DependencyUnavailable
 from ports.runtime import Runtime
-from tests.application.limiter_bench import Bench, simulated
+from tests.application.limiter_bench import START_MS, Bench, simulated
+from tests.conformance.identity import an_event
 from tests.conformance.runtimes import Driver, run
+from tests.conformance.test_api_keys import a_key
 
 __all__ = ["run"]
 
@@ -101,6 +103,32 @@ def test_a_limiter_that_forgot_is_told_again_and_nobody_slips_through_meanwhile(
             await runtime.sleep(0.001)
         assert bench.limiter.restored == [{ended.id: REVOCATION_MS}]
         assert await bench.verdict(session=ended.id) is Verdict.REVOKED
+
+    run(body)
+
+
+def test_a_revoked_key_is_refused_and_told_again_though_the_limiter_forgot_it(run: Driver) -> None:
+    async def body(runtime: Runtime) -> None:
+        bench = Bench(runtime)
+        revoked, good = a_key("shop", now_ms=START_MS), a_key("game", now_ms=START_MS)
+        for key in (revoked, good):
+            await bench.api_keys.add(key, an_event())
+        await bench.api_keys.revoke(revoked.id, now_ms=bench.clock.now_ms(), event=an_event())
+        bench.limiter.has_forgotten = True
+
+        async def verdict(key_id: str) -> Verdict:
+            return (await bench.rates.admit(address="203.0.113.9", api_key_id=key_id)).verdict
+
+        assert await verdict(revoked.id) is Verdict.REVOKED
+        assert await verdict(good.id) is Verdict.ALLOWED
+        assert await verdict("key_unknown") is Verdict.REVOKED
+        while not bench.limiter.restored:
+            await runtime.sleep(0.001)
+        assert bench.limiter.restored == [{revoked.id: REVOCATION_MS}]
+        assert await verdict(revoked.id) is Verdict.REVOKED
+        bench.limiter.is_away = True
+        assert await verdict(revoked.id) is Verdict.REVOKED
+        assert await verdict(good.id) is Verdict.ALLOWED
 
     run(body)
 

@@ -23,6 +23,7 @@ def a_key(name: str = "shop", *, now_ms: int = NOW_MS) -> ApiKey:
         created_ms=now_ms,
         created_by="system",
         expires_ms=now_ms + 1_000,
+        signing_secret=b"sealed",
     )
 
 
@@ -85,5 +86,20 @@ def test_last_use_only_moves_forward(identity: OnStores) -> None:
         await stores.api_keys.touch({})
         assert await stores.api_keys.get(key.id) == replace(key, last_used_ms=NOW_MS + 50)
         assert await stores.api_keys.get(other.id) == other
+
+    identity(body)
+
+
+def test_what_was_revoked_since_a_moment_is_told_newest_first(identity: OnStores) -> None:
+    async def body(stores: Stores) -> None:
+        keys = [a_key(f"k{at}", now_ms=NOW_MS + at) for at in range(4)]
+        for at, key in enumerate(keys):
+            await stores.api_keys.add(key, an_event())
+            if at:
+                await stores.api_keys.revoke(key.id, now_ms=NOW_MS + 100 * at, event=an_event())
+        _, first, second, third = (key.id for key in keys)
+        assert list(await stores.api_keys.revoked_since(NOW_MS + 100, limit=10)) == [third, second, first]
+        assert list(await stores.api_keys.revoked_since(NOW_MS + 101, limit=10)) == [third, second]
+        assert list(await stores.api_keys.revoked_since(NOW_MS, limit=1)) == [third]
 
     identity(body)

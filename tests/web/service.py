@@ -10,6 +10,7 @@ from quart import Quart
 from quart_trio import QuartTrio
 
 from adapters.crypto.argon2 import Argon2PasswordHasher
+from adapters.crypto.sealing import AesGcmSealer
 from adapters.crypto.token_keys import TokenKeyring
 from adapters.memory.api_keys import MemoryApiKeys
 from adapters.memory.audit import MemoryAuditLog
@@ -19,6 +20,7 @@ from adapters.memory.documents import MemoryDocuments
 from adapters.memory.limiter import MemoryLimiter
 from adapters.memory.login_failures import MemoryLoginFailures
 from adapters.memory.metrics import MemoryMetrics
+from adapters.memory.nonces import MemoryNonces
 from adapters.memory.sessions import MemorySessions
 from adapters.memory.users import MemoryUsers
 from adapters.runtime.system import SystemEntropy
@@ -178,8 +180,13 @@ class TestService:
     modules: dict[str, object]
     hooks: list[Hook]
 
-    async def key(self, *scopes: KeyScope) -> CreatedApiKey:
-        created = await self.api_keys.create(name="key", scopes=frozenset(scopes), context=SYSTEM_CONTEXT)
+    async def key(self, *scopes: KeyScope, require_signature: bool = False) -> CreatedApiKey:
+        created = await self.api_keys.create(
+            name="key",
+            scopes=frozenset(scopes),
+            require_signature=require_signature,
+            context=SYSTEM_CONTEXT,
+        )
         assert isinstance(created, CreatedApiKey)
         return created
 
@@ -227,6 +234,7 @@ def open_service(runtime: Runtime, options: Options | None = None) -> TestServic
     limiter = SwitchedLimiter(clock=clock, ban_policy=ban_policy())
     user_store = MemoryUsers(audit=audit)
     session_store = MemorySessions(users=user_store, audit=audit)
+    key_store = MemoryApiKeys(audit=audit)
     rate_limiter = RateLimiter(
         limiter=limiter,
         fallback=MemoryLimiter(clock=clock, ban_policy=ban_policy()),
@@ -244,6 +252,7 @@ def open_service(runtime: Runtime, options: Options | None = None) -> TestServic
             },
         ),
         sessions=session_store,
+        api_keys=key_store,
         runtime=runtime,
         clock=clock,
         entropy=entropy,
@@ -295,6 +304,8 @@ def open_service(runtime: Runtime, options: Options | None = None) -> TestServic
     )
     api_keys = ApiKeyService(
         keys=key_store,
+        nonces=MemoryNonces(clock=clock),
+        sealer=AesGcmSealer(root_key=bytes(32), purpose="test", entropy=entropy),
         revocations=rate_limiter,
         runtime=runtime,
         clock=clock,

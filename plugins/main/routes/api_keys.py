@@ -34,16 +34,20 @@ class NewApiKey(Body, frozen=True, kw_only=True):
     scopes: Annotated[list[Scope], Meta(max_length=16)]
     book: Identifier = DEFAULT_BOOK
     expires_at: Time | None = None
+    require_signature: bool = False
 
 
 class ApiKeyView(Body, frozen=True, kw_only=True):
-    """A key. `key` itself is shown once: in the answer to its making."""
+    """A key. `key` itself is shown once: in the answer to its making; and so is `signing_secret`, with which
+    the key's requests have to be signed (RFC 9421) where that is required."""
 
     id: str
     key: str | UnsetType = UNSET
+    signing_secret: str | UnsetType = UNSET
     name: str
     scopes: list[str]
     book: str
+    require_signature: bool
     created_at: str
     created_by: str
     expires_at: str | None
@@ -64,12 +68,14 @@ def api_key_routes(api: ConnectionAPI) -> tuple[Route, ...]:
             scopes=frozenset(body.scopes),
             book=body.book,
             expires_ms=None if body.expires_at is None else milliseconds(body.expires_at),
+            require_signature=body.require_signature,
             context=call.context,
         )
         if isinstance(created, InvalidApiKey):
             return validation_failed(created.problems)
         note("service key made", call.context, key_id=created.api_key.id, book=created.api_key.book)
-        return Answer(201, _view(created.api_key, created.text), (("Cache-Control", "no-store"),))
+        view = _view(created.api_key, created.text, created.signing_secret or UNSET)
+        return Answer(201, view, (("Cache-Control", "no-store"),))
 
     async def list_keys(call: Call[None, ListQuery]) -> Answer:
         page = await api.api_keys.list_page(limit=call.query.limit, cursor=call.query.cursor)
@@ -94,13 +100,15 @@ def api_key_routes(api: ConnectionAPI) -> tuple[Route, ...]:
     )  # fmt: skip
 
 
-def _view(key: ApiKey, text: str | UnsetType = UNSET) -> ApiKeyView:
+def _view(key: ApiKey, text: str | UnsetType = UNSET, signing_secret: str | UnsetType = UNSET) -> ApiKeyView:
     return ApiKeyView(
         id=key.id,
         key=text,
+        signing_secret=signing_secret,
         name=key.name,
         scopes=sorted(scope.value for scope in key.scopes),
         book=key.book,
+        require_signature=key.signing_secret is not None,
         created_at=rfc3339(key.created_ms),
         created_by=key.created_by,
         expires_at=_time(key.expires_ms),
