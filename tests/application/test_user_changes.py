@@ -14,6 +14,7 @@ from domain.users import User, UserProblem
 from ports.errors import DependencyUnavailable
 from ports.runtime import Runtime
 from tests.application.identity_house import CONTEXT, PASSWORD, START_MS, House, build
+from tests.application.test_api_keys import unasked
 from tests.conformance.runtimes import Driver, run
 
 __all__ = ["run"]
@@ -189,7 +190,7 @@ def test_who_leaves_takes_sessions_and_keys_along_and_frees_the_name(run: Driver
             pair.session_id: REVOCATION_MS,
             made.api_key.id: 2 * CACHE_AGE_MS_MAX,
         }
-        assert await house.api_keys.authenticate(made.text) is ApiKeyRejection.REVOKED
+        assert await house.api_keys.authenticate(made.text, unasked) is ApiKeyRejection.REVOKED
         assert await house.users.profile(user.id) is None
         assert await login(house, PASSWORD) is LoginRejection.INVALID_CREDENTIALS
         assert not await house.users.remove(user.id, CONTEXT)
