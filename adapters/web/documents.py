@@ -92,12 +92,7 @@ def _complete(operation: dict[str, Any], route: Route) -> None:
     success = operation["responses"].setdefault(str(route.success), {})
     for status in (*route.other_successes, route.success):
         operation["responses"][str(status)] = {**success, "description": HTTPStatus(status).phrase}
-    operation["responses"]["default"] = {
-        "description": "A problem",
-        "content": {
-            "application/problem+json": {"schema": {"$ref": _REFERENCE.format(name="ProblemDocument")}}
-        },
-    }
+    operation["responses"] |= _problems(route)
     if route.permission.kind is PermissionKind.PUBLIC:
         operation["security"] = []
     elif route.permission.kind is PermissionKind.USER:
@@ -106,6 +101,26 @@ def _complete(operation: dict[str, Any], route: Route) -> None:
         operation["security"] = [{"bearer": []}, {"apiKey": []}]
     if "requestBody" in operation:
         operation["requestBody"]["required"] = not _may_be_empty(route.body)
+
+
+def _problems(route: Route) -> dict[str, Any]:
+    """The route's own refusals by status, and `default` for those that every route can give."""
+    reference = {"$ref": _REFERENCE.format(name="ProblemDocument")}
+    by_status: dict[str, dict[str, str]] = {}
+    for problem in route.problems:
+        by_status.setdefault(str(problem.status), {})[problem.code] = problem.detail
+    responses = {
+        status: _problem_response(
+            "\n\n".join(f"`{code}`: {detail}" for code, detail in codes.items()),
+            {"allOf": [reference, {"properties": {"code": {"enum": list(codes)}}}]},
+        )
+        for status, codes in by_status.items()
+    }
+    return {**responses, "default": _problem_response("A problem that any route can have", reference)}
+
+
+def _problem_response(description: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"description": description, "content": {"application/problem+json": {"schema": schema}}}
 
 
 def _may_be_empty(body: type[msgspec.Struct] | None) -> bool:

@@ -96,6 +96,8 @@ class Route:
     success: int = 200
     other_successes: tuple[int, ...] = ()
     """Further statuses of the same shape, for the API document."""
+    problems: tuple[Problem, ...] = ()
+    """Refusals that only some routes give, for the API document."""
     policies: tuple[str, ...] = ()
     """Limit policies counted beside the caller's own, such as `login`; only on paths without parameters."""
     body_bytes_max: int | None = None

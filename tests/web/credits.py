@@ -22,7 +22,8 @@ from composition.stores import StoreName, Stores
 from domain.api_keys import Scope
 from ports.runtime import Runtime
 from tests.conformance.runtimes import Driver
-from tests.web.client import Client, Reply
+from tests.web.client import Reply
+from tests.web.described import DescribedClient
 from tests.web.service import PASSWORD, SYSTEM_CONTEXT, AdjustableClock
 
 SECOND_MS: Final = 1_000
@@ -54,7 +55,7 @@ class House:
         manager.hooks.register(LEDGER_COMMITTED, self._on_committed, LAST)
         self.clock = clock
         self.metrics = metrics
-        self.client = Client(manager.application)
+        self.client = DescribedClient(manager.application, manager.routes.routes)
         self.admin: dict[str, str] = {}
 
     def later(self, milliseconds: int) -> str:

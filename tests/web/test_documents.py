@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
 
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+
 from ports.runtime import Runtime
 from tests.conformance.runtimes import Driver
+from tests.ground.sources import PROJECT
+from tests.web.credits import House, live
 from tests.web.probe_routes import ROUTES
 from tests.web.service import Options, open_service
 
@@ -63,3 +68,64 @@ def test_every_reference_leads_somewhere_and_every_pattern_is_portable(run_real:
         assert reply.body == (await service.client.request("GET", "/openapi.json")).body
 
     run_real(body)
+
+
+def schema_of(name: str) -> Draft202012Validator:
+    text = (PROJECT / "tests" / "schemas" / f"{name}.json").read_text(encoding="utf-8")
+    return Draft202012Validator(json.loads(text))
+
+
+def operations_of(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield path, method, operation
+
+
+def test_the_document_of_the_whole_service_is_openapi_3_1(run_real: Driver) -> None:
+    async def story(house: House) -> None:
+        document = (await house.get("/openapi.json", {})).json()
+        schema_of("openapi-3.1").validate(document)
+        for schema in document["components"]["schemas"].values():
+            Draft202012Validator.check_schema(schema)
+        names = [operation["operationId"] for _, _, operation in operations_of(document)]
+        assert len(names) == len(set(names))
+        for path, method, operation in operations_of(document):
+            declared = [each["name"] for each in operation.get("parameters", ()) if each["in"] == "path"]
+            assert sorted(declared) == sorted(re.findall(r"{(\w+)}", path)), (method, path)
+            assert all(each["required"] for each in operation.get("parameters", ()) if each["in"] == "path")
+            assert operation["summary"], (method, path)
+
+    live(run_real, story)
+
+
+def test_every_route_of_the_ledger_says_how_it_refuses(run_real: Driver) -> None:
+    async def story(house: House) -> None:
+        paths = (await house.get("/openapi.json", {})).json()["paths"]
+
+        def codes(method: str, path: str) -> dict[str, list[str]]:
+            return {
+                status: response["content"]["application/problem+json"]["schema"]["allOf"][1]["properties"][
+                    "code"
+                ]["enum"]
+                for status, response in paths[path][method]["responses"].items()
+                if status.startswith("4")
+            }
+
+        assert codes("post", "/credits/transfers/{transfer_id}/reverse") == {
+            "404": ["not_found"],
+            "409": [
+                "idempotency_conflict",
+                "transfer_already_reversed",
+                "insufficient_funds",
+                "too_many_lots",
+            ],
+            "422": ["transfer_not_reversible", "amount_exceeds_transfer", "balance_overflow"],
+        }
+        assert "batch_rejected" in paths["/credits/transfers/batch"]["post"]["description"]
+        assert codes("post", "/credits/transfers/batch").keys() == {"409"}
+        assert codes("get", "/credits/accounts/{account_id}") == {"404": ["account_not_found"]}
+        for path, methods in paths.items():
+            if path.startswith("/credits") and "post" in methods and path != "/credits/ledger/verify":
+                assert "idempotency_conflict" in codes("post", path)["409"], path
+
+    live(run_real, story)

@@ -20,6 +20,7 @@ from plugins.credits.answers import (
 )
 from plugins.credits.bodies import AccountBody, AccountQuery, EntriesQuery
 from plugins.credits.refusals import invalid_field, refusal
+from plugins.credits.route_problems import OF_ACCOUNT, OPENING
 from plugins.credits.routes.desk import MAY_READ, MAY_WRITE, Desk, caller_of
 from plugins.credits.shapes import AccountAnswer, AccountList, EntryList
 
@@ -35,13 +36,16 @@ class AccountRoutes:
         tags = ("accounts",)
         return [
             Route("POST", "/credits/accounts", "open_account", MAY_WRITE, self.open_account,
-                  body=AccountBody, answer=AccountAnswer, success=201, tags=tags,
+                  body=AccountBody, answer=AccountAnswer, success=201, problems=OPENING,
+                  tags=tags,
                   summary="Open an account for one asset"),
             Route("GET", "/credits/accounts/<account_id>", "get_account", MAY_READ, self.get_account,
-                  query=AccountQuery, answer=AccountAnswer, tags=tags,
+                  query=AccountQuery, answer=AccountAnswer, problems=OF_ACCOUNT,
+                  tags=tags,
                   summary="An account's balance, now or at a moment in the past"),
             Route("GET", "/credits/accounts/<account_id>/entries", "list_entries", MAY_READ,
-                  self.list_entries, query=EntriesQuery, answer=EntryList, tags=tags,
+                  self.list_entries, query=EntriesQuery, answer=EntryList, problems=OF_ACCOUNT,
+                  tags=tags,
                   summary="What moved the balance, newest first"),
             Route("GET", "/users/me/accounts", "list_own_accounts", USER, self.list_own_accounts,
                   query=ListQuery, answer=AccountList, tags=tags, summary="The caller's own accounts"),

@@ -11,6 +11,7 @@ from domain.ledger.account import AccountState, ActiveHold, ScheduledGrant
 from domain.ledger.lots import Lot, total
 from plugins.credits.answers import entry_answer, parts, time_or_none
 from plugins.credits.bodies import ExplainQuery
+from plugins.credits.route_problems import OF_ACCOUNT
 from plugins.credits.routes.desk import MAY_READ, Desk
 from plugins.credits.shapes import (
     EntryAnswer,
@@ -34,7 +35,8 @@ class ExplainRoutes:
     def routes(self) -> list[Route]:
         return [
             Route("GET", "/credits/accounts/<account_id>/explain", "explain_account", MAY_READ,
-                  self.explain, query=ExplainQuery, answer=ExplainAnswer, tags=("accounts",),
+                  self.explain, query=ExplainQuery, answer=ExplainAnswer, problems=OF_ACCOUNT,
+                  tags=("accounts",),
                   summary="Which grants, holds and transfers make up the balance"),
         ]  # fmt: skip
 

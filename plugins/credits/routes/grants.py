@@ -8,6 +8,7 @@ from domain.ledger.outcomes import Rejected, Rejection
 from plugins.credits.answers import answered, grant_answer, issued_answer, metadata_text, voided_answer
 from plugins.credits.bodies import GrantBody, NoFields
 from plugins.credits.refusals import invalid_field, refusal
+from plugins.credits.route_problems import GRANTING, OF_THING, VOIDING_A_GRANT
 from plugins.credits.routes.desk import MAY_READ, MAY_WRITE, Desk, caller_of, id_in_path
 from plugins.credits.shapes import GrantAnswer
 
@@ -21,12 +22,15 @@ class GrantRoutes:
         tags = ("grants",)
         return [
             Route("POST", "/credits/grants", "create_grant", MAY_WRITE, self.create_grant,
-                  body=GrantBody, answer=GrantAnswer, success=201, tags=tags,
+                  body=GrantBody, answer=GrantAnswer, success=201, problems=GRANTING,
+                  tags=tags,
                   summary="Issue credits to an account, now or later, with or without an end"),
             Route("GET", "/credits/grants/<grant_id>", "get_grant", MAY_READ, self.get_grant,
-                  answer=GrantAnswer, tags=tags, summary="A grant, and what is left of it"),
+                  answer=GrantAnswer, problems=OF_THING,
+                  tags=tags, summary="A grant, and what is left of it"),
             Route("POST", "/credits/grants/<grant_id>/void", "void_grant", MAY_WRITE, self.void_grant,
-                  body=NoFields, answer=GrantAnswer, tags=tags,
+                  body=NoFields, answer=GrantAnswer, problems=VOIDING_A_GRANT,
+                  tags=tags,
                   summary="Take back what is left of a grant and no hold has reserved"),
         ]  # fmt: skip
 

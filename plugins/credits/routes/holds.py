@@ -20,6 +20,7 @@ from plugins.credits.answers import (
 )
 from plugins.credits.bodies import CaptureBody, HoldBody, NoFields
 from plugins.credits.refusals import refusal
+from plugins.credits.route_problems import CAPTURING, HOLDING, OF_THING, VOIDING_A_HOLD
 from plugins.credits.routes.desk import MAY_READ, MAY_WRITE, Desk, caller_of, id_in_path
 from plugins.credits.shapes import HoldAnswer
 
@@ -33,14 +34,18 @@ class HoldRoutes:
         tags = ("holds",)
         return [
             Route("POST", "/credits/holds", "place_hold", MAY_WRITE, self.place_hold, body=HoldBody,
-                  answer=HoldAnswer, success=201, tags=tags, summary="Reserve credits of an account"),
+                  answer=HoldAnswer, success=201, problems=HOLDING,
+                  tags=tags, summary="Reserve credits of an account"),
             Route("GET", "/credits/holds/<hold_id>", "get_hold", MAY_READ, self.get_hold,
-                  answer=HoldAnswer, tags=tags, summary="A hold, and how it stands"),
+                  answer=HoldAnswer, problems=OF_THING,
+                  tags=tags, summary="A hold, and how it stands"),
             Route("POST", "/credits/holds/<hold_id>/capture", "capture_hold", MAY_WRITE,
-                  self.capture_hold, body=CaptureBody, answer=HoldAnswer, tags=tags,
+                  self.capture_hold, body=CaptureBody, answer=HoldAnswer, problems=CAPTURING,
+                  tags=tags,
                   summary="Move reserved credits; a final capture releases the rest"),
             Route("POST", "/credits/holds/<hold_id>/void", "void_hold", MAY_WRITE, self.void_hold,
-                  body=NoFields, answer=HoldAnswer, tags=tags, summary="Release what is left of a hold"),
+                  body=NoFields, answer=HoldAnswer, problems=VOIDING_A_HOLD,
+                  tags=tags, summary="Release what is left of a hold"),
         ]  # fmt: skip
 
     async def place_hold(self, call: Call[HoldBody, None]) -> Answer | Problem:

@@ -8,6 +8,7 @@ from domain.ledger.outcomes import Rejected
 from plugins.credits.answers import answered, rule_answer, set_answer
 from plugins.credits.bodies import RuleBody, RulesQuery
 from plugins.credits.refusals import refusal
+from plugins.credits.route_problems import ENDING_A_RULE, RULING
 from plugins.credits.routes.desk import MAY_READ, MAY_WRITE, Desk, caller_of, id_in_path
 from plugins.credits.shapes import RuleAnswer, RuleList
 
@@ -21,12 +22,14 @@ class RuleRoutes:
         tags = ("top-up rules",)
         return [
             Route("POST", "/credits/top-up-rules", "create_top_up_rule", MAY_WRITE, self.create_rule,
-                  body=RuleBody, answer=RuleAnswer, success=201, tags=tags,
+                  body=RuleBody, answer=RuleAnswer, success=201, problems=RULING,
+                  tags=tags,
                   summary="Issue credits whenever a spend leaves less than `below`, so often a day"),
             Route("GET", "/credits/top-up-rules", "list_top_up_rules", MAY_READ, self.list_rules,
                   query=RulesQuery, answer=RuleList, tags=tags, summary="The rules, oldest first"),
             Route("DELETE", "/credits/top-up-rules/<rule_id>", "delete_top_up_rule", MAY_WRITE,
-                  self.delete_rule, success=204, tags=tags, summary="The rule acts no more"),
+                  self.delete_rule, success=204, problems=ENDING_A_RULE,
+                  tags=tags, summary="The rule acts no more"),
         ]  # fmt: skip
 
     async def create_rule(self, call: Call[RuleBody, None]) -> Answer | Problem:

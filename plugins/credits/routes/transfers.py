@@ -19,6 +19,7 @@ from plugins.credits.answers import (
 )
 from plugins.credits.bodies import BatchBody, ReversalBody, TransferBody, TransferOfBatch
 from plugins.credits.refusals import invalid_field, refusal
+from plugins.credits.route_problems import OF_THING, RESULTS, REVERSING, TRANSFERRING, TRANSFERRING_MANY
 from plugins.credits.routes.desk import MAY_READ, MAY_WRITE, Desk, caller_of, id_in_path
 from plugins.credits.shapes import BatchAnswer, TransferAnswer
 
@@ -35,19 +36,23 @@ class TransferRoutes:
         tags = ("transfers",)
         return [
             Route("POST", "/credits/transfers", "create_transfer", MAY_WRITE, self.create_transfer,
-                  body=TransferBody, answer=TransferAnswer, success=201, other_successes=(200,), tags=tags,
+                  body=TransferBody, answer=TransferAnswer, success=201, other_successes=(200,),
+                  problems=TRANSFERRING, tags=tags,
                   summary="Move credits, or see what would come of it",
                   description="A dry run is answered 200, or refused as the transfer would be, and records"
                   " nothing."),
             Route("POST", "/credits/transfers/batch", "create_transfers", MAY_WRITE,
                   self.create_transfers, body=BatchBody, answer=BatchAnswer,
-                  body_bytes_max=BATCH_BODY_BYTES_MAX, tags=tags,
-                  summary="Move credits many times, each by itself or all together"),
+                  body_bytes_max=BATCH_BODY_BYTES_MAX, problems=TRANSFERRING_MANY,
+                  tags=tags,
+                  summary="Move credits many times, each by itself or all together", description=RESULTS),
             Route("GET", "/credits/transfers/<transfer_id>", "get_transfer", MAY_READ, self.get_transfer,
-                  answer=TransferAnswer, tags=tags,
+                  answer=TransferAnswer, problems=OF_THING,
+                  tags=tags,
                   summary="Whatever moved credits, and what of it is reversed"),
             Route("POST", "/credits/transfers/<transfer_id>/reverse", "reverse_transfer", MAY_WRITE,
-                  self.reverse_transfer, body=ReversalBody, answer=TransferAnswer, success=201, tags=tags,
+                  self.reverse_transfer, body=ReversalBody, answer=TransferAnswer, success=201,
+                  problems=REVERSING, tags=tags,
                   summary="Move back a transfer, or what is left of it",
                   description="Credits go back to the grants that had paid, while these live (`restored`)."
                   " What was paid by grants that have ended since (`lapsed`) came back to the account as"
