@@ -67,6 +67,16 @@ class BookPorts:
     """How writers on several hosts take turns; None where there is one."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    """A decision and the document that it goes into, until both are known to count or not."""
+
+    document: JournalDocument
+    decision: Decision
+    low: tuple[AccountState, ...]
+    snapshots: list[Snapshot]
+
+
 class Book:
     """The writer and reader of one book in this process."""
 
@@ -82,6 +92,8 @@ class Book:
         self._turns = Turns(name, ports.entropy.token(8).hex(), ports.runtime, ports.claims)
         self._flushing = False
         self._away_until_s = 0.0
+        self._unsettled: _Pending | None = None
+        """Appended without an answer and given up: it may be there, come later, or never."""
         self._waiting_commands = 0
         self._submissions = ports.runtime.batcher(
             self._commit,
@@ -188,6 +200,9 @@ class Book:
             raise DependencyUnavailable("ledger", "the journal gave no answer a moment ago")
         self._flushing = True
         try:
+            if self._unsettled is not None and await self._append(self._unsettled) is not Append.APPENDED:
+                # First: what is decided without it may be refused, and be posted when it comes after all.
+                await self._known.catch_up()
             return await self._decide_and_append(batch, {})
         except DependencyUnavailable:
             if (failed_s := monotonic()) - began_s >= SLOW_FAILURE_S:
@@ -211,8 +226,7 @@ class Book:
             document = self._sealed(decision)
             if document is not None:
                 # Now: while the append is under way a reader may learn of the document and move states on.
-                low, snapshots = self._crossings(decision)
-                result = await self._append(document)
+                result = await self._append(_Pending(document, decision, *self._crossings(decision)))
                 if result is not Append.APPENDED:
                     if result is Append.SEQ_TAKEN:
                         self._turns.lost()
@@ -220,11 +234,6 @@ class Book:
                     if result is Append.KEY_TAKEN:
                         known.update(await self._recorded(_keys(batch)))
                     continue
-                self._known.adopt(document, decision)
-                self._turns.won()
-                if self._committed is not None:
-                    self._committed(CommittedBatch(document, decision.changed, low))
-                await self._checkpointer.add(decision.changed, snapshots)
             unproven = _keys_of_rejected(batch, decision.outcomes, known)
             if document is not None and not unproven:
                 return decision.outcomes
@@ -316,7 +325,27 @@ class Book:
     async def _recorded(self, keys: Iterable[str]) -> Mapping[str, Recorded]:
         return await self._journal.recorded(self.name, keys)
 
-    async def _append(self, document: JournalDocument) -> Append:
+    async def _append(self, pending: _Pending) -> Append:
+        """Takes the decision over when its document is in the journal; says why when it never will be."""
+        self._unsettled = pending
+        try:
+            result = await self._sent(pending.document)
+        except DependencyUnavailable:
+            raise
+        except Exception:
+            self._unsettled = None
+            raise
+        self._unsettled = None
+        if result is Append.APPENDED:
+            decision = pending.decision
+            self._known.adopt(pending.document, decision)
+            self._turns.won()
+            if self._committed is not None:
+                self._committed(CommittedBatch(pending.document, decision.changed, pending.low))
+            await self._checkpointer.add(decision.changed, pending.snapshots)
+        return result
+
+    async def _sent(self, document: JournalDocument) -> Append:
         """`APPENDED` when the document is in the journal, else why it is not and never will be.
 
         An unknown result is settled by sending the same bytes again until the answer says, or until
