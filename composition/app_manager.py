@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 
 from adapters.web.asgi import Application
+from application.census import Census
 from application.ledger.announcer import LEDGER_COMMITTED
 from application.ledger.committed import CommittedBatch
 from composition.build import Surroundings, UseCases, build_use_cases
@@ -163,6 +164,14 @@ class AppManager:
             interval_s=self._settings.probe_interval_ms / 1000,
         )
         services.register("dependency_monitor", monitor, start=monitor.start, stop=monitor.stop)
+        census = Census(
+            sessions=stores.sessions,
+            runtime=around.runtime,
+            clock=around.clock,
+            metrics=around.metrics,
+            interval_s=self._settings.probe_interval_ms / 1000,
+        )
+        services.register("census", census, start=census.start, stop=census.stop)
 
     def _context(self, plugin: Plugin) -> OpenContext:
         return OpenContext(
