@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from application.calls import traced
+from application.device_watch import DeviceWatch
 from application.endings import REVOCATION_MS, tell_ended
 from application.login_gate import Attempt, LoginAdmitted, LoginDelayed, LoginGate
 from application.tokens import IssuedToken, TokenService
@@ -28,6 +29,7 @@ from domain.tokens import (
     RefreshToken,
     TokenKind,
     is_genuine,
+    judge_device,
     parse_refresh_token,
     refresh_token,
 )
@@ -52,6 +54,8 @@ DEVICE_ID_BYTES = 20
 REFRESH_ATTEMPTS_MAX = 3
 
 DEFAULT_POLICY = SessionPolicy()
+_ABOUT_THIS_DEVICE = {RefreshDecision.ROTATE, RefreshDecision.REPEAT, RefreshDecision.WRONG_DEVICE}
+"""What is reused is theft wherever it comes from, and what is dead says nothing of who shows it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,7 @@ class SessionService:
         passwords: PasswordHasher,
         gate: LoginGate,
         tokens: TokenService,
+        devices: DeviceWatch,
         runtime: Runtime,
         clock: Clock,
         entropy: Entropy,
@@ -109,6 +114,7 @@ class SessionService:
         self._passwords = passwords
         self._gate = gate
         self._tokens = tokens
+        self._devices = devices
         self._runtime = runtime
         self._clock = clock
         self._entropy = entropy
@@ -181,7 +187,10 @@ class SessionService:
             user = None if session is None else await self._users.get(session.user_id)
             if session is None or user is None:
                 return RefreshRejection.INVALID_TOKEN
-            match self._decide(session, user, presented, device_id):
+            decision = self._decide(session, user, presented, device_id)
+            if decision in _ABOUT_THIS_DEVICE:
+                await self._watch(session, device_id, context)
+            match decision:
                 case RefreshDecision.ROTATE:
                     successor = rotate(
                         session,
@@ -261,6 +270,11 @@ class SessionService:
         if is_genuine(self._keys.current().refresh_keys, presented):
             return True
         return self._keys.look_again() and is_genuine(self._keys.current().refresh_keys, presented)
+
+    async def _watch(self, session: Session, device_id: str | None, context: RequestContext) -> None:
+        same_device = device_id == session.device_id
+        verdict = judge_device(self._tokens.fingerprint, TokenKind.ACCESS, same_device=same_device)
+        await self._devices.saw(verdict, user_id=session.user_id, session_id=session.id, context=context)
 
     def _decide(
         self, session: Session, user: User, presented: RefreshToken, device_id: str | None

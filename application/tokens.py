@@ -10,6 +10,7 @@ from domain.access import Principal, PrincipalKind
 from domain.ids import RANDOMNESS_BYTES, time_ordered_id
 from domain.sessions import Session
 from domain.tokens import (
+    DeviceVerdict,
     Fingerprint,
     TokenClaims,
     TokenKind,
@@ -20,6 +21,7 @@ from domain.tokens import (
     header_of,
     is_in_force,
     is_same_device,
+    judge_device,
     read_claims,
 )
 from domain.users import User
@@ -40,7 +42,7 @@ class IssuedToken:
 
 @dataclass(frozen=True, slots=True)
 class VerifiedToken:
-    """A token that is ours, in force, and (when enforced) shown by the device it was given to.
+    """A token that is ours and in force, and not refused for the device that shows it.
 
     Revocation is not known here: the limiter checks `principal.session_id` in its one round trip.
     """
@@ -49,8 +51,14 @@ class VerifiedToken:
     kind: TokenKind
     expires_ms: int
     token_id: str
-    is_same_device: bool
-    """False is only seen when the fingerprint is not enforced, and with websocket tokens."""
+    device: DeviceVerdict
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignToken:
+    """A token that is ours and in force, and refused: another device than its own shows it."""
+
+    principal: Principal
 
 
 class TokenService:
@@ -102,11 +110,15 @@ class TokenService:
         text = keys.signer.sign(header_of(kind), claims_of(claims, self._policy))
         return IssuedToken(text=text, expires_in_s=kind.lifetime_s)
 
-    def verify_access(self, token: str, *, device_id: str | None) -> VerifiedToken | TokenRejection:
+    def verify_access(
+        self, token: str, *, device_id: str | None
+    ) -> VerifiedToken | ForeignToken | TokenRejection:
         """For a request. `device_id` is what the caller's cookie or header says."""
         return self._verify(token, (TokenKind.ACCESS,), device_id)
 
-    def verify_socket(self, token: str, *, device_id: str | None) -> VerifiedToken | TokenRejection:
+    def verify_socket(
+        self, token: str, *, device_id: str | None
+    ) -> VerifiedToken | ForeignToken | TokenRejection:
         """For a socket's first frame: a websocket token from anywhere, or an access token as above.
 
         A websocket token lives a minute and was given to the bound device just before; a browser's
@@ -116,7 +128,7 @@ class TokenService:
 
     def _verify(
         self, token: str, kinds: tuple[TokenKind, ...], device_id: str | None
-    ) -> VerifiedToken | TokenRejection:
+    ) -> VerifiedToken | ForeignToken | TokenRejection:
         now_s = self._clock.now_ms() // 1000
         claims = self._claims(token, kinds, now_s)
         if claims is TokenRejection.BAD_SIGNATURE and self._keys.look_again():
@@ -124,15 +136,15 @@ class TokenService:
         if isinstance(claims, TokenRejection):
             return claims
         same_device = is_same_device(self._keys.current().device_keys, claims, device_id)
-        is_bound = self._fingerprint is Fingerprint.ENFORCE and claims.kind is TokenKind.ACCESS
-        if is_bound and not same_device:
-            return TokenRejection.WRONG_DEVICE
+        verdict = judge_device(self._fingerprint, claims.kind, same_device=same_device)
+        if verdict is DeviceVerdict.REFUSED:
+            return ForeignToken(_principal(claims))
         return VerifiedToken(
             principal=_principal(claims),
             kind=claims.kind,
             expires_ms=claims.expires_s * 1000,
             token_id=claims.token_id,
-            is_same_device=same_device,
+            device=verdict,
         )
 
     def _claims(self, token: str, kinds: tuple[TokenKind, ...], now_s: int) -> TokenClaims | TokenRejection:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from application.device_watch import DeviceWatch
 from application.realtime import Realtime
-from application.tokens import TokenService, VerifiedToken
-from domain.tokens import TokenKind
+from application.tokens import ForeignToken, TokenService, VerifiedToken
+from domain.audit import RequestContext
+from domain.tokens import DeviceVerdict, TokenKind, TokenRejection
 from ports.clock import Clock
 from ports.sessions import SessionRevocations, Sessions
 from ports.socket_tokens import SocketIdentity
 from ports.users import Users
+
+_SOCKET = RequestContext(request_id="websocket")
+"""A frame has no address of its own; the limiter saw the connection's."""
 
 
 class KnownSessions:
@@ -29,17 +34,30 @@ class KnownSessions:
 class SocketTokenVerifier:
     """A socket's question: it lives long, so the session is looked up and not only its token checked."""
 
-    def __init__(self, *, tokens: TokenService, users: Users, sessions: KnownSessions, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        tokens: TokenService,
+        devices: DeviceWatch,
+        users: Users,
+        sessions: KnownSessions,
+        clock: Clock,
+    ) -> None:
         self._clock = clock
         self._tokens = tokens
+        self._devices = devices
         self._users = users
         self._sessions = sessions
 
     async def verify(self, token: str, *, device_id: str | None) -> SocketIdentity | None:
         verified = self._tokens.verify_socket(token, device_id=device_id)
-        if not isinstance(verified, VerifiedToken):
+        if isinstance(verified, TokenRejection):
             return None
         principal = verified.principal
+        if isinstance(verified, ForeignToken):
+            await self._devices.saw_token(DeviceVerdict.REFUSED, principal, _SOCKET)
+            return None
+        await self._devices.saw_token(verified.device, principal, _SOCKET)
         if principal.session_id is None or await self._sessions.is_revoked(principal.session_id):
             return None
         user = await self._users.get(principal.id)

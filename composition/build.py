@@ -10,6 +10,8 @@ from adapters.memory.limiter import MemoryLimiter
 from application.api_keys import ApiKeyService
 from application.audit_reader import AuditReader
 from application.audit_trail import AuditTrail
+from application.bearer_tokens import BearerTokens
+from application.device_watch import DeviceWatch
 from application.documents import DocumentService
 from application.ledger.announcer import Announce
 from application.ledger.book import BookPorts
@@ -61,6 +63,7 @@ class UseCases:
     users: UserService
     token_keys: TokenKeys
     tokens: TokenService
+    bearer_tokens: BearerTokens
     sessions: SessionService
     api_keys: ApiKeyService
     rate_limiter: RateLimiter
@@ -85,14 +88,10 @@ def build_use_cases(
         policy=TokenPolicy(issuer=settings.token_issuer, audience=settings.token_audience),
         fingerprint=settings.fingerprint,
     )
-    known = KnownSessions(sessions=stores.sessions, clock=clock)
-    realtime = Realtime(
-        runtime=runtime,
-        bus=stores.bus,
-        tokens=SocketTokenVerifier(tokens=tokens, users=stores.users, sessions=known, clock=clock),
-    )
     trail = AuditTrail(log=stores.audit, runtime=runtime)
     rate_limiter = _rate_limiter(around, settings, stores, trail)
+    devices = _devices(around, trail, rate_limiter)
+    realtime = _realtime(around, stores, tokens, devices)
     # Through the rate limiter: it remembers what it could not tell a store that was away.
     revocations = RevokedEverywhere(limiter=rate_limiter, realtime=realtime)
     users, sessions = build_identity(
@@ -105,12 +104,14 @@ def build_use_cases(
         limiter=rate_limiter,
         revocations=revocations,
         tokens=tokens,
+        devices=devices,
         keys=keys,
     )
     return UseCases(
         users=users,
         token_keys=keys,
         tokens=tokens,
+        bearer_tokens=BearerTokens(tokens=tokens, devices=devices),
         sessions=sessions,
         api_keys=_api_keys(around, secrets, stores, revocations),
         rate_limiter=rate_limiter,
@@ -120,6 +121,31 @@ def build_use_cases(
         audit_reader=AuditReader(log=stores.audit, journal=stores.journal_log),
         realtime=realtime,
         ledger=_ledger(around, settings, stores, announce),
+    )
+
+
+def _devices(around: Surroundings, trail: AuditTrail, rate_limiter: RateLimiter) -> DeviceWatch:
+    return DeviceWatch(
+        trail=trail,
+        limiter=rate_limiter,
+        runtime=around.runtime,
+        clock=around.clock,
+        entropy=around.entropy,
+        metrics=around.metrics,
+    )
+
+
+def _realtime(around: Surroundings, stores: Stores, tokens: TokenService, devices: DeviceWatch) -> Realtime:
+    return Realtime(
+        runtime=around.runtime,
+        bus=stores.bus,
+        tokens=SocketTokenVerifier(
+            tokens=tokens,
+            devices=devices,
+            users=stores.users,
+            sessions=KnownSessions(sessions=stores.sessions, clock=around.clock),
+            clock=around.clock,
+        ),
     )
 
 

@@ -78,7 +78,7 @@ def build_guard(
         behind,
         routes=RouteTable(routes),
         addresses=AddressRules(trusted_proxies=settings.trusted_proxies, allowlist=settings.allowlist),
-        credentials=Credentials(api_keys=use_cases.api_keys, tokens=use_cases.tokens),
+        credentials=Credentials(api_keys=use_cases.api_keys, tokens=use_cases.bearer_tokens),
         limiter=use_cases.rate_limiter,
         operations=Operations(
             readiness=Readiness(

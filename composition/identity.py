@@ -5,6 +5,7 @@ from __future__ import annotations
 from adapters.crypto.argon2 import Argon2PasswordHasher
 from adapters.crypto.common_passwords import read_common_passwords
 from adapters.crypto.derivation import derived_key
+from application.device_watch import DeviceWatch
 from application.login_gate import LoginGate, NameLimiter
 from application.sessions import SessionService
 from application.tokens import TokenService
@@ -31,6 +32,7 @@ def build_identity(
     limiter: NameLimiter,
     revocations: SessionRevocations,
     tokens: TokenService,
+    devices: DeviceWatch,
     keys: TokenKeys,
 ) -> tuple[UserService, SessionService]:
     """They share one hasher, and with it one bound on how many passwords are hashed at once."""
@@ -59,6 +61,7 @@ def build_identity(
             policy=settings.login_delay_policy(),
         ),
         tokens=tokens,
+        devices=devices,
         runtime=runtime,
         clock=clock,
         entropy=entropy,

@@ -27,6 +27,7 @@ class AuditAction(Enum):
     SESSION_REVOKED = "session.revoked"
     SESSIONS_REVOKED = "session.all_revoked"
     TOKEN_REUSED = "session.token_reused"
+    FOREIGN_DEVICE = "session.foreign_device"
     API_KEY_CREATED = "api_key.created"
     API_KEY_REVOKED = "api_key.revoked"
     BAN_ADDED = "ban.added"

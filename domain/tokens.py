@@ -93,6 +93,22 @@ class Fingerprint(Enum):
     ENFORCE = "enforce"
 
 
+class DeviceVerdict(Enum):
+    """What becomes of a good token, by the device that shows it."""
+
+    FINE = "fine"
+    NOTED = "noted"
+    """Let through, and written down."""
+    REFUSED = "refused"
+
+
+def judge_device(level: Fingerprint, kind: TokenKind, *, same_device: bool) -> DeviceVerdict:
+    """A websocket token is bound by its minute: a browser's socket cannot carry a header."""
+    if same_device or level is Fingerprint.OFF or kind is TokenKind.WEBSOCKET:
+        return DeviceVerdict.FINE
+    return DeviceVerdict.NOTED if level is Fingerprint.OBSERVE else DeviceVerdict.REFUSED
+
+
 def header_of(kind: TokenKind) -> dict[str, object]:
     return {"typ": kind.value}
 

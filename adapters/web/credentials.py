@@ -10,6 +10,7 @@ from adapters.web.route import Problem
 from adapters.web.signed import bad_signature
 from domain.access import Principal
 from domain.api_keys import ApiKeyRejection
+from domain.audit import RequestContext
 from domain.request_signing import HttpRequest, SignatureRejection
 from domain.tokens import TokenRejection
 
@@ -36,16 +37,11 @@ class ApiKeyAuthenticator(Protocol):
         """Whose key this is, for any text and request. Raises `DependencyUnavailable`."""
 
 
-class Verified(Protocol):
-    """A token that is good."""
-
-    @property
-    def principal(self) -> Principal: ...
-
-
 class AccessTokens(Protocol):
-    def verify_access(self, token: str, *, device_id: str | None) -> Verified | TokenRejection:
-        """Whose access token this is, for any text; nobody else is asked."""
+    async def authenticate(
+        self, token: str, *, device_id: str | None, context: RequestContext
+    ) -> Principal | TokenRejection:
+        """Whose access token this is, for any text."""
 
 
 class Credentials:
@@ -63,10 +59,12 @@ class Credentials:
         tokens = head.bearer()
         if tokens:
             token = _only(tokens)
-            verified = None if token is None else self._tokens.verify_access(token, device_id=device_id)
-            if verified is None or isinstance(verified, TokenRejection):
+            shown: Principal | TokenRejection = TokenRejection.BAD_SIGNATURE
+            if token is not None:
+                shown = await self._tokens.authenticate(token, device_id=device_id, context=head.context())
+            if isinstance(shown, TokenRejection):
                 return BAD_TOKEN
-            principal = verified.principal
+            principal = shown
         keys = head.all(b"x-api-key")
         if keys:
             key = _only(keys)

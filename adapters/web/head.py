@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from adapters.web.asgi import Scope
 from adapters.web.signed import http_request
+from domain.audit import RequestContext
 from domain.request_signing import HttpRequest
 
 DEVICE_COOKIE = "__Host-device"
@@ -67,6 +68,15 @@ class Head:
                     return _device_id(text[len(_COOKIE_PREFIX) :])
         values = self.all(b"x-device-id")
         return _device_id(values[0]) if len(values) == 1 else None
+
+    def context(self) -> RequestContext:
+        """Where it comes from, as the guard wrote it down; who sends it is not known yet."""
+        scope = self._scope
+        return RequestContext(
+            request_id=scope["credit.request_id"],
+            address=scope["credit.address"],
+            user_agent=self.user_agent(),
+        )
 
     def request(self) -> HttpRequest:
         """All of it, for a signature to be checked."""

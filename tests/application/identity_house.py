@@ -12,11 +12,14 @@ from adapters.memory.audit import MemoryAuditLog
 from adapters.memory.credentials import MemoryCredentials
 from adapters.memory.limiter import MemoryLimiter
 from adapters.memory.login_failures import MemoryLoginFailures
+from adapters.memory.metrics import MemoryMetrics
 from adapters.memory.nonces import MemoryNonces
 from adapters.memory.sessions import MemorySessions
 from adapters.memory.users import MemoryUsers
 from adapters.runtime.system import SystemEntropy
 from application.api_keys import ApiKeyService
+from application.audit_trail import AuditTrail
+from application.device_watch import DeviceWatch
 from application.login_gate import LoginDelayed, LoginGate
 from application.sessions import LoginRejection, SessionService, TokenPair
 from application.tokens import TokenService
@@ -75,6 +78,16 @@ class CountedNames:
         return await self._limiter.decide([charge], session=None, jitter=0.0)
 
 
+class NotedBlames:
+    """The addresses that were blamed, in order."""
+
+    def __init__(self) -> None:
+        self.addresses: list[str] = []
+
+    async def violate_address(self, address: str) -> None:
+        self.addresses.append(address)
+
+
 class CountedHasher(Argon2PasswordHasher):
     """Counts what was checked: the real thing at a cost of nothing."""
 
@@ -107,6 +120,8 @@ class House:
     revocations: NotedRevocations
     passwords: CountedHasher
     tokens: TokenService
+    devices: DeviceWatch
+    blamed: NotedBlames
     users: UserService
     sessions: SessionService
     api_keys: ApiKeyService
@@ -147,6 +162,15 @@ def build(
         entropy=entropy,
         fingerprint=fingerprint,
     )
+    blamed = NotedBlames()
+    devices = DeviceWatch(
+        trail=AuditTrail(log=audit, runtime=runtime),
+        limiter=blamed,
+        runtime=runtime,
+        clock=clock,
+        entropy=entropy,
+        metrics=MemoryMetrics(),
+    )
     failures = MemoryLoginFailures()
     names = CountedNames(clock, logins_per_minute)
     return House(
@@ -159,6 +183,8 @@ def build(
         revocations=revocations,
         passwords=passwords,
         tokens=tokens,
+        devices=devices,
+        blamed=blamed,
         users=UserService(
             users=users,
             credentials=MemoryCredentials(users=users, sessions=sessions, api_keys=keys, audit=audit),
@@ -183,6 +209,7 @@ def build(
                 policy=DelayPolicy(free_failures=logins_per_minute, base_ms=60_000 // logins_per_minute),
             ),
             tokens=tokens,
+            devices=devices,
             runtime=runtime,
             clock=clock,
             entropy=entropy,

@@ -10,10 +10,10 @@ from adapters.crypto.argon2 import Argon2PasswordHasher
 from adapters.runtime.system import SystemEntropy
 from application.endings import REVOCATION_MS
 from application.sessions import LoginRejection
-from application.tokens import VerifiedToken
+from application.tokens import ForeignToken, VerifiedToken
 from domain.audit import AuditAction, AuditFilter
 from domain.sessions import is_device_id
-from domain.tokens import Fingerprint, TokenKind, TokenRejection
+from domain.tokens import DeviceVerdict, Fingerprint, TokenKind, TokenRejection
 from domain.users import Role
 from ports.errors import DependencyUnavailable
 from ports.runtime import Runtime
@@ -121,8 +121,8 @@ def test_a_token_counts_on_its_device_and_until_its_end(run: Driver) -> None:
         await house.registered()
         pair = await house.logged_in(device_id="device-of-ada-0001")
         check = house.tokens.verify_access
-        assert check(pair.access_token, device_id="device-of-eve-0001") is TokenRejection.WRONG_DEVICE
-        assert check(pair.access_token, device_id=None) is TokenRejection.WRONG_DEVICE
+        assert isinstance(check(pair.access_token, device_id="device-of-eve-0001"), ForeignToken)
+        assert isinstance(check(pair.access_token, device_id=None), ForeignToken)
         assert check("nonsense", device_id=None) is TokenRejection.BAD_SIGNATURE
         house.clock.ms += 299_999
         await believed(house, pair.access_token, "device-of-ada-0001")
@@ -138,8 +138,9 @@ def test_without_enforcement_another_device_is_seen_and_let_through(run: Driver,
         house = build(runtime, fingerprint=level)
         await house.registered()
         pair = await house.logged_in()
-        assert not (await believed(house, pair.access_token, "device-of-eve-0001")).is_same_device
-        assert (await believed(house, pair.access_token, pair.device_id)).is_same_device
+        verdict = DeviceVerdict.NOTED if level is Fingerprint.OBSERVE else DeviceVerdict.FINE
+        assert (await believed(house, pair.access_token, "device-of-eve-0001")).device is verdict
+        assert (await believed(house, pair.access_token, pair.device_id)).device is DeviceVerdict.FINE
 
     run(body)
 
@@ -161,7 +162,7 @@ def test_a_websocket_token_opens_sockets_for_a_minute_and_nothing_else(run: Driv
         by_access = house.tokens.verify_socket(pair.access_token, device_id=pair.device_id)
         assert isinstance(by_access, VerifiedToken)
         stolen = house.tokens.verify_socket(pair.access_token, device_id=None)
-        assert stolen is TokenRejection.WRONG_DEVICE
+        assert isinstance(stolen, ForeignToken)
         house.clock.ms += 60_000
         assert house.tokens.verify_socket(issued.text, device_id=None) is TokenRejection.EXPIRED
 

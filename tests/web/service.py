@@ -37,6 +37,8 @@ from adapters.web.readiness import Readiness
 from adapters.web.route_table import RouteTable
 from application.api_keys import ApiKeyService, CreatedApiKey
 from application.audit_trail import AuditTrail
+from application.bearer_tokens import BearerTokens
+from application.device_watch import DeviceWatch
 from application.documents import DocumentService
 from application.login_gate import LoginGate
 from application.rate_limiter import LimitPolicies, RateLimiter
@@ -235,6 +237,7 @@ def open_service(runtime: Runtime, options: Options | None = None) -> TestServic
     user_store = MemoryUsers(audit=audit)
     session_store = MemorySessions(users=user_store, audit=audit)
     key_store = MemoryApiKeys(audit=audit)
+    trail = AuditTrail(log=audit, runtime=runtime)
     rate_limiter = RateLimiter(
         limiter=limiter,
         fallback=MemoryLimiter(clock=clock, ban_policy=ban_policy()),
@@ -257,7 +260,7 @@ def open_service(runtime: Runtime, options: Options | None = None) -> TestServic
         clock=clock,
         entropy=entropy,
         metrics=metrics,
-        trail=AuditTrail(log=audit, runtime=runtime),
+        trail=trail,
     )
     # The smallest cost Argon2id takes: what it costs is the crypto adapter's own test.
     passwords = Argon2PasswordHasher(runtime=runtime, entropy=entropy, memory_kib=8, passes=1)
@@ -290,6 +293,9 @@ def open_service(runtime: Runtime, options: Options | None = None) -> TestServic
         key=bytes(32),
         policy=DelayPolicy(free_failures=login.limit, base_ms=login.period_ms // login.limit),
     )
+    devices = DeviceWatch(
+        trail=trail, limiter=rate_limiter, runtime=runtime, clock=clock, entropy=entropy, metrics=metrics
+    )
     sessions = SessionService(
         users=user_store,
         sessions=session_store,
@@ -297,6 +303,7 @@ def open_service(runtime: Runtime, options: Options | None = None) -> TestServic
         passwords=passwords,
         gate=gate,
         tokens=tokens,
+        devices=devices,
         runtime=runtime,
         clock=clock,
         entropy=entropy,
@@ -352,7 +359,7 @@ def open_service(runtime: Runtime, options: Options | None = None) -> TestServic
         dispatch,
         routes=RouteTable(routes),
         addresses=AddressRules(trusted_proxies=options.trusted_proxies, allowlist=options.allowlist),
-        credentials=Credentials(api_keys=api_keys, tokens=tokens),
+        credentials=Credentials(api_keys=api_keys, tokens=BearerTokens(tokens=tokens, devices=devices)),
         limiter=rate_limiter,
         operations=Operations(
             readiness=Readiness(probes=options.probes, runtime=runtime),

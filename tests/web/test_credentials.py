@@ -7,6 +7,7 @@ import pytest
 from domain.api_keys import Scope
 from ports.runtime import Runtime
 from tests.conformance.runtimes import Driver
+from tests.web.client import Client
 from tests.web.service import Options, open_service
 
 
@@ -82,5 +83,18 @@ def test_an_ended_session_stays_ended_without_the_limiter(run_real: Driver) -> N
         service.limiter.is_away = True
         assert (await service.client.request("GET", "/", headers=headers)).code == "invalid_token"
         assert (await service.client.request("GET", "/", headers=other)).status == 200
+
+    run_real(body)
+
+
+def test_a_stolen_token_gets_its_thief_banned_and_not_its_owner(run_real: Driver) -> None:
+    async def body(runtime: Runtime) -> None:
+        service = open_service(runtime)
+        headers = await service.login()
+        thief = Client(service.guard, peer="198.51.100.7")
+        stolen = {**headers, "X-Device-Id": "device-of-eve-0001"}
+        statuses = [(await thief.request("GET", "/users/me", headers=stolen)).status for _ in range(7)]
+        assert statuses == [401] * 5 + [403] * 2
+        assert (await service.client.request("GET", "/users/me", headers=headers)).status == 200
 
     run_real(body)

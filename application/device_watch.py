@@ -1,0 +1,91 @@
+"""Tokens that come from another device than their own: written down, and held against the address."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Protocol
+
+from application.audit_trail import AuditTrail
+from domain.access import Principal
+from domain.audit import AuditAction, RequestContext, audit_event
+from domain.ids import RANDOMNESS_BYTES
+from domain.tokens import DeviceVerdict
+from ports.clock import Clock
+from ports.entropy import Entropy
+from ports.metrics import Metric, MetricKind, Metrics
+from ports.runtime import Runtime
+
+FOREIGN_DEVICES = Metric(
+    "credit_foreign_devices_total",
+    MetricKind.COUNTER,
+    "Good tokens shown by another device than their own",
+    ("outcome",),
+)
+NOTE_INTERVAL_S = 60.0
+"""One session from one address is written down at most so often: who has one token can show it all day."""
+BLAMES_MAX = 10
+"""Of one session and address within the interval: more than it takes to be banned."""
+KNOWN_MAX = 10_000
+
+
+class Blames(Protocol):
+    async def violate_address(self, address: str) -> None:
+        """Counts a violation; never raises for a limiter that is away."""
+
+
+class DeviceWatch:
+    def __init__(
+        self,
+        *,
+        trail: AuditTrail,
+        limiter: Blames,
+        runtime: Runtime,
+        clock: Clock,
+        entropy: Entropy,
+        metrics: Metrics,
+    ) -> None:
+        self._trail = trail
+        self._limiter = limiter
+        self._runtime = runtime
+        self._clock = clock
+        self._entropy = entropy
+        self._foreign = metrics.register(FOREIGN_DEVICES)
+        self._known: OrderedDict[tuple[str, str], tuple[float, int]] = OrderedDict()
+
+    async def saw(
+        self, verdict: DeviceVerdict, *, user_id: str, session_id: str, context: RequestContext
+    ) -> None:
+        """Nothing to do for a device that is fine. Who is refused has violated the rules of their address."""
+        if verdict is DeviceVerdict.FINE:
+            return
+        self._foreign.add(1, verdict.value)
+        times = self._times(session_id, context.address)
+        if times == 1:
+            self._trail.note(
+                audit_event(
+                    context,
+                    AuditAction.FOREIGN_DEVICE,
+                    f"session:{session_id}",
+                    now_ms=self._clock.now_ms(),
+                    randomness=self._entropy.token(RANDOMNESS_BYTES),
+                    actor=f"user:{user_id}",
+                    detail={"outcome": verdict.value},
+                )
+            )
+        if verdict is DeviceVerdict.REFUSED and context.address and times <= BLAMES_MAX:
+            await self._limiter.violate_address(context.address)
+
+    async def saw_token(self, verdict: DeviceVerdict, shown_by: Principal, context: RequestContext) -> None:
+        """The same of an access token, which tells whose it is."""
+        await self.saw(verdict, user_id=shown_by.id, session_id=shown_by.session_id or "", context=context)
+
+    def _times(self, session_id: str, address: str) -> int:
+        """How often within the interval, this time included."""
+        now_s, key = self._runtime.monotonic(), (session_id, address)
+        began_s, times = self._known.pop(key, (now_s, 0))
+        if now_s - began_s >= NOTE_INTERVAL_S:
+            began_s, times = now_s, 0
+        self._known[key] = (began_s, times + 1)
+        if len(self._known) > KNOWN_MAX:
+            self._known.popitem(last=False)
+        return times + 1

@@ -1,0 +1,159 @@
+"""Tokens that another device shows: refused or let through, written down, and held against the address."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from application.bearer_tokens import BearerTokens
+from application.device_watch import BLAMES_MAX, KNOWN_MAX, NOTE_INTERVAL_S
+from application.sessions import RefreshRejection, TokenPair
+from composition.authenticators import KnownSessions, SocketTokenVerifier
+from domain.access import Principal
+from domain.audit import AuditAction, AuditEvent, AuditFilter
+from domain.tokens import DeviceVerdict, Fingerprint, TokenKind, TokenRejection, judge_device
+from ports.runtime import Runtime
+from tests.application.identity_house import CONTEXT, House, build
+from tests.application.test_api_keys import simulated
+
+EVE = "device-of-eve-0001"
+FOREIGN = AuditFilter(action=AuditAction.FOREIGN_DEVICE)
+
+
+async def a_pair(house: House) -> TokenPair:
+    await house.registered()
+    return await house.logged_in()
+
+
+async def written(house: House) -> list[AuditEvent]:
+    await house.runtime.sleep(0.01)
+    return list((await house.audit.find(FOREIGN, limit=200, cursor=None)).items)
+
+
+async def shown(house: House, token: str, device_id: str | None = EVE) -> Principal | TokenRejection:
+    tokens = BearerTokens(tokens=house.tokens, devices=house.devices)
+    return await tokens.authenticate(token, device_id=device_id, context=CONTEXT)
+
+
+@pytest.mark.parametrize("same_device", [True, False])
+@pytest.mark.parametrize("kind", list(TokenKind))
+@pytest.mark.parametrize("level", list(Fingerprint))
+def test_every_level_judges_as_it_is_documented(
+    level: Fingerprint, kind: TokenKind, same_device: bool
+) -> None:
+    verdict = judge_device(level, kind, same_device=same_device)
+    if same_device or kind is TokenKind.WEBSOCKET:
+        assert verdict is DeviceVerdict.FINE
+    else:
+        assert (
+            verdict
+            is {
+                Fingerprint.OFF: DeviceVerdict.FINE,
+                Fingerprint.OBSERVE: DeviceVerdict.NOTED,
+                Fingerprint.ENFORCE: DeviceVerdict.REFUSED,
+            }[level]
+        )
+
+
+@pytest.mark.parametrize("device_id", [EVE, None, "", "x" * 65])
+def test_a_token_from_elsewhere_is_refused_written_down_and_blamed(device_id: str | None) -> None:
+    async def body(runtime: Runtime) -> None:
+        house = build(runtime)
+        pair = await a_pair(house)
+        assert await shown(house, pair.access_token, device_id) is TokenRejection.WRONG_DEVICE
+        (event,) = await written(house)
+        assert event.resource == f"session:{pair.session_id}"
+        assert (event.actor, event.address) == (f"user:{pair.user_id}", CONTEXT.address)
+        assert event.detail == {"outcome": "refused"}
+        assert house.blamed.addresses == [CONTEXT.address]
+        assert isinstance(await shown(house, pair.access_token, pair.device_id), Principal)
+        assert house.blamed.addresses == [CONTEXT.address]
+
+    simulated(body)
+
+
+def test_observed_it_is_let_through_and_written_down_and_nobody_is_blamed() -> None:
+    async def body(runtime: Runtime) -> None:
+        house = build(runtime, fingerprint=Fingerprint.OBSERVE)
+        pair = await a_pair(house)
+        assert isinstance(await shown(house, pair.access_token), Principal)
+        (event,) = await written(house)
+        assert event.detail == {"outcome": "noted"}
+        assert house.blamed.addresses == []
+
+    simulated(body)
+
+
+def test_switched_off_it_is_nobody_s_business() -> None:
+    async def body(runtime: Runtime) -> None:
+        house = build(runtime, fingerprint=Fingerprint.OFF)
+        pair = await a_pair(house)
+        assert isinstance(await shown(house, pair.access_token), Principal)
+        assert await written(house) == []
+
+    simulated(body)
+
+
+def test_a_refresh_from_elsewhere_is_seen_as_well() -> None:
+    async def body(runtime: Runtime) -> None:
+        for level, blamed, outcome in (
+            (Fingerprint.ENFORCE, [CONTEXT.address], ["refused"]),
+            (Fingerprint.OBSERVE, [], ["noted"]),
+            (Fingerprint.OFF, [], []),
+        ):
+            house = build(runtime, fingerprint=level)
+            pair = await a_pair(house)
+            again = await house.sessions.refresh(token=pair.refresh_token, device_id=EVE, context=CONTEXT)
+            assert (again is RefreshRejection.INVALID_TOKEN) == (level is Fingerprint.ENFORCE)
+            assert [event.detail["outcome"] for event in await written(house)] == outcome
+            assert house.blamed.addresses == blamed
+
+    simulated(body)
+
+
+def test_a_socket_from_elsewhere_is_refused_and_written_down() -> None:
+    async def body(runtime: Runtime) -> None:
+        house = build(runtime)
+        pair = await a_pair(house)
+        verifier = SocketTokenVerifier(
+            tokens=house.tokens,
+            devices=house.devices,
+            users=house.users_kept,
+            sessions=KnownSessions(sessions=house.sessions_kept, clock=house.clock),
+            clock=house.clock,
+        )
+        assert await verifier.verify(pair.access_token, device_id=EVE) is None
+        assert await verifier.verify(pair.access_token, device_id=pair.device_id) is not None
+        assert len(await written(house)) == 1
+        # Where a frame comes from is not known here: nobody is blamed for it.
+        assert house.blamed.addresses == []
+
+    simulated(body)
+
+
+def test_who_shows_one_token_all_day_fills_neither_the_log_nor_the_limiter() -> None:
+    async def body(runtime: Runtime) -> None:
+        house = build(runtime)
+        pair = await a_pair(house)
+        for _ in range(100):
+            await shown(house, pair.access_token)
+        assert len(await written(house)) == 1
+        assert len(house.blamed.addresses) == BLAMES_MAX
+        await runtime.sleep(NOTE_INTERVAL_S)
+        await shown(house, pair.access_token)
+        assert len(await written(house)) == 2
+        assert len(house.blamed.addresses) == BLAMES_MAX + 1
+
+    simulated(body)
+
+
+def test_what_is_remembered_of_devices_is_bounded() -> None:
+    async def body(runtime: Runtime) -> None:
+        house = build(runtime)
+        for number in range(KNOWN_MAX + 5):
+            context = replace(CONTEXT, address=f"2001:db8:{number:x}::")
+            await house.devices.saw(DeviceVerdict.NOTED, user_id="usr_1", session_id="ses_1", context=context)
+        assert len(house.devices._known) == KNOWN_MAX
+
+    simulated(body)
