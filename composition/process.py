@@ -58,6 +58,13 @@ class Serve(Protocol):
     async def __call__(self, stop: Callable[[], Awaitable[Any]]) -> None: ...
 
 
+def collect_rarely() -> None:
+    """What was imported stays: nothing of it is looked through for garbage. A batch makes tens of thousands
+    of tuples that reference counts free; collecting at every 700 costs a quarter of it."""
+    gc.freeze()
+    gc.set_threshold(GC_ALLOCATIONS, 10, 10)
+
+
 def run(
     name: RuntimeName,
     serve: Serve,
@@ -71,10 +78,7 @@ def run(
     `drain` runs beside the server's own end of requests. With a leash, the end of standard input
     means that the supervisor is gone: nobody would stop this process any more, so it stops itself.
     """
-    # What was imported stays: nothing of it is looked through for garbage. A batch makes tens of
-    # thousands of tuples that reference counts free; collecting at every 700 costs an eighth of it.
-    gc.freeze()
-    gc.set_threshold(GC_ALLOCATIONS, 10, 10)
+    collect_rarely()
     if name is RuntimeName.TRIO:
         _run_on_trio(serve, drain, grace_s, leash)
         return

@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 from application.ledger.checkpointer import Checkpointer
 from application.ledger.committed import Committed, CommittedBatch
 from application.ledger.known import Known
-from application.ledger.sizes import is_too_large, weight
+from application.ledger.sizes import BATCH_BYTES_MAX, BATCH_COMMANDS_MAX, is_too_large, weight
 from application.ledger.turns import Turns
 from domain.ledger.account import ENTRIES_A_SNAPSHOT, AccountState
 from domain.ledger.chain import Head, JournalDocument, seal
@@ -33,9 +33,6 @@ from ports.runtime import Overloaded, Runtime
 
 Found = TypeVar("Found")
 
-BATCH_SUBMISSIONS_MAX: Final = 8_000
-BATCH_BYTES_MAX: Final = 8 * 1024 * 1024
-"""Of encoded entries; a document of MongoDB holds 16 MiB."""
 WAITING_SUBMISSIONS_MAX: Final = 50_000
 DECISIONS_A_BATCH_MAX: Final = 64
 """How often a batch is decided anew because other writers were faster."""
@@ -97,7 +94,7 @@ class Book:
         self._waiting_commands = 0
         self._submissions = ports.runtime.batcher(
             self._commit,
-            items_max=BATCH_SUBMISSIONS_MAX,
+            items_max=BATCH_COMMANDS_MAX,
             waiting_max=WAITING_SUBMISSIONS_MAX,
             weigh=weight,
             weight_max=BATCH_BYTES_MAX,

@@ -44,6 +44,8 @@ from domain.ledger.subjects import EXPIRED, PENDING, GrantState, HoldState, Tran
 ACCOUNTS_OF_A_USER_MAX: Final = 1_000
 RULES_OF_A_BOOK_MAX: Final = 10_000
 DOCUMENTS_A_READ_MAX: Final = 64
+COMMANDS_A_PART: Final = 32
+"""Of a batch that is not atomic."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,12 @@ class Ledger:
         if atomic:
             (outcomes,) = await book.submit([Submission(commands, atomic=True)])
             return list(outcomes)
-        results = await book.submit([Submission((command,)) for command in commands])
+        # Several at once cost less to carry; few enough that a batch is still cut where it must be.
+        parts = [
+            Submission(commands[start : start + COMMANDS_A_PART])
+            for start in range(0, len(commands), COMMANDS_A_PART)
+        ]
+        results = await book.submit(parts)
         return [outcome for outcomes in results for outcome in outcomes]
 
     async def _is_another_body(self, book_name: str, commands: Sequence[PostTransfer]) -> bool:

@@ -8,6 +8,11 @@ from typing import Final
 from domain.ledger.commands import Command, OpenAccount, PostTransfer, Submission
 from domain.ledger.entries import Entry, HoldPlaced, TransferPosted
 
+BATCH_COMMANDS_MAX: Final = 8_000
+BATCH_BYTES_MAX: Final = 8 * 1024 * 1024
+"""Of encoded entries; a document of MongoDB holds 16 MiB."""
+COMMAND_WEIGHT_MIN: Final = BATCH_BYTES_MAX // BATCH_COMMANDS_MAX
+"""What a command weighs at least, so that one bound on the weight of a batch holds both."""
 ENTRY_BYTES: Final = 480
 """What an entry's fixed fields, two keys and bookkeeping encode to at most, its ids left aside."""
 FUNDING_BYTES: Final = 4_096
@@ -21,9 +26,8 @@ OUTCOME_BYTES_MAX: Final = 14 * 1024 * 1024
 def weight(submission: Submission) -> int:
     """An estimate from above of the encoded size, in bytes, of what the submission may be recorded as."""
     commands = submission.commands
-    if len(commands) == 1:
-        return _command_bytes(commands[0])
-    return sum(map(_command_bytes, commands))
+    size = _command_bytes(commands[0]) if len(commands) == 1 else sum(map(_command_bytes, commands))
+    return max(size, len(commands) * COMMAND_WEIGHT_MIN)
 
 
 def _command_bytes(command: Command) -> int:

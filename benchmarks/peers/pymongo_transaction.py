@@ -88,8 +88,8 @@ async def measure(config: Configuration) -> None:
         await transfers.prepare(accounts)
 
         async def work(caller: int, _: int) -> None:
-            source = HOT if hot else f"account-{random.randrange(accounts)}"
-            destination = f"account-{random.randrange(1, accounts)}"
+            source = HOT if hot else f"account-{int(random.random() * accounts)}"
+            destination = f"account-{1 + int(random.random() * (accounts - 1))}"
             if destination == source:
                 destination = HOT
             await transfers.post(f"{time.time_ns():x}-{caller}", source, destination, 5)

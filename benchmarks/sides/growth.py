@@ -13,7 +13,7 @@ from application.ledger.orders import Caller
 from benchmarks.rounds import Configuration, Figures, answer_rounds, closed_loop, configuration
 from benchmarks.sides.ledger import ASSET, EACH, environment, order_of, posted
 from composition.load import load
-from composition.process import RuntimeName
+from composition.process import RuntimeName, collect_rarely
 from composition.service import assemble
 from composition.stores import StoreName, Stores
 from domain.ids import time_ordered_id
@@ -128,4 +128,5 @@ async def measure(config: Configuration) -> None:
 
 
 if __name__ == "__main__":
+    collect_rarely()  # As the service does.
     uvloop.run(measure(configuration()))
