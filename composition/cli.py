@@ -76,6 +76,8 @@ def _parser() -> argparse.ArgumentParser:
 
     openapi = commands.add_parser("openapi", help="print the OpenAPI document")
     openapi.set_defaults(run=_openapi)
+    asyncapi = commands.add_parser("asyncapi", help="print the AsyncAPI document")
+    asyncapi.set_defaults(run=_asyncapi)
     return parser
 
 
@@ -380,3 +382,9 @@ def _openapi(_: argparse.Namespace) -> int:
     from composition.documents import print_openapi  # noqa: PLC0415
 
     return print_openapi()
+
+
+def _asyncapi(_: argparse.Namespace) -> int:
+    from composition.documents import print_asyncapi  # noqa: PLC0415
+
+    return print_asyncapi()

@@ -1,4 +1,4 @@
-"""`creditctl openapi`: the document of the routes that the plugins register."""
+"""`creditctl openapi` and `asyncapi`: what the routes and the WebSocket are, for machines."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import json
 from typing import Any
 
+from adapters.web.asyncapi import asyncapi_document
 from adapters.web.document_routes import document_routes
 from adapters.web.documents import openapi_document
 from adapters.web.route import Route
@@ -20,6 +21,13 @@ from plugins.main.plugin import service_version
 def print_openapi() -> int:
     """The same document as `GET /openapi.json`."""
     print(json.dumps(asyncio.run(_document()), indent=2, ensure_ascii=False))
+    return 0
+
+
+def print_asyncapi() -> int:
+    """The same document as `GET /asyncapi.json`."""
+    document = asyncapi_document(title=TITLE, version=service_version())
+    print(json.dumps(document, indent=2, ensure_ascii=False))
     return 0
 
 

@@ -1,35 +1,89 @@
-"""The routes that describe the others."""
+"""The routes that describe the others: documents for machines, and a page to try the routes with."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from importlib.resources import files
+from typing import Any
 
 import msgspec
 
+from adapters.web.asyncapi import asyncapi_document
 from adapters.web.documents import openapi_document
-from adapters.web.route import Answer, Call, Route
+from adapters.web.route import NOT_FOUND, Answer, Call, Headers, Problem, Route
 from domain.access import PUBLIC
 from ports.runtime import Runtime
 
-OPENAPI = "/openapi.json"
+PAGE = "/docs"
+ASSETS = "adapters.web.swagger_ui"
+MEDIA_TYPES: Mapping[str, str] = {
+    "index.html": "text/html; charset=utf-8",
+    "start.js": "text/javascript; charset=utf-8",
+    "page.css": "text/css; charset=utf-8",
+    "swagger-ui-bundle.js": "text/javascript; charset=utf-8",
+    "swagger-ui.css": "text/css; charset=utf-8",
+    "favicon-32x32.png": "image/png",
+}
+"""All that the page is made of; nothing else of the folder is served."""
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+"""Swagger UI needs no more: it sets styles through the DOM and draws its icons from `data:` addresses."""
+
+_HEADERS: Headers = (
+    ("Content-Security-Policy", POLICY),
+    ("Referrer-Policy", "no-referrer"),
+    ("Cache-Control", "public, max-age=3600"),
+)
+_TAGS = ("service",)
 
 
 def document_routes(
     routes: Sequence[Route], *, title: str, version: str, runtime: Runtime
 ) -> tuple[Route, ...]:
-    """`GET /openapi.json`: made in a thread when it is first asked for, then remembered."""
-    made: list[msgspec.Raw] = []
+    """What is shown is made in a thread when it is first asked for, then remembered."""
+    made: dict[str, bytes] = {}
 
-    def make() -> msgspec.Raw:
-        document = openapi_document((*routes, *own), title=title, version=version)
-        return msgspec.Raw(msgspec.json.encode(document))
+    async def remembered(name: str, make: Callable[[], bytes]) -> bytes:
+        if name not in made:
+            made[name] = await runtime.run_in_thread(make)
+        return made[name]
+
+    def openapi() -> bytes:
+        return _json(openapi_document((*routes, *own), title=title, version=version))
+
+    def asyncapi() -> bytes:
+        return _json(asyncapi_document(title=title, version=version))
 
     async def show_openapi(_call: Call[None, None]) -> Answer:
-        if not made:
-            made.append(await runtime.run_in_thread(make))
-        return Answer(200, made[0])
+        return Answer(200, msgspec.Raw(await remembered("openapi", openapi)))
+
+    async def show_asyncapi(_call: Call[None, None]) -> Answer:
+        return Answer(200, msgspec.Raw(await remembered("asyncapi", asyncapi)))
+
+    async def asset(name: str) -> Answer:
+        body = await remembered(name, files(ASSETS).joinpath(name).read_bytes)
+        return Answer(200, body, _HEADERS, media_type=MEDIA_TYPES[name])
+
+    async def show_page(_call: Call[None, None]) -> Answer:
+        return await asset("index.html")
+
+    async def show_asset(call: Call[None, None]) -> Answer | Problem:
+        name = call.path["asset"]
+        return await asset(name) if name in MEDIA_TYPES else NOT_FOUND
 
     own = (
-        Route("GET", OPENAPI, "openapi", PUBLIC, show_openapi, summary="This document", tags=("service",)),
-    )
+        Route("GET", "/openapi.json", "openapi", PUBLIC, show_openapi, tags=_TAGS, summary="This document"),
+        Route("GET", "/asyncapi.json", "asyncapi", PUBLIC, show_asyncapi, tags=_TAGS,
+              summary="What a WebSocket speaks"),
+        Route("GET", PAGE, "docs", PUBLIC, show_page, tags=_TAGS, summary="A page to try the routes with"),
+        Route("GET", f"{PAGE}/<asset>", "docs_asset", PUBLIC, show_asset, tags=_TAGS, problems=(NOT_FOUND,),
+              summary="What that page is made of"),
+    )  # fmt: skip
     return own
+
+
+def _json(document: Mapping[str, Any]) -> bytes:
+    return msgspec.json.encode(document)

@@ -22,9 +22,10 @@ class Answer:
     """A success: encoded once, as JSON. None is an empty body."""
 
     status: int
-    body: msgspec.Struct | msgspec.Raw | Mapping[str, Any] | list[Any] | None = None
-    """`msgspec.Raw` is JSON already, and goes out as it is."""
+    body: msgspec.Struct | msgspec.Raw | Mapping[str, Any] | list[Any] | bytes | None = None
+    """`msgspec.Raw` is JSON already, and goes out as it is; `bytes` are of the `media_type`."""
     headers: Headers = ()
+    media_type: str = "application/json"
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,8 +133,8 @@ def answer_response(answer: Answer, make: type[Response]) -> Response:
         # A 204 has no length (RFC 9110, 8.6).
         response.headers.pop("content-length")
     else:
-        body = msgspec.json.encode(answer.body)
-        response = make(body, answer.status, content_type="application/json")
+        body = answer.body if isinstance(answer.body, bytes) else msgspec.json.encode(answer.body)
+        response = make(body, answer.status, content_type=answer.media_type)
     for name, value in answer.headers:
         response.headers.add(name, value)
     return response

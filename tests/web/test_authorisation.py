@@ -112,6 +112,7 @@ class Town:
         ids |= {
             "<session_id>": ids["newest session"],
             "<account_id>": "mine",
+            "<asset>": "start.js",
             "<grant_id>": grant,
             "<hold_id>": hold,
             "<transfer_id>": transfer,

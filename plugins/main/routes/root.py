@@ -6,7 +6,9 @@ from adapters.web import Answer, Body, Call, Route
 from domain.access import PUBLIC
 
 LINKS = {
+    "docs": "/docs",
     "openapi": "/openapi.json",
+    "asyncapi": "/asyncapi.json",
     "live": "/health/live",
     "ready": "/health/ready",
     "metrics": "/metrics",
