@@ -40,7 +40,7 @@ __all__ = ["run_real"]
 UNLIMITED = {
     f"CREDIT_RATE_LIMIT_{name}": "1000000/60s"
     for name in ("IP", "USER", "API_KEY", "LOGIN", "REGISTER", "REFRESH", "PASSWORD", "ERRORS")
-}
+} | {"CREDIT_BAN_THRESHOLD": "10000"}
 ROLES = {"analyst": Role.ANALYST, "admin": Role.ADMIN}
 ENDS_ITS_CALLER = frozenset({"POST /auth/logout", "DELETE /auth/sessions", "DELETE /users/me"})
 QUERIES = {"GET /credits/top-up-rules": "?account=mine"}
