@@ -216,10 +216,9 @@ class Book:
             if await self._turns.ours():
                 await self._known.catch_up()
             decision = await self._decide(batch, known)
-            if len(batch) > 1 and is_too_large(decision.entries):
-                half = len(batch) // 2
-                first = await self._decide_and_append(batch[:half], known)
-                return [*first, *await self._decide_and_append(batch[half:], known)]
+            if is_too_large(decision.entries) and (halves := _halves(batch)) is not None:
+                outcomes = [each for half in halves for each in await self._decide_and_append(half, known)]
+                return outcomes if len(batch) > 1 else [outcomes[0] + outcomes[1]]
             document = self._sealed(decision)
             if document is not None:
                 # Now: while the append is under way a reader may learn of the document and move states on.
@@ -366,6 +365,16 @@ class Book:
             await runtime.sleep(delay_s)
             delay_s = min(delay_s * 2, RETRY_DELAY_S_MAX)
         raise DependencyUnavailable("ledger", f"document {document.seq} was not acknowledged")
+
+
+def _halves(batch: Sequence[Submission]) -> tuple[Sequence[Submission], Sequence[Submission]] | None:
+    """The batch in two, cut between or within submissions; None for what must go into one document."""
+    if len(batch) > 1:
+        return batch[: len(batch) // 2], batch[len(batch) // 2 :]
+    commands, is_atomic = batch[0]
+    if is_atomic or len(commands) == 1:
+        return None
+    return [Submission(commands[: len(commands) // 2])], [Submission(commands[len(commands) // 2 :])]
 
 
 def _keys(batch: Sequence[Submission]) -> list[str]:
