@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from application.audit_trail import AuditTrail
 from application.denials import Denials
 from application.endings import REVOCATION_MS
+from application.error_frequency import ErrorFrequency
 from domain.admission import Admission, Charge, Verdict, identifiers_of
 from domain.audit import SYSTEM, AuditAction, RequestContext, audit_event
 from domain.bans import REASON_VIOLATIONS
@@ -100,6 +101,7 @@ class RateLimiter:
         self._bans = metrics.register(BANS)
         self._trail = trail
         self._denials = Denials(runtime)
+        self._errors = ErrorFrequency(runtime=runtime, charge=self._charge_errors)
         self._warned_s: dict[str, float] = {}
         self._restoring: Task[None] | None = None
         self._restored_s: float | None = None
@@ -152,6 +154,10 @@ class RateLimiter:
             self._bans.add(1, identifier.type.value)
             self._note_ban(identifier, ban.until_ms - self._clock.now_ms(), address)
 
+    def note_error(self, address: str) -> None:
+        """A request from there failed by a fault of its sender; counted later, and never raises."""
+        self._errors.note(address)
+
     def knows(self, policy: str) -> bool:
         """Whether a route may name this policy."""
         return policy in self._policies.named
@@ -164,6 +170,21 @@ class RateLimiter:
         """What this process alone knows of a ban is forgotten at once."""
         self._denials.forget()
         await self._fallback.lift(identifier)
+
+    async def _charge_errors(self, address: str, count: int) -> None:
+        policy = self._policies.errors
+        identifier = Identifier(IdentifierType.IP, address)
+        charge = Charge(identifier, policy, min(count, policy.limit))
+        asked = self._denials.moment()
+        try:
+            admission, _ = await self._ask([charge], None, fail_closed=False)
+        except _AWAY as error:
+            self._note_outage(error)
+            return
+        self._denials.remember((identifier,), admission, asked)
+        if admission.newly_banned:
+            self._bans.add(1, identifier.type.value)
+            self._note_ban(identifier, admission.retry_after_ms, address)
 
     def _charges(
         self, address: str, user_id: str | None, api_key_id: str | None, policies: Sequence[str]

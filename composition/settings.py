@@ -175,7 +175,7 @@ TABLE: tuple[Setting, ...] = (
     Setting("BAN_VIOLATIONS_TTL", "ban_violations_ttl_ms", "1h", DURATION,
             "Violations are forgotten after so long without one.", values.duration_ms),
     Setting("TRUSTED_PROXIES", "trusted_proxies", "", "networks, comma-separated",
-            "Whose `X-Forwarded-For` is believed.", values.networks),
+            "Whose `X-Forwarded-For` and `Forwarded` are believed.", values.networks),
     Setting("ALLOWLIST", "allowlist", "", "networks, comma-separated", "Who is never counted.",
             values.networks),
     Setting("FINGERPRINT", "fingerprint", "enforce", "off, observe, enforce",

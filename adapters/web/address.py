@@ -1,21 +1,22 @@
 """Whose request it is, as far as the network tells: one address to count, or nobody.
 
-Headers are believed only from configured proxies, and read from the right: each trusted proxy vouches
-for the entry that it appended, and nothing left of the first untrusted one is anybody's word.
+Headers are believed only from configured proxies, and read from the right (`adapters.web.forwarded`): each
+trusted proxy vouches for the entry that it appended, and nothing left of the first untrusted one is
+anybody's word.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
+from adapters.web.forwarded import hops_of_forwarded, hops_of_forwarded_for
 from domain.addresses import UNKNOWN, counted_as, parse_address
 
 Network = IPv4Network | IPv6Network
 
-FORWARDED_HOPS_MAX = 16
 CACHED_ADDRESSES_MAX = 4096
 
 
@@ -54,22 +55,36 @@ class AddressRules:
 
         self._judge = judge
 
-    def client(self, peer: str | None, forwarded: Sequence[bytes]) -> ClientAddress:
-        """`peer` as the server names it; `forwarded` are the values of X-Forwarded-For in order."""
+    def client(
+        self, peer: str | None, forwarded_for: Sequence[bytes] = (), forwarded: Sequence[bytes] = ()
+    ) -> ClientAddress:
+        """`peer` as the server names it; then the values of `X-Forwarded-For` and of `Forwarded`.
+
+        A proxy that writes one of them may hand on the other as its client sent it, and nobody can tell
+        which. So where both are there, both must lead to one address. A chain that leads nowhere leaves
+        the peer, who is never exempt then: nobody may gain that by spoiling a header.
+        """
         judged = None if peer is None else self._judge(peer)
         if judged is None:
             return ClientAddress(UNKNOWN, exempt=False)
-        if not forwarded or not judged.trusted:
+        if not judged.trusted or not (forwarded_for or forwarded):
             return judged.client
-        return self._forwarded(forwarded) or judged.client
+        found = []
+        if forwarded_for:
+            found.append(self._follow(hops_of_forwarded_for(forwarded_for)))
+        if forwarded:
+            found.append(self._follow(hops_of_forwarded(forwarded)))
+        client = found[0]
+        if client is None or client != found[-1]:
+            return ClientAddress(judged.client.counted, exempt=False)
+        return client
 
-    def _forwarded(self, values: Sequence[bytes]) -> ClientAddress | None:
-        """The first untrusted hop from the right, the leftmost when all are trusted; None when any
-        entry up to there is malformed or there are too many."""
-        hops = b",".join(values).decode("latin-1").rsplit(",", FORWARDED_HOPS_MAX)
+    def _follow(self, hops: Iterable[str | None]) -> ClientAddress | None:
+        """The first untrusted hop, the last one when all are trusted; None when any up to there is no
+        address."""
         judged = None
-        for hop in reversed(hops):
-            judged = self._judge(hop.strip())
+        for hop in hops:
+            judged = None if hop is None else self._judge(hop)
             if judged is None or not judged.trusted:
                 break
         return None if judged is None else judged.client

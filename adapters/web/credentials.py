@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from adapters.web.head import Head
@@ -22,6 +23,8 @@ BAD_TOKEN = Problem(
     "The access token is not valid, or no longer.",
     headers=(("WWW-Authenticate", 'Bearer error="invalid_token"'),),
 )
+STALE_TOKEN = replace(BAD_TOKEN)
+"""Answered alike, but told apart by the guard: it was ours, and has merely expired."""
 BAD_API_KEY = Problem(
     401,
     "invalid_credentials",
@@ -63,7 +66,7 @@ class Credentials:
             if token is not None:
                 shown = await self._tokens.authenticate(token, device_id=device_id, context=head.context())
             if isinstance(shown, TokenRejection):
-                return BAD_TOKEN
+                return STALE_TOKEN if shown is TokenRejection.EXPIRED else BAD_TOKEN
             principal = shown
         keys = head.all(b"x-api-key")
         if keys:

@@ -15,6 +15,7 @@ class Exchange:
 
     __slots__ = (
         "address",
+        "blames_address",
         "device_id",
         "principal",
         "problem_code",
@@ -27,6 +28,8 @@ class Exchange:
         self.request_id = request_id
         self.address = address
         """The client's, as it is counted: an IPv4 address or an IPv6 /64."""
+        self.blames_address = False
+        """Whether an error of this request is its address's; see `Guard`."""
         self.principal: Principal | None = None
         self.device_id: str | None = None
         self.user_agent = ""

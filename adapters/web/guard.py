@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from adapters.web.address import AddressRules
 from adapters.web.asgi import Application, RawHeaders, Receive, Responder, Scope, Send, deny_websocket
 from adapters.web.cors import Cors
-from adapters.web.credentials import BAD_API_KEY, Credentials
+from adapters.web.credentials import BAD_API_KEY, STALE_TOKEN, Credentials
 from adapters.web.errors import problem_of
 from adapters.web.exchange import SCOPE_KEY, Exchange
 from adapters.web.head import Head
@@ -21,7 +21,7 @@ from adapters.web.http_metrics import HttpMetrics
 from adapters.web.operations import PATHS as OPERATIONS_PATHS
 from adapters.web.operations import Operations
 from adapters.web.quota import REVOKED, quota_headers, refusal
-from adapters.web.route import Problem
+from adapters.web.route import NOT_AUTHENTICATED, Problem
 from adapters.web.route_table import RouteTable
 from domain.access import Principal, PrincipalKind
 from domain.admission import Admission
@@ -32,6 +32,7 @@ REFUSED = "refused"
 """The route label of what was refused before anybody matched its path."""
 
 _AUTH = "/auth/"
+_ERRORS = (400, 401)
 _NOSNIFF = (b"x-content-type-options", b"nosniff")
 _NO_STORE = (b"cache-control", b"no-store")
 
@@ -50,12 +51,24 @@ class Limiting(Protocol):
         fail_closed: bool = False,
     ) -> Admission: ...
 
+    def note_error(self, address: str) -> None:
+        """One request of this address was answered with an error of its own making."""
+
     def knows(self, policy: str) -> bool:
         """Whether a route may name this policy."""
 
 
 class Guard:
-    """An ASGI application around another; the lifespan goes straight through."""
+    """An ASGI application around another; the lifespan goes straight through.
+
+    An answer 400 or 401 is counted against the address, after it was sent, unless
+
+    - the address is allow-listed, or a verified API key came with the request: a service may speak for
+      many, and its bugs are no attack;
+    - a verified access token came with it, except under `/auth/`, where the body holds what is tried;
+    - its token was ours, and has expired or was revoked: that happens to every client;
+    - it presented nothing where something was needed (`not_authenticated`): that guesses nothing.
+    """
 
     def __init__(
         self,
@@ -127,6 +140,7 @@ class Guard:
             if responder.status is not None:
                 seconds = self._runtime.monotonic() - started_s
                 self._metrics.count(method, responder.status, exchange, seconds)
+                self._blame(responder.status, exchange)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         started_s = self._runtime.monotonic()
@@ -141,16 +155,20 @@ class Guard:
         exchange.route = REFUSED
         await deny_websocket(scope, receive, send, refused, exchange, headers)
         self._metrics.count("GET", refused.status, exchange, self._runtime.monotonic() - started_s)
+        self._blame(refused.status, exchange)
 
     def _exchange(self, scope: Scope, head: Head) -> tuple[Exchange, bool]:
         """The exchange, and whether its address is exempt from counting."""
         client = scope.get("client")
-        address = self._addresses.client(client[0] if client else None, head.all(b"x-forwarded-for"))
+        address = self._addresses.client(
+            client[0] if client else None, head.all(b"x-forwarded-for"), head.all(b"forwarded")
+        )
         exchange = Exchange(head.request_id() or self._entropy.token(12).hex(), address.counted)
         exchange.device_id = head.device_id()
         exchange.user_agent = head.user_agent()
         scope[SCOPE_KEY] = exchange
         scope["credit.address"] = exchange.address
+        scope["credit.exempt"] = address.exempt
         scope["credit.request_id"] = exchange.request_id
         scope["credit.device_id"] = exchange.device_id
         return exchange, address.exempt
@@ -164,11 +182,14 @@ class Guard:
         """
         try:
             caller = await self._credentials.identify(head, exchange.device_id)
+            exchange.blames_address = not exempt and _is_unknown(caller, path)
             admission = await self._count(caller, method, path, exchange, exempt)
         except Exception as error:  # noqa: BLE001 - whatever fails here becomes a problem, never a way in
             return problem_of(error, exchange.request_id)
-        headers += quota_headers(admission.standings)
+        headers += quota_headers(admission)
         refused = refusal(admission)
+        if refused is REVOKED:
+            exchange.blames_address = False
         if refused is REVOKED and isinstance(caller, Principal) and caller.kind is PrincipalKind.API_KEY:
             return BAD_API_KEY
         if refused is None and isinstance(caller, Problem):
@@ -176,6 +197,10 @@ class Guard:
         if refused is None and isinstance(caller, Principal):
             exchange.principal = caller
         return refused
+
+    def _blame(self, status: int, exchange: Exchange) -> None:
+        if status in _ERRORS and exchange.blames_address and exchange.problem_code != NOT_AUTHENTICATED.code:
+            self._limiter.note_error(exchange.address)
 
     async def _count(
         self, caller: Principal | Problem | None, method: str, path: str, exchange: Exchange, exempt: bool
@@ -194,6 +219,13 @@ class Guard:
             policies=self._routes.policies(method, path),
             fail_closed=path.startswith(_AUTH),
         )
+
+
+def _is_unknown(caller: Principal | Problem | None, path: str) -> bool:
+    """Whether nobody vouches for whoever sent this; see `Guard`."""
+    if isinstance(caller, Principal):
+        return caller.kind is PrincipalKind.USER and path.startswith(_AUTH)
+    return caller is not STALE_TOKEN
 
 
 def canonical_path(scope: Scope) -> str:

@@ -18,6 +18,7 @@ _WANTED = frozenset(
         b"access-control-request-method",
         b"authorization",
         b"cookie",
+        b"forwarded",
         b"origin",
         b"user-agent",
         b"x-api-key",

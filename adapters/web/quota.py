@@ -1,16 +1,20 @@
 """The limiter's verdict in HTTP's words.
 
-`RateLimit` and `RateLimit-Policy` are those of draft-ietf-httpapi-ratelimit-headers: quota and window
-of each policy, what remains and when it is whole again, in seconds.
+`RateLimit` and `RateLimit-Policy` are those of draft-ietf-httpapi-ratelimit-headers-11: quota and window
+of each policy in requests and whole seconds, what remains and for how long no more than that. A policy's
+name says by what it partitions (`user`, `ip`, …); the partition key itself (`pk`) would tell a client how
+it is counted, and is left out, as the draft allows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from adapters.web.asgi import RawHeaders
 from adapters.web.route import Problem
-from domain.admission import Admission, Standing, Verdict
+from domain.admission import Admission, Verdict
+
+INTEGER_MAX = 999_999_999_999_999
+"""Of a structured field (RFC 9651, 3.3.1)."""
+QUOTA_EXCEEDED_TYPE = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 
 REVOKED = Problem(
     401,
@@ -31,30 +35,46 @@ def refusal(admission: Admission) -> Problem | None:
         return None
     if admission.verdict is Verdict.REVOKED:
         return REVOKED
+    wait_s = _wait_s(admission)
+    extensions: dict[str, object] = {"retry_after": wait_s}
     if admission.verdict is Verdict.BANNED:
         status, code, detail = 403, "banned", "Banned for exceeding limits again and again."
     else:
         status, code, detail = 429, "quota_exceeded", "Too many requests."
-    wait_s = max(1, seconds_up(admission.retry_after_ms))
+        extensions["type"] = QUOTA_EXCEEDED_TYPE
+        extensions["violated-policies"] = [
+            each.charge.policy.name for each in admission.standings if each.remaining < each.charge.cost
+        ]
     return Problem(
         status,
         code,
         f"{detail} Try again in {wait_s} s.",
         headers=(("Retry-After", str(wait_s)),),
-        extensions={"retry_after": wait_s},
+        extensions=extensions,
     )
 
 
-def quota_headers(standings: Sequence[Standing]) -> RawHeaders:
-    """For every answer that was counted."""
-    if not standings:
+def quota_headers(admission: Admission) -> RawHeaders:
+    """For every answer that was counted.
+
+    After a refusal no window is told to be shut for longer than `Retry-After`: a client must not find
+    the one contradicting the other (section 6 of the draft), and for a shorter time it is as true.
+    """
+    if not admission.standings:
         return []
+    t_max = INTEGER_MAX if admission.verdict is Verdict.ALLOWED else _wait_s(admission)
     policies, limits = [], []
-    for standing in standings:
+    for standing in admission.standings:
         policy = standing.charge.policy
-        policies.append(f'"{policy.name}";q={policy.limit};w={seconds_up(policy.period_ms)}')
-        limits.append(f'"{policy.name}";r={standing.remaining};t={seconds_up(standing.reset_ms)}')
+        window = f"w={min(seconds_up(policy.period_ms), INTEGER_MAX)}"
+        policies.append(f'"{policy.name}";q={min(policy.limit, INTEGER_MAX)};{window}')
+        shut_s = min(seconds_up(standing.reset_ms), t_max)
+        limits.append(f'"{policy.name}";r={min(standing.remaining, INTEGER_MAX)};t={shut_s}')
     return [
         (b"ratelimit-policy", ", ".join(policies).encode("ascii")),
         (b"ratelimit", ", ".join(limits).encode("ascii")),
     ]
+
+
+def _wait_s(admission: Admission) -> int:
+    return max(1, seconds_up(admission.retry_after_ms))

@@ -104,6 +104,7 @@ class Options:
     register: str = "1000/60s"
     refresh: str = "1000/60s"
     errors: str = "1000/60s"
+    windows: Algorithm = Algorithm.FIXED_WINDOW
     messages: str = "1000/60s"
     routes: Sequence[Route] = ()
     trusted_proxies: Sequence[Network] = ()
@@ -181,6 +182,7 @@ class TestService:
     runtime: Runtime
     modules: dict[str, object]
     hooks: list[Hook]
+    rate_limiter: RateLimiter
 
     async def key(self, *scopes: KeyScope, require_signature: bool = False) -> CreatedApiKey:
         created = await self.api_keys.create(
@@ -217,10 +219,10 @@ class TestService:
         }
 
 
-def policy(name: str, rate: str) -> Policy:
+def policy(name: str, rate: str, algorithm: Algorithm = Algorithm.FIXED_WINDOW) -> Policy:
     """Fixed windows, aligned to `START_MS`: what remains is plain to see."""
     limit, period_ms = parse_policy_rate(rate)
-    return Policy(name, limit, period_ms, Algorithm.FIXED_WINDOW)
+    return Policy(name, limit, period_ms, algorithm)
 
 
 def ban_policy() -> BanPolicy:
@@ -242,7 +244,7 @@ def open_service(runtime: Runtime, options: Options | None = None) -> TestServic
         limiter=limiter,
         fallback=MemoryLimiter(clock=clock, ban_policy=ban_policy()),
         policies=LimitPolicies(
-            ip=policy("ip", options.ip),
+            ip=policy("ip", options.ip, options.windows),
             user=policy("user", options.user),
             api_key=policy("api_key", options.api_key),
             errors=policy("errors", options.errors),
@@ -384,4 +386,5 @@ def open_service(runtime: Runtime, options: Options | None = None) -> TestServic
         runtime=runtime,
         modules=context.modules,
         hooks=context.hooks,
+        rate_limiter=rate_limiter,
     )
