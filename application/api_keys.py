@@ -25,6 +25,7 @@ from domain.api_keys import (
     secret_of,
 )
 from domain.audit import AuditAction, AuditEvent, RequestContext, audit_event
+from domain.idempotency import RememberedAnswer
 from domain.ids import RANDOMNESS_BYTES, is_id, time_ordered_id
 from domain.request_signing import (
     NONCE_TTL_MS,
@@ -107,8 +108,10 @@ class ApiKeyService:
         expires_ms: int | None = None,
         require_signature: bool = False,
         context: RequestContext,
+        answer: Callable[[CreatedApiKey], RememberedAnswer | None] | None = None,
     ) -> CreatedApiKey | InvalidApiKey:
-        """With `require_signature` every request of the key has to be signed (RFC 9421)."""
+        """With `require_signature` every request of the key has to be signed (RFC 9421). `answer` makes what
+        is stored along; the write may raise `AlreadyAnswered` then."""
         now_ms = self._clock.now_ms()
         problems = api_key_problems(name=name, scopes=scopes, book=book, expires_ms=expires_ms, now_ms=now_ms)
         if problems:
@@ -130,8 +133,12 @@ class ApiKeyService:
             expires_ms=expires_ms,
             signing_secret=sealed,
         )
-        await self._keys.add(key, self._event(context, AuditAction.API_KEY_CREATED, key.id))
-        return CreatedApiKey(api_key=key, text=format_api_key(key.id, secret), signing_secret=signing_secret)
+        created = CreatedApiKey(
+            api_key=key, text=format_api_key(key.id, secret), signing_secret=signing_secret
+        )
+        event = self._event(context, AuditAction.API_KEY_CREATED, key.id)
+        await self._keys.add(key, event, answer=None if answer is None else answer(created))
+        return created
 
     @traced
     async def list_page(self, *, limit: int, cursor: str | None = None) -> ApiKeyPage:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from application.api_keys import CACHE_AGE_MS_MAX
@@ -11,6 +12,7 @@ from application.endings import REVOCATION_MS, tell_ended
 from application.login_gate import NameLimiter
 from domain.admission import Verdict
 from domain.audit import AuditAction, AuditEvent, RequestContext, audit_event
+from domain.idempotency import RememberedAnswer
 from domain.ids import RANDOMNESS_BYTES, is_id, time_ordered_id
 from domain.users import (
     Role,
@@ -30,6 +32,9 @@ from ports.passwords import CommonPasswords, PasswordHasher
 from ports.runtime import Runtime
 from ports.sessions import SessionRevocations
 from ports.users import UserAdded, UserPage, UserRenamed, Users
+
+Answering = Callable[[User], RememberedAnswer | None]
+"""What of the answer is to be stored with the write; writes with one raise `AlreadyAnswered`."""
 
 PASSWORD_POLICY = "login"
 """Whoever holds a stolen token guesses no faster at the current password than at a login."""
@@ -94,11 +99,17 @@ class UserService:
 
     @traced
     async def register(
-        self, *, username: str, email: str, password: str, context: RequestContext
+        self,
+        *,
+        username: str,
+        email: str,
+        password: str,
+        context: RequestContext,
+        answer: Answering | None = None,
     ) -> User | InvalidUser | Taken:
         """A plain user, by their own doing."""
-        roles = frozenset({Role.USER})
-        return await self._create(username, email, password, roles, AuditAction.USER_REGISTERED, context)
+        roles, action = frozenset({Role.USER}), AuditAction.USER_REGISTERED
+        return await self._create(username, email, password, roles, action, context, answer)
 
     @traced
     async def create(
@@ -106,7 +117,7 @@ class UserService:
     ) -> User | InvalidUser | Taken:
         """For the operator on the command line, who alone gives roles; no route leads here."""
         roles = frozenset({Role.USER, role})
-        return await self._create(username, email, password, roles, AuditAction.USER_CREATED, context)
+        return await self._create(username, email, password, roles, AuditAction.USER_CREATED, context, None)
 
     @traced
     async def profile(self, user_id: str) -> User | None:
@@ -119,7 +130,13 @@ class UserService:
 
     @traced
     async def rename(
-        self, user_id: str, *, username: str | None, email: str | None, context: RequestContext
+        self,
+        user_id: str,
+        *,
+        username: str | None,
+        email: str | None,
+        context: RequestContext,
+        answer: Answering | None = None,
     ) -> User | InvalidUser | Taken | None:
         """What is None stays. None when the user is no more."""
         problems = (
@@ -128,12 +145,15 @@ class UserService:
         )
         if problems:
             return InvalidUser(problems)
-        if username is None and email is None:
-            return await self.profile(user_id)
+        user = await self.profile(user_id)
+        if user is None or (username is None and email is None):
+            return user
+        renamed = replace(user, username=username or user.username, email=email or user.email)
         changed = {"username": username, "email": email}
         fields = ",".join(name for name, value in changed.items() if value is not None)
         event = self._event(context, AuditAction.USER_RENAMED, user_id, fields=fields)
-        match await self._users.rename(user_id, username=username, email=email, event=event):
+        stored = None if answer is None else answer(renamed)
+        match await self._users.rename(user_id, username=username, email=email, event=event, answer=stored):
             case UserRenamed.GONE:
                 return None
             case UserRenamed.USERNAME_TAKEN:
@@ -141,7 +161,7 @@ class UserService:
             case UserRenamed.EMAIL_TAKEN:
                 return Taken.EMAIL
             case UserRenamed.RENAMED:
-                return await self._users.get(user_id)
+                return renamed
 
     @traced
     async def change_password(
@@ -179,7 +199,9 @@ class UserService:
         return None if is_changed else PasswordRejection.RACED
 
     @traced
-    async def remove(self, user_id: str, context: RequestContext) -> bool:
+    async def remove(
+        self, user_id: str, context: RequestContext, *, answer: RememberedAnswer | None = None
+    ) -> bool:
         """Forgets the user; False when there is none. The ledger goes on to name them by their id, which then
         is a pseudonym."""
         if not is_id(user_id):
@@ -187,7 +209,9 @@ class UserService:
         event = self._event(context, AuditAction.USER_DELETED, user_id)
 
         async def remove() -> bool:
-            ended = await self._credentials.remove_user(user_id, now_ms=event.at_ms, event=event)
+            ended = await self._credentials.remove_user(
+                user_id, now_ms=event.at_ms, event=event, answer=answer
+            )
             await self._tell(ended)
             return ended is not None
 
@@ -207,6 +231,7 @@ class UserService:
         roles: frozenset[Role],
         action: AuditAction,
         context: RequestContext,
+        answer: Answering | None,
     ) -> User | InvalidUser | Taken:
         problems = (
             *username_problems(username),
@@ -225,7 +250,8 @@ class UserService:
             password_hash=password_hash,
             created_ms=now_ms,
         )
-        match await self._users.add(user, self._event(context, action, user.id)):
+        event = self._event(context, action, user.id)
+        match await self._users.add(user, event, answer=None if answer is None else answer(user)):
             case UserAdded.USERNAME_TAKEN:
                 return Taken.USERNAME
             case UserAdded.EMAIL_TAKEN:

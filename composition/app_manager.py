@@ -139,6 +139,7 @@ class AppManager:
         services.register("users", use_cases.users)
         watch = RingWatch(use_cases.token_keys, runtime=around.runtime)
         services.register("key_watch", watch, start=watch.start, stop=watch.stop)
+        services.register("idempotency", use_cases.idempotency)
         services.register("tokens", use_cases.tokens)
         services.register("sessions", use_cases.sessions)
         services.register("api_keys", use_cases.api_keys, stop=use_cases.api_keys.flush_last_used)

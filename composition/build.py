@@ -13,6 +13,7 @@ from application.audit_trail import AuditTrail
 from application.bearer_tokens import BearerTokens
 from application.device_watch import DeviceWatch
 from application.documents import DocumentService
+from application.idempotency import Idempotency
 from application.ledger.announcer import Announce
 from application.ledger.book import BookPorts
 from application.ledger.service import Ledger
@@ -23,7 +24,7 @@ from application.sessions import SessionService
 from application.tokens import TokenService
 from application.users import UserService
 from composition.authenticators import KnownSessions, RevokedEverywhere, SocketTokenVerifier
-from composition.identity import build_identity
+from composition.identity import build_idempotency, build_identity
 from composition.keyring import parse_ring
 from composition.ring_watch import RingFile
 from composition.secrets import Secrets
@@ -61,6 +62,7 @@ class UseCases:
     """The application, ready to be registered."""
 
     users: UserService
+    idempotency: Idempotency
     token_keys: TokenKeys
     tokens: TokenService
     bearer_tokens: BearerTokens
@@ -109,6 +111,7 @@ def build_use_cases(
     )
     return UseCases(
         users=users,
+        idempotency=build_idempotency(secrets, stores, clock=clock, entropy=entropy),
         token_keys=keys,
         tokens=tokens,
         bearer_tokens=BearerTokens(tokens=tokens, devices=devices),

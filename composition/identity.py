@@ -1,11 +1,13 @@
-"""The use cases of users and sessions, wired onto a store."""
+"""The use cases of users, sessions and repeated requests, wired onto a store."""
 
 from __future__ import annotations
 
 from adapters.crypto.argon2 import Argon2PasswordHasher
 from adapters.crypto.common_passwords import read_common_passwords
 from adapters.crypto.derivation import derived_key
+from adapters.crypto.sealing import AesGcmSealer
 from application.device_watch import DeviceWatch
+from application.idempotency import Idempotency
 from application.login_gate import LoginGate, NameLimiter
 from application.sessions import SessionService
 from application.tokens import TokenService
@@ -73,3 +75,13 @@ def build_identity(
         ),
     )
     return users, sessions
+
+
+def build_idempotency(secrets: Secrets, stores: Stores, *, clock: Clock, entropy: Entropy) -> Idempotency:
+    """What it remembers may hold a key that is shown once, so it is sealed."""
+    return Idempotency(
+        answers=stores.answers,
+        sealer=AesGcmSealer(root_key=secrets.encryption_key.encode(), purpose="idempotency", entropy=entropy),
+        clock=clock,
+        secret=derived_key(secrets.encryption_key, "idempotency"),
+    )

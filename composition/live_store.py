@@ -7,6 +7,7 @@ from functools import partial
 from adapters.crypto.derivation import derived_key
 from adapters.crypto.sealing import AesGcmSealer
 from adapters.mongo import (
+    answers,
     api_keys,
     audit,
     checkpoints,
@@ -87,6 +88,7 @@ async def live_store(
         api_keys=api_keys.MongoApiKeys(driver=writer),
         credentials=credentials.MongoCredentials(driver=writer),
         login_failures=login_failures.MongoLoginFailures(driver=writer),
+        answers=answers.MongoAnswers(driver=writer),
         audit=audit.MongoAuditLog(drivers=(writer, pools.admin), recorded=recorded),
         journal=journal.MongoJournal(writer),
         journal_log=journal.MongoJournal(pools.read_only),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from adapters.memory.answers import MemoryAnswers
 from adapters.memory.api_keys import MemoryApiKeys
 from adapters.memory.audit import MemoryAuditLog
 from adapters.memory.bus import MemoryBus
@@ -24,9 +25,10 @@ from ports.clock import Clock
 def memory_store(settings: Settings, clock: Clock, *, recorded: Recorded | None = None) -> Stores:
     """A fresh one. `recorded` hears of each audit event."""
     audit = MemoryAuditLog(recorded=recorded)
-    users = MemoryUsers(audit=audit)
+    answers = MemoryAnswers()
+    users = MemoryUsers(audit=audit, answers=answers)
     sessions = MemorySessions(users=users, audit=audit)
-    api_keys = MemoryApiKeys(audit=audit)
+    api_keys = MemoryApiKeys(audit=audit, answers=answers)
 
     async def nothing() -> None:
         return
@@ -36,8 +38,11 @@ def memory_store(settings: Settings, clock: Clock, *, recorded: Recorded | None 
         users=users,
         sessions=sessions,
         api_keys=api_keys,
-        credentials=MemoryCredentials(users=users, sessions=sessions, api_keys=api_keys, audit=audit),
+        credentials=MemoryCredentials(
+            users=users, sessions=sessions, api_keys=api_keys, audit=audit, answers=answers
+        ),
         login_failures=MemoryLoginFailures(),
+        answers=answers,
         audit=audit,
         journal=journal,
         journal_log=journal,

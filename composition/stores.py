@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from ports.answers import Answers
 from ports.api_keys import ApiKeys
 from ports.audit import AuditLog
 from ports.bus import Bus
@@ -46,6 +47,7 @@ class Stores:
     api_keys: ApiKeys
     credentials: Credentials
     login_failures: LoginFailures
+    answers: Answers
     audit: AuditLog
     journal: Journal
     journal_log: JournalLog

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from domain.api_keys import ApiKey
 from domain.audit import AuditEvent
+from domain.idempotency import RememberedAnswer
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,8 @@ class ApiKeyPage:
 class ApiKeys(Protocol):
     """Each write is atomic with its audit event. Raises `DependencyUnavailable`."""
 
-    async def add(self, key: ApiKey, event: AuditEvent) -> None: ...
+    async def add(self, key: ApiKey, event: AuditEvent, *, answer: RememberedAnswer | None = None) -> None:
+        """The key, the event and the answer are stored together, or none is."""
 
     async def get(self, key_id: str) -> ApiKey | None: ...
 

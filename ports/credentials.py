@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from domain.audit import AuditEvent
+from domain.idempotency import RememberedAnswer
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,9 @@ class Credentials(Protocol):
         None, and no event, when the user is gone or somebody else changed the credentials first.
         """
 
-    async def remove_user(self, user_id: str, *, now_ms: int, event: AuditEvent) -> Ended | None:
+    async def remove_user(
+        self, user_id: str, *, now_ms: int, event: AuditEvent, answer: RememberedAnswer | None = None
+    ) -> Ended | None:
         """Forgets the user's names, ends every session and revokes every key that the user made.
 
         Sessions stay as ended ones, without address and user agent, until no token of theirs can live. None,

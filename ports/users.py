@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Protocol
 
 from domain.audit import AuditEvent
+from domain.idempotency import RememberedAnswer
 from domain.users import User
 
 
@@ -39,8 +40,10 @@ class UserPage:
 class Users(Protocol):
     """Unique by id, by `User.username_key` and by `User.email_key`. Raises `DependencyUnavailable`."""
 
-    async def add(self, user: User, event: AuditEvent) -> UserAdded:
-        """The user and the event are stored together, or neither is."""
+    async def add(
+        self, user: User, event: AuditEvent, *, answer: RememberedAnswer | None = None
+    ) -> UserAdded:
+        """The user, the event and the answer are stored together, or none is."""
 
     async def get(self, user_id: str) -> User | None: ...
 
@@ -52,9 +55,15 @@ class Users(Protocol):
         """A page of all users. The cursor is the last id seen."""
 
     async def rename(
-        self, user_id: str, *, username: str | None, email: str | None, event: AuditEvent
+        self,
+        user_id: str,
+        *,
+        username: str | None,
+        email: str | None,
+        event: AuditEvent,
+        answer: RememberedAnswer | None = None,
     ) -> UserRenamed:
-        """Changes what is not None, together with the event, or nothing."""
+        """Changes what is not None, together with the event and the answer, or nothing."""
 
     async def replace_password_hash(self, user_id: str, *, expected: str, replacement: str) -> bool:
         """The same password hashed at today's cost; False when the hash has changed meanwhile."""

@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from adapters.memory.answers import MemoryAnswers
 from adapters.memory.audit import MemoryAuditLog
 from domain.api_keys import ApiKey
 from domain.audit import AuditEvent
+from domain.idempotency import RememberedAnswer
 from ports.api_keys import ApiKeyPage, ApiKeys
 
 
 class MemoryApiKeys:
-    def __init__(self, *, audit: MemoryAuditLog) -> None:
+    def __init__(self, *, audit: MemoryAuditLog, answers: MemoryAnswers | None = None) -> None:
         self._audit = audit
+        self._answers = answers or MemoryAnswers()
         self._keys: dict[str, ApiKey] = {}
 
-    async def add(self, key: ApiKey, event: AuditEvent) -> None:
+    async def add(self, key: ApiKey, event: AuditEvent, *, answer: RememberedAnswer | None = None) -> None:
+        self._answers.put(answer)
         self._keys[key.id] = key
         self._audit.append(event)
 

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+from adapters.memory.answers import MemoryAnswers
 from adapters.memory.api_keys import MemoryApiKeys
 from adapters.memory.audit import MemoryAuditLog
 from adapters.memory.sessions import MemorySessions
 from adapters.memory.users import MemoryUsers
 from domain.audit import AuditEvent
+from domain.idempotency import RememberedAnswer
 from ports.credentials import Credentials, Ended
 
 
 class MemoryCredentials:
     def __init__(
-        self, *, users: MemoryUsers, sessions: MemorySessions, api_keys: MemoryApiKeys, audit: MemoryAuditLog
+        self,
+        *,
+        users: MemoryUsers,
+        sessions: MemorySessions,
+        api_keys: MemoryApiKeys,
+        audit: MemoryAuditLog,
+        answers: MemoryAnswers | None = None,
     ) -> None:
         self._users = users
         self._sessions = sessions
         self._api_keys = api_keys
         self._audit = audit
+        self._answers = answers or MemoryAnswers()
 
     async def change_password(
         self,
@@ -39,9 +48,13 @@ class MemoryCredentials:
         self._audit.append(event)
         return Ended(session_ids=self._sessions.end_all(user_id, now_ms))
 
-    async def remove_user(self, user_id: str, *, now_ms: int, event: AuditEvent) -> Ended | None:
-        if not self._users.remove(user_id):
+    async def remove_user(
+        self, user_id: str, *, now_ms: int, event: AuditEvent, answer: RememberedAnswer | None = None
+    ) -> Ended | None:
+        if await self._users.get(user_id) is None:
             return None
+        self._answers.put(answer)
+        self._users.remove(user_id)
         self._audit.append(event)
         ended = self._sessions.end_all(user_id, now_ms)
         self._sessions.leave(user_id)

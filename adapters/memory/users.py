@@ -4,24 +4,30 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from adapters.memory.answers import MemoryAnswers
 from adapters.memory.audit import MemoryAuditLog
 from domain.audit import AuditEvent
+from domain.idempotency import RememberedAnswer
 from domain.users import User, with_device
 from ports.users import UserAdded, UserPage, UserRenamed, Users
 
 
 class MemoryUsers:
-    def __init__(self, *, audit: MemoryAuditLog) -> None:
+    def __init__(self, *, audit: MemoryAuditLog, answers: MemoryAnswers | None = None) -> None:
         self._audit = audit
+        self._answers = answers or MemoryAnswers()
         self._users: dict[str, User] = {}
         self._by_username: dict[str, str] = {}
         self._by_email: dict[str, str] = {}
 
-    async def add(self, user: User, event: AuditEvent) -> UserAdded:
+    async def add(
+        self, user: User, event: AuditEvent, *, answer: RememberedAnswer | None = None
+    ) -> UserAdded:
         if user.username_key in self._by_username:
             return UserAdded.USERNAME_TAKEN
         if user.email_key in self._by_email:
             return UserAdded.EMAIL_TAKEN
+        self._answers.put(answer)
         self._users[user.id] = user
         self._by_username[user.username_key] = user.id
         self._by_email[user.email_key] = user.id
@@ -43,7 +49,13 @@ class MemoryUsers:
         return UserPage(items=items, next_cursor=items[-1].id if len(ids) > limit else None)
 
     async def rename(
-        self, user_id: str, *, username: str | None, email: str | None, event: AuditEvent
+        self,
+        user_id: str,
+        *,
+        username: str | None,
+        email: str | None,
+        event: AuditEvent,
+        answer: RememberedAnswer | None = None,
     ) -> UserRenamed:
         user = self._users.get(user_id)
         if user is None:
@@ -53,6 +65,7 @@ class MemoryUsers:
             return UserRenamed.USERNAME_TAKEN
         if self._by_email.get(renamed.email_key, user_id) != user_id:
             return UserRenamed.EMAIL_TAKEN
+        self._answers.put(answer)
         self._forget_names(user)
         self._users[user_id] = renamed
         self._by_username[renamed.username_key] = user_id
@@ -91,13 +104,9 @@ class MemoryUsers:
         )
         return True
 
-    def remove(self, user_id: str) -> bool:
-        """False when there is no such user."""
-        user = self._users.pop(user_id, None)
-        if user is None:
-            return False
-        self._forget_names(user)
-        return True
+    def remove(self, user_id: str) -> None:
+        """Forgets a user there is."""
+        self._forget_names(self._users.pop(user_id))
 
     def _forget_names(self, user: User) -> None:
         del self._by_username[user.username_key]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from adapters.mongo.answers import remember_in
 from adapters.mongo.audit import record_in
 from adapters.mongo.driver import Document, Index, MongoDriver, MongoTransaction, UpdateOne
 from domain.api_keys import ApiKey, Scope
 from domain.audit import AuditEvent
+from domain.idempotency import RememberedAnswer
 from ports.api_keys import ApiKeyPage, ApiKeys
 
 COLLECTION = "api_keys"
@@ -26,8 +28,9 @@ class MongoApiKeys:
         self._driver = driver
         self._keys = driver.collection(COLLECTION)
 
-    async def add(self, key: ApiKey, event: AuditEvent) -> None:
+    async def add(self, key: ApiKey, event: AuditEvent, *, answer: RememberedAnswer | None = None) -> None:
         async def write(transaction: MongoTransaction) -> None:
+            await remember_in(transaction, answer)
             await transaction.collection(COLLECTION).insert_one(_document(key))
             await record_in(transaction, event)
 

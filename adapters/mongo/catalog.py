@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from adapters.mongo import (
+    answers,
     api_keys,
     audit,
     checkpoints,
@@ -21,6 +22,7 @@ CATALOG: tuple[Indexes, ...] = (
     sessions.INDEXES,
     api_keys.INDEXES,
     login_failures.INDEXES,
+    answers.INDEXES,
     audit.INDEXES,
     journal.INDEXES,
     checkpoints.INDEXES,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from adapters.mongo import api_keys, sessions, users
+from adapters.mongo.answers import remember_in
 from adapters.mongo.audit import record_in
 from adapters.mongo.driver import MongoDriver, MongoTransaction
 from domain.audit import AuditEvent
+from domain.idempotency import RememberedAnswer
 from ports.credentials import Credentials, Ended
 
 
@@ -44,10 +46,13 @@ class MongoCredentials:
 
         return await self._driver.transaction(write)
 
-    async def remove_user(self, user_id: str, *, now_ms: int, event: AuditEvent) -> Ended | None:
+    async def remove_user(
+        self, user_id: str, *, now_ms: int, event: AuditEvent, answer: RememberedAnswer | None = None
+    ) -> Ended | None:
         async def write(transaction: MongoTransaction) -> Ended | None:
             if not await transaction.collection(users.COLLECTION).delete_one({"_id": user_id}):
                 return None
+            await remember_in(transaction, answer)
             session_ids = await sessions.end_all_in(transaction, user_id, now_ms)
             await sessions.leave_in(transaction, user_id, now_ms)
             key_ids = await api_keys.revoke_made_by_in(transaction, f"user:{user_id}", now_ms)

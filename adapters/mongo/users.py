@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from adapters.mongo.answers import remember_in
 from adapters.mongo.audit import record_in
 from adapters.mongo.driver import Document, Index, MongoDriver, MongoTransaction
 from adapters.mongo.errors import DuplicateKey
 from domain.audit import AuditEvent
+from domain.idempotency import RememberedAnswer
 from domain.users import DEVICES_KNOWN_MAX, Role, User, uniqueness_key
 from ports.users import UserAdded, UserPage, UserRenamed, Users
 
@@ -26,8 +28,11 @@ class MongoUsers:
         self._driver = driver
         self._users = driver.collection(COLLECTION)
 
-    async def add(self, user: User, event: AuditEvent) -> UserAdded:
+    async def add(
+        self, user: User, event: AuditEvent, *, answer: RememberedAnswer | None = None
+    ) -> UserAdded:
         async def write(transaction: MongoTransaction) -> None:
+            await remember_in(transaction, answer)
             await transaction.collection(COLLECTION).insert_one(_document(user))
             await record_in(transaction, event)
 
@@ -54,7 +59,13 @@ class MongoUsers:
         return UserPage(items=items, next_cursor=items[-1].id if len(found) > limit else None)
 
     async def rename(
-        self, user_id: str, *, username: str | None, email: str | None, event: AuditEvent
+        self,
+        user_id: str,
+        *,
+        username: str | None,
+        email: str | None,
+        event: AuditEvent,
+        answer: RememberedAnswer | None = None,
     ) -> UserRenamed:
         names: dict[str, str] = {}
         if username is not None:
@@ -66,6 +77,7 @@ class MongoUsers:
             updated = await transaction.collection(COLLECTION).update_one({"_id": user_id}, {"$set": names})
             if not updated.matched:
                 return UserRenamed.GONE
+            await remember_in(transaction, answer)
             await record_in(transaction, event)
             return UserRenamed.RENAMED
 

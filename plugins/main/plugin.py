@@ -6,6 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from application.api_keys import ApiKeyService
 from application.documents import DocumentService
+from application.idempotency import Idempotency
 from application.ledger.announcer import LEDGER_COMMITTED
 from application.rate_limiter import RateLimiter
 from application.sessions import SessionService
@@ -34,7 +35,8 @@ def service_version() -> str:
 
 
 class MainPlugin:
-    """Asks for the services `users`, `sessions`, `tokens`, `api_keys`, `rate_limiter` and `documents`."""
+    """Asks for the services `users`, `sessions`, `tokens`, `api_keys`, `rate_limiter`, `documents` and
+    `idempotency`."""
 
     @property
     def name(self) -> str:
@@ -56,12 +58,13 @@ class MainPlugin:
         context.register_module(MODULE_KEY, api)
         context.register_hook(LEDGER_COMMITTED, note_committed)
         measures = Measures.register(context)
+        idempotency = context.service("idempotency", Idempotency)
         context.register_routes(root_routes(name=DISTRIBUTION, version=self.version))
-        context.register_routes(AuthenticationRoutes(api, measures).routes())
+        context.register_routes(AuthenticationRoutes(api, measures, idempotency).routes())
         context.register_routes(key_routes(api.tokens))
         context.register_routes(session_routes(api))
-        context.register_routes(UserRoutes(api).routes())
-        context.register_routes(api_key_routes(api))
+        context.register_routes(UserRoutes(api, idempotency).routes())
+        context.register_routes(api_key_routes(api, idempotency))
 
 
 def _proof(plugin: MainPlugin) -> Plugin:

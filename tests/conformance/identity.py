@@ -17,12 +17,14 @@ from typing import Literal
 
 import pytest
 
+from adapters.memory.answers import MemoryAnswers
 from adapters.memory.api_keys import MemoryApiKeys
 from adapters.memory.audit import MemoryAuditLog
 from adapters.memory.credentials import MemoryCredentials
 from adapters.memory.login_failures import MemoryLoginFailures
 from adapters.memory.sessions import MemorySessions
 from adapters.memory.users import MemoryUsers
+from adapters.mongo.answers import MongoAnswers
 from adapters.mongo.api_keys import MongoApiKeys
 from adapters.mongo.audit import MongoAuditLog
 from adapters.mongo.catalog import CATALOG
@@ -36,6 +38,7 @@ from domain.audit import AuditAction, AuditEvent, AuditFilter
 from domain.ids import time_ordered_id
 from domain.sessions import Session, SessionPolicy, open_session
 from domain.users import Role, User
+from ports.answers import Answers
 from ports.api_keys import ApiKeys
 from ports.audit import AuditLog
 from ports.credentials import Credentials
@@ -58,6 +61,7 @@ class Stores:
     api_keys: ApiKeys
     credentials: Credentials
     login_failures: LoginFailures
+    answers: Answers
     audit: AuditLog
     recorded: list[AuditEvent]
     """What the log said that it had stored."""
@@ -112,12 +116,17 @@ def identity(request: pytest.FixtureRequest, run_real: Driver) -> OnStores:
         async def main(runtime: Runtime) -> None:
             recorded: list[AuditEvent] = []
             audit = MemoryAuditLog(recorded=recorded.append)
-            users = MemoryUsers(audit=audit)
+            answers = MemoryAnswers()
+            users = MemoryUsers(audit=audit, answers=answers)
             sessions = MemorySessions(users=users, audit=audit)
-            keys = MemoryApiKeys(audit=audit)
-            credentials = MemoryCredentials(users=users, sessions=sessions, api_keys=keys, audit=audit)
+            keys = MemoryApiKeys(audit=audit, answers=answers)
+            credentials = MemoryCredentials(
+                users=users, sessions=sessions, api_keys=keys, audit=audit, answers=answers
+            )
             failures = MemoryLoginFailures()
-            await body(Stores(runtime, users, sessions, keys, credentials, failures, audit, recorded))
+            await body(
+                Stores(runtime, users, sessions, keys, credentials, failures, answers, audit, recorded)
+            )
 
         run_real(main)
 
@@ -140,6 +149,7 @@ def identity(request: pytest.FixtureRequest, run_real: Driver) -> OnStores:
                             MongoApiKeys(driver=driver),
                             MongoCredentials(driver=driver),
                             MongoLoginFailures(driver=driver),
+                            MongoAnswers(driver=driver),
                             MongoAuditLog(drivers=[driver], recorded=recorded.append),
                             recorded,
                         )

@@ -12,6 +12,7 @@ from quart_trio import QuartTrio
 from adapters.crypto.argon2 import Argon2PasswordHasher
 from adapters.crypto.sealing import AesGcmSealer
 from adapters.crypto.token_keys import TokenKeyring
+from adapters.memory.answers import MemoryAnswers
 from adapters.memory.api_keys import MemoryApiKeys
 from adapters.memory.audit import MemoryAuditLog
 from adapters.memory.cache import MemoryCache
@@ -40,6 +41,7 @@ from application.audit_trail import AuditTrail
 from application.bearer_tokens import BearerTokens
 from application.device_watch import DeviceWatch
 from application.documents import DocumentService
+from application.idempotency import Idempotency
 from application.login_gate import LoginGate
 from application.rate_limiter import LimitPolicies, RateLimiter
 from application.sessions import SessionService
@@ -177,6 +179,7 @@ class TestService:
     limiter: SwitchedLimiter
     metrics: MemoryMetrics
     users: UserService
+    answers: MemoryAnswers
     sessions: SessionService
     api_keys: ApiKeyService
     runtime: Runtime
@@ -236,9 +239,10 @@ def open_service(runtime: Runtime, options: Options | None = None) -> TestServic
     options = options or Options()
     clock, entropy, metrics, audit = AdjustableClock(), SystemEntropy(), MemoryMetrics(), MemoryAuditLog()
     limiter = SwitchedLimiter(clock=clock, ban_policy=ban_policy())
-    user_store = MemoryUsers(audit=audit)
+    answers = MemoryAnswers()
+    user_store = MemoryUsers(audit=audit, answers=answers)
     session_store = MemorySessions(users=user_store, audit=audit)
-    key_store = MemoryApiKeys(audit=audit)
+    key_store = MemoryApiKeys(audit=audit, answers=answers)
     trail = AuditTrail(log=audit, runtime=runtime)
     rate_limiter = RateLimiter(
         limiter=limiter,
@@ -273,11 +277,14 @@ def open_service(runtime: Runtime, options: Options | None = None) -> TestServic
         entropy=entropy,
         fingerprint=options.fingerprint,
     )
-    key_store = MemoryApiKeys(audit=audit)
     users = UserService(
         users=user_store,
         credentials=MemoryCredentials(
-            users=user_store, sessions=session_store, api_keys=key_store, audit=audit
+            users=user_store,
+            sessions=session_store,
+            api_keys=key_store,
+            audit=audit,
+            answers=answers,
         ),
         revocations=rate_limiter,
         limiter=rate_limiter,
@@ -286,6 +293,12 @@ def open_service(runtime: Runtime, options: Options | None = None) -> TestServic
         runtime=runtime,
         clock=clock,
         entropy=entropy,
+    )
+    idempotency = Idempotency(
+        answers=answers,
+        sealer=AesGcmSealer(root_key=bytes(32), purpose="idempotency", entropy=entropy),
+        clock=clock,
+        secret=bytes(32),
     )
     login = policy("login", options.login)
     gate = LoginGate(
@@ -335,6 +348,7 @@ def open_service(runtime: Runtime, options: Options | None = None) -> TestServic
             "tokens": tokens,
             "api_keys": api_keys,
             "rate_limiter": rate_limiter,
+            "idempotency": idempotency,
             "documents": documents,
         },
         metrics,
@@ -381,6 +395,7 @@ def open_service(runtime: Runtime, options: Options | None = None) -> TestServic
         limiter=limiter,
         metrics=metrics,
         users=users,
+        answers=answers,
         sessions=sessions,
         api_keys=api_keys,
         runtime=runtime,

@@ -11,6 +11,7 @@ from adapters.web import (
     Answer,
     Body,
     Call,
+    Headers,
     Identifier,
     ListQuery,
     Problem,
@@ -19,12 +20,14 @@ from adapters.web import (
     milliseconds,
     rfc3339,
 )
-from application.api_keys import InvalidApiKey
+from application.api_keys import CreatedApiKey, InvalidApiKey
+from application.idempotency import Idempotency
 from domain.access import ADMIN
 from domain.api_keys import DEFAULT_BOOK, ApiKey, Scope
 from plugins.main.happenings import note
 from plugins.main.modules.connection_api import ConnectionAPI
 from plugins.main.routes.problems import validation_failed
+from plugins.main.routes.repeats import Remember, once
 
 
 class NewApiKey(Body, frozen=True, kw_only=True):
@@ -60,22 +63,15 @@ class ApiKeyPage(Body, frozen=True, kw_only=True):
     next_cursor: str | None
 
 
-def api_key_routes(api: ConnectionAPI) -> tuple[Route, ...]:
+_NO_STORE: Headers = (("Cache-Control", "no-store"),)
+
+
+def api_key_routes(api: ConnectionAPI, idempotency: Idempotency) -> tuple[Route, ...]:
     async def create(call: Call[NewApiKey, None]) -> Answer | Problem:
-        body = call.body
-        created = await api.api_keys.create(
-            name=body.name,
-            scopes=frozenset(body.scopes),
-            book=body.book,
-            expires_ms=None if body.expires_at is None else milliseconds(body.expires_at),
-            require_signature=body.require_signature,
-            context=call.context,
-        )
-        if isinstance(created, InvalidApiKey):
-            return validation_failed(created.problems)
-        note("service key made", call.context, key_id=created.api_key.id, book=created.api_key.book)
-        view = _view(created.api_key, created.text, created.signing_secret or UNSET)
-        return Answer(201, view, (("Cache-Control", "no-store"),))
+        async def make(remember: Remember) -> Answer | Problem:
+            return await _create(api, call, remember)
+
+        return await once(idempotency, call, "create_api_key", make, headers=_NO_STORE)
 
     async def list_keys(call: Call[None, ListQuery]) -> Answer:
         page = await api.api_keys.list_page(limit=call.query.limit, cursor=call.query.cursor)
@@ -98,6 +94,27 @@ def api_key_routes(api: ConnectionAPI) -> tuple[Route, ...]:
         Route("DELETE", "/api-keys/<key_id>", "revoke_api_key", ADMIN, revoke, success=204, tags=tags,
               summary="The key is refused from now on"),
     )  # fmt: skip
+
+
+async def _create(api: ConnectionAPI, call: Call[NewApiKey, None], remember: Remember) -> Answer | Problem:
+    body = call.body
+    created = await api.api_keys.create(
+        name=body.name,
+        scopes=frozenset(body.scopes),
+        book=body.book,
+        expires_ms=None if body.expires_at is None else milliseconds(body.expires_at),
+        require_signature=body.require_signature,
+        context=call.context,
+        answer=lambda key: remember.answer(201, _shown_once(key)),
+    )
+    if isinstance(created, InvalidApiKey):
+        return validation_failed(created.problems)
+    note("service key made", call.context, key_id=created.api_key.id, book=created.api_key.book)
+    return Answer(201, _shown_once(created))
+
+
+def _shown_once(created: CreatedApiKey) -> ApiKeyView:
+    return _view(created.api_key, created.text, created.signing_secret or UNSET)
 
 
 def _view(key: ApiKey, text: str | UnsetType = UNSET, signing_secret: str | UnsetType = UNSET) -> ApiKeyView:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from adapters.web import DEVICE_COOKIE, Answer, Body, Call, Headers, Problem, Route, limit_refusal
+from application.idempotency import Idempotency
 from application.login_gate import LoginDelayed
 from application.sessions import LoginRejection, RefreshRejection, TokenPair
 from application.users import InvalidUser, Taken
@@ -12,6 +13,7 @@ from plugins.main.happenings import note
 from plugins.main.measures import Measures
 from plugins.main.modules.connection_api import ConnectionAPI
 from plugins.main.routes.problems import INVALID_TOKEN, TAKEN, too_many_attempts, validation_failed
+from plugins.main.routes.repeats import Remember, once
 from plugins.main.routes.users import Text, UserView, user_view
 
 DEVICE_COOKIE_AGE_S = 400 * 86_400
@@ -85,8 +87,9 @@ class SocketToken(Body, frozen=True, kw_only=True):
 class AuthenticationRoutes:
     """Each handler: one use case, one answer."""
 
-    def __init__(self, api: ConnectionAPI, measures: Measures) -> None:
+    def __init__(self, api: ConnectionAPI, measures: Measures, idempotency: Idempotency) -> None:
         self._api = api
+        self._idempotency = idempotency
         self._measures = measures
 
     def routes(self) -> tuple[Route, ...]:
@@ -105,12 +108,22 @@ class AuthenticationRoutes:
         )  # fmt: skip
 
     async def register(self, call: Call[Registration, None]) -> Answer | Problem:
+        async def register(remember: Remember) -> Answer | Problem:
+            return await self._register(call, remember)
+
+        return await once(self._idempotency, call, "register", register)
+
+    async def _register(self, call: Call[Registration, None], remember: Remember) -> Answer | Problem:
         body = call.body
         limited = await self._limited(body.username)
         if limited is not None:
             return limited
         user = await self._api.users.register(
-            username=body.username, email=body.email, password=body.password, context=call.context
+            username=body.username,
+            email=body.email,
+            password=body.password,
+            context=call.context,
+            answer=lambda user: remember.answer(201, user_view(user)),
         )
         if isinstance(user, InvalidUser):
             return validation_failed(user.problems)

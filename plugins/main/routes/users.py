@@ -7,6 +7,7 @@ from typing import Annotated
 from msgspec import UNSET, Meta, UnsetType
 
 from adapters.web import NOT_FOUND, Answer, Body, Call, ListQuery, Problem, Route, rfc3339
+from application.idempotency import Idempotency
 from application.users import InvalidUser, PasswordDelayed, PasswordRejection, Taken
 from domain.access import USER, any_scope
 from domain.api_keys import Scope
@@ -20,6 +21,7 @@ from plugins.main.routes.problems import (
     too_many_attempts,
     validation_failed,
 )
+from plugins.main.routes.repeats import Remember, once
 
 MAY_READ_USERS = any_scope(Scope.USERS_READ)
 MAY_WRITE_USERS = any_scope(Scope.USERS_WRITE)
@@ -69,8 +71,9 @@ def user_view(user: User) -> UserView:
 class UserRoutes:
     """Each handler: one use case, one answer."""
 
-    def __init__(self, api: ConnectionAPI) -> None:
+    def __init__(self, api: ConnectionAPI, idempotency: Idempotency) -> None:
         self._api = api
+        self._idempotency = idempotency
 
     def routes(self) -> tuple[Route, ...]:
         tags = ("users",)
@@ -98,12 +101,19 @@ class UserRoutes:
         return INVALID_TOKEN if user is None else Answer(200, user_view(user))
 
     async def change_me(self, call: Call[UserChange, None]) -> Answer | Problem:
+        async def change(remember: Remember) -> Answer | Problem:
+            return await self._change_me(call, remember)
+
+        return await once(self._idempotency, call, "change_me", change)
+
+    async def _change_me(self, call: Call[UserChange, None], remember: Remember) -> Answer | Problem:
         username, email = call.body.username, call.body.email
         user = await self._api.users.rename(
             call.caller.id,
             username=None if username is UNSET else username,
             email=None if email is UNSET else email,
             context=call.context,
+            answer=lambda renamed: remember.answer(200, user_view(renamed)),
         )
         if isinstance(user, InvalidUser):
             return validation_failed(user.problems)
@@ -153,7 +163,11 @@ class UserRoutes:
 
     async def delete_user(self, call: Call[None, None]) -> Answer | Problem:
         user_id = call.path["user_id"]
-        if not await self._api.users.remove(user_id, call.context):
-            return NOT_FOUND
-        note("user deleted", call.context, user=user_id)
-        return Answer(204)
+
+        async def delete(remember: Remember) -> Answer | Problem:
+            if not await self._api.users.remove(user_id, call.context, answer=remember.answer(204)):
+                return NOT_FOUND
+            note("user deleted", call.context, user=user_id)
+            return Answer(204)
+
+        return await once(self._idempotency, call, "delete_user", delete)

@@ -1,0 +1,70 @@
+"""A request that is sent again under its key gets the first answer again."""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import dataclass, field
+
+from application.calls import traced
+from domain.audit import ANONYMOUS, RequestContext
+from domain.idempotency import RememberedAnswer, answer_id, request_fingerprint
+from ports.answers import Answers
+from ports.clock import Clock
+from ports.sealing import Sealer
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """It was answered before."""
+
+    status: int
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyConflict:
+    """The key was used before, with another request."""
+
+
+class Promise:
+    """The request is new: its write stores what `answer` makes."""
+
+    __slots__ = ("_at_ms", "_fingerprint", "_id", "_sealer")
+
+    def __init__(self, id: str, fingerprint: bytes, at_ms: int, sealer: Sealer) -> None:
+        self._id = id
+        self._fingerprint = fingerprint
+        self._at_ms = at_ms
+        self._sealer = sealer
+
+    def answer(self, status: int, body: bytes) -> RememberedAnswer:
+        sealed = self._sealer.seal(body, self._id.encode())
+        return RememberedAnswer(self._id, self._fingerprint, status, sealed, self._at_ms)
+
+
+class Idempotency:
+    """Raises `DependencyUnavailable`. `secret` is what callers, keys and requests are digested with."""
+
+    def __init__(self, *, answers: Answers, sealer: Sealer, clock: Clock, secret: bytes) -> None:
+        self._answers = answers
+        self._sealer = sealer
+        self._clock = clock
+        self._secret = secret
+
+    @traced
+    async def look(
+        self, context: RequestContext, *, key: str, operation: str, body: bytes
+    ) -> Replay | KeyConflict | Promise:
+        """`operation` is the route with its parameters. Those who name nobody are told apart by address."""
+        actor = f"{ANONYMOUS}:{context.address}" if context.actor == ANONYMOUS else context.actor
+        digest = answer_id(self._secret, actor, key)
+        fingerprint = request_fingerprint(self._secret, operation, body)
+        now_ms = self._clock.now_ms()
+        found = await self._answers.find(digest, now_ms=now_ms)
+        if found is None:
+            return Promise(digest, fingerprint, now_ms, self._sealer)
+        opened = self._sealer.open(found.sealed_body, digest.encode())
+        if opened is None or not hmac.compare_digest(found.fingerprint, fingerprint):
+            # One that was sealed under a key that is gone cannot be given again, and must not be redone.
+            return KeyConflict()
+        return Replay(found.status, opened)

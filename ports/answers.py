@@ -1,0 +1,19 @@
+"""Where answers to idempotent writes are found again. They are stored by the write itself."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from domain.idempotency import RememberedAnswer
+
+
+class AlreadyAnswered(Exception):
+    """Another request with the same key was answered meanwhile: this one has written nothing.
+
+    Raised by every write that takes an `answer` to store along.
+    """
+
+
+class Answers(Protocol):
+    async def find(self, answer_id: str, *, now_ms: int) -> RememberedAnswer | None:
+        """None when it is forgotten, too. Raises `DependencyUnavailable`."""
