@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TypeVar
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from quart import Quart
 from quart_trio import QuartTrio
@@ -51,22 +50,16 @@ from domain.admission import Admission, Charge
 from domain.api_keys import Scope as KeyScope
 from domain.audit import SYSTEM, RequestContext
 from domain.bans import BanPolicy
-from domain.documents import Collection, FieldKind
 from domain.keyring import RingKey
 from domain.login_delay import DelayPolicy
 from domain.ratelimit import Algorithm, Policy, parse_policy_rate
 from domain.tokens import Fingerprint, SigningAlgorithm
 from plugins.main.plugin import MainPlugin
-from plugins.plugin import HOOK_PRIORITY_DEFAULT, HookCallback
 from ports.errors import DependencyUnavailable
 from ports.health import Probe
-from ports.metrics import Instrument, Metric
 from ports.runtime import Runtime
 from tests.web.client import Client
-
-Service = TypeVar("Service")
-
-Hook = tuple[int, str, HookCallback]
+from tests.web.plugin_context import Context, Hook
 
 START_MS = 1_800_000_000_000
 PASSWORD = "correct horse battery"
@@ -117,56 +110,6 @@ class Options:
     fingerprint: Fingerprint = Fingerprint.ENFORCE
     algorithm: SigningAlgorithm = SigningAlgorithm.HS256
     body_bytes_max: int = 1024 * 1024
-
-
-@dataclass(slots=True)
-class Context:
-    """A plugin's context that keeps what is registered."""
-
-    services: dict[str, object]
-    metrics: MemoryMetrics
-    routes: list[Route] = field(default_factory=list)
-    modules: dict[str, object] = field(default_factory=dict)
-    hooks: list[Hook] = field(default_factory=list)
-
-    def service(self, key: str, kind: type[Service]) -> Service:
-        instance = self.services[key]
-        if not isinstance(instance, kind):
-            raise TypeError(key)
-        return instance
-
-    def register_module(self, key: str, module: object) -> None:
-        self.modules[key] = module
-
-    def module(self, key: str, kind: type[Service]) -> Service:
-        instance = self.modules[key]
-        if not isinstance(instance, kind):
-            raise TypeError(key)
-        return instance
-
-    def register_collection(
-        self,
-        name: str,
-        *,
-        fields: Mapping[str, FieldKind],
-        indexes: Sequence[Sequence[str]] = (),
-        partition: str | None = None,
-    ) -> Collection:
-        collection = Collection("test", name, fields, tuple(map(tuple, indexes)), partition)
-        self.service("documents", DocumentService).declare(collection)
-        return collection
-
-    def register_routes(self, routes: Sequence[Route]) -> None:
-        self.routes += routes
-
-    def register_hook(
-        self, event: str, callback: HookCallback, priority: int = HOOK_PRIORITY_DEFAULT
-    ) -> None:
-        """Kept, and never called: nothing here has a ledger."""
-        self.hooks.append((priority, event, callback))
-
-    def register_metric(self, metric: Metric) -> Instrument:
-        return self.metrics.register(metric)
 
 
 @dataclass(frozen=True, slots=True)
