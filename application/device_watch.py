@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from typing import Protocol
 
 from application.audit_trail import AuditTrail
 from domain.access import Principal
 from domain.audit import AuditAction, RequestContext, audit_event
 from domain.ids import RANDOMNESS_BYTES
+from domain.sessions import signals
 from domain.tokens import DeviceVerdict
 from ports.clock import Clock
 from ports.entropy import Entropy
+from ports.errors import DependencyUnavailable
 from ports.metrics import Metric, MetricKind, Metrics
-from ports.runtime import Runtime
+from ports.runtime import DeadlineExceeded, Overloaded, Runtime
+from ports.sessions import Sessions
 
 FOREIGN_DEVICES = Metric(
     "credit_foreign_devices_total",
@@ -27,6 +31,8 @@ BLAMES_MAX = 10
 """Of one session and address within the interval: more than it takes to be banned."""
 KNOWN_MAX = 10_000
 
+_AWAY = (DependencyUnavailable, Overloaded, DeadlineExceeded)
+
 
 class Blames(Protocol):
     async def violate_address(self, address: str) -> None:
@@ -39,6 +45,7 @@ class DeviceWatch:
         *,
         trail: AuditTrail,
         limiter: Blames,
+        sessions: Sessions,
         runtime: Runtime,
         clock: Clock,
         entropy: Entropy,
@@ -46,6 +53,7 @@ class DeviceWatch:
     ) -> None:
         self._trail = trail
         self._limiter = limiter
+        self._sessions = sessions
         self._runtime = runtime
         self._clock = clock
         self._entropy = entropy
@@ -61,23 +69,37 @@ class DeviceWatch:
         self._foreign.add(1, verdict.value)
         times = self._times(session_id, context.address)
         if times == 1:
-            self._trail.note(
-                audit_event(
-                    context,
-                    AuditAction.FOREIGN_DEVICE,
-                    f"session:{session_id}",
-                    now_ms=self._clock.now_ms(),
-                    randomness=self._entropy.token(RANDOMNESS_BYTES),
-                    actor=f"user:{user_id}",
-                    detail={"outcome": verdict.value},
-                )
-            )
+            await self._write(verdict, user_id, session_id, context)
         if verdict is DeviceVerdict.REFUSED and context.address and times <= BLAMES_MAX:
             await self._limiter.violate_address(context.address)
 
     async def saw_token(self, verdict: DeviceVerdict, shown_by: Principal, context: RequestContext) -> None:
         """The same of an access token, which tells whose it is."""
         await self.saw(verdict, user_id=shown_by.id, session_id=shown_by.session_id or "", context=context)
+
+    async def _write(
+        self, verdict: DeviceVerdict, user_id: str, session_id: str, context: RequestContext
+    ) -> None:
+        event = audit_event(
+            context,
+            AuditAction.FOREIGN_DEVICE,
+            f"session:{session_id}",
+            now_ms=self._clock.now_ms(),
+            randomness=self._entropy.token(RANDOMNESS_BYTES),
+            actor=f"user:{user_id}",
+            detail={"outcome": verdict.value, **await self._signals(session_id, context)},
+        )
+        self._trail.note(event)
+
+    async def _signals(self, session_id: str, context: RequestContext) -> Mapping[str, str]:
+        try:
+            session = await self._sessions.get(session_id)
+        except _AWAY:
+            # The event is worth more than its details.
+            return {}
+        if session is None or not context.address:
+            return {}
+        return signals(session, address=context.address, user_agent=context.user_agent)
 
     def _times(self, session_id: str, address: str) -> int:
         """How often within the interval, this time included."""

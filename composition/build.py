@@ -92,7 +92,7 @@ def build_use_cases(
     )
     trail = AuditTrail(log=stores.audit, runtime=runtime)
     rate_limiter = _rate_limiter(around, settings, stores, trail)
-    devices = _devices(around, trail, rate_limiter)
+    devices = _devices(around, stores, trail, rate_limiter)
     realtime = _realtime(around, stores, tokens, devices)
     # Through the rate limiter: it remembers what it could not tell a store that was away.
     revocations = RevokedEverywhere(limiter=rate_limiter, realtime=realtime)
@@ -127,10 +127,13 @@ def build_use_cases(
     )
 
 
-def _devices(around: Surroundings, trail: AuditTrail, rate_limiter: RateLimiter) -> DeviceWatch:
+def _devices(
+    around: Surroundings, stores: Stores, trail: AuditTrail, rate_limiter: RateLimiter
+) -> DeviceWatch:
     return DeviceWatch(
         trail=trail,
         limiter=rate_limiter,
+        sessions=stores.sessions,
         runtime=around.runtime,
         clock=around.clock,
         entropy=around.entropy,

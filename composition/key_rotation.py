@@ -7,6 +7,7 @@ import fcntl
 import os
 import stat
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -21,6 +22,8 @@ from domain.keyring import Ring, RingKey, RotationRefusal, rotated
 from domain.tokens import ACCESS_KEY_LIFETIME_MS
 
 EXIT_FAILED = 1
+LOCK_S_MAX = 10.0
+LOCK_INTERVAL_S = 0.02
 _NOT_REPLACEABLE = {errno.EROFS, errno.EBUSY, errno.EACCES, errno.EPERM, errno.EXDEV}
 
 
@@ -84,13 +87,25 @@ def _next_ring(
 
 @contextmanager
 def _locked(directory: Path) -> Iterator[None]:
-    """Two rotations at once would lose a key."""
+    """Two rotations at once would lose a key. Raises `OSError` when another one does not end."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    give_up_s = time.monotonic() + LOCK_S_MAX
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        while not _is_locked(descriptor):
+            if time.monotonic() > give_up_s:
+                raise OSError(errno.ETIMEDOUT, "another rotation is under way", str(directory))
+            time.sleep(LOCK_INTERVAL_S)
         yield
     finally:
         os.close(descriptor)
+
+
+def _is_locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _replace(path: Path, text: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 UNKNOWN = "unknown"
 """Under which a peer without an address is counted (a Unix socket)."""
@@ -53,3 +53,13 @@ def counted_name(text: str) -> str | None:
     if bits not in {str(known) for known in IPV6_PREFIX_BITS}:
         return None
     return str(IPv6Network((int(address), int(bits)), strict=False))
+
+
+def neighbourhood(counted: str) -> str:
+    """The /24 or /48 that a counted address lies in: about one customer or site of a provider."""
+    address = parse_address(counted.partition("/")[0])
+    if address is None:
+        return counted
+    if isinstance(address, IPv4Address):
+        return str(IPv4Network((int(address), 24), strict=False))
+    return str(IPv6Network((int(address), 48), strict=False))

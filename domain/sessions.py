@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from domain.addresses import neighbourhood
 from domain.ids import is_id
 from domain.tokens import RefreshDecision, TokenState, decide_token
 
@@ -167,6 +168,17 @@ def revoke(session: Session, event: SessionEvent, *, now_ms: int) -> Session:
     if _require(session, event, now_ms) is not SessionState.REVOKED:
         raise ValueError(f"{event.value} does not revoke")
     return replace(session, revoked_ms=now_ms)
+
+
+def signals(session: Session, *, address: str, user_agent: str) -> Mapping[str, str]:
+    """What else differs from where the session was last seen. It decides nothing: networks and browsers
+    change by themselves."""
+    same_agent = user_agent[:USER_AGENT_CHARACTERS_MAX] == session.user_agent
+    same_network = neighbourhood(address) == neighbourhood(session.address)
+    return {
+        "user_agent": "same" if same_agent else "other",
+        "network": "same" if same_network else "other",
+    }
 
 
 def is_device_id(text: str) -> bool:

@@ -166,6 +166,7 @@ def build(
     devices = DeviceWatch(
         trail=AuditTrail(log=audit, runtime=runtime),
         limiter=blamed,
+        sessions=sessions,
         runtime=runtime,
         clock=clock,
         entropy=entropy,

@@ -13,6 +13,7 @@ from composition.authenticators import KnownSessions, SocketTokenVerifier
 from domain.access import Principal
 from domain.audit import AuditAction, AuditEvent, AuditFilter
 from domain.tokens import DeviceVerdict, Fingerprint, TokenKind, TokenRejection, judge_device
+from ports.errors import DependencyUnavailable
 from ports.runtime import Runtime
 from tests.application.identity_house import CONTEXT, House, build
 from tests.application.test_api_keys import simulated
@@ -65,10 +66,44 @@ def test_a_token_from_elsewhere_is_refused_written_down_and_blamed(device_id: st
         (event,) = await written(house)
         assert event.resource == f"session:{pair.session_id}"
         assert (event.actor, event.address) == (f"user:{pair.user_id}", CONTEXT.address)
-        assert event.detail == {"outcome": "refused"}
+        assert event.detail == {"outcome": "refused", "user_agent": "same", "network": "same"}
         assert house.blamed.addresses == [CONTEXT.address]
         assert isinstance(await shown(house, pair.access_token, pair.device_id), Principal)
         assert house.blamed.addresses == [CONTEXT.address]
+
+    simulated(body)
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [("203.0.113.200", "same"), ("203.0.114.7", "other"), ("2001:db8::/64", "other"), ("unknown", "other")],
+)
+def test_what_else_differs_is_written_beside_it_and_decides_nothing(address: str, network: str) -> None:
+    async def body(runtime: Runtime) -> None:
+        house = build(runtime)
+        pair = await a_pair(house)
+        tokens = BearerTokens(tokens=house.tokens, devices=house.devices)
+        context = replace(CONTEXT, address=address, user_agent="another")
+        for device_id in (pair.device_id, EVE):
+            shown = await tokens.authenticate(pair.access_token, device_id=device_id, context=context)
+            assert isinstance(shown, Principal) == (device_id == pair.device_id)
+        (event,) = await written(house)
+        assert event.detail == {"outcome": "refused", "user_agent": "other", "network": network}
+
+    simulated(body)
+
+
+def test_it_is_written_down_though_sessions_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def body(runtime: Runtime) -> None:
+        house = build(runtime)
+        pair = await a_pair(house)
+
+        async def away(_self: object, _session_id: str) -> None:
+            raise DependencyUnavailable("mongo")
+
+        monkeypatch.setattr(type(house.sessions_kept), "get", away)
+        assert await shown(house, pair.access_token) is TokenRejection.WRONG_DEVICE
+        assert [event.detail for event in await written(house)] == [{"outcome": "refused"}]
 
     simulated(body)
 
@@ -79,7 +114,7 @@ def test_observed_it_is_let_through_and_written_down_and_nobody_is_blamed() -> N
         pair = await a_pair(house)
         assert isinstance(await shown(house, pair.access_token), Principal)
         (event,) = await written(house)
-        assert event.detail == {"outcome": "noted"}
+        assert event.detail["outcome"] == "noted"
         assert house.blamed.addresses == []
 
     simulated(body)

@@ -15,6 +15,7 @@ from adapters.crypto.token_keys import TokenKeyring
 from adapters.memory.metrics import MemoryMetrics
 from adapters.runtime.simulated_runtime import SimulatedRuntime
 from adapters.runtime.system import SystemClock
+from composition import key_rotation
 from composition.cli import main
 from composition.configuration import EXIT_CONFIGURATION
 from composition.keyring import parse_ring, ring_text
@@ -98,6 +99,17 @@ def test_two_rotations_at_once_lose_no_key(secret: Path) -> None:
         process.join()
     assert [process.exitcode for process in processes] == [0, 0]
     assert len(ring_in(secret)) == 7
+
+
+def test_a_rotation_that_does_not_end_holds_the_next_one_up_for_a_while_only(
+    secret: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(key_rotation, "LOCK_S_MAX", 0.0)
+    with key_rotation._locked(secret.parent):
+        assert rotate() == 1
+    assert "another rotation is under way" in capsys.readouterr().err
+    assert len(ring_in(secret)) == 1
+    assert rotate() == 0
 
 
 def test_a_file_that_cannot_be_replaced_stays_and_the_ring_goes_elsewhere(

@@ -252,7 +252,13 @@ def open_service(runtime: Runtime, options: Options | None = None) -> TestServic
         policy=DelayPolicy(free_failures=login.limit, base_ms=login.period_ms // login.limit),
     )
     devices = DeviceWatch(
-        trail=trail, limiter=rate_limiter, runtime=runtime, clock=clock, entropy=entropy, metrics=metrics
+        trail=trail,
+        limiter=rate_limiter,
+        sessions=session_store,
+        runtime=runtime,
+        clock=clock,
+        entropy=entropy,
+        metrics=metrics,
     )
     sessions = SessionService(
         users=user_store,

@@ -53,6 +53,8 @@ def test_a_login_by_email_gives_tokens_and_binds_the_device_by_cookie(run_real: 
         cookie, *attributes = reply.header("set-cookie").split("; ")
         assert cookie == f"__Host-device={tokens['device_id']}"
         assert {"Secure", "HttpOnly", "SameSite=Strict", "Path=/"} < set(attributes)
+        # What browsers ask of the prefix: no other host ever sees or sets it.
+        assert not [attribute for attribute in attributes if attribute.lower().startswith("domain")]
         assert reply.header("cache-control") == "no-store"
         by_cookie = {"Authorization": f"Bearer {tokens['access_token']}", "Cookie": f"a=b; {cookie}"}
         assert (await service.client.request("GET", "/users/me", headers=by_cookie)).status == 200
