@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from adapters.memory.metrics import MemoryMetrics
 from adapters.web import Route
+from application.documents import DocumentService
+from domain.documents import Collection, FieldKind
 from plugins.plugin import HOOK_PRIORITY_DEFAULT, HookCallback
 from ports.metrics import Instrument, Metric
 
