@@ -142,6 +142,11 @@ class RateLimiter:
         charge = Charge(Identifier(IdentifierType.ACCOUNT_NAME, name), chosen)
         return await self._decide([charge], fail_closed=True)
 
+    async def admit_messages(self, user_id: str, count: int) -> Admission:
+        """So many WebSocket messages of a user, all or none."""
+        charge = Charge(Identifier(IdentifierType.USER, user_id), self._policies.messages, count)
+        return await self._decide([charge], fail_closed=False)
+
     async def violate_address(self, address: str) -> None:
         """Blames an address for what was seen elsewhere; when the limiter is away, nobody is blamed."""
         identifier = Identifier(IdentifierType.IP, address)

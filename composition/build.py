@@ -17,6 +17,7 @@ from application.idempotency import Idempotency
 from application.ledger.announcer import Announce
 from application.ledger.book import BookPorts
 from application.ledger.service import Ledger
+from application.message_limiter import MessageLimiter
 from application.moderation import Moderation
 from application.rate_limiter import LimitPolicies, RateLimiter
 from application.realtime import Realtime
@@ -73,6 +74,7 @@ class UseCases:
     audit_trail: AuditTrail
     documents: DocumentService
     audit_reader: AuditReader
+    messages: MessageLimiter
     realtime: Realtime
     ledger: Ledger
 
@@ -121,6 +123,9 @@ def build_use_cases(
         moderation=_moderation(around, settings, stores, rate_limiter, trail),
         audit_trail=trail,
         documents=_documents(around, stores),
+        messages=MessageLimiter(
+            admit=rate_limiter.admit_messages, limit=settings.rate_limit_messages.limit, runtime=runtime
+        ),
         audit_reader=AuditReader(log=stores.audit, journal=stores.journal_log),
         realtime=realtime,
         ledger=_ledger(around, settings, stores, announce),

@@ -53,6 +53,7 @@ def build_sockets(around: Surroundings, settings: Settings, use_cases: UseCases)
         runtime=around.runtime,
         clock=around.clock,
         switchboard=use_cases.realtime,
+        messages=use_cases.messages,
         metrics=around.metrics,
         origins=settings.websocket_origins,
     )

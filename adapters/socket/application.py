@@ -22,6 +22,7 @@ from adapters.socket.handshake import (
 from domain.realtime.deadlines import Deadlines
 from domain.realtime.events import CloseCode
 from ports.clock import Clock
+from ports.message_limit import MessageLimit
 from ports.metrics import Metrics
 from ports.realtime import Switchboard
 from ports.runtime import DeadlineExceeded, Event, Runtime
@@ -53,6 +54,7 @@ class SocketApplication:
         runtime: Runtime,
         clock: Clock,
         switchboard: Switchboard,
+        messages: MessageLimit,
         metrics: Metrics,
         origins: Iterable[str] = (),
         limits: SocketLimits = LIMITS,
@@ -62,7 +64,9 @@ class SocketApplication:
         self._origins = frozenset(map(_checked_origin, origins))
         self._counters = SocketCounters(metrics)
         self._deadlines: Deadlines[SocketConnection] = Deadlines(grain_ms=GRAIN_MS)
-        self._around = Surroundings(runtime, clock, switchboard, self._counters, self._deadlines, limits)
+        self._around = Surroundings(
+            runtime, clock, switchboard, messages, self._counters, self._deadlines, limits
+        )
         self._connections: set[SocketConnection] = set()
         self._sweeping = False
         self._closing = False
@@ -114,7 +118,11 @@ class SocketApplication:
         return self._closing or len(self._connections) >= self._limits.connections_max
 
     def _enter(self, scope: Scope) -> SocketConnection:
-        connection = SocketConnection(self._around, device_id=scope.get("credit.device_id"))
+        connection = SocketConnection(
+            self._around,
+            device_id=scope.get("credit.device_id"),
+            is_exempt=bool(scope.get("credit.exempt")),
+        )
         self._connections.add(connection)
         self._counters.opened()
         if not self._sweeping:

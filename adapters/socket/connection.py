@@ -25,6 +25,7 @@ from domain.realtime.outbox import Outbox, OutboxLimits, Put
 from domain.realtime.protocol import ConnectionMachine, Outputs, ProtocolLimits
 from ports.clock import Clock
 from ports.errors import DependencyUnavailable
+from ports.message_limit import MessageLimit, MessageVerdict
 from ports.realtime import Recipient, Switchboard
 from ports.runtime import DeadlineExceeded, Event, Overloaded, Runtime
 from ports.socket_tokens import SocketIdentity
@@ -65,6 +66,7 @@ class Surroundings:
     runtime: Runtime
     clock: Clock
     switchboard: Switchboard
+    messages: MessageLimit
     counters: SocketCounters
     timetable: Timetable
     limits: SocketLimits
@@ -79,10 +81,24 @@ class SocketConnection:
     A full outbox, an expired identity and a shutdown end it through `close` like anything else.
     """
 
-    __slots__ = ("_around", "_command", "_device_id", "_gone", "_identity", "_machine", "_outbox", "_stirred")
+    __slots__ = (
+        "_around",
+        "_command",
+        "_device_id",
+        "_gone",
+        "_identity",
+        "_is_exempt",
+        "_machine",
+        "_outbox",
+        "_stirred",
+    )
 
-    def __init__(self, around: Surroundings, *, device_id: str | None = None) -> None:
+    def __init__(
+        self, around: Surroundings, *, device_id: str | None = None, is_exempt: bool = False
+    ) -> None:
+        """`is_exempt`: from an allow-listed address, whose messages are not counted."""
         self._device_id = device_id
+        self._is_exempt = is_exempt
         self._around = around
         self._machine = ConnectionMachine(around.limits.protocol, around.now_ms())
         self._outbox = Outbox(around.limits.outbox)
@@ -114,17 +130,30 @@ class SocketConnection:
                     self._around.counters.received()
                     text = message.get("text")
                     # An empty binary frame comes as None.
-                    self._take(text if text is not None else message.get("bytes") or b"")
+                    await self._take(text if text is not None else message.get("bytes") or b"")
         finally:
             self._gone = True
             self._stir()
 
-    def _take(self, frame: str | bytes) -> None:
+    async def _take(self, frame: str | bytes) -> None:
         try:
-            self._apply(self._machine.receive(frame, self._around.now_ms()))
+            if await self._may_speak():
+                self._apply(self._machine.receive(frame, self._around.now_ms()))
         except Exception:
             _logger.exception("a WebSocket frame could not be handled")
             self._fault()
+            self._stir()
+
+    async def _may_speak(self) -> bool:
+        """Counts a message of somebody who is known; before that the machine's own bounds must do."""
+        if self._identity is None or self._is_exempt:
+            return True
+        verdict = await self._around.messages.take(self._identity.user_id)
+        if verdict is MessageVerdict.OVER_LIMIT:
+            self.close(CloseCode.OVER_LIMIT, "quota_exceeded")
+        elif verdict is MessageVerdict.BANNED:
+            self.close(CloseCode.FORBIDDEN, "banned")
+        return verdict is MessageVerdict.ALLOWED
 
     # --- the writer's task
 

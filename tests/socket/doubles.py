@@ -9,6 +9,7 @@ from domain.realtime.events import CloseCode
 from domain.users import Role
 from ports.bus import Bus
 from ports.errors import DependencyUnavailable
+from ports.message_limit import MessageVerdict
 from ports.realtime import Recipient
 from ports.runtime import Runtime
 from ports.socket_tokens import SocketIdentity, SocketTokens
@@ -76,6 +77,21 @@ class NamedTokens:
         user, session, *expires = token.split("/")
         expires_ms = int(expires[0]) if expires else self._now_ms() + LIFETIME_MS
         return identity(user, session, expires_ms)
+
+
+class Talk:
+    """Who said how much; `verdict` is the answer to all of it."""
+
+    def __init__(self) -> None:
+        self.verdict = MessageVerdict.ALLOWED
+        self.failure: Exception | None = None
+        self.taken: list[str] = []
+
+    async def take(self, user_id: str) -> MessageVerdict:
+        self.taken.append(user_id)
+        if self.failure is not None:
+            raise self.failure
+        return self.verdict
 
 
 def identity(user: str, session: str, expires_ms: int = LIFETIME_MS) -> SocketIdentity:

@@ -16,7 +16,7 @@ from application.realtime import Realtime
 from domain.realtime.events import CloseCode
 from domain.realtime.protocol import SUBPROTOCOL
 from ports.runtime import Event, Runtime, Task
-from tests.socket.doubles import NamedTokens, ObservedBus
+from tests.socket.doubles import NamedTokens, ObservedBus, Talk
 
 PATIENCE_S: Final = 10.0
 QUICK: Final = SocketLimits(command_timeout_s_max=0.2, send_timeout_s_max=0.2, close_timeout_s_max=0.2)
@@ -38,10 +38,12 @@ class Service:
         self.tokens = NamedTokens()
         self.realtime = Realtime(runtime=runtime, bus=self.bus, tokens=self.tokens)
         self.metrics = MemoryMetrics()
+        self.messages = Talk()
         self.application = SocketApplication(
             runtime=runtime,
             clock=StillClock(),
             switchboard=self.realtime,
+            messages=self.messages,
             metrics=self.metrics,
             origins=origins,
             limits=limits,
