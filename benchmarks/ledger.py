@@ -25,8 +25,7 @@ def rows(bench: Bench) -> Sequence[Row]:
     comparison = _compared(bench, {"callers": CALLERS, "hot": True})
     found += _against_all(comparison, f"{CALLERS} callers, one hot account", transaction=100, medici=400)
     found.append(_p99(comparison, f"p99 of {CALLERS} callers, one hot account", peer=None))
-    comparison = _compared(bench, {"callers": 1, "hot": False}, medici=False)
-    found += _against_all(comparison, "one caller, one at a time", transaction=2, medici=0)
+    found += _alone(bench)
     comparison = _compared(bench, {"callers": CALLERS, "hot": False, "owned": True}, peers=False)
     found.append(
         row(
@@ -41,6 +40,27 @@ def rows(bench: Bench) -> Sequence[Row]:
     found += _workers(bench, "four workers of one host on one book", workers=4, one_host=True)
     found += _workers(bench, "two hosts on one book", workers=2, one_host=False)
     return found
+
+
+def _alone(bench: Bench) -> list[Row]:
+    """Beside a transaction, and beside the one insert that bounds what a caller alone can have."""
+    scenario = {"callers": 1, "hot": False}
+    work = "one caller, one at a time"
+    contenders = [_ours(bench, scenario), _transaction(bench, scenario), _journal_only(bench, batch=1)]
+    comparison = side_by_side(contenders, rounds=bench.rounds, seconds=bench.seconds)
+    goals = (Goal(Meaning.RATIO_AT_LEAST, 2), None)
+    return [
+        row(
+            comparison,
+            work=work,
+            figure="per_second",
+            unit=PER_SECOND,
+            group=GROUP,
+            goal=goal,
+            against=place,
+        )
+        for place, goal in enumerate(goals, 1)
+    ]
 
 
 def _workers(bench: Bench, work: str, *, workers: int, one_host: bool) -> list[Row]:
@@ -70,13 +90,10 @@ def _workers(bench: Bench, work: str, *, workers: int, one_host: bool) -> list[R
     ]
 
 
-def _compared(
-    bench: Bench, scenario: dict[str, Any], *, peers: bool = True, medici: bool = True
-) -> Comparison:
+def _compared(bench: Bench, scenario: dict[str, Any], *, peers: bool = True) -> Comparison:
     contenders = [_ours(bench, scenario)]
     if peers:
         contenders.append(_transaction(bench, scenario))
-    if peers and medici:
         try:
             contenders.append(_medici(bench, scenario))
         except PeerMissing as missing:
@@ -114,14 +131,8 @@ def _p99(comparison: Comparison, work: str, *, peer: int | None) -> Row:
 
 def _batch(bench: Bench) -> Row:
     scenario = {"callers": 1, "hot": False, "batch": BATCH}
-    journal_only = Contender(
-        "one bare insert a batch",
-        (str(bench.python_with_peers()), "-m", "benchmarks.peers.journal_only"),
-        {**_mongo(bench), "callers": 1, "batch": BATCH},
-    )
-    comparison = side_by_side(
-        [_ours(bench, scenario), journal_only], rounds=bench.rounds, seconds=bench.seconds
-    )
+    contenders = [_ours(bench, scenario), _journal_only(bench, batch=BATCH)]
+    comparison = side_by_side(contenders, rounds=bench.rounds, seconds=bench.seconds)
     return row(
         comparison,
         work=f"batches of {BATCH:,}, durable",
@@ -131,6 +142,11 @@ def _batch(bench: Bench) -> Row:
         goal=Goal(Meaning.AT_LEAST, 60_000),
         against=1,
     )
+
+
+def _journal_only(bench: Bench, *, batch: int) -> Contender:
+    command = (str(bench.python_with_peers()), "-m", "benchmarks.peers.journal_only")
+    return Contender("one bare insert a batch", command, {**_mongo(bench), "callers": 1, "batch": batch})
 
 
 def _ours(bench: Bench, scenario: dict[str, Any]) -> Contender:
