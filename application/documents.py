@@ -34,7 +34,8 @@ CACHE_TTL_MS = 300_000
 """How long an answer nobody asks for takes up room; not how long one may be stale, which is never."""
 LOOKS_AT_ONCE_MAX = 256
 LOOKS_WAITING_MAX = 8_192
-WRITE_ATTEMPTS_MAX = 5
+WRITE_ATTEMPTS_MAX = 16
+"""Races over one document that a write may lose before it is refused as `revision_differs`."""
 FORMAT = "1"
 """Of cached answers: another one has other names."""
 

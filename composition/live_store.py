@@ -95,7 +95,9 @@ async def live_store(
         checkpoints=checkpoints.MongoCheckpoints(writer),
         claims=claims.MongoClaims(writer),
         ledger_clock=ledger_clock,
-        documents=documents.MongoDocuments(reader=pools.read_only, writer=writer, admin=pools.admin),
+        documents=documents.MongoDocuments(
+            runtime=runtime, reader=pools.read_only, writer=writer, admin=pools.admin
+        ),
         cache=_cache(caching, naming_key, sealer(purpose="cache")),
         limiter=_limiter(decisions, settings, naming_key, sealer(purpose="redis-bans")),
         nonces=RedisNonces(driver=decisions, naming_key=naming_key),

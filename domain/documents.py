@@ -11,7 +11,7 @@ from enum import Enum
 from hashlib import sha256
 from typing import Any, TypeAlias
 
-PARTS = 32
+PARTS = 16
 """A collection's documents fall into so many parts; each has a version of its own."""
 DEPTH_MAX = 8
 FIELDS_MAX = 64

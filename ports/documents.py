@@ -11,7 +11,7 @@ from domain.document_queries import Query
 from domain.documents import Collection, Document
 
 Versions = Mapping[str, str]
-"""A part of a collection to the id of the last write to it; an empty text where there was none."""
+"""A part of a collection to a text that no other state of it has: compared, and never read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +24,9 @@ class Found:
 
 
 class Documents(Protocol):
-    """Reads see every acknowledged write. Each write is atomic with its audit event and with the new
-    version of each part that it touches, which is the event's id. Raises `DependencyUnavailable`; a write
-    whose fate is not known raises `OutcomeUnknown`.
+    """Reads see every acknowledged write. Each write is atomic with its audit event, whose id no other write
+    has, and with a new version of each part that it touches. Raises `DependencyUnavailable`; a write whose
+    fate is not known raises `OutcomeUnknown`.
     """
 
     async def prepare(self, collections: Sequence[Collection]) -> None:

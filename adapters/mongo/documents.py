@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import random
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from hashlib import sha256
+from operator import itemgetter
 from typing import Any
 
 from adapters.mongo.audit import record_in
@@ -15,26 +19,47 @@ from domain.audit import AuditEvent
 from domain.document_queries import Query
 from domain.documents import Collection, Document
 from ports.documents import Documents, Found, Versions
+from ports.runtime import Lock, Overloaded, Runtime
 
 VERSIONS = "document_versions"
+MARKS = 16
+"""Of each part."""
+TURN_S_MAX = 5.0
+"""How long a write waits for those before it to its part."""
+WAITING_MAX = 1_000
 
 _PRIMARY = Index("_id_", (("_id", 1),))
 """Every collection has it: declaring it makes the collection and nothing else."""
 
-INDEXES = {VERSIONS: (_PRIMARY,)}
+INDEXES = {VERSIONS: (Index("by_part", (("part", 1), ("_id", 1))),)}
 
 
 class MongoDocuments:
     """`reader`, `writer` and `admin` are pools under the three database users.
 
-    A version is written in the transaction of the write that it tells of, so two writes to one part
-    conflict, and the driver tries the one that lost again.
+    What makes a version another one is written in the transaction of the write that it tells of, and two
+    transactions that write to one document conflict. So the writes of a process to one part take turns, and a
+    part has `MARKS` documents, of which each try renews one by chance: processes seldom meet there, and the
+    driver tries the one that lost again. All marks together are the version.
     """
 
-    def __init__(self, *, reader: MongoDriver, writer: MongoDriver, admin: MongoDriver) -> None:
+    def __init__(
+        self,
+        *,
+        runtime: Runtime,
+        reader: MongoDriver,
+        writer: MongoDriver,
+        admin: MongoDriver,
+        turn_seconds_max: float = TURN_S_MAX,
+    ) -> None:
+        self._runtime = runtime
         self._reader = reader
         self._writer = writer
         self._admin = admin
+        self._turn_seconds_max = turn_seconds_max
+        # As many as there are parts of declared collections.
+        self._turns: dict[str, Lock] = {}
+        self._waiting = 0
 
     async def prepare(self, collections: Sequence[Collection]) -> None:
         declared = {_name(collection): _indexes(collection) for collection in collections}
@@ -65,7 +90,8 @@ class MongoDocuments:
             await _note(transaction, event, collection, document)
 
         try:
-            await self._writer.transaction(write)
+            async with self._turn_of(collection, document):
+                await self._writer.transaction(write)
         except DuplicateKey as refused:
             if refused.index != "_id_":
                 raise
@@ -82,7 +108,8 @@ class MongoDocuments:
                 await _note(transaction, event, collection, old, new)
             return updated.matched == 1
 
-        return await self._writer.transaction(write)
+        async with self._turn_of(collection, old, new):
+            return await self._writer.transaction(write)
 
     async def delete(self, collection: Collection, old: Document, event: AuditEvent) -> bool:
         async def write(transaction: MongoTransaction) -> bool:
@@ -91,22 +118,54 @@ class MongoDocuments:
                 await _note(transaction, event, collection, old)
             return deleted == 1
 
-        return await self._admin.transaction(write)
+        async with self._turn_of(collection, old):
+            return await self._admin.transaction(write)
+
+    @asynccontextmanager
+    async def _turn_of(self, collection: Collection, *documents: Document) -> AsyncIterator[None]:
+        """Raises `Overloaded` when too many wait, `DeadlineExceeded` when it does not come in time."""
+        if self._waiting >= WAITING_MAX:
+            raise Overloaded(f"{WAITING_MAX} writes wait for their turn")
+        async with AsyncExitStack() as stack:
+            self._waiting += 1
+            try:
+                async with self._runtime.deadline(self._turn_seconds_max):
+                    # In one order for all, so that no two wait for each other.
+                    for part in _parts(collection, documents):
+                        if part not in self._turns:
+                            self._turns[part] = self._runtime.lock()
+                        await stack.enter_async_context(_held(self._turns[part]))
+            finally:
+                self._waiting -= 1
+            yield
+
+
+@asynccontextmanager
+async def _held(lock: Lock) -> AsyncIterator[None]:
+    async with lock:
+        yield
+
+
+def _parts(collection: Collection, documents: Sequence[Document]) -> list[str]:
+    return sorted({collection.part(document.id, document.fields) for document in documents})
 
 
 async def _versions(versions: MongoCollection, parts: Sequence[str]) -> Versions:
-    found = await versions.find({"_id": {"$in": list(parts)}}, limit=len(parts))
-    known = {each["_id"]: each["version"] for each in found}
-    return {part: known.get(part, "") for part in parts}
+    found = await versions.find({"part": {"$in": list(parts)}}, limit=len(parts) * MARKS)
+    marks: dict[str, list[str]] = {part: [] for part in parts}
+    for each in sorted(found, key=itemgetter("_id")):
+        marks[each["part"]] += each["_id"], each["write"]
+    return {part: sha256("\0".join(marks[part]).encode()).hexdigest() for part in parts}
 
 
 async def _note(
     transaction: MongoTransaction, event: AuditEvent, collection: Collection, *documents: Document
 ) -> None:
     """What makes cached answers stale, and the audit event, both with the write."""
-    for part in sorted({collection.part(document.id, document.fields) for document in documents}):
+    for part in _parts(collection, documents):
+        mark = f"{part}/{random.randrange(MARKS):02}"  # noqa: S311 - not a secret
         await transaction.collection(VERSIONS).update_one(
-            {"_id": part}, {"$set": {"version": event.id}}, upsert=True
+            {"_id": mark}, {"$set": {"part": part, "write": event.id}}, upsert=True
         )
     await record_in(transaction, event)
 
@@ -138,6 +197,6 @@ def _document(stored: Stored) -> Document:
     return Document(stored["_id"], stored[FIELDS], stored["revision"])
 
 
-def _proof(pools: Callable[[], MongoDriver]) -> Documents:
+def _proof(runtime: Runtime, pools: Callable[[], MongoDriver]) -> Documents:
     """mypy holds the adapter to its port here."""
-    return MongoDocuments(reader=pools(), writer=pools(), admin=pools())
+    return MongoDocuments(runtime=runtime, reader=pools(), writer=pools(), admin=pools())

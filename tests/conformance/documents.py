@@ -80,7 +80,7 @@ async def mongo_documents(
             pools.append(pool)
         reader, writer, admin = pools
         await create_schema(admin, [mongo_audit.INDEXES])
-        documents = MongoDocuments(reader=reader, writer=writer, admin=admin)
+        documents = MongoDocuments(runtime=runtime, reader=reader, writer=writer, admin=admin)
         await documents.prepare([NOTES, PLAIN])
         yield documents, mongo_audit.MongoAuditLog(drivers=[writer, admin], recorded=recorded)
 

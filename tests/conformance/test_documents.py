@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from itertools import product
 
 import pytest
 
 from adapters.memory.audit import MemoryAuditLog
 from adapters.memory.documents import MemoryDocuments
+from adapters.mongo.documents import WAITING_MAX
 from domain.audit import AuditAction
 from domain.document_queries import Condition, Equals, Query, Range, answer
 from domain.documents import PARTS, Document
 from ports.errors import DependencyUnavailable
-from ports.runtime import Runtime
-from tests.conformance.documents import NOTES, PLAIN, Kept, OnDocuments, kept, written
+from ports.runtime import DeadlineExceeded, Overloaded, Runtime
+from tests.conformance.documents import NOTES, PLAIN, Kept, OnDocuments, kept, mongo_documents, written
+from tests.conformance.identity import database_of_its_own
 from tests.conformance.runtimes import Driver
+from tests.servers.mongod import MongodServer
 
 __all__ = ["kept"]
 
@@ -81,23 +85,31 @@ def test_only_what_still_stands_is_replaced_or_deleted(kept: OnDocuments) -> Non
     kept(body)
 
 
-def test_a_write_gives_a_version_to_each_part_that_it_touches_and_to_no_other(kept: OnDocuments) -> None:
+def test_a_write_changes_the_version_of_each_part_that_it_touches_and_of_no_other(kept: OnDocuments) -> None:
     async def body(kept: Kept) -> None:
-        parts = NOTES.parts()
-        assert set((await kept.documents.versions(parts)).values()) == {""}
-        first, inserted = written("d1", {"owner": "ada"})
-        assert await kept.documents.insert(NOTES, first, inserted)
         adas, bobs = NOTES.part_of_value("ada"), NOTES.part_of_value("bob")
         assert adas != bobs
-        versions = await kept.documents.versions(parts)
-        assert {part: version for part, version in versions.items() if version} == {adas: inserted.id}
-        second, moved = written("d1", {"owner": "bob"})
-        assert await kept.documents.replace(NOTES, first, second, moved)
-        assert dict(await kept.documents.versions([adas, bobs])) == {adas: moved.id, bobs: moved.id}
-        deleted = written("d1", {})[1]
-        assert await kept.documents.delete(NOTES, second, deleted)
-        assert dict(await kept.documents.versions([adas, bobs])) == {adas: moved.id, bobs: deleted.id}
-        assert len(await kept.documents.versions(parts)) == PARTS
+        seen = [dict(await kept.documents.versions(NOTES.parts()))]
+
+        async def touched() -> set[str]:
+            seen.append(dict(await kept.documents.versions(NOTES.parts())))
+            return {part for part in NOTES.parts() if seen[-1][part] != seen[-2][part]}
+
+        assert len(seen[0]) == PARTS
+        first, event = written("d1", {"owner": "ada"})
+        assert await kept.documents.insert(NOTES, first, event)
+        assert await touched() == {adas}
+        second, event = written("d1", {"owner": "bob"})
+        assert await kept.documents.replace(NOTES, first, second, event)
+        assert await touched() == {adas, bobs}
+        assert await kept.documents.delete(NOTES, second, written("d1", {})[1])
+        assert await touched() == {bobs}
+        assert not await kept.documents.delete(NOTES, second, written("d1", {})[1])
+        assert await touched() == set()
+        for number in range(40):
+            await kept.documents.insert(NOTES, *written(f"n{number}", {"owner": "ada"}))
+            assert await touched() == {adas}
+        assert len({versions[adas] for versions in seen}) == 43
 
     kept(body)
 
@@ -108,15 +120,15 @@ def test_an_answer_comes_with_the_versions_of_its_parts(kept: OnDocuments) -> No
         assert await kept.documents.insert(NOTES, document, event)
         found = await kept.documents.find(Query(NOTES, (Equals("owner", "ada"),)))
         assert found.documents == [document]
-        assert dict(found.versions) == {NOTES.part_of_value("ada"): event.id}
-        assert len((await kept.documents.find(ALL)).versions) == PARTS
+        assert found.versions == await kept.documents.versions([NOTES.part_of_value("ada")])
+        assert (await kept.documents.find(ALL)).versions == await kept.documents.versions(NOTES.parts())
 
     kept(body)
 
 
 def test_writes_to_one_part_at_once_all_succeed(kept: OnDocuments) -> None:
     async def body(kept: Kept) -> None:
-        pairs = [written(f"d{number}", {"owner": "ada", "stars": number}) for number in range(8)]
+        pairs = [written(f"d{number}", {"owner": "ada", "stars": number}) for number in range(64)]
 
         async def insert(document: Document, event: object) -> bool:
             return await kept.documents.insert(NOTES, document, event)  # type: ignore[arg-type]
@@ -125,12 +137,80 @@ def test_writes_to_one_part_at_once_all_succeed(kept: OnDocuments) -> None:
             kept.runtime.start(lambda pair=pair: insert(*pair), name="insert")  # type: ignore[misc]
             for pair in pairs
         ]
-        assert [await task.wait() for task in tasks] == [True] * 8
-        version = (await kept.documents.versions([NOTES.part_of_value("ada")])).values()
-        assert next(iter(version)) in {event.id for _, event in pairs}
-        assert len((await kept.documents.find(ALL)).documents) == 8
+        assert [await task.wait() for task in tasks] == [True] * 64
+        assert len((await kept.documents.find(ALL)).documents) == 64
 
     kept(body)
+
+
+def test_writes_that_swap_two_parts_do_not_wait_for_each_other(kept: OnDocuments) -> None:
+    async def body(kept: Kept) -> None:
+        async def swap(number: int, owners: tuple[str, str]) -> bool:
+            old, event = written(f"d{number}", {"owner": owners[0]})
+            assert await kept.documents.insert(NOTES, old, event)
+            return await kept.documents.replace(NOTES, old, *written(f"d{number}", {"owner": owners[1]}))
+
+        ways = (("ada", "bob"), ("bob", "ada"))
+        tasks = [
+            kept.runtime.start(lambda number=number: swap(number, ways[number % 2]), name="swap")  # type: ignore[misc]
+            for number in range(20)
+        ]
+        assert all([await task.wait() for task in tasks])
+
+    kept(body)
+
+
+def test_a_write_waits_for_its_turn_so_long_and_no_longer(run_real: Driver, mongod: MongodServer) -> None:
+    with database_of_its_own(mongod) as url:
+
+        async def body(runtime: Runtime) -> None:
+            async with mongo_documents(runtime, mongod, url) as (documents, _):
+                documents._turn_seconds_max = 0.05
+                document, event = written("d1", {"owner": "ada"})
+                held, over = runtime.event(), runtime.event()
+
+                async def hold() -> None:
+                    async with documents._turn_of(NOTES, document):
+                        held.set()
+                        await over.wait()
+
+                holding = runtime.start(hold, name="another write")
+                await held.wait()
+                with pytest.raises(DeadlineExceeded):
+                    await documents.insert(NOTES, document, event)
+                # Another part has its own turn.
+                assert await documents.insert(NOTES, *written("d2", {"owner": "bob"}))
+                over.set()
+                await holding.wait()
+                assert await documents.insert(NOTES, document, event)
+                documents._waiting = WAITING_MAX
+                with pytest.raises(Overloaded):
+                    await documents.insert(NOTES, *written("d3", {"owner": "ada"}))
+
+        run_real(body)
+
+
+def test_many_workers_write_to_one_part_at_once(run_real: Driver, mongod: MongodServer) -> None:
+    with database_of_its_own(mongod) as url:
+
+        async def body(runtime: Runtime) -> None:
+            async with AsyncExitStack() as stack:
+                workers = [
+                    (await stack.enter_async_context(mongo_documents(runtime, mongod, url)))[0]
+                    for _ in range(4)
+                ]
+
+                async def write(number: int) -> bool:
+                    pair = written(f"d{number}", {"owner": "ada"})
+                    return await workers[number % 4].insert(NOTES, *pair)
+
+                tasks = [
+                    runtime.start(lambda number=number: write(number), name="write")  # type: ignore[misc]
+                    for number in range(40)
+                ]
+                assert all([await task.wait() for task in tasks])
+
+        run_real(body)
 
 
 CONDITIONS: tuple[tuple[Condition, ...], ...] = (
