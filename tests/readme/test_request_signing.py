@@ -21,7 +21,7 @@ def example() -> str:
     return str(code)
 
 
-@pytest.mark.parametrize("server", ["hypercorn", "uvicorn"])
+@pytest.mark.parametrize("server", ["hypercorn", "uvicorn", "granian"])
 def test_the_example_signs_so_that_the_service_believes_it(tmp_path: Path, server: str) -> None:
     key_file = tmp_path / "key"
     with Serving("demo", "--server", server, "--bootstrap-api-key-file", str(key_file)) as serving:

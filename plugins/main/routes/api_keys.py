@@ -63,6 +63,11 @@ class ApiKeyPage(Body, frozen=True, kw_only=True):
     next_cursor: str | None
 
 
+_SIGNING = (
+    "With `require_signature` the answer holds a `signing_secret` as well, shown once, and each request of "
+    "the key needs `Signature-Input` and `Signature` (RFC 9421, `hmac-sha256`), and a covered "
+    "`Content-Digest` (RFC 9530) where it has a body; else it is 401 `invalid_signature`."
+)
 _NO_STORE: Headers = (("Cache-Control", "no-store"),)
 
 
@@ -88,7 +93,7 @@ def api_key_routes(api: ConnectionAPI, idempotency: Idempotency) -> tuple[Route,
     tags = ("api keys",)
     return (
         Route("POST", "/api-keys", "create_api_key", ADMIN, create, body=NewApiKey, answer=ApiKeyView,
-              success=201, tags=tags, summary="A new key, shown once"),
+              success=201, tags=tags, summary="A new key, shown once", description=_SIGNING),
         Route("GET", "/api-keys", "list_api_keys", ADMIN, list_keys, query=ListQuery, answer=ApiKeyPage,
               tags=tags, summary="All keys, newest first"),
         Route("DELETE", "/api-keys/<key_id>", "revoke_api_key", ADMIN, revoke, success=204, tags=tags,
