@@ -22,7 +22,7 @@ from adapters.mongo import (
 from adapters.mongo.catalog import CATALOG, VIEWS
 from adapters.mongo.pools import Credentials, MongoPools, connect_pools
 from adapters.mongo.schema import create_schema
-from adapters.mongo.server_clock import ServerClock
+from adapters.mongo.server_clock import ClockProbe, ServerClock
 from adapters.mongo.views import create_views
 from adapters.redis.bus import RedisBus
 from adapters.redis.cache import RedisCache
@@ -105,6 +105,7 @@ async def live_store(
         dependencies=(
             *(Dependency(probe, probe.role) for probe in pools.probes()),
             Dependency(RedisProbe(driver=decisions), "limiter"),
+            Dependency(ClockProbe(ledger_clock), "ledger"),
         ),
         start=start,
         stop=stop,

@@ -18,6 +18,7 @@ from adapters.mongo.client import ClientDriver
 from adapters.mongo.driver import Document
 from ports.clock import Clock
 from ports.errors import DependencyUnavailable
+from ports.health import Probe
 from ports.runtime import Runtime, Task, TaskCancelled
 
 DEPENDENCY: Final = "ledger clock"
@@ -186,6 +187,18 @@ class ServerClock:
         return best is not None and best.uncertainty_ms(self._runtime.monotonic()) <= UNCERTAINTY_MS_MAX
 
 
-def _fits(clock: ServerClock, driver: ClientDriver) -> tuple[Clock, Commands]:
-    """mypy holds the adapter to its port, and the driver to what is asked of it, here."""
-    return clock, driver
+class ClockProbe:
+    """Whether the ledger knows the time: while it does not, it appends nothing."""
+
+    name = "ledger_clock"
+
+    def __init__(self, clock: ServerClock) -> None:
+        self._clock = clock
+
+    async def check(self) -> None:
+        self._clock.now_ms()
+
+
+def _fits(clock: ServerClock, driver: ClientDriver, probe: ClockProbe) -> tuple[Clock, Commands, Probe]:
+    """mypy holds the adapters to their ports, and the driver to what is asked of it, here."""
+    return clock, driver, probe

@@ -17,6 +17,7 @@ from adapters.mongo.server_clock import (
     QUESTIONS_A_SAMPLE_MAX,
     RETRY_INTERVAL_S,
     UNCERTAINTY_MS_MAX,
+    ClockProbe,
     ServerClock,
     sample,
 )
@@ -144,6 +145,7 @@ def test_a_better_sample_is_kept_while_worse_ones_come() -> None:
         for _ in range(10):
             await runtime.sleep(INTERVAL_S)
             assert off_ms(clock, primary) <= 3
+        await ClockProbe(clock).check()
         assert primary.asked > 5
 
     play(body)
@@ -217,6 +219,8 @@ def test_without_samples_the_time_ages_until_it_is_unknown_and_is_known_again_wi
         await runtime.sleep(until_unknown_s * 0.02)
         with pytest.raises(DependencyUnavailable, match="uncertain"):
             clock.now_ms()
+        with pytest.raises(DependencyUnavailable):
+            await ClockProbe(clock).check()
         primary.failure = None
         await runtime.sleep(RETRY_INTERVAL_S + 1)
         assert off_ms(clock, primary) <= 3
