@@ -17,14 +17,14 @@ class BearerTokens:
         self._devices = devices
 
     async def authenticate(
-        self, token: str, *, device_id: str | None, context: RequestContext
+        self, token: str, *, device_id: str | None, context: RequestContext, exempt: bool = False
     ) -> Principal | TokenRejection:
-        """For any text."""
+        """For any text. An exempt address is not blamed for what it shows."""
         verified = self._tokens.verify_access(token, device_id=device_id)
         if isinstance(verified, TokenRejection):
             return verified
         is_refused = isinstance(verified, ForeignToken)
         verdict = DeviceVerdict.REFUSED if isinstance(verified, ForeignToken) else verified.device
         if verdict is not DeviceVerdict.FINE:
-            await self._devices.saw_token(verdict, verified.principal, context)
+            await self._devices.saw_token(verdict, verified.principal, context, exempt=exempt)
         return TokenRejection.WRONG_DEVICE if is_refused else verified.principal

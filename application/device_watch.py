@@ -61,21 +61,32 @@ class DeviceWatch:
         self._known: OrderedDict[tuple[str, str], tuple[float, int]] = OrderedDict()
 
     async def saw(
-        self, verdict: DeviceVerdict, *, user_id: str, session_id: str, context: RequestContext
+        self,
+        verdict: DeviceVerdict,
+        *,
+        user_id: str,
+        session_id: str,
+        context: RequestContext,
+        exempt: bool = False,
     ) -> None:
-        """Nothing to do for a device that is fine. Who is refused has violated the rules of their address."""
+        """Nothing to do for a device that is fine. Who is refused has violated the rules of their address,
+        unless that is exempt from them."""
         if verdict is DeviceVerdict.FINE:
             return
         self._foreign.add(1, verdict.value)
         times = self._times(session_id, context.address)
         if times == 1:
             await self._write(verdict, user_id, session_id, context)
-        if verdict is DeviceVerdict.REFUSED and context.address and times <= BLAMES_MAX:
+        is_blamed = verdict is DeviceVerdict.REFUSED and context.address and not exempt
+        if is_blamed and times <= BLAMES_MAX:
             await self._limiter.violate_address(context.address)
 
-    async def saw_token(self, verdict: DeviceVerdict, shown_by: Principal, context: RequestContext) -> None:
+    async def saw_token(
+        self, verdict: DeviceVerdict, shown_by: Principal, context: RequestContext, *, exempt: bool = False
+    ) -> None:
         """The same of an access token, which tells whose it is."""
-        await self.saw(verdict, user_id=shown_by.id, session_id=shown_by.session_id or "", context=context)
+        session_id = shown_by.session_id or ""
+        await self.saw(verdict, user_id=shown_by.id, session_id=session_id, context=context, exempt=exempt)
 
     async def _write(
         self, verdict: DeviceVerdict, user_id: str, session_id: str, context: RequestContext

@@ -42,9 +42,9 @@ class ApiKeyAuthenticator(Protocol):
 
 class AccessTokens(Protocol):
     async def authenticate(
-        self, token: str, *, device_id: str | None, context: RequestContext
+        self, token: str, *, device_id: str | None, context: RequestContext, exempt: bool
     ) -> Principal | TokenRejection:
-        """Whose access token this is, for any text."""
+        """Whose access token this is, for any text. An exempt address is not blamed for what it shows."""
 
 
 class Credentials:
@@ -64,7 +64,9 @@ class Credentials:
             token = _only(tokens)
             shown: Principal | TokenRejection = TokenRejection.BAD_SIGNATURE
             if token is not None:
-                shown = await self._tokens.authenticate(token, device_id=device_id, context=head.context())
+                shown = await self._tokens.authenticate(
+                    token, device_id=device_id, context=head.context(), exempt=head.exempt
+                )
             if isinstance(shown, TokenRejection):
                 return STALE_TOKEN if shown is TokenRejection.EXPIRED else BAD_TOKEN
             principal = shown

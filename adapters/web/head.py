@@ -70,6 +70,11 @@ class Head:
         values = self.all(b"x-device-id")
         return _device_id(values[0]) if len(values) == 1 else None
 
+    @property
+    def exempt(self) -> bool:
+        """Whether nothing is held against the address, as the guard wrote it down."""
+        return bool(self._scope["credit.exempt"])
+
     def context(self) -> RequestContext:
         """Where it comes from, as the guard wrote it down; who sends it is not known yet."""
         scope = self._scope

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
+
 import pytest
 
 from domain.api_keys import Scope
@@ -96,5 +98,18 @@ def test_a_stolen_token_gets_its_thief_banned_and_not_its_owner(run_real: Driver
         statuses = [(await thief.request("GET", "/users/me", headers=stolen)).status for _ in range(7)]
         assert statuses == [401] * 5 + [403] * 2
         assert (await service.client.request("GET", "/users/me", headers=headers)).status == 200
+
+    run_real(body)
+
+
+def test_an_allow_listed_address_is_not_blamed_for_a_stolen_token(run_real: Driver) -> None:
+    async def body(runtime: Runtime) -> None:
+        service = open_service(runtime, Options(allowlist=[ip_network("198.51.100.0/24")]))
+        headers = await service.login()
+        thief = Client(service.guard, peer="198.51.100.7")
+        stolen = {**headers, "X-Device-Id": "device-of-eve-0001"}
+        assert {(await thief.request("GET", "/users/me", headers=stolen)).status for _ in range(8)} == {401}
+        assert service.metrics.value("credit_bans_total", "ip") == 0
+        assert service.metrics.value("credit_foreign_devices_total", "refused") == 8
 
     run_real(body)
