@@ -27,7 +27,7 @@ from domain.api_keys import DEFAULT_BOOK, ApiKey, Scope
 from plugins.main.happenings import note
 from plugins.main.modules.connection_api import ConnectionAPI
 from plugins.main.routes.problems import validation_failed
-from plugins.main.routes.repeats import Remember, once
+from plugins.main.routes.repeats import KEY_CONFLICT, Remember, once
 
 
 class NewApiKey(Body, frozen=True, kw_only=True):
@@ -93,10 +93,12 @@ def api_key_routes(api: ConnectionAPI, idempotency: Idempotency) -> tuple[Route,
     tags = ("api keys",)
     return (
         Route("POST", "/api-keys", "create_api_key", ADMIN, create, body=NewApiKey, answer=ApiKeyView,
-              success=201, tags=tags, summary="A new key, shown once", description=_SIGNING),
+              success=201, problems=(KEY_CONFLICT,), tags=tags, summary="A new key, shown once",
+              description=_SIGNING),
         Route("GET", "/api-keys", "list_api_keys", ADMIN, list_keys, query=ListQuery, answer=ApiKeyPage,
               tags=tags, summary="All keys, newest first"),
-        Route("DELETE", "/api-keys/<key_id>", "revoke_api_key", ADMIN, revoke, success=204, tags=tags,
+        Route("DELETE", "/api-keys/<key_id>", "revoke_api_key", ADMIN, revoke, success=204,
+              problems=(NOT_FOUND,), tags=tags,
               summary="The key is refused from now on"),
     )  # fmt: skip
 

@@ -13,7 +13,7 @@ from plugins.main.happenings import note
 from plugins.main.measures import Measures
 from plugins.main.modules.connection_api import ConnectionAPI
 from plugins.main.routes.problems import INVALID_TOKEN, TAKEN, too_many_attempts, validation_failed
-from plugins.main.routes.repeats import Remember, once
+from plugins.main.routes.repeats import KEY_CONFLICT, Remember, once
 from plugins.main.routes.users import Text, UserView, user_view
 
 DEVICE_COOKIE_AGE_S = 400 * 86_400
@@ -96,9 +96,11 @@ class AuthenticationRoutes:
         tags = ("authentication",)
         return (
             Route("POST", "/auth/register", "register", PUBLIC, self.register, body=Registration,
-                  answer=UserView, success=201, policies=("register",), tags=tags, summary="A new user"),
+                  answer=UserView, success=201, problems=(*TAKEN.values(), KEY_CONFLICT),
+                  policies=("register",), tags=tags, summary="A new user"),
             Route("POST", "/auth/login", "login", PUBLIC, self.login, body=Login, answer=Tokens,
-                  policies=("login",), tags=tags, summary="A new session on this device"),
+                  problems=(BAD_DEVICE, INVALID_CREDENTIALS), policies=("login",), tags=tags,
+                  summary="A new session on this device"),
             Route("POST", "/auth/refresh", "refresh", PUBLIC, self.refresh, body=Refresh, answer=Tokens,
                   policies=("refresh",), tags=tags, summary="The session's next tokens"),
             Route("POST", "/auth/logout", "logout", USER, self.logout, success=204, tags=tags,

@@ -87,6 +87,7 @@ def session_routes(api: ConnectionAPI) -> tuple[Route, ...]:
             USER,
             end_session,
             success=204,
+            problems=(NOT_FOUND,),
             summary="End one of one's own sessions",
             tags=("authentication",),
         ),

@@ -21,7 +21,7 @@ from plugins.main.routes.problems import (
     too_many_attempts,
     validation_failed,
 )
-from plugins.main.routes.repeats import Remember, once
+from plugins.main.routes.repeats import KEY_CONFLICT, Remember, once
 
 MAY_READ_USERS = any_scope(Scope.USERS_READ)
 MAY_WRITE_USERS = any_scope(Scope.USERS_WRITE)
@@ -81,18 +81,20 @@ class UserRoutes:
             Route("GET", "/users/me", "show_me", USER, self.show_me, answer=UserView, tags=tags,
                   summary="One's own account"),
             Route("PATCH", "/users/me", "change_me", USER, self.change_me, body=UserChange, answer=UserView,
-                  tags=tags, summary="Another username or e-mail address"),
+                  problems=(*TAKEN.values(), KEY_CONFLICT), tags=tags,
+                  summary="Another username or e-mail address"),
             Route("DELETE", "/users/me", "delete_me", USER, self.delete_me, success=204, tags=tags,
                   summary="Delete one's own account: sessions and WebSockets end at once"),
             Route("PUT", "/users/me/password", "change_password", USER, self.change_password,
-                  body=PasswordChange, success=204, tags=tags,
+                  body=PasswordChange, success=204, problems=(WRONG_PASSWORD,), tags=tags,
                   summary="Another password: every session ends, this one as well"),
             Route("GET", "/users", "list_users", MAY_READ_USERS, self.list_users, query=ListQuery,
                   answer=UserPage, tags=tags, summary="All users, newest first"),
             Route("GET", "/users/<user_id>", "show_user", MAY_READ_USERS, self.show_user, answer=UserView,
-                  tags=tags, summary="A user"),
+                  problems=(NOT_FOUND,), tags=tags, summary="A user"),
             Route("DELETE", "/users/<user_id>", "delete_user", MAY_WRITE_USERS, self.delete_user, success=204,
-                  tags=tags, summary="Delete a user: sessions, WebSockets and keys they made end at once"),
+                  problems=(NOT_FOUND, KEY_CONFLICT), tags=tags,
+                  summary="Delete a user: sessions, WebSockets and keys they made end at once"),
         )  # fmt: skip
 
     async def show_me(self, call: Call[None, None]) -> Answer | Problem:
