@@ -58,40 +58,15 @@ def session_routes(api: ConnectionAPI) -> tuple[Route, ...]:
         note("all sessions ended", call.context, user=call.caller.id)
         return Answer(204)
 
+    tags = ("authentication",)
     return (
-        Route(
-            "GET",
-            "/auth/sessions",
-            "list_sessions",
-            USER,
-            list_sessions,
-            query=ListQuery,
-            answer=SessionPage,
-            summary="One's own sessions, newest first",
-            tags=("authentication",),
-        ),
-        Route(
-            "DELETE",
-            "/auth/sessions",
-            "end_sessions",
-            USER,
-            end_sessions,
-            success=204,
-            summary="End all of one's own sessions, this one as well",
-            tags=("authentication",),
-        ),
-        Route(
-            "DELETE",
-            "/auth/sessions/<session_id>",
-            "end_session",
-            USER,
-            end_session,
-            success=204,
-            problems=(NOT_FOUND,),
-            summary="End one of one's own sessions",
-            tags=("authentication",),
-        ),
-    )
+        Route("GET", "/auth/sessions", "list_sessions", USER, list_sessions, query=ListQuery,
+              answer=SessionPage, tags=tags, summary="One's own sessions, newest first"),
+        Route("DELETE", "/auth/sessions", "end_sessions", USER, end_sessions, success=204, tags=tags,
+              summary="End all of one's own sessions, this one as well"),
+        Route("DELETE", "/auth/sessions/<session_id>", "end_session", USER, end_session, success=204,
+              problems=(NOT_FOUND,), tags=tags, summary="End one of one's own sessions"),
+    )  # fmt: skip
 
 
 def _view(session: Session, current: str | None) -> SessionView:
