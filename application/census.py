@@ -12,7 +12,8 @@ from ports.metrics import Merge, Metric, MetricKind, Metrics
 from ports.runtime import DeadlineExceeded, Overloaded, Runtime, Task, TaskCancelled
 from ports.sessions import Sessions
 
-SHARE_MAX: Final = 0.05
+INTERVAL_S: Final = 1.0
+SHARE_MAX: Final = 0.02
 """Of the time, spent counting: with many sessions it is done less often."""
 WARNING_INTERVAL_S: Final = 60.0
 
@@ -32,13 +33,10 @@ _log = logging.getLogger(__name__)
 class Census:
     """One supervised task while it runs. When sessions cannot be counted, the numbers stay as they were."""
 
-    def __init__(
-        self, *, sessions: Sessions, runtime: Runtime, clock: Clock, metrics: Metrics, interval_s: float
-    ) -> None:
+    def __init__(self, *, sessions: Sessions, runtime: Runtime, clock: Clock, metrics: Metrics) -> None:
         self._kept = sessions
         self._runtime = runtime
         self._clock = clock
-        self._interval_s = interval_s
         self._sessions = metrics.register(SESSIONS_ACTIVE)
         self._users = metrics.register(USERS_ACTIVE)
         self._warned_s: float | None = None
@@ -60,7 +58,7 @@ class Census:
             started_s = self._runtime.monotonic()
             await self._count()
             took_s = self._runtime.monotonic() - started_s
-            await self._runtime.sleep(max(self._interval_s, took_s / SHARE_MAX))
+            await self._runtime.sleep(max(INTERVAL_S, took_s / SHARE_MAX))
 
     async def _count(self) -> None:
         try:

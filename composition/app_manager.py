@@ -170,7 +170,6 @@ class AppManager:
             runtime=around.runtime,
             clock=around.clock,
             metrics=around.metrics,
-            interval_s=self._settings.probe_interval_ms / 1000,
         )
         services.register("census", census, start=census.start, stop=census.stop)
 
