@@ -23,31 +23,31 @@ Token = Annotated[
 Minor = Annotated[int, Meta(description="Minor units, never a fraction")]
 
 
-class Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
+class Frame(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
     """One text frame: a JSON object that says of what type it is."""
 
 
-class Connect(Message, frozen=True, kw_only=True, tag="connect"):
+class Connect(Frame, frozen=True, kw_only=True, tag="connect"):
     """The first frame, within 10 s: who connects."""
 
     id: CommandId
     token: Token
 
 
-class Refresh(Message, frozen=True, kw_only=True, tag="refresh"):
+class Refresh(Frame, frozen=True, kw_only=True, tag="refresh"):
     """A new token of the same user, before the last one ends."""
 
     id: CommandId
     token: Token
 
 
-class Ping(Message, frozen=True, kw_only=True, tag="ping"):
+class Ping(Frame, frozen=True, kw_only=True, tag="ping"):
     """Asks whether the service still is there."""
 
     id: CommandId
 
 
-class Connected(Message, frozen=True, kw_only=True, tag="connected"):
+class Connected(Frame, frozen=True, kw_only=True, tag="connected"):
     """The reply to `connect`. Nothing comes before it."""
 
     id: CommandId
@@ -57,14 +57,14 @@ class Connected(Message, frozen=True, kw_only=True, tag="connected"):
     expires_in: Annotated[int, Meta(description="Seconds until a `refresh` must have come")]
 
 
-class Done(Message, frozen=True, kw_only=True, tag="ok"):
+class Done(Frame, frozen=True, kw_only=True, tag="ok"):
     """The command was carried out."""
 
     id: CommandId
     expires_in: Annotated[int, Meta(description="Seconds, after a `refresh`")] | UnsetType = UNSET
 
 
-class Refused(Message, frozen=True, kw_only=True, tag="error"):
+class Refused(Frame, frozen=True, kw_only=True, tag="error"):
     """The command was not carried out; the connection stays."""
 
     id: CommandId
@@ -72,7 +72,7 @@ class Refused(Message, frozen=True, kw_only=True, tag="error"):
     detail: Annotated[str, Meta(description="For people")]
 
 
-class Balance(Message, frozen=True, kw_only=True, tag="balance"):
+class Balance(Frame, frozen=True, kw_only=True, tag="balance"):
     """An account of the user's moved: its balance after the journal document `seq`."""
 
     account: str
@@ -82,7 +82,7 @@ class Balance(Message, frozen=True, kw_only=True, tag="balance"):
     seq: int
 
 
-class LowBalance(Message, frozen=True, kw_only=True, tag="low_balance"):
+class LowBalance(Frame, frozen=True, kw_only=True, tag="low_balance"):
     """The journal document `seq` left less available than the account's threshold; before it was not so."""
 
     account: str
@@ -91,7 +91,7 @@ class LowBalance(Message, frozen=True, kw_only=True, tag="low_balance"):
     seq: int
 
 
-class Direct(Message, frozen=True, kw_only=True, rename={"sender": "from"}, tag="direct"):
+class Direct(Frame, frozen=True, kw_only=True, rename={"sender": "from"}, tag="direct"):
     """Something said to this user alone."""
 
     event: str
@@ -99,13 +99,13 @@ class Direct(Message, frozen=True, kw_only=True, rename={"sender": "from"}, tag=
     sender: Annotated[str | None, Meta(description="A user's id; null when a service said it")]
 
 
-REPLIES: dict[type[Message], tuple[type[Message], ...]] = {
+REPLIES: dict[type[Frame], tuple[type[Frame], ...]] = {
     Connect: (Connected,),
     Refresh: (Done, Refused),
     Ping: (Done,),
 }
 """Every command, and what it can be answered with. An unknown or untimely one gets `error`."""
-PUSHES: tuple[type[Message], ...] = (Balance, LowBalance, Direct)
+PUSHES: tuple[type[Frame], ...] = (Balance, LowBalance, Direct)
 
 _DESCRIPTION = f"""\
 Text frames of JSON, at most {FRAME_BYTES_MAX} bytes each, under the subprotocol `{SUBPROTOCOL}`. The first \
@@ -119,7 +119,7 @@ reconnect unchanged. After 1012 reconnect, with jitter. The HTTP routes stand in
 
 def asyncapi_document(*, title: str, version: str) -> dict[str, Any]:
     """AsyncAPI 3.0. Told from the service's side: it receives commands and sends the rest."""
-    messages: list[type[Message]] = [*REPLIES, Connected, Done, Refused, *PUSHES]
+    messages: list[type[Frame]] = [*REPLIES, Connected, Done, Refused, *PUSHES]
     _, schemas = msgspec.json.schema_components(messages, ref_template=_SCHEMA)
     codes = "\n".join(f"- {code.value}: {code.name.lower().replace('_', ' ')}" for code in CloseCode)
     return {
@@ -156,30 +156,30 @@ def asyncapi_document(*, title: str, version: str) -> dict[str, Any]:
     }
 
 
-def _command(command: type[Message], replies: Sequence[type[Message]]) -> dict[str, Any]:
+def _command(command: type[Frame], replies: Sequence[type[Frame]]) -> dict[str, Any]:
     operation = _operation("receive", [command], _summary(command))
     return {**operation, "reply": {"channel": _SOCKET, "messages": _in_channel(replies)}}
 
 
-def _operation(action: str, messages: Sequence[type[Message]], summary: str) -> dict[str, Any]:
+def _operation(action: str, messages: Sequence[type[Frame]], summary: str) -> dict[str, Any]:
     return {"action": action, "channel": _SOCKET, "summary": summary, "messages": _in_channel(messages)}
 
 
 _SOCKET = {"$ref": "#/channels/socket"}
 
 
-def _in_channel(messages: Sequence[type[Message]]) -> list[dict[str, str]]:
+def _in_channel(messages: Sequence[type[Frame]]) -> list[dict[str, str]]:
     return [_reference("channels/socket/messages", each) for each in messages]
 
 
-def _reference(place: str, message: type[Message], *, name: str = "") -> dict[str, str]:
+def _reference(place: str, message: type[Frame], *, name: str = "") -> dict[str, str]:
     return {"$ref": f"#/{place}/{name or _name(message)}"}
 
 
-def _name(message: type[Message]) -> str:
+def _name(message: type[Frame]) -> str:
     """The type that its frames carry."""
     return str(message.__struct_config__.tag)
 
 
-def _summary(message: type[Message]) -> str:
+def _summary(message: type[Frame]) -> str:
     return str(message.__doc__)

@@ -62,7 +62,7 @@ class Login(Body, frozen=True, kw_only=True):
             raise ValueError("Either `email` or `username` is needed, and not both")
 
 
-class Refresh(Body, frozen=True, kw_only=True):
+class TokenRefresh(Body, frozen=True, kw_only=True):
     refresh_token: Text
 
 
@@ -101,7 +101,7 @@ class AuthenticationRoutes:
             Route("POST", "/auth/login", "login", PUBLIC, self.login, body=Login, answer=Tokens,
                   problems=(BAD_DEVICE, INVALID_CREDENTIALS), policies=("login",), tags=tags,
                   summary="A new session on this device"),
-            Route("POST", "/auth/refresh", "refresh", PUBLIC, self.refresh, body=Refresh, answer=Tokens,
+            Route("POST", "/auth/refresh", "refresh", PUBLIC, self.refresh, body=TokenRefresh, answer=Tokens,
                   policies=("refresh",), problems=(TOKEN_REUSED, INVALID_TOKEN), tags=tags,
                   summary="The session's next tokens"),
             Route("POST", "/auth/logout", "logout", USER, self.logout, success=204, tags=tags,
@@ -151,7 +151,7 @@ class AuthenticationRoutes:
         note("logged in", call.context, user=pair.user_id, session=pair.session_id)
         return _tokens(pair, (*_NO_CACHE, ("Set-Cookie", device_cookie(pair.device_id))))
 
-    async def refresh(self, call: Call[Refresh, None]) -> Answer | Problem:
+    async def refresh(self, call: Call[TokenRefresh, None]) -> Answer | Problem:
         pair = await self._api.sessions.refresh(
             token=call.body.refresh_token, device_id=call.device_id, context=call.context
         )
