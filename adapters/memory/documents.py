@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from adapters.memory.audit import MemoryAuditLog
 from domain.audit import AuditEvent
 from domain.document_queries import Query, answer
-from domain.documents import Collection, Document
+from domain.documents import Collection, Document, complete
 from ports.documents import Documents, Found, Versions
 from ports.errors import DependencyUnavailable
 
@@ -29,10 +30,12 @@ class MemoryDocuments:
             self._of(collection)
 
     async def get(self, collection: Collection, document_id: str) -> Document | None:
-        return self._of(collection).get(document_id)
+        found = self._of(collection).get(document_id)
+        return None if found is None else _seen(collection, found)
 
     async def find(self, query: Query) -> Found:
-        documents = answer(query, self._of(query.collection).values())
+        kept = self._of(query.collection).values()
+        documents = answer(query, [_seen(query.collection, each) for each in kept])
         return Found(documents, self._versions_of(query.parts))
 
     async def versions(self, parts: Sequence[str]) -> Versions:
@@ -78,6 +81,11 @@ class MemoryDocuments:
 
     def _versions_of(self, parts: Sequence[str]) -> Versions:
         return {part: self._versions.get(part, "") for part in parts}
+
+
+def _seen(collection: Collection, document: Document) -> Document:
+    """A copy, in which fields that were declared since are None."""
+    return replace(document, fields=complete(collection, document.fields))
 
 
 def _proof(documents: MemoryDocuments) -> Documents:

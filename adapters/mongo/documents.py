@@ -17,7 +17,7 @@ from adapters.mongo.errors import DuplicateKey
 from adapters.mongo.schema import create_schema
 from domain.audit import AuditEvent
 from domain.document_queries import Query
-from domain.documents import Collection, Document
+from domain.documents import Collection, Document, complete
 from ports.documents import Documents, Found, Versions
 from ports.runtime import Lock, Overloaded, Runtime
 
@@ -67,7 +67,7 @@ class MongoDocuments:
 
     async def get(self, collection: Collection, document_id: str) -> Document | None:
         found = await self._reader.collection(_name(collection)).find_one({"_id": {"$eq": document_id}})
-        return None if found is None else _document(found)
+        return None if found is None else _document(collection, found)
 
     async def find(self, query: Query) -> Found:
         async def read(transaction: MongoTransaction) -> Found:
@@ -77,7 +77,7 @@ class MongoDocuments:
             documents = await transaction.collection(_name(query.collection)).find(
                 filter_of(query), sort=sort_of(query), limit=query.limit + 1
             )
-            return Found([_document(each) for each in documents], versions)
+            return Found([_document(query.collection, each) for each in documents], versions)
 
         return await self._reader.transaction(read)
 
@@ -193,8 +193,9 @@ def _stored(document: Document) -> Stored:
     return {"_id": document.id, "revision": document.revision, FIELDS: document.fields}
 
 
-def _document(stored: Stored) -> Document:
-    return Document(stored["_id"], stored[FIELDS], stored["revision"])
+def _document(collection: Collection, stored: Stored) -> Document:
+    # What was stored before a field was declared does not have it.
+    return Document(stored["_id"], complete(collection, stored[FIELDS]), stored["revision"])
 
 
 def _proof(runtime: Runtime, pools: Callable[[], MongoDriver]) -> Documents:

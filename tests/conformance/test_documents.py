@@ -12,7 +12,7 @@ from adapters.memory.documents import MemoryDocuments
 from adapters.mongo.documents import WAITING_MAX
 from domain.audit import AuditAction
 from domain.document_queries import Condition, Equals, Query, Range, answer
-from domain.documents import PARTS, Document
+from domain.documents import PARTS, Collection, Document
 from ports.errors import DependencyUnavailable
 from ports.runtime import DeadlineExceeded, Overloaded, Runtime
 from tests.conformance.documents import NOTES, PLAIN, Kept, OnDocuments, kept, mongo_documents, written
@@ -258,6 +258,38 @@ def test_text_that_looks_like_an_operator_is_text(kept: OnDocuments) -> None:
         assert [each.id for each in found.documents] == ["d2"]
         found = await kept.documents.find(Query(NOTES, (Equals("owner", '{"$ne": null}'),)))
         assert [each.id for each in found.documents] == ["d1"]
+
+    kept(body)
+
+
+def test_a_field_that_is_declared_later_is_none_in_what_was_there(kept: OnDocuments) -> None:
+    async def body(kept: Kept) -> None:
+        before = Collection("notes", "note")
+        assert await kept.documents.insert(before, *written("d1", {"text": "x"}, before))
+        document, event = written("d2", {"owner": "ada", "stars": 1})
+        assert await kept.documents.insert(NOTES, document, event)
+        old = await kept.documents.get(NOTES, "d1")
+        assert old is not None
+        assert old.fields == {"owner": None, "stars": None, "done": None, "text": "x"}
+        query = Query(NOTES, order_by="stars", limit=1)
+        first, second = (await kept.documents.find(query)).documents
+        assert [first.id, second.id] == ["d1", "d2"]
+        after = Query(NOTES, order_by="stars", after=query.position_of(first))
+        assert [each.id for each in (await kept.documents.find(after)).documents] == ["d2"]
+        assert len((await kept.documents.find(Query(NOTES, (Equals("owner", None),)))).documents) == 1
+
+    kept(body)
+
+
+def test_what_a_reader_does_to_its_copy_is_nobody_else_s(kept: OnDocuments) -> None:
+    async def body(kept: Kept) -> None:
+        assert await kept.documents.insert(NOTES, *written("d1", {"tags": ["a"]}))
+        seen = await kept.documents.get(NOTES, "d1")
+        assert seen is not None
+        seen.fields["tags"].append("b")
+        for again in (await kept.documents.get(NOTES, "d1"), (await kept.documents.find(ALL)).documents[0]):
+            assert again is not None
+            assert again.fields["tags"] == ["a"]
 
     kept(body)
 
