@@ -10,9 +10,9 @@ from application.audit_trail import AuditTrail
 from application.denials import Denials
 from application.endings import REVOCATION_MS
 from application.error_frequency import ErrorFrequency
-from domain.admission import Admission, Charge, Verdict, identifiers_of
+from domain.admission import Admission, Charge, Verdict, identifiers_of, refused_by
 from domain.audit import SYSTEM, AuditAction, RequestContext, audit_event
-from domain.bans import REASON_VIOLATIONS
+from domain.bans import automatic_reason
 from domain.identifiers import Identifier, IdentifierType
 from domain.ids import RANDOMNESS_BYTES
 from domain.ratelimit import Policy
@@ -156,8 +156,8 @@ class RateLimiter:
             self._note_outage(error)
             return
         if ban is not None:
-            self._bans.add(1, identifier.type.value)
-            self._note_ban(identifier, ban.until_ms - self._clock.now_ms(), address)
+            self._bans.add(2 if ban.escalated else 1, identifier.type.value)
+            self._note_ban(identifier, ban.until_ms - self._clock.now_ms(), address, escalated=ban.escalated)
 
     def note_error(self, address: str) -> None:
         """A request from there failed by a fault of its sender; counted later, and never raises."""
@@ -188,8 +188,8 @@ class RateLimiter:
             return
         self._denials.remember((identifier,), admission, asked)
         if admission.newly_banned:
-            self._bans.add(1, identifier.type.value)
-            self._note_ban(identifier, admission.retry_after_ms, address)
+            self._bans.add(2 if admission.escalated else 1, identifier.type.value)
+            self._note_ban(identifier, admission.retry_after_ms, address, escalated=admission.escalated)
 
     def _charges(
         self, address: str, user_id: str | None, api_key_id: str | None, policies: Sequence[str]
@@ -232,7 +232,9 @@ class RateLimiter:
         self._denials.remember(identifiers, admission, asked)
         self._count(charges, admission, outcome)
         if admission.newly_banned and admission.identifier is not None:
-            self._note_ban(admission.identifier, admission.retry_after_ms, address)
+            self._note_ban(
+                admission.identifier, admission.retry_after_ms, address, escalated=admission.escalated
+            )
         return admission
 
     async def _ask(
@@ -310,19 +312,21 @@ class RateLimiter:
             kind = charges[0].identifier.type.value if charges else "none"
         self._decisions.add(1, kind, outcome)
         if admission is not None and admission.newly_banned:
-            self._bans.add(1, kind)
+            self._bans.add(2 if admission.escalated else 1, kind)
 
-    def _note_ban(self, identifier: Identifier, duration_ms: int, address: str) -> None:
-        """Nobody imposed it by hand: the log names the service as who did."""
-        event = audit_event(
-            RequestContext(request_id="", address=address, actor=SYSTEM),
-            AuditAction.BAN_ADDED,
-            f"{identifier.type.value}:{identifier.value}",
-            now_ms=self._clock.now_ms(),
-            randomness=self._entropy.token(RANDOMNESS_BYTES),
-            detail={"reason": REASON_VIOLATIONS, "seconds": -(-duration_ms // 1000)},
-        )
-        self._trail.note(event)
+    def _note_ban(self, identifier: Identifier, duration_ms: int, address: str, *, escalated: bool) -> None:
+        """Nobody imposed it by hand: the log names the service as who did. An escalated ban is two: its
+        network's, too."""
+        for banned in refused_by(identifier) if escalated else (identifier,):
+            event = audit_event(
+                RequestContext(request_id="", address=address, actor=SYSTEM),
+                AuditAction.BAN_ADDED,
+                f"{banned.type.value}:{banned.value}",
+                now_ms=self._clock.now_ms(),
+                randomness=self._entropy.token(RANDOMNESS_BYTES),
+                detail={"reason": automatic_reason(banned), "seconds": -(-duration_ms // 1000)},
+            )
+            self._trail.note(event)
 
     def _note_outage(self, error: Exception) -> None:
         """A revocation may have been lost in it: this process asks where sessions are kept until it has

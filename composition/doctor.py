@@ -13,7 +13,7 @@ from adapters.mongo.journal import MongoJournal
 from adapters.mongo.pools import MongoPools
 from adapters.mongo.server_clock import sample
 from adapters.redis.connect import connect as connect_redis
-from adapters.redis.driver import RedisDriver, accepted
+from adapters.redis.driver import Redis, accepted
 from adapters.runtime.system import SystemClock
 from composition.configuration import ConfigurationInvalid
 from composition.live_store import connect_mongo
@@ -88,7 +88,7 @@ async def _look(settings: Settings, secrets: Secrets) -> list[Finding]:
 
 
 class _Examination:
-    def __init__(self, pools: MongoPools, redis: RedisDriver, runtime: Runtime) -> None:
+    def __init__(self, pools: MongoPools, redis: Redis, runtime: Runtime) -> None:
         self._pools = pools
         self._redis = redis
         self._runtime = runtime
@@ -174,7 +174,7 @@ class _Examination:
 
     async def _redis_answers(self) -> str:
         started_s = self._runtime.monotonic()
-        accepted(await self._redis.execute("PING"))
+        await self._redis.reach()
         return f"answers in {(self._runtime.monotonic() - started_s) * 1000:.1f} ms"
 
     async def _redis_eviction(self) -> str:

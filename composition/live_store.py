@@ -27,7 +27,7 @@ from adapters.mongo.views import create_views
 from adapters.redis.bus import RedisBus
 from adapters.redis.cache import RedisCache
 from adapters.redis.connect import connect
-from adapters.redis.driver import RedisDriver
+from adapters.redis.driver import Redis
 from adapters.redis.limiter import RedisLimiter
 from adapters.redis.nonces import RedisNonces
 from adapters.redis.probe import RedisProbe
@@ -39,6 +39,8 @@ from ports.entropy import Entropy
 from ports.runtime import Runtime
 
 MESSAGE_TIMEOUT_MS_MAX = 1_000
+DECISION_LANES = 2
+"""One pipeline of decisions is packed while Redis works on the other."""
 
 
 async def connect_mongo(runtime: Runtime, settings: Settings, secrets: Secrets) -> MongoPools:
@@ -61,7 +63,7 @@ async def live_store(
     """From inside the running loop, to which the drivers belong. `recorded` hears of each audit event."""
     pools = await connect_mongo(runtime, settings, secrets)
     redis = partial(connect, runtime, url=settings.redis_url, password=secrets.redis_password)
-    decisions = redis(decision_timeout_ms_max=settings.redis_decision_timeout_ms)
+    decisions = redis(decision_timeout_ms_max=settings.redis_decision_timeout_ms, lanes=DECISION_LANES)
     # A driver of its own: a message may wait longer than a decision, and must not hold one up.
     publishing = redis(decision_timeout_ms_max=MESSAGE_TIMEOUT_MS_MAX)
     # Another, since answers are large, and a decision must not wait behind one in a pipeline.
@@ -112,9 +114,7 @@ async def live_store(
     )
 
 
-def _limiter(
-    driver: RedisDriver, settings: Settings, naming_key: bytes, sealer: AesGcmSealer
-) -> RedisLimiter:
+def _limiter(driver: Redis, settings: Settings, naming_key: bytes, sealer: AesGcmSealer) -> RedisLimiter:
     return RedisLimiter(
         driver=driver,
         ban_policy=settings.ban_policy(),
@@ -124,7 +124,7 @@ def _limiter(
     )
 
 
-def _bus(runtime: Runtime, driver: RedisDriver, naming_key: bytes, sealer: AesGcmSealer) -> RedisBus:
+def _bus(runtime: Runtime, driver: Redis, naming_key: bytes, sealer: AesGcmSealer) -> RedisBus:
     return RedisBus(
         runtime=runtime,
         driver=driver,
@@ -134,5 +134,5 @@ def _bus(runtime: Runtime, driver: RedisDriver, naming_key: bytes, sealer: AesGc
     )
 
 
-def _cache(driver: RedisDriver, naming_key: bytes, sealer: AesGcmSealer) -> RedisCache:
+def _cache(driver: Redis, naming_key: bytes, sealer: AesGcmSealer) -> RedisCache:
     return RedisCache(driver=driver, naming_key=naming_key, seal=sealer.seal, open_sealed=sealer.open)

@@ -140,7 +140,8 @@ TABLE: tuple[Setting, ...] = (
     Setting("MONGO_POOL_SIZE", "mongo_pool_size", "32", "connections",
             "Most connections a process keeps for each of its three database roles.", values.whole(1, 1000)),
     Setting("REDIS_URL", "redis_url", "redis://127.0.0.1:6379/0", "URL",
-            "Redis, without a password; `rediss://name@host/0?ssl_ca_certs=…` is TLS and an ACL user.",
+            "Redis, without a password; `rediss://name@host/0?ssl_ca_certs=…` is TLS and an ACL user, "
+            "`rediss+cluster://name@host:port,host:port` some nodes of a Redis Cluster.",
             values.redis_url),
     Setting("REDIS_DECISION_TIMEOUT", "redis_decision_timeout_ms", "50ms", DURATION,
             "How long a request waits for the limiter before it is decided without it.", values.duration_ms),

@@ -24,6 +24,7 @@ _UNIT_BYTES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 _DURATION = re.compile(r"([0-9]{1,12})(ms|s|m|h|d)")
 _SIZE = re.compile(r"([0-9]{1,12})(B|KiB|MiB|GiB)?")
 _ORIGIN = re.compile(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+_CLUSTER_SCHEMES = ("redis+cluster", "rediss+cluster")
 _CREDENTIAL_OPTIONS = frozenset(
     {"password", "username", "authmechanismproperties", "tlscertificatekeyfilepassword"}
 )
@@ -142,8 +143,13 @@ def mongo_url(text: str) -> str:
 
 
 def redis_url(text: str) -> str:
-    """`redis://` or, with TLS, `rediss://`; a user name may stand in it, a password may not."""
-    return _url(text, ("redis", "rediss"), user_allowed=True)
+    """`redis://` or, with TLS, `rediss://`; a user name may stand in it, a password may not.
+
+    A cluster is `redis+cluster://` or `rediss+cluster://`, and names some of its nodes.
+    """
+    if text.partition("://")[0] in _CLUSTER_SCHEMES and urlsplit(text).path not in ("", "/", "/0"):
+        raise ValueError("a cluster has no database but 0")
+    return _url(text, ("redis", "rediss", *_CLUSTER_SCHEMES), user_allowed=True)
 
 
 def _url(text: str, schemes: tuple[str, ...], *, user_allowed: bool = False) -> str:

@@ -10,7 +10,9 @@ UNKNOWN = "unknown"
 ADDRESS_LENGTH_MAX = 45
 IPV6_COUNTED_BITS = 64
 """A customer of most providers gets a whole /64: counting by address would count nobody."""
-IPV6_PREFIX_BITS = frozenset({IPV6_COUNTED_BITS, 56})
+IPV6_NETWORK_BITS = 56
+"""What a provider should give a household at least (RIPE-690, 4.2): 256 /64s to be banned from in turn."""
+IPV6_PREFIX_BITS = frozenset({IPV6_COUNTED_BITS, IPV6_NETWORK_BITS})
 """Networks that can be named as a whole: what is counted, and what several of them escalate to."""
 
 

@@ -7,11 +7,21 @@ consumes nothing anywhere.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
-from domain.bans import BLAMELESS, BanPolicy, Conduct, is_banned, violate
-from domain.identifiers import Identifier, IdentifierType
+from domain.bans import (
+    BLAMELESS,
+    UNTOUCHED,
+    BanPolicy,
+    Conduct,
+    Spread,
+    escalate,
+    impose,
+    is_banned,
+    violate,
+)
+from domain.identifiers import Identifier, IdentifierType, network_of
 from domain.ratelimit import Policy, WindowDecision, WindowState, look, take
 
 __all__ = [
@@ -22,9 +32,12 @@ __all__ = [
     "IdentifierType",
     "Standing",
     "Verdict",
+    "blame",
     "check_charges",
     "decide",
     "identifiers_of",
+    "networks_of",
+    "refused_by",
 ]
 
 CHARGES_MAX = 16
@@ -71,11 +84,14 @@ class Admission:
     """Banned: until the last of its bans ends. Over a limit: exactly how long until the same request
     would pass if nothing else is counted. 0 when it passed, or when waiting does not help (revoked)."""
     identifier: Identifier | None = None
-    """Who is over the limit or banned: of several bans the one that ends last."""
+    """Who is over the limit or banned: of several bans the one that ends last, which may be that of a
+    network (`domain.identifiers.network_of`). Newly banned: who was."""
     standings: tuple[Standing, ...] = ()
     """One a charge, in their order; none for the banned and the revoked, who are not counted."""
     newly_banned: bool = False
     """This very request caused the ban."""
+    escalated: bool = False
+    """And with it that of the identifier's network."""
     revocations_known: bool = True
     """False when the store lost its memory of revoked sessions: ask where sessions are kept."""
 
@@ -87,8 +103,10 @@ class GuardState:
     windows: tuple[WindowState, ...]
     """One a charge, in their order."""
     conducts: Mapping[Identifier, Conduct] = field(default_factory=dict)
-    """Who is missing has a clean sheet."""
+    """Of the identifiers and their networks. Who is missing has a clean sheet."""
     session_revoked: bool = False
+    spreads: Mapping[Identifier, Spread] = field(default_factory=dict)
+    """Of the networks."""
 
 
 def check_charges(charges: Sequence[Charge]) -> None:
@@ -105,6 +123,35 @@ def identifiers_of(charges: Sequence[Charge]) -> tuple[Identifier, ...]:
     return tuple(dict.fromkeys(charge.identifier for charge in charges))
 
 
+def networks_of(identifiers: Sequence[Identifier]) -> tuple[Identifier, ...]:
+    """The networks of those who have one, each once, in their order."""
+    networks = (network_of(identifier) for identifier in identifiers)
+    return tuple(dict.fromkeys(network for network in networks if network is not None))
+
+
+def refused_by(identifier: Identifier) -> tuple[Identifier, ...]:
+    """Whose bans refuse this identifier: its own, and its network's."""
+    network = network_of(identifier)
+    return (identifier,) if network is None else (identifier, network)
+
+
+def blame(
+    state: GuardState, identifier: Identifier, now_ms: int, *, ban_policy: BanPolicy, jitter: float
+) -> tuple[GuardState, bool]:
+    """One violation of somebody who is not banned; whether it banned their network, too."""
+    conduct = violate(ban_policy, state.conducts.get(identifier, BLAMELESS), now_ms, jitter)
+    conducts, spreads = {**state.conducts, identifier: conduct}, state.spreads
+    escalated = False
+    network = network_of(identifier)
+    if network is not None and is_banned(conduct, now_ms):
+        spread, escalated = escalate(ban_policy, spreads.get(network, UNTOUCHED), identifier, now_ms)
+        spreads = {**spreads, network: spread}
+        if escalated:
+            wide = conducts.get(network, BLAMELESS)
+            conducts[network] = impose(ban_policy, wide, now_ms, jitter=jitter)
+    return replace(state, conducts=conducts, spreads=spreads), escalated
+
+
 def decide(
     charges: Sequence[Charge],
     state: GuardState,
@@ -117,9 +164,10 @@ def decide(
 
     `jitter` (0 … 0.1) lengthens a ban that this request causes.
     """
+    identifiers = identifiers_of(charges)
     banned = [
         (state.conducts[identifier].banned_until_ms, identifier)
-        for identifier in identifiers_of(charges)
+        for identifier in (*identifiers, *networks_of(identifiers))
         if is_banned(state.conducts.get(identifier, BLAMELESS), now_ms)
     ]
     if banned:
@@ -134,10 +182,7 @@ def decide(
     if all(decision.allowed for decision, _ in taken):
         standings = _standings(charges, [decision for decision, _ in taken])
         windows = tuple(window for _, window in taken)
-        return (
-            Admission(Verdict.ALLOWED, standings=standings),
-            GuardState(windows, state.conducts, state.session_revoked),
-        )
+        return Admission(Verdict.ALLOWED, standings=standings), replace(state, windows=windows)
     return _refuse(charges, state, [d for d, _ in taken], now_ms, ban_policy, jitter)
 
 
@@ -153,12 +198,12 @@ def _refuse(
     over = [c.identifier for c, d in zip(charges, decisions, strict=True) if not d.allowed]
     identifier = next((i for i in over if i.type.bannable), over[0])
     if identifier.type.bannable:
-        conduct = violate(ban_policy, state.conducts.get(identifier, BLAMELESS), now_ms, jitter)
-        conducts = {**state.conducts, identifier: conduct}
-        state = GuardState(state.windows, conducts, state.session_revoked)
-        if is_banned(conduct, now_ms):
-            wait_ms = conduct.banned_until_ms - now_ms
-            return Admission(Verdict.BANNED, wait_ms, identifier, newly_banned=True), state
+        state, escalated = blame(state, identifier, now_ms, ban_policy=ban_policy, jitter=jitter)
+        if is_banned(state.conducts[identifier], now_ms):
+            bans = refused_by(identifier) if escalated else (identifier,)
+            wait_ms = max(state.conducts[banned].banned_until_ms for banned in bans) - now_ms
+            refusal = Admission(Verdict.BANNED, wait_ms, identifier, newly_banned=True, escalated=escalated)
+            return refusal, state
     # Those who would have passed are shown as they stand: nothing was taken from them.
     shown = [
         look(charge.policy, window, now_ms) if decision.allowed else decision

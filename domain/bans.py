@@ -7,15 +7,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from domain.identifiers import Identifier
+from domain.identifiers import Identifier, is_network
 
 DURATION_MS_MAX = 366 * 86_400_000
 LEVEL_MAX = 64
 """Doubling so often passes every `max_ms`; it bounds how long a level takes to fall to none."""
 VIOLATIONS_MAX = 2**31
 
+ESCALATION_NETWORKS = 4
+"""So many /64s of one /56, banned within the violations' memory, ban the /56. Some hosters give each
+customer one /64 out of a /56 that all share: a pair of them misbehaving is no reason to shut out the
+others, and who owns a /56 is stopped after 4 of its 256."""
+
 REASON_VIOLATIONS = "violations"
 """The reason of a ban that nobody imposed by hand."""
+REASON_ESCALATION = "escalation"
+"""The reason of a /56's ban: several of its /64s were banned."""
 
 JITTER_MAX = 0.1
 _PPM = 1_000_000
@@ -60,6 +67,17 @@ BLAMELESS = Conduct()
 
 
 @dataclass(frozen=True, slots=True)
+class Spread:
+    """Which networks inside a wider one were banned for violations, each with the moment, the last at the
+    end; fewer than `ESCALATION_NETWORKS`. Bans by hand are not among them: they say whom they mean."""
+
+    banned: tuple[tuple[Identifier, int], ...] = ()
+
+
+UNTOUCHED = Spread()
+
+
+@dataclass(frozen=True, slots=True)
 class Ban:
     """An identifier refused until a moment."""
 
@@ -67,6 +85,13 @@ class Ban:
     until_ms: int
     level: int
     reason: str = ""
+    escalated: bool = False
+    """Its violations' ban that banned its network (`domain.identifiers.network_of`), too."""
+
+
+def automatic_reason(identifier: Identifier) -> str:
+    """Why somebody was banned whom nobody banned by hand."""
+    return REASON_ESCALATION if is_network(identifier) else REASON_VIOLATIONS
 
 
 def jitter_ppm(jitter: float) -> int:
@@ -82,8 +107,7 @@ def is_banned(conduct: Conduct, now_ms: int) -> bool:
 
 def violations_at(policy: BanPolicy, conduct: Conduct, now_ms: int) -> int:
     """Violations that still count."""
-    forgotten = now_ms - conduct.violated_ms >= policy.violations_ttl_ms
-    return 0 if forgotten else conduct.violations
+    return conduct.violations if _counts(policy, conduct.violated_ms, now_ms) else 0
 
 
 def level_at(policy: BanPolicy, conduct: Conduct, now_ms: int) -> int:
@@ -125,6 +149,22 @@ def impose(
     return Conduct(level=level, banned_until_ms=now_ms + duration_ms)
 
 
+def escalate(policy: BanPolicy, spread: Spread, inner: Identifier, now_ms: int) -> tuple[Spread, bool]:
+    """One ban more inside a wider network; whether that was one too many for all of it."""
+    banned = (
+        *((other, at) for other, at in spread.banned if other != inner and _counts(policy, at, now_ms)),
+        (inner, now_ms),
+    )
+    if len(banned) >= ESCALATION_NETWORKS:
+        return UNTOUCHED, True
+    return Spread(banned), False
+
+
+def spread_means_nothing_from_ms(policy: BanPolicy, spread: Spread) -> int:
+    """The moment from which no ban inside counts any more."""
+    return max((at for _, at in spread.banned), default=-policy.violations_ttl_ms) + policy.violations_ttl_ms
+
+
 def lift(conduct: Conduct, now_ms: int) -> Conduct:
     """A lifted ban is one that ends now; its level decays as any other's."""
     return replace(conduct, banned_until_ms=min(now_ms, conduct.banned_until_ms))
@@ -142,3 +182,7 @@ def means_nothing_from_ms(policy: BanPolicy, conduct: Conduct) -> int:
     if conduct.level:
         moment_ms = max(moment_ms, conduct.banned_until_ms + conduct.level * policy.half_life_ms)
     return moment_ms
+
+
+def _counts(policy: BanPolicy, seen_ms: int, now_ms: int) -> bool:
+    return now_ms - seen_ms < policy.violations_ttl_ms

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
+from ipaddress import IPv6Network
 
-from domain.addresses import counted_name
+from domain.addresses import IPV6_COUNTED_BITS, IPV6_NETWORK_BITS, counted_name
 from domain.ids import is_id
 from domain.users import EMAIL_CHARACTERS_MAX, is_well_formed, uniqueness_key
+
+NETWORKS_CACHED_MAX = 16_384
 
 
 class IdentifierType(Enum):
@@ -55,3 +59,26 @@ def identify(kind: IdentifierType, text: str) -> Identifier | IdentifierProblem:
             if not 0 < len(text) <= EMAIL_CHARACTERS_MAX or not is_well_formed(text):
                 return IdentifierProblem.ACCOUNT_NAME
             return Identifier(kind, uniqueness_key(text))
+
+
+def network_of(identifier: Identifier) -> Identifier | None:
+    """The /56 of `2001:db8:1:2::/64` is `2001:db8:1::/56`; None for all that does not count by /64."""
+    if identifier.type is not IdentifierType.IP or ":" not in identifier.value:
+        return None
+    return _wider(identifier.value)
+
+
+def is_network(identifier: Identifier) -> bool:
+    """Whether it is a /56, as `network_of` gives them."""
+    return identifier.type is IdentifierType.IP and identifier.value.endswith(f"/{IPV6_NETWORK_BITS}")
+
+
+@lru_cache(maxsize=NETWORKS_CACHED_MAX)
+def _wider(value: str) -> Identifier | None:
+    try:
+        network = IPv6Network(value)
+    except ValueError:
+        return None
+    if network.prefixlen != IPV6_COUNTED_BITS:
+        return None
+    return Identifier(IdentifierType.IP, str(network.supernet(new_prefix=IPV6_NETWORK_BITS)))

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 LIMIT_PERIOD_MAX = 2**50
@@ -112,6 +112,23 @@ def take(policy: Policy, state: WindowState, now_ms: int, cost: int) -> tuple[Wi
 def look(policy: Policy, state: WindowState, now_ms: int) -> WindowDecision:
     """How the window stands, without counting anything."""
     return _ALGORITHMS[policy.algorithm](policy, state, now_ms, 0)[0]
+
+
+def give_back(policy: Policy, state: WindowState, taken_ms: int, cost: int) -> WindowState:
+    """The state without a `cost` that `take` admitted and that was not used after all.
+
+    `taken_ms` is the `since_ms` of the state that `take` gave. What counts no longer is not given back, so
+    nobody is ever admitted more than the algorithm promises.
+    """
+    if policy.algorithm is Algorithm.GCRA:
+        # Of what was added so much may have drained since, and is not there any more.
+        left = cost * policy.period_ms - max(0, state.since_ms - taken_ms) * policy.limit
+        return replace(state, used=max(0, state.used - max(0, left)))
+    if state.since_ms == taken_ms:
+        return replace(state, used=max(0, state.used - cost))
+    if state.since_ms == taken_ms + policy.period_ms:
+        return replace(state, before=max(0, state.before - cost))
+    return state
 
 
 def fixed_window(

@@ -20,6 +20,7 @@ class LimitStatus:
     """Policy name and how much of its limit is used up, in the order of the charges asked for."""
     violations: int
     ban: Ban | None
+    """What refuses it: its own, or its network's when that ends later (`domain.identifiers.network_of`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +43,18 @@ class BanPage:
 class Limiter(Protocol):
     """Every call is one atomic step in the store, on the store's own clock.
 
+    In a cluster what is about one identifier, its network included, still is; a decision about several is
+    one step an identifier, all at the same time. Nobody is ever admitted beyond a limit. But what a refused
+    request takes from other identifiers is given back a moment later: until then another request may be
+    refused for it, and if the store or this process goes away in that moment, it stays taken until its
+    window has passed, and the refusal is no violation.
+
     Every call raises `DependencyUnavailable` when the store does not answer in time; a decision that
     raised may have counted.
     """
 
     async def decide(self, charges: Sequence[Charge], *, session: str | None, jitter: float) -> Admission:
-        """Bans of every identifier, then revocation of the session, then every window.
+        """Bans of every identifier and its network, then revocation of the session, then every window.
 
         `jitter` (0 … 0.1) lengthens a ban that this request causes. Raises ValueError for two charges
         of one window or more than `CHARGES_MAX`.
@@ -56,7 +63,7 @@ class Limiter(Protocol):
     async def violate(self, identifier: Identifier, *, jitter: float) -> Ban | None:
         """One violation seen elsewhere (a stolen token, …); the ban it led to, if it did.
 
-        While banned, and for those who cannot be banned, it counts as nothing.
+        While its ban or its network's is in force, and for those who cannot be banned, it counts as nothing.
         """
 
     async def ban(
@@ -67,16 +74,19 @@ class Limiter(Protocol):
         jitter: float,
         reason: str = "",
     ) -> Ban:
-        """Bans now, in place of a ban in force; None takes the duration that the level gives."""
+        """Bans now, in place of a ban in force; None takes the duration that the level gives.
+
+        A network (a /56) can be banned like an address; several /64s banned by hand do not ban it.
+        """
 
     async def lift(self, identifier: Identifier) -> bool:
-        """Ends a ban; False when there was none."""
+        """Ends its own ban; False when there was none."""
 
     async def status(self, identifier: Identifier, charges: Sequence[Charge]) -> LimitStatus:
         """`charges` name the policies to look at; those of other identifiers are left out."""
 
     async def clear(self, identifier: Identifier, charges: Sequence[Charge]) -> None:
-        """Forgets the charges' windows and the violations; a ban stays."""
+        """Forgets the charges' windows, the violations, and of a network its banned /64s; a ban stays."""
 
     async def revoke_session(self, session: str, *, ttl_ms: int) -> None:
         """Its tokens are refused from now on, for as long as one of them could live."""

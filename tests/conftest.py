@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.servers.mongod import MongodServer
+from tests.servers.redis_cluster import RedisCluster
 from tests.servers.redis_server import RedisServer
 
 
@@ -28,3 +29,13 @@ def redis_server() -> Iterator[RedisServer]:
         yield server.start()
     finally:
         server.close()
+
+
+@pytest.fixture(scope="session")
+def redis_cluster() -> Iterator[RedisCluster]:
+    """Three masters. A test that stops one starts it again."""
+    cluster = RedisCluster()
+    try:
+        yield cluster.start()
+    finally:
+        cluster.close()

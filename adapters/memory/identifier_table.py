@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from domain.bans import BLAMELESS, Conduct
+from domain.bans import BLAMELESS, UNTOUCHED, Conduct, Spread
 from domain.identifiers import Identifier
 from domain.ratelimit import WindowState
 
@@ -20,6 +20,8 @@ class Record:
     conduct: Conduct = BLAMELESS
     reason: str = ""
     """Why the last ban was made."""
+    spread: Spread = UNTOUCHED
+    """Of a network: which of its own were banned."""
     expires_ms: int = 0
 
 

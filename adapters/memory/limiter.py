@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from operator import itemgetter
 
 from adapters.memory.identifier_table import IdentifierTable, Record
@@ -13,23 +14,28 @@ from domain.admission import (
     GuardState,
     Standing,
     Verdict,
+    blame,
     check_charges,
     decide,
     identifiers_of,
+    networks_of,
+    refused_by,
 )
 from domain.bans import (
     BLAMELESS,
-    REASON_VIOLATIONS,
+    UNTOUCHED,
     Ban,
     BanPolicy,
     Conduct,
+    Spread,
+    automatic_reason,
     forget_violations,
     impose,
     is_banned,
     jitter_ppm,
     lift,
     means_nothing_from_ms,
-    violate,
+    spread_means_nothing_from_ms,
     violations_at,
 )
 from domain.identifiers import Identifier
@@ -64,20 +70,20 @@ class MemoryLimiter:
         if admission.verdict is Verdict.ALLOWED:
             for standing, window in zip(admission.standings, after.windows, strict=True):
                 self._count(standing, window, now_ms)
-        for identifier, conduct in after.conducts.items():
-            if conduct != before.conducts[identifier]:
-                self._judge(identifier, conduct, now_ms, reason=REASON_VIOLATIONS)
+        self._keep(before, after, now_ms)
         return admission
 
     async def violate(self, identifier: Identifier, *, jitter: float) -> Ban | None:
         jitter_ppm(jitter)
         now_ms = self._clock.now_ms()
-        conduct = self._conduct(identifier)
-        if not identifier.type.bannable or is_banned(conduct, now_ms):
+        before = self._blamed([identifier])
+        banned = any(is_banned(conduct, now_ms) for conduct in before.conducts.values())
+        if not identifier.type.bannable or banned:
             return None
-        conduct = violate(self._ban_policy, conduct, now_ms, jitter)
-        record = self._judge(identifier, conduct, now_ms, reason=REASON_VIOLATIONS)
-        return _ban(identifier, record) if is_banned(conduct, now_ms) else None
+        after, escalated = blame(before, identifier, now_ms, ban_policy=self._ban_policy, jitter=jitter)
+        self._keep(before, after, now_ms)
+        ban = self._ban_in_force(identifier, now_ms)
+        return None if ban is None else replace(ban, escalated=escalated)
 
     async def ban(
         self,
@@ -108,6 +114,7 @@ class MemoryLimiter:
     async def status(self, identifier: Identifier, charges: Sequence[Charge]) -> LimitStatus:
         now_ms = self._clock.now_ms()
         record = self._table.find(identifier) or Record()
+        in_force = [self._ban_in_force(one, now_ms) for one in refused_by(identifier)]
         windows = []
         for policy in _policies_of(identifier, charges):
             standing = look(policy, self._window(identifier, policy), now_ms)
@@ -116,7 +123,7 @@ class MemoryLimiter:
             identifier=identifier,
             windows=tuple(windows),
             violations=violations_at(self._ban_policy, record.conduct, now_ms),
-            ban=_ban(identifier, record) if is_banned(record.conduct, now_ms) else None,
+            ban=max((ban for ban in in_force if ban), key=lambda ban: ban.until_ms, default=None),
         )
 
     async def clear(self, identifier: Identifier, charges: Sequence[Charge]) -> None:
@@ -124,6 +131,7 @@ class MemoryLimiter:
             return
         for policy in _policies_of(identifier, charges):
             record.windows.pop(policy.window, None)
+        record.spread = UNTOUCHED
         self._judge(identifier, forget_violations(record.conduct), self._clock.now_ms())
 
     async def revoke_session(self, session: str, *, ttl_ms: int) -> None:
@@ -162,10 +170,19 @@ class MemoryLimiter:
         return sum(1 for _ in self._table.banned(self._clock.now_ms()))
 
     def _load(self, charges: Sequence[Charge], session: str | None, now_ms: int) -> GuardState:
-        return GuardState(
+        return replace(
+            self._blamed(identifiers_of(charges)),
             windows=tuple(self._window(c.identifier, c.policy) for c in charges),
-            conducts={i: self._conduct(i) for i in identifiers_of(charges)},
             session_revoked=session is not None and self._revoked.get(session, 0) > now_ms,
+        )
+
+    def _blamed(self, identifiers: Sequence[Identifier]) -> GuardState:
+        """What is remembered of them and of their networks, without windows."""
+        networks = networks_of(identifiers)
+        return GuardState(
+            windows=(),
+            conducts={i: self._conduct(i) for i in (*identifiers, *networks)},
+            spreads={i: self._spread(i) for i in networks},
         )
 
     def _window(self, identifier: Identifier, policy: Policy) -> WindowState:
@@ -175,6 +192,28 @@ class MemoryLimiter:
     def _conduct(self, identifier: Identifier) -> Conduct:
         record = self._table.find(identifier)
         return BLAMELESS if record is None else record.conduct
+
+    def _spread(self, network: Identifier) -> Spread:
+        record = self._table.find(network)
+        return UNTOUCHED if record is None else record.spread
+
+    def _ban_in_force(self, identifier: Identifier, now_ms: int) -> Ban | None:
+        record = self._table.find(identifier)
+        if record is None or not is_banned(record.conduct, now_ms):
+            return None
+        return _ban(identifier, record)
+
+    def _keep(self, before: GuardState, after: GuardState, now_ms: int) -> None:
+        """Remembers what blaming changed."""
+        for identifier, conduct in after.conducts.items():
+            if conduct != before.conducts[identifier]:
+                self._judge(identifier, conduct, now_ms, reason=automatic_reason(identifier))
+        for network, spread in after.spreads.items():
+            if spread != before.spreads[network]:
+                record = self._table.touch(network, now_ms)
+                record.spread = spread
+                ends_ms = spread_means_nothing_from_ms(self._ban_policy, spread)
+                record.expires_ms = max(record.expires_ms, ends_ms)
 
     def _count(self, standing: Standing, window: WindowState, now_ms: int) -> None:
         record = self._table.touch(standing.charge.identifier, now_ms)

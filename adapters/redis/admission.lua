@@ -1,56 +1,51 @@
 -- Bans, revocation, windows, violations: one atomic decision, the same numbers as domain/admission.py.
 -- Times are integer milliseconds. Every dividend stays under 2^52, so the floor of a quotient of two
--- doubles is the exact integer quotient (domain/ratelimit.py bounds them).
+-- doubles is the exact integer quotient (domain/ratelimit.py bounds them), and '%d' and the numbers
+-- given to commands are exact.
 --
 -- ARGV: operation, now ('' for this server's own clock), jitter in parts per million, the plan; then
--- what the operation asks for. The plan is a row of big-endian doubles: threshold, base, max, half-life,
--- memory of violations; whether a session is asked for; identifiers, charges; per identifier whether it
--- can be banned; per charge: identifier, algorithm, limit, period, cost.
+-- what the operation asks for. A plan is a row of big-endian doubles. All keys of a call share a slot.
 
 local MARGIN_MS = 60000      -- A key outlives its meaning by this; the stored times alone decide.
 local LEVEL_MAX = 64
+local ESCALATION_NETWORKS = 4
 local INDEX_MAX = 100000     -- bans that can be listed
 
 local ALGORITHM_FIXED, ALGORITHM_SLIDING = 0, 1
 local BANNED, REVOKED, QUOTA_EXCEEDED, ALLOWED = 0, 1, 2, 3
 
-local floor, max, min, format = math.floor, math.max, math.min, string.format
+local floor, max, min, format, match = math.floor, math.max, math.min, string.format, string.match
+local call, read_plan = redis.call, struct.unpack
 
-local operation = ARGV[1]
+local plan = ARGV[4]
 local now = tonumber(ARGV[2])
 if not now then
-  local time = redis.call('TIME')
+  local time = call('TIME')
   now = time[1] * 1000 + floor(time[2] / 1000)
 end
-local jitter_ppm = tonumber(ARGV[3])
-local plan = {struct.unpack('>' .. string.rep('d', #ARGV[4] / 8), ARGV[4])}
-local threshold, base_ms, max_ms, half_life_ms, violations_ttl_ms =
-  plan[1], plan[2], plan[3], plan[4], plan[5]
 
--- A ban's key is "banned:" and the name by which the index lists it.
-local function member_of(banned_key)
-  return string.sub(banned_key, 8)
+local function store(key, ttl_ms, value)
+  call('SET', key, value, 'PX', max(0, ttl_ms) + MARGIN_MS)
 end
 
--- tostring() keeps 14 digits only.
-local function store(key, ttl_ms, pattern, ...)
-  redis.call('SET', key, format(pattern, ...), 'PX', format('%.0f', max(0, ttl_ms) + MARGIN_MS))
+-- --- bans
+
+local threshold, base_ms, max_ms, half_life_ms, violations_ttl_ms
+
+local function read_ban_policy(position)
+  threshold, base_ms, max_ms, half_life_ms, violations_ttl_ms = read_plan('>ddddd', plan, position)
 end
 
 -- Who is banned: "until level [sealed name and reason]"; kept on after the ban until the level is none.
 local function read_ban(value)
   if not value then return 0, 0, '' end
-  local till, level, name = string.match(value, '^(%d+) (%d+) ?(.*)$')
+  local till, level, name = match(value, '^(%d+) (%d+) ?(.*)$')
   return tonumber(till), tonumber(level), name
 end
 
-local function level_at(till, level)
-  return max(0, level - floor(max(0, now - till) / half_life_ms))
-end
-
-local function impose(banned_key, violations_key, index_key, duration_ms, name)
-  local till, level = read_ban(redis.call('GET', banned_key))
-  level = min(LEVEL_MAX, level_at(till, level) + 1)
+local function impose(ban_key, violations_key, duration_ms, name)
+  local till, level = read_ban(call('GET', ban_key))
+  level = min(LEVEL_MAX, max(0, level - floor(max(0, now - till) / half_life_ms)) + 1)
   if not duration_ms then
     duration_ms = base_ms
     for _ = 2, level do
@@ -58,35 +53,62 @@ local function impose(banned_key, violations_key, index_key, duration_ms, name)
       duration_ms = duration_ms * 2
     end
     duration_ms = min(max_ms, duration_ms)
-    duration_ms = min(max_ms, duration_ms + floor(duration_ms * jitter_ppm / 1000000))
+    duration_ms = min(max_ms, duration_ms + floor(duration_ms * tonumber(ARGV[3]) / 1000000))
   end
   till = now + duration_ms
-  redis.call('DEL', violations_key)
-  store(banned_key, duration_ms + level * half_life_ms, '%.0f %.0f %s', till, level, name)
-  redis.call('ZREMRANGEBYSCORE', index_key, '-inf', format('%.0f', now))
-  redis.call('ZADD', index_key, format('%.0f', till), member_of(banned_key))
-  redis.call('ZREMRANGEBYRANK', index_key, 0, -INDEX_MAX - 1)
-  local last = redis.call('ZRANGE', index_key, -1, -1, 'WITHSCORES')
-  redis.call('PEXPIRE', index_key, format('%.0f', max(0, last[2] - now) + MARGIN_MS))
+  call('DEL', violations_key)
+  store(ban_key, duration_ms + level * half_life_ms, format('%d %d %s', till, level, name))
   return till, level
 end
 
--- One more violation; the end and level of the ban that it led to, or nothing.
-local function violate(banned_key, violations_key, index_key)
+-- One ban more inside a wider network; whether that was one too many for all of it. Which networks were
+-- banned and when: "name moment name moment …", at most ESCALATION_NETWORKS - 1 of them.
+local function spread(key, inner)
+  local kept, count = '', 1
+  for name, at in string.gmatch(call('GET', key) or '', '(%S+) (%d+)') do
+    if name ~= inner and now - at < violations_ttl_ms then
+      kept, count = kept .. name .. ' ' .. at .. ' ', count + 1
+    end
+  end
+  if count >= ESCALATION_NETWORKS then
+    call('DEL', key)
+    return true
+  end
+  store(key, violations_ttl_ms, kept .. inner .. format(' %d', now))
+  return false
+end
+
+-- One more violation. When it leads to a ban: its end, its level, and the end of its network's or 0.
+-- `wide` are the network's keys: its ban, its violations, its spread; none for who has no network.
+local function violate(ban_key, violations_key, wide)
   local count, violated_ms = 0, now
-  local value = redis.call('GET', violations_key)
+  local value = call('GET', violations_key)
   if value then
-    local before, at = string.match(value, '^(%d+) (%d+)$')
+    local before, at = match(value, '^(%d+) (%d+)$')
     at = tonumber(at)
     if now - at < violations_ttl_ms then
       count, violated_ms = tonumber(before), max(now, at)
     end
   end
   count = count + 1
-  if count > threshold then
-    return impose(banned_key, violations_key, index_key, nil, '')
+  if count <= threshold then
+    store(violations_key, violated_ms + violations_ttl_ms - now, format('%d %d', count, violated_ms))
+    return nil
   end
-  store(violations_key, violated_ms + violations_ttl_ms - now, '%.0f %.0f', count, violated_ms)
+  local till, level = impose(ban_key, violations_key, nil, '')
+  local wide_till = 0
+  if wide[1] and spread(wide[3], match(ban_key, '[^:]+$')) then
+    wide_till = impose(wide[1], wide[2], nil, '')
+  end
+  return till, level, wide_till
+end
+
+-- --- windows: "since used before"
+
+local function read_window(value)
+  if not value then return 0, 0, 0 end
+  local since, used, before = match(value, '^(%d+) (%d+) (%d+)$')
+  return tonumber(since), tonumber(used), tonumber(before)
 end
 
 -- allowed, remaining, retry_after, reset, and the window's new since, used, before.
@@ -142,115 +164,192 @@ local function take(algorithm, limit, period, cost, since, used, before)
   return allowed, floor(max(0, (limit - used) * period - covered) / period), retry, reset, since, used, before
 end
 
--- KEYS: index, sentinel, session, then per identifier its ban, per charge its window, per identifier
--- its violations.
--- Answers a line of integers: verdict, revocations known, retry_after, identifier, newly banned, named;
--- then per charge what remains and when it is whole.
+-- --- the decision
+
+-- Plan: whether a session is asked for, identifiers, networks, charges, whether a refusal is a violation;
+-- per charge: algorithm, limit, period, cost; the ban policy; per identifier: whether it can be banned,
+-- its network or 0; per charge: its identifier.
+-- KEYS: [sentinel, session]; the ban of each identifier, of each network; each charge's window; the
+-- violations of each identifier, of each network; the spread of each network.
+-- Answers a line of integers: verdict, revocations known, retry_after, who, newly banned (2: its network,
+-- too), named, now; then per charge what remains, when it is whole and, where a refusal is no violation,
+-- since when it counts. Who is, of the banned, an identifier or a network (counted after the identifiers);
+-- of those over a limit, a charge.
+local DOUBLE, HEAD, PER_CHARGE, BAN_POLICY = 8, 40, 32, 40
+
+local function blame(identifier, identifiers, networks, charges, bans_from, violations_from, facts_from)
+  local _, network = read_plan('>dd', plan, facts_from + 2 * DOUBLE * (identifier - 1))
+  local wide = {}
+  if network > 0 then
+    wide = {
+      KEYS[bans_from + identifiers + network],
+      KEYS[violations_from + identifiers + network],
+      KEYS[violations_from + identifiers + networks + network],
+    }
+  end
+  return violate(KEYS[bans_from + identifier], KEYS[violations_from + identifier], wide)
+end
+
 local function decide()
-  local with_session, identifiers, charges = plan[6], plan[7], plan[8]
-  local bans_end = 3 + identifiers
-  local values = redis.call('MGET', unpack(KEYS, 2, bans_end + charges))
-  local known = values[1] and 1 or 0
+  local with_session, identifiers, networks, charges, blames = read_plan('>ddddd', plan)
+  local bans_from = 2 * with_session
+  local windows_from = bans_from + identifiers + networks
+  local values = call('MGET', unpack(KEYS, 1, windows_from + charges))
+  local known = with_session == 1 and values[1] and 1 or 0
 
   local last, who, named = now, 0, 0
-  for i = 1, identifiers do
-    if values[2 + i] then
-      local till, _, name = read_ban(values[2 + i])
+  for i = 1, identifiers + networks do
+    local value = values[bans_from + i]
+    if value then
+      local till, _, name = read_ban(value)
       if till > last then
         last, who, named = till, i, name ~= '' and 1 or 0
       end
     end
   end
   if who > 0 then
-    return format('%d %d %.0f %d 0 %d', BANNED, known, last - now, who, named)
+    return format('%d %d %d %d 0 %d %d', BANNED, known, last - now, who, named, now)
   end
   if with_session == 1 and values[2] then
-    return format('%d %d 0 0 0 0', REVOKED, known)
+    return format('%d %d 0 0 0 0 %d', REVOKED, known, now)
   end
 
-  local first_charge = 9 + identifiers
-  local taken, over, offender, longest = {}, 0, 0, 0
+  local policy_from = HEAD + PER_CHARGE * charges + 1
+  local facts_from = policy_from + BAN_POLICY
+  local charged_from = facts_from + 2 * DOUBLE * identifiers
+  local standing = blames == 1 and '%d %d' or '%d %d %d'
+  local taken, reply, over, offender, longest = {}, {}, 0, 0, 0
   for c = 1, charges do
-    local a = first_charge + 5 * (c - 1)
-    local since, used, before = 0, 0, 0
-    local value = values[2 + identifiers + c]
-    if value then
-      since, used, before = string.match(value, '^(%d+) (%d+) (%d+)$')
-      since, used, before = tonumber(since), tonumber(used), tonumber(before)
-    end
-    local algorithm, limit, period = plan[a + 1], plan[a + 2], plan[a + 3]
-    local allowed, remaining, retry, reset, since_after, used_after, before_after =
-      take(algorithm, limit, period, plan[a + 4], since, used, before)
+    local algorithm, limit, period, cost = read_plan('>dddd', plan, HEAD + PER_CHARGE * (c - 1) + 1)
+    local allowed, remaining, retry, reset, since, used, before =
+      take(algorithm, limit, period, cost, read_window(values[windows_from + c]))
     if not allowed then
-      local i = plan[a]
-      if over == 0 then over = i end
-      if offender == 0 and plan[8 + i] == 1 then offender = i end
+      if over == 0 then over = c end
+      local identifier = read_plan('>d', plan, charged_from + DOUBLE * (c - 1))
+      if offender == 0 and read_plan('>d', plan, facts_from + 2 * DOUBLE * (identifier - 1)) == 1 then
+        offender = c
+      end
       longest = max(longest, retry)
     end
-    taken[c] = {allowed, remaining, reset, since_after, used_after, before_after,
-                algorithm, limit, period, since, used, before}
+    taken[c] = allowed and {reset, format('%d %d %d', since, used, before)}
+    reply[c + 1] = format(standing, remaining, reset, since)
   end
 
-  local reply = {}
   if over == 0 then
-    reply[1] = format('%d %d 0 0 0 0', ALLOWED, known)
     for c = 1, charges do
-      local t = taken[c]
-      store(KEYS[bans_end + c], t[3], '%.0f %.0f %.0f', t[4], t[5], t[6])
-      reply[c + 1] = format('%.0f %.0f', t[2], t[3])
+      store(KEYS[windows_from + c], taken[c][1], taken[c][2])
     end
+    reply[1] = format('%d %d 0 0 0 0 %d', ALLOWED, known, now)
     return table.concat(reply, ' ')
   end
 
   if offender > 0 then
-    local till = violate(KEYS[3 + offender], KEYS[bans_end + charges + offender], KEYS[1])
-    if till then
-      return format('%d %d %.0f %d 1 0', BANNED, known, till - now, offender)
-    end
     over = offender
-  end
-  reply[1] = format('%d %d %.0f %d 0 0', QUOTA_EXCEEDED, known, longest, over)
-  for c = 1, charges do
-    local t = taken[c]
-    local remaining, reset = t[2], t[3]
-    if t[1] then
-      -- It would have passed: shown as it stands, since nothing was taken from it.
-      local _
-      _, remaining, _, reset = take(t[7], t[8], t[9], 0, t[10], t[11], t[12])
+    if blames == 1 then
+      read_ban_policy(policy_from)
+      local identifier = read_plan('>d', plan, charged_from + DOUBLE * (over - 1))
+      local till, _, wide_till =
+        blame(identifier, identifiers, networks, charges, bans_from, windows_from + charges, facts_from)
+      if till then
+        local newly = wide_till > 0 and 2 or 1
+        return format('%d %d %d %d %d 0 %d', BANNED, known, max(till, wide_till) - now, identifier, newly, now)
+      end
     end
-    reply[c + 1] = format('%.0f %.0f', remaining, reset)
+  end
+  for c = 1, charges do
+    if taken[c] then
+      -- It would have passed: shown as it stands, since nothing was taken from it.
+      local algorithm, limit, period = read_plan('>ddd', plan, HEAD + PER_CHARGE * (c - 1) + 1)
+      local _, remaining, _, reset, since =
+        take(algorithm, limit, period, 0, read_window(values[windows_from + c]))
+      reply[c + 1] = format(standing, remaining, reset, since)
+    end
+  end
+  reply[1] = format('%d %d %d %d 0 0 %d', QUOTA_EXCEEDED, known, longest, over, now)
+  return table.concat(reply, ' ')
+end
+
+-- Gives back what a decision took in this slot when another slot refused (domain.ratelimit.give_back).
+-- KEYS: windows. Plan: the charges, as above. Then, per charge, the `since` that its decision answered.
+-- Answers as `decide` does per charge.
+local function give_back()
+  local reply = {}
+  for c = 1, #KEYS do
+    local algorithm, limit, period, cost = read_plan('>dddd', plan, PER_CHARGE * (c - 1) + 1)
+    local since, used, before = read_window(call('GET', KEYS[c]))
+    local taken = tonumber(ARGV[4 + c])
+    if algorithm ~= ALGORITHM_FIXED and algorithm ~= ALGORITHM_SLIDING then
+      used = max(0, used - max(0, cost * period - max(0, since - taken) * limit))
+    elseif since == taken then
+      used = max(0, used - cost)
+    elseif since == taken + period then
+      before = max(0, before - cost)
+    end
+    local _, remaining, _, reset = take(algorithm, limit, period, 0, since, used, before)
+    store(KEYS[c], reset, format('%d %d %d', since, used, before))
+    reply[c] = format('%d %d', remaining, reset)
   end
   return table.concat(reply, ' ')
 end
 
--- The other operations are about one identifier. KEYS: index, its ban, its violations.
--- To ban: the duration ('' for the level's own) and the sealed name; to name a ban: the sealed name.
+if ARGV[1] == 'decide' then return decide() end
+if ARGV[1] == 'give_back' then return give_back() end
+
+-- The other operations are about one identifier; their plan is the ban policy.
 local operations = {
-  decide = decide,
+  -- KEYS: its ban, its violations; those of its network, and its spread, where it has one.
   violate = function()
-    local till = read_ban(redis.call('GET', KEYS[2]))
-    if till > now then return '0 0' end
-    local until_ms, level = violate(KEYS[2], KEYS[3], KEYS[1])
-    return format('%.0f %.0f', until_ms or 0, level or 0)
+    read_ban_policy(1)
+    local wide = {KEYS[3], KEYS[4], KEYS[5]}
+    if read_ban(call('GET', KEYS[1])) > now or wide[1] and read_ban(call('GET', wide[1])) > now then
+      return '0 0 0'
+    end
+    local till, level, wide_till = violate(KEYS[1], KEYS[2], wide)
+    return format('%d %d %d', till or 0, level or 0, wide_till or 0)
   end,
+  -- KEYS: its ban, its violations. The duration ('' for the level's own) and the sealed name.
   ban = function()
-    return format('%.0f %.0f', impose(KEYS[2], KEYS[3], KEYS[1], tonumber(ARGV[5]), ARGV[6]))
+    read_ban_policy(1)
+    return format('%d %d', impose(KEYS[1], KEYS[2], tonumber(ARGV[5]), ARGV[6]))
   end,
-  -- A lifted ban is one that ends now; its level decays as any other's.
+  -- KEYS: its ban. A lifted ban is one that ends now; its level decays as any other's.
   lift = function()
-    local till, level = read_ban(redis.call('GET', KEYS[2]))
-    redis.call('ZREM', KEYS[1], member_of(KEYS[2]))
+    read_ban_policy(1)
+    local till, level = read_ban(call('GET', KEYS[1]))
     if till <= now then return '0' end
-    store(KEYS[2], level * half_life_ms, '%.0f %.0f ', now, level)
+    store(KEYS[1], level * half_life_ms, format('%d %d ', now, level))
     return '1'
   end,
-  -- The decision that bans does not carry the sealed name; whoever is told of an unnamed ban adds it.
+  -- KEYS: its ban. When it ends; 0 when there is none.
+  ends = function()
+    local till = read_ban(call('GET', KEYS[1]))
+    return format('%d', till > now and till or 0)
+  end,
+  -- KEYS: its ban. The decision that bans does not carry the sealed name; whoever is told of an unnamed
+  -- ban adds it.
   name = function()
-    local till, level, name = read_ban(redis.call('GET', KEYS[2]))
+    read_ban_policy(1)
+    local till, level, name = read_ban(call('GET', KEYS[1]))
     if till <= now or name ~= '' then return '0' end
-    store(KEYS[2], till - now + level * half_life_ms, '%.0f %.0f %s', till, level, ARGV[5])
+    store(KEYS[1], till - now + level * half_life_ms, format('%d %d %s', till, level, ARGV[5]))
     return '1'
+  end,
+  -- KEYS: the list of bans, in a slot of its own. The end of a ban, and its name there.
+  list = function()
+    call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+    call('ZADD', KEYS[1], ARGV[5], ARGV[6])
+    call('ZREMRANGEBYRANK', KEYS[1], 0, -INDEX_MAX - 1)
+    local last = call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')
+    call('PEXPIRE', KEYS[1], max(0, last[2] - now) + MARGIN_MS)
+    return '1'
+  end,
+  now = function()
+    return format('%d', now)
+  end,
+  -- KEYS: what to look at.
+  status = function()
+    return {format('%d', now), unpack(call('MGET', unpack(KEYS)))}
   end,
 }
 
-return redis.status_reply(operations[operation]())
+return operations[ARGV[1]]()

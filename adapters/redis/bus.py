@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
-from adapters.redis.driver import DEPENDENCY, Listener, RedisDriver, Reply, accepted
+from adapters.redis.driver import DEPENDENCY, Listener, Redis, Reply, accepted
 from adapters.redis.names import Names
 from ports.bus import Bus, Subscription
 from ports.errors import DependencyUnavailable
@@ -36,7 +36,7 @@ class RedisBus:
         self,
         *,
         runtime: Runtime,
-        driver: RedisDriver,
+        driver: Redis,
         naming_key: bytes,
         seal: Callable[[bytes], bytes],
         open_sealed: Callable[[bytes], bytes | None],

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 
-from adapters.redis.driver import RedisDriver, accepted
+from adapters.redis.driver import Redis, accepted
 from adapters.redis.names import Names
 from ports.cache import VALUE_BYTES_MAX, Cache
 
@@ -23,7 +23,7 @@ class RedisCache:
     def __init__(
         self,
         *,
-        driver: RedisDriver,
+        driver: Redis,
         naming_key: bytes,
         seal: Callable[[bytes, bytes], bytes],
         open_sealed: Callable[[bytes, bytes], bytes | None],

@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import (
+    AskError,
+    MovedError,
+    NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
 from redis.retry import Retry
 
 from adapters.redis.driver import DEPENDENCY, Refusal
@@ -15,6 +23,8 @@ _CODES: tuple[tuple[type[ResponseError], str], ...] = (
     (NoScriptError, "NOSCRIPT"),
     (OutOfMemoryError, "OOM"),
     (ReadOnlyError, "READONLY"),
+    (MovedError, "MOVED"),
+    (AskError, "ASK"),
 )
 
 

@@ -6,13 +6,15 @@ trio its synchronous one in a worker thread. redis-py's exceptions end here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from functools import partial
+from typing import Protocol, TypeAlias, TypeVar
 
 from ports.errors import DependencyUnavailable
 from ports.runtime import Batcher, Overloaded, Runtime
 
+Result = TypeVar("Result")
 Command: TypeAlias = tuple[bytes | str | int, ...]
 """A command's words; texts travel as UTF-8."""
 
@@ -80,16 +82,76 @@ class Connector(Protocol):
     def listener(self) -> Listener: ...
 
 
+class Redis(Protocol):
+    """One server, or a cluster of them, whose commands are routed by their keys."""
+
+    @property
+    def connections(self) -> int:
+        """How often it connected; whoever remembers the number sees that a connection was lost."""
+
+    @property
+    def pipelines(self) -> int:
+        """Round trips so far."""
+
+    @property
+    def commands(self) -> int:
+        """Commands sent so far."""
+
+    @property
+    def is_cluster(self) -> bool:
+        """Only keys of one slot may stand in one command."""
+
+    def slot(self, key: bytes) -> int:
+        """Where a key lies."""
+
+    async def execute(self, *command: bytes | str | int) -> Reply:
+        """One command's reply; a `Refusal` where the server said no. Its second word is its key.
+
+        Like the others, raises `DependencyUnavailable`, and then it may have run.
+        """
+
+    async def execute_packed(self, packed: bytes, key: bytes) -> Reply:
+        """The same for a command that was packed already; `key` is one of its keys."""
+
+    async def execute_many(self, commands: Sequence[Command]) -> Sequence[Reply]:
+        """The replies of several; those of one slot are sent in order, perhaps over several pipelines."""
+
+    async def together(self, works: Sequence[Callable[[], Awaitable[Result]]]) -> list[Result]:
+        """All at the same time. Raises the first `DependencyUnavailable` when all have ended."""
+
+    async def reach(self) -> None:
+        """Opens every connection that is not open. Raises `DependencyUnavailable`."""
+
+    def listener(self) -> Listener:
+        """A new connection for subscriptions; the caller owns it."""
+
+    async def close(self) -> None:
+        """Closes every connection. A later command would open it again."""
+
+
 SLOW_FAILURE_S = 0.2
 AWAY_S = 1.0
 """A server that is frozen, not down, costs every attempt to connect its whole bound. After one such
 failure all calls fail at once for so long, instead of each waiting in turn."""
 
 
+class _Lane:
+    """One connection, and what waits for it."""
+
+    __slots__ = ("batcher", "pending", "transport")
+
+    def __init__(self, transport: Transport, batcher: Batcher[bytes, Reply]) -> None:
+        self.transport = transport
+        self.batcher = batcher
+        self.pending = 0
+
+
 class RedisDriver:
     """Commands of many callers, gathered: what arrives while a pipeline is under way forms the next.
 
-    Every process has one for its decisions. A command that fails is never tried again.
+    Every process has one for its decisions. A command that fails is never tried again. With several
+    lanes, each a connection of its own, this process packs one's pipeline while the server works on
+    another's; a lone caller uses the first only.
     """
 
     def __init__(
@@ -100,16 +162,21 @@ class RedisDriver:
         timeout_ms_max: int = DECISION_TIMEOUT_MS_MAX,
         pipeline_commands_max: int = PIPELINE_COMMANDS_MAX,
         waiting_commands_max: int = WAITING_COMMANDS_MAX,
+        lanes: int = 1,
     ) -> None:
         self._connector = connector
-        self._transport = connector.transport(timeout_ms_max=timeout_ms_max)
-        self._batcher: Batcher[bytes, Reply] = runtime.batcher(
-            self._flush,
-            items_max=pipeline_commands_max,
-            waiting_max=waiting_commands_max,
-            weigh=len,
-            weight_max=PIPELINE_BYTES_MAX,
-        )
+        self._runtime = runtime
+        self._lanes = []
+        for _ in range(lanes):
+            transport = connector.transport(timeout_ms_max=timeout_ms_max)
+            batcher: Batcher[bytes, Reply] = runtime.batcher(
+                partial(self._flush, transport),
+                items_max=pipeline_commands_max,
+                waiting_max=waiting_commands_max // lanes,
+                weigh=len,
+                weight_max=PIPELINE_BYTES_MAX,
+            )
+            self._lanes.append(_Lane(transport, batcher))
         self._monotonic = runtime.monotonic
         self._away_until_s = 0.0
         self._pipelines = 0
@@ -117,58 +184,107 @@ class RedisDriver:
 
     @property
     def connections(self) -> int:
-        """How often it connected; whoever remembers the number sees that a connection was lost."""
-        return self._transport.connections
+        return sum(lane.transport.connections for lane in self._lanes)
 
     @property
     def pipelines(self) -> int:
-        """Round trips so far."""
         return self._pipelines
 
     @property
     def commands(self) -> int:
-        """Commands sent so far."""
         return self._commands
 
-    async def execute(self, *command: bytes | str | int) -> Reply:
-        """One command's reply; a `Refusal` where the server said no."""
-        return await self.execute_packed(pack(command))
+    @property
+    def is_cluster(self) -> bool:
+        return False
 
-    async def execute_packed(self, packed: bytes) -> Reply:
-        """The same for a command that was packed already."""
-        try:
-            return await self._batcher.submit(packed)
-        except Overloaded as error:
-            raise DependencyUnavailable(DEPENDENCY, "too many commands wait") from error
+    def slot(self, key: bytes) -> int:  # noqa: ARG002 - one server takes all keys in one command
+        return 0
+
+    async def execute(self, *command: bytes | str | int) -> Reply:
+        return await self._submit(pack(command))
+
+    async def execute_packed(self, packed: bytes, key: bytes) -> Reply:  # noqa: ARG002 - as `slot`
+        return await self._submit(packed)
 
     async def execute_many(self, commands: Sequence[Command]) -> Sequence[Reply]:
-        """The replies of several, sent in this order, perhaps over several pipelines."""
+        return await self.execute_all_packed([pack(command) for command in commands])
+
+    async def execute_all_packed(self, packed: Sequence[bytes]) -> Sequence[Reply]:
+        """Several packed commands, in this order on one connection."""
+        lane = self._lane()
+        lane.pending += len(packed)
         try:
-            return await self._batcher.submit_many([pack(command) for command in commands])
+            return await lane.batcher.submit_many(packed)
         except Overloaded as error:
             raise DependencyUnavailable(DEPENDENCY, "too many commands wait") from error
+        finally:
+            lane.pending -= len(packed)
+
+    async def together(self, works: Sequence[Callable[[], Awaitable[Result]]]) -> list[Result]:
+        return await together(self._runtime, works)
+
+    async def reach(self) -> None:
+        for lane in self._lanes:
+            accepted(await lane.batcher.submit(_PING))
 
     def listener(self) -> Listener:
-        """A new connection for subscriptions; the caller owns it."""
         return self._connector.listener()
 
     async def close(self) -> None:
-        """Closes the connection. A later command would open it again."""
-        await self._transport.close()
+        for lane in self._lanes:
+            await lane.transport.close()
 
-    async def _flush(self, packed: Sequence[bytes]) -> Sequence[Reply]:
+    def _lane(self) -> _Lane:
+        lanes = self._lanes
+        return lanes[0] if len(lanes) == 1 else min(lanes, key=_pending)
+
+    async def _submit(self, packed: bytes) -> Reply:
+        lane = self._lane()
+        lane.pending += 1
+        try:
+            return await lane.batcher.submit(packed)
+        except Overloaded as error:
+            raise DependencyUnavailable(DEPENDENCY, "too many commands wait") from error
+        finally:
+            lane.pending -= 1
+
+    async def _flush(self, transport: Transport, packed: Sequence[bytes]) -> Sequence[Reply]:
         began_s = self._monotonic()
         if began_s < self._away_until_s:
             raise DependencyUnavailable(DEPENDENCY, "gave no answer a moment ago")
         self._pipelines += 1
         self._commands += len(packed)
         try:
-            return await self._transport.exchange(packed)
+            return await transport.exchange(packed)
         except DependencyUnavailable:
             failed_s = self._monotonic()
             if failed_s - began_s >= SLOW_FAILURE_S:
                 self._away_until_s = failed_s + AWAY_S
             raise
+
+
+def _pending(lane: _Lane) -> int:
+    return lane.pending
+
+
+async def together(runtime: Runtime, works: Sequence[Callable[[], Awaitable[Result]]]) -> list[Result]:
+    """Runs all at the same time, as `Redis.together` says."""
+
+    async def attempt(work: Callable[[], Awaitable[Result]]) -> Result | DependencyUnavailable:
+        try:
+            return await work()
+        except DependencyUnavailable as error:
+            return error
+
+    tasks = [runtime.start(partial(attempt, work), name="redis") for work in works[1:]]
+    outcomes = [await attempt(work) for work in works[:1]]
+    outcomes += [await task.wait() for task in tasks]
+    results = [outcome for outcome in outcomes if not isinstance(outcome, DependencyUnavailable)]
+    for outcome in outcomes:
+        if isinstance(outcome, DependencyUnavailable):
+            raise outcome
+    return results
 
 
 def frame(word: bytes | str | int) -> bytes:
@@ -185,8 +301,16 @@ def pack(command: Command) -> bytes:
     return b"*%d\r\n%b" % (len(command), b"".join(map(frame, command)))
 
 
+_PING = pack(("PING",))
+
+
 def accepted(reply: Reply) -> Reply:
     """The reply, or `DependencyUnavailable` where the server refused."""
     if isinstance(reply, Refusal):
         raise DependencyUnavailable(DEPENDENCY, f"{reply.code} {reply.detail}")
     return reply
+
+
+def _proof(driver: RedisDriver) -> Redis:
+    """mypy holds the driver to its seam here."""
+    return driver

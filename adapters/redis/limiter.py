@@ -3,36 +3,29 @@
 from __future__ import annotations
 
 import json
-import struct
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 
-from adapters.redis.driver import Command, RedisDriver, Reply, accepted, frame
+from adapters.redis.decision import Calls, answer, integers
+from adapters.redis.driver import Command, Redis, Reply, accepted, frame
 from adapters.redis.names import Names
 from adapters.redis.script import Script
-from domain.admission import (
-    CHARGES_MAX,
-    Admission,
-    Charge,
-    Standing,
-    Verdict,
-    check_charges,
-    identifiers_of,
+from adapters.redis.slots import decide_in_parts, parts_of
+from domain.admission import CHARGES_MAX, Admission, Charge, Verdict, check_charges, refused_by
+from domain.bans import (
+    DURATION_MS_MAX,
+    Ban,
+    BanPolicy,
+    Conduct,
+    automatic_reason,
+    jitter_ppm,
+    violations_at,
 )
-from domain.bans import DURATION_MS_MAX, REASON_VIOLATIONS, Ban, BanPolicy, Conduct, jitter_ppm, violations_at
-from domain.identifiers import Identifier, IdentifierType
-from domain.ratelimit import UNUSED, Algorithm, Policy, WindowState, look
+from domain.identifiers import Identifier, IdentifierType, network_of
+from domain.ratelimit import UNUSED, Policy, WindowState, look
 from ports.errors import DependencyUnavailable
 from ports.limiter import BanPage, BanPlace, Limiter, LimitStatus
 
-# As admission.lua numbers them.
-_VERDICTS = (Verdict.BANNED, Verdict.REVOKED, Verdict.QUOTA_EXCEEDED, Verdict.ALLOWED)
-_ALGORITHMS = {Algorithm.FIXED_WINDOW: 0, Algorithm.SLIDING_WINDOW: 1, Algorithm.GCRA: 2}
-_DECIDE = frame(b"decide")
-_SERVER_TIME = frame(b"")
-
-POLICIES_CACHED_MAX = 1_024
 SENTINEL_TTL_MS = 86_400_000
 RESTORE_COMMANDS_MAX = 1_024
 
@@ -48,7 +41,7 @@ class RedisLimiter:
     def __init__(
         self,
         *,
-        driver: RedisDriver,
+        driver: Redis,
         ban_policy: BanPolicy,
         naming_key: bytes,
         seal: Callable[[bytes], bytes],
@@ -60,51 +53,43 @@ class RedisLimiter:
         self._names = Names(key=naming_key)
         self._seal = seal
         self._open = open_sealed
-        self._now_ms = now_ms
         self._script = Script(driver=driver, name="admission.lua")
-        self._index_frame = frame(self._names.ban_index)
-        self._sentinel_frame = frame(self._names.sentinel)
-        self._window = lru_cache(maxsize=POLICIES_CACHED_MAX)(_window_bytes)
-        self._plan = lru_cache(maxsize=POLICIES_CACHED_MAX)(self._plan_frame)
+        self._calls = Calls(script=self._script, names=self._names, ban_policy=ban_policy, now_ms=now_ms)
         self._restored_at: int | None = None
-        policy = ban_policy
-        self._ban_numbers = (
-            policy.threshold,
-            policy.base_ms,
-            policy.max_ms,
-            policy.half_life_ms,
-            policy.violations_ttl_ms,
-        )
 
     async def decide(self, charges: Sequence[Charge], *, session: str | None, jitter: float) -> Admission:
-        identifiers = identifiers_of(charges)
-        keys = self._decide_keys(charges, identifiers, session)
-        asked = tuple((identifiers.index(c.identifier) + 1, c.policy, c.cost) for c in charges)
-        bannable = tuple(identifier.type.bannable for identifier in identifiers)
-        plan = self._plan(session is not None, bannable, asked)
-        reply = await self._script.run(keys, [*self._moment(_DECIDE, jitter), plan])
-        verdict, known, retry_after_ms, who, newly_banned, named, *numbers = _integers(reply)
-        admission = Admission(
-            _VERDICTS[verdict],
-            retry_after_ms,
-            identifiers[who - 1] if who else None,
-            tuple(map(Standing, charges, numbers[::2], numbers[1::2])),
-            newly_banned == 1,
-            session is None or (known == 1 and self._restored_at == self._driver.connections),
-        )
-        if admission.verdict is Verdict.BANNED and not named and admission.identifier is not None:
-            await self._name(admission.identifier)
-        return admission
+        jitter_word = frame(jitter_ppm(jitter))
+        if not charges and session is None:
+            return Admission(Verdict.ALLOWED)
+        names = self._names
+        keys = [names.identifier(charge.identifier) for charge in charges]
+        if len(charges) > 1:
+            windows = {key.window_frame(charge.policy) for key, charge in zip(keys, charges, strict=True)}
+            if len(windows) != len(charges) or len(charges) > CHARGES_MAX:
+                check_charges(charges)
+        session_keys = None if session is None else names.session(session)
+        parts = parts_of(self._driver, charges, keys, session_keys) if self._driver.is_cluster else ()
+        if len(parts) > 1:
+            decided = await decide_in_parts(self._calls, self._driver, parts, jitter_word, self._is_known)
+        else:
+            said = await self._calls.decide(charges, keys, session_keys, jitter_word, blames=True)
+            decided = answer(said, charges, keys, session is None or self._is_known(said.known))
+        if decided.unnamed:
+            await self._name_what_refuses(decided.admission)
+        return decided.admission
 
     async def violate(self, identifier: Identifier, *, jitter: float) -> Ban | None:
+        jitter_word = frame(jitter_ppm(jitter))
         if not identifier.type.bannable:
-            jitter_ppm(jitter)
             return None
-        until_ms, level = _integers(await self._run_for(identifier, b"violate", jitter))
+        until_ms, level, wide_until_ms = await self._calls.violate(identifier, jitter_word)
         if not until_ms:
             return None
-        await self._name(identifier)
-        return Ban(identifier, until_ms, level, REASON_VIOLATIONS)
+        ban = Ban(identifier, until_ms, level, automatic_reason(identifier), escalated=wide_until_ms > 0)
+        await self._name_what_refuses(
+            Admission(Verdict.BANNED, identifier=identifier, newly_banned=True, escalated=ban.escalated)
+        )
+        return ban
 
     async def ban(
         self,
@@ -119,38 +104,46 @@ class RedisLimiter:
         duration = b"" if duration_ms is None else duration_ms
         name = self._sealed(identifier, reason)
         reply = await self._run_for(identifier, b"ban", jitter, duration, name)
-        until_ms, level = _integers(reply)
+        until_ms, level = integers(reply)
+        await self._enlist(identifier, until_ms)
         return Ban(identifier, until_ms, level, reason)
 
     async def lift(self, identifier: Identifier) -> bool:
-        return _integers(await self._run_for(identifier, b"lift", 0.0)) == [1]
+        lifted = integers(await self._run_for(identifier, b"lift", 0.0)) == [1]
+        member = self._names.identifier(identifier).member
+        accepted(await self._driver.execute("ZREM", self._names.ban_index, member))
+        return lifted
 
     async def status(self, identifier: Identifier, charges: Sequence[Charge]) -> LimitStatus:
         keys = self._names.identifier(identifier)
+        refusing = refused_by(identifier)
+        bans = [self._names.identifier(one).ban_frame for one in refusing]
         policies = _policies_of(identifier, charges)
-        window_keys = [keys.window_prefix + policy.window.encode() for policy in policies]
-        # One MGET is one moment; the clock of the same pipeline is at most its duration away.
-        time, values = await self._driver.execute_many(
-            [("TIME",), ("MGET", keys.ban, keys.violations, *window_keys)]
+        reply = await self._script.run(
+            [*bans, keys.violations_frame, *map(keys.window_frame, policies)],
+            [frame(b"status"), self._calls.moment(), frame(0), self._calls.ban_plan],
+            keys.ban,
         )
-        now_ms = self._time_ms(time)
-        ban_value, violations_value, *window_values = _optional_texts(values)
+        now, *values = _optional_texts(reply)
+        now_ms, (violations_value, *window_values) = int(now), values[len(bans) :]
         windows = []
         for policy, value in zip(policies, window_values, strict=True):
             state = WindowState(*map(int, value.split())) if value else UNUSED
             windows.append((policy.name, policy.limit - look(policy, state, now_ms).remaining))
         conduct = Conduct(*map(int, violations_value.split())) if violations_value else Conduct()
+        read = (self._read_ban(i.type, v, now_ms, i) for i, v in zip(refusing, values, strict=False))
+        in_force = [ban for ban in read if ban is not None]
         return LimitStatus(
             identifier=identifier,
             windows=tuple(windows),
             violations=violations_at(self._ban_policy, conduct, now_ms),
-            ban=self._read_ban(identifier.type, ban_value, now_ms, identifier),
+            ban=max(in_force, key=lambda ban: ban.until_ms, default=None),
         )
 
     async def clear(self, identifier: Identifier, charges: Sequence[Charge]) -> None:
         keys = self._names.identifier(identifier)
-        windows = [keys.window_prefix + p.window.encode() for p in _policies_of(identifier, charges)]
-        accepted(await self._driver.execute("DEL", keys.violations, *windows))
+        windows = [keys.window(policy) for policy in _policies_of(identifier, charges)]
+        accepted(await self._driver.execute("DEL", keys.violations, keys.spread, *windows))
 
     async def revoke_session(self, session: str, *, ttl_ms: int) -> None:
         for reply in await self._driver.execute_many(self._revocation(session, ttl_ms)):
@@ -158,33 +151,33 @@ class RedisLimiter:
 
     async def restore_revocations(self, sessions: Mapping[str, int]) -> None:
         # Read first: a connection lost from here on means that the server may have forgotten again.
-        accepted(await self._driver.execute("PING"))
+        await self._driver.reach()
         connections = self._driver.connections
         commands = [c for session, ttl_ms in sessions.items() for c in self._revocation(session, ttl_ms)]
         for start in range(0, len(commands), RESTORE_COMMANDS_MAX):
             for reply in await self._driver.execute_many(commands[start : start + RESTORE_COMMANDS_MAX]):
                 accepted(reply)
-        accepted(await self._driver.execute("SET", self._names.sentinel, 1, "PX", SENTINEL_TTL_MS))
+        sentinels: list[Command] = [("SET", key, 1, "PX", SENTINEL_TTL_MS) for key in self._names.sentinels]
+        for reply in await self._driver.execute_many(sentinels):
+            accepted(reply)
         self._restored_at = connections
 
     async def bans(self, *, limit: int, after: BanPlace | None = None) -> BanPage:
-        time = accepted(await self._driver.execute("TIME"))
-        now_ms = self._time_ms(time)
+        now_ms = await self._now()
         members, has_more = await self._banned_members(now_ms, limit, after)
         if not members:
             return BanPage((), None)
-        values = await self._driver.execute("MGET", *(b"banned:" + member for member, _ in members))
+        values = await self._driver.execute_many([("GET", b"banned:" + member) for member, _ in members])
         bans = (
             self._read_ban(IdentifierType(member.split(b":", 1)[0].decode()), value, now_ms)
-            for (member, _), value in zip(members, _optional_texts(values), strict=True)
+            for (member, _), value in zip(members, map(_optional_text, values), strict=True)
         )
         last, until_ms = members[-1]
         place = BanPlace(until_ms, last.decode()) if has_more else None
         return BanPage(tuple(ban for ban in bans if ban is not None), place)
 
     async def bans_in_force(self) -> int:
-        time = accepted(await self._driver.execute("TIME"))
-        count = await self._driver.execute("ZCOUNT", self._names.ban_index, f"({self._time_ms(time)}", "+inf")
+        count = await self._driver.execute("ZCOUNT", self._names.ban_index, f"({await self._now()}", "+inf")
         return int(str(accepted(count)))
 
     async def _banned_members(
@@ -212,54 +205,60 @@ class RedisLimiter:
             if len(found) > limit or len(listed) // 2 <= limit:
                 return found[:limit], len(found) > limit
 
-    def _decide_keys(
-        self, charges: Sequence[Charge], identifiers: Sequence[Identifier], session: str | None
-    ) -> list[bytes]:
-        names = self._names
-        known = [names.identifier(identifier) for identifier in identifiers]
-        windows = [names.identifier(c.identifier).window_prefix + self._window(c.policy) for c in charges]
-        if len(charges) > CHARGES_MAX or len(set(windows)) != len(windows):
-            check_charges(charges)
-        return [
-            self._index_frame,
-            self._sentinel_frame,
-            # The script does not look at it when no session is asked for.
-            self._sentinel_frame if session is None else frame(names.session(session)),
-            *[keys.ban_frame for keys in known],
-            *map(frame, windows),
-            *[keys.violations_frame for keys in known],
-        ]
-
-    def _plan_frame(
-        self, with_session: bool, bannable: tuple[bool, ...], asked: tuple[tuple[int, Policy, int], ...]
-    ) -> bytes:
-        """What is always the same for requests of one kind, as one word of doubles."""
-        numbers: list[int] = [*self._ban_numbers, with_session, len(bannable), len(asked), *bannable]
-        for identifier, policy, cost in asked:
-            numbers += (identifier, _ALGORITHMS[policy.algorithm], policy.limit, policy.period_ms, cost)
-        return frame(struct.pack(f">{len(numbers)}d", *numbers))
-
-    def _moment(self, operation: bytes, jitter: float) -> list[bytes]:
-        now = _SERVER_TIME if self._now_ms is None else frame(self._now_ms())
-        return [operation, now, frame(jitter_ppm(jitter))]
+    async def _now(self) -> int:
+        (now_ms,) = integers(await self._run_list(b"now"))
+        return now_ms
 
     async def _run_for(
         self, identifier: Identifier, operation: bytes, jitter: float, *more: bytes | int
     ) -> Reply:
         keys = self._names.identifier(identifier)
         return await self._script.run(
-            [self._index_frame, keys.ban_frame, keys.violations_frame],
-            [*self._moment(frame(operation), jitter), self._plan(False, (), ()), *map(frame, more)],
+            [keys.ban_frame, keys.violations_frame],
+            [*self._about(operation, jitter), *map(frame, more)],
+            keys.ban,
         )
 
+    async def _run_list(self, operation: bytes, *more: bytes | int) -> Reply:
+        index = self._names.ban_index
+        return await self._script.run(
+            [frame(index)], [*self._about(operation, 0.0), *map(frame, more)], index
+        )
+
+    def _about(self, operation: bytes, jitter: float) -> list[bytes]:
+        return [
+            *(frame(operation), self._calls.moment()),
+            *(frame(jitter_ppm(jitter)), self._calls.ban_plan),
+        ]
+
+    async def _enlist(self, identifier: Identifier, until_ms: int) -> None:
+        """The list lies in a slot of its own, so it can be behind what it lists: a ban that is listed and
+        not in force is left out when read, and one that is not listed refuses all the same."""
+        await self._run_list(b"list", until_ms, self._names.identifier(identifier).member)
+
+    def _is_known(self, known: bool) -> bool:
+        """Whether a slot's revocations are: a new connection may have found a server that lost them."""
+        return known and self._restored_at == self._driver.connections
+
+    async def _name_what_refuses(self, refusal: Admission) -> None:
+        if refusal.identifier is None:
+            return
+        await self._name(refusal.identifier)
+        if refusal.escalated and (network := network_of(refusal.identifier)) is not None:
+            await self._name(network)
+
     async def _name(self, identifier: Identifier) -> None:
-        """Tells whom an automatic ban is about, so that it can be listed.
+        """Lists an automatic ban, and tells whom it is about, so that the list can be read.
 
         The decision has been made and stands whatever becomes of this: an unnamed ban is named by the
         next request that it refuses.
         """
         try:
-            await self._run_for(identifier, b"name", 0.0, self._sealed(identifier, REASON_VIOLATIONS))
+            (until_ms,) = integers(await self._run_for(identifier, b"ends", 0.0))
+            if until_ms:
+                await self._enlist(identifier, until_ms)
+                name = self._sealed(identifier, automatic_reason(identifier))
+                accepted(await self._run_for(identifier, b"name", 0.0, name))
         except DependencyUnavailable:
             return
 
@@ -281,28 +280,12 @@ class RedisLimiter:
 
     def _revocation(self, session: str, ttl_ms: int) -> list[Command]:
         """Never shortens one that is there: GT compares with it, and nothing is greater than no expiry."""
-        key = self._names.session(session)
+        key = self._names.session(session).session
         return [("SET", key, 1, "PX", ttl_ms, "NX"), ("PEXPIRE", key, ttl_ms, "GT")]
-
-    def _time_ms(self, reply: Reply) -> int:
-        if self._now_ms is not None:
-            return self._now_ms()
-        seconds, microseconds = map(int, _optional_texts(reply))
-        return seconds * 1_000 + microseconds // 1_000
-
-
-def _window_bytes(policy: Policy) -> bytes:
-    return policy.window.encode()
 
 
 def _policies_of(identifier: Identifier, charges: Sequence[Charge]) -> list[Policy]:
     return [charge.policy for charge in charges if charge.identifier == identifier]
-
-
-def _integers(reply: Reply) -> list[int]:
-    if not isinstance(reply, bytes):
-        raise TypeError(f"the script answered {type(reply).__name__}")
-    return list(map(int, reply.split()))
 
 
 def _list(reply: Reply) -> list[Reply]:
@@ -314,7 +297,12 @@ def _list(reply: Reply) -> list[Reply]:
 
 def _optional_texts(reply: Reply) -> list[str]:
     """A list of strings; an empty one where there is none."""
-    return [item.decode() if isinstance(item, bytes) else "" for item in _list(reply)]
+    return list(map(_optional_text, _list(reply)))
+
+
+def _optional_text(reply: Reply) -> str:
+    reply = accepted(reply)
+    return reply.decode() if isinstance(reply, bytes) else ""
 
 
 def _proof(limiter: RedisLimiter) -> Limiter:

@@ -5,29 +5,80 @@ from __future__ import annotations
 import hashlib
 import hmac
 from base64 import urlsafe_b64encode
-from dataclasses import dataclass
 from functools import lru_cache
 
 from adapters.redis.driver import frame
-from domain.identifiers import Identifier
+from domain.identifiers import Identifier, network_of
+from domain.ratelimit import Policy
 
 KEY_BYTES_MIN = 16
 HASH_BYTES = 16
 NAMES_CACHED_MAX = 16_384
+WINDOWS_CACHED_MAX = 32
+SESSION_GROUPS = 16
+"""Revoked sessions lie in so many slots, each with a sentinel of its own: a node of a cluster that lost its
+memory is not vouched for by another one's."""
 
 
-@dataclass(frozen=True, slots=True)
 class IdentifierKeys:
-    """One identifier's keys. The braces put them into one slot of a cluster."""
+    """One identifier's keys, and its network's.
 
-    member: bytes
-    """`{type}:{id}`, its name in the index of bans."""
-    ban: bytes
-    violations: bytes
-    window_prefix: bytes
-    """The `Policy.window` is appended."""
-    ban_frame: bytes
-    violations_frame: bytes
+    What stands in braces decides the slot of a cluster: all keys of one identifier share it with those of
+    its network, and hence with those of every other /64 of that.
+    """
+
+    __slots__ = (
+        "_window_prefix",
+        "_windows",
+        "ban",
+        "ban_frame",
+        "bannable",
+        "identifier",
+        "member",
+        "network",
+        "spread",
+        "spread_frame",
+        "violations",
+        "violations_frame",
+    )
+
+    def __init__(self, identifier: Identifier, member: bytes, network: IdentifierKeys | None) -> None:
+        self.identifier = identifier
+        self.member = member
+        """`{type}:{id}`, its name in the list of bans."""
+        self.bannable = identifier.type.bannable
+        self.network = network
+        self.ban = b"banned:" + member
+        self.violations = b"violations:" + member
+        self.ban_frame = frame(self.ban)
+        self.violations_frame = frame(self.violations)
+        self.spread = b"spread:" + member
+        self.spread_frame = frame(self.spread)
+        self._window_prefix = b"ratelimit:" + member + b":"
+        self._windows: dict[Policy, bytes] = {}
+
+    def window(self, policy: Policy) -> bytes:
+        return self._window_prefix + policy.window.encode()
+
+    def window_frame(self, policy: Policy) -> bytes:
+        windows = self._windows
+        if (known := windows.get(policy)) is None:
+            if len(windows) >= WINDOWS_CACHED_MAX:
+                windows.clear()
+            known = windows[policy] = frame(self.window(policy))
+        return known
+
+
+class SessionKeys:
+    """A revoked session's key, and the sentinel beside it."""
+
+    __slots__ = ("sentinel", "sentinel_frame", "session", "session_frame")
+
+    def __init__(self, sentinel: bytes, session: bytes) -> None:
+        self.sentinel = sentinel
+        self.session = session
+        self.sentinel_frame = frame(sentinel)
+        self.session_frame = frame(session)
 
 
 class Names:
@@ -41,15 +92,13 @@ class Names:
         self.identifier = lru_cache(maxsize=NAMES_CACHED_MAX)(self._identifier)
         self.session = lru_cache(maxsize=NAMES_CACHED_MAX)(self._session)
         self.ban_index = b"bans:{%b}" % self.hashed("bans", "")
-        self.sentinel = b"revocations:{%b}" % self.hashed("revocations", "")
+        self._groups = [self.hashed("revocations", str(number)) for number in range(SESSION_GROUPS)]
+        self.sentinels = tuple(b"revocations:{%b}" % group for group in self._groups)
 
     def hashed(self, kind: str, text: str) -> bytes:
         """128 bits of HMAC-SHA256, base64url. Texts of different kinds never share a hash."""
         digest = hmac.digest(self._key, f"{kind}\0{text}".encode("utf-8", "surrogatepass"), hashlib.sha256)
         return urlsafe_b64encode(digest[:HASH_BYTES]).rstrip(b"=")
-
-    def _session(self, session: str) -> bytes:
-        return b"revoked:session:{%b}" % self.hashed("session", session)
 
     def channel(self, topic: str) -> bytes:
         return b"bus:{%b}" % self.hashed("topic", topic)
@@ -60,14 +109,17 @@ class Names:
         number = int.from_bytes(digest[:8], "big") % places
         return b"cache:{%b}" % self.hashed("cache-place", str(number))
 
+    def _session(self, session: str) -> SessionKeys:
+        name = self.hashed("session", session)
+        number = sum(name) % SESSION_GROUPS
+        return SessionKeys(self.sentinels[number], b"revoked:session:{%b}:%b" % (self._groups[number], name))
+
     def _identifier(self, identifier: Identifier) -> IdentifierKeys:
         kind = identifier.type.value
-        member = b"%b:{%b}" % (kind.encode(), self.hashed(kind, identifier.value))
-        return IdentifierKeys(
-            member=member,
-            ban=b"banned:" + member,
-            violations=b"violations:" + member,
-            window_prefix=b"ratelimit:" + member + b":",
-            ban_frame=frame(b"banned:" + member),
-            violations_frame=frame(b"violations:" + member),
-        )
+        name = self.hashed(kind, identifier.value)
+        network = network_of(identifier)
+        if network is None:
+            member = b"%b:{%b}" % (kind.encode(), name)
+            return IdentifierKeys(identifier, member, None)
+        wide = self.identifier(network)
+        return IdentifierKeys(identifier, b"%b:%b" % (wide.member, name), wide)

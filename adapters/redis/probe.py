@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from adapters.redis.driver import DEPENDENCY, RedisDriver, accepted
+from adapters.redis.driver import DEPENDENCY, Redis
 from ports.health import Probe
 
 
 class RedisProbe:
-    """PING through the driver, so within its deadlines: it is the decisions' own connection that counts."""
+    """PING over each of the driver's connections, within its deadlines: the decisions' own count."""
 
-    def __init__(self, *, driver: RedisDriver) -> None:
+    def __init__(self, *, driver: Redis) -> None:
         self._driver = driver
 
     @property
@@ -17,7 +17,7 @@ class RedisProbe:
         return DEPENDENCY
 
     async def check(self) -> None:
-        accepted(await self._driver.execute("PING"))
+        await self._driver.reach()
 
 
 def _proof(probe: RedisProbe) -> Probe:

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
+import pytest
+
+from adapters.memory.limiter import MemoryLimiter
 from adapters.redis.connect import connect
-from adapters.redis.driver import RedisDriver
+from adapters.redis.driver import Redis
 from adapters.redis.limiter import RedisLimiter
 from domain.admission import Admission, Charge, Identifier, IdentifierType
 from domain.bans import BanPolicy
 from domain.ratelimit import Algorithm, Policy
 from ports.limiter import Limiter
 from ports.runtime import Runtime
+from tests.servers.redis_cluster import RedisCluster
 from tests.servers.redis_server import RedisServer
 
 START_MS = 1_800_000_000_000
@@ -46,7 +51,7 @@ def seal(plaintext: bytes) -> bytes:
     return bytes(byte ^ SEAL_MASK for byte in plaintext)
 
 
-def redis_limiter(driver: RedisDriver, time: Time | None, ban_policy: BanPolicy = BAN_POLICY) -> RedisLimiter:
+def redis_limiter(driver: Redis, time: Time | None, ban_policy: BanPolicy = BAN_POLICY) -> RedisLimiter:
     return RedisLimiter(
         driver=driver,
         ban_policy=ban_policy,
@@ -58,7 +63,7 @@ def redis_limiter(driver: RedisDriver, time: Time | None, ban_policy: BanPolicy 
 
 
 @asynccontextmanager
-async def connected(runtime: Runtime, server: RedisServer) -> AsyncIterator[RedisDriver]:
+async def connected(runtime: Runtime, server: RedisServer | RedisCluster) -> AsyncIterator[Redis]:
     driver = connect(
         runtime,
         url=server.url,
@@ -70,6 +75,38 @@ async def connected(runtime: Runtime, server: RedisServer) -> AsyncIterator[Redi
         yield driver
     finally:
         await driver.close()
+
+
+class Open(Protocol):
+    """Opens a fresh limiter."""
+
+    def __call__(
+        self, runtime: Runtime, time: Time, ban_policy: BanPolicy = BAN_POLICY, /
+    ) -> AbstractAsyncContextManager[Limiter]: ...
+
+
+@pytest.fixture(params=["memory", "redis", "redis cluster"])
+def open_limiter(request: pytest.FixtureRequest) -> Open:
+    if request.param == "memory":
+
+        @asynccontextmanager
+        async def in_memory(
+            _runtime: Runtime, time: Time, ban_policy: BanPolicy = BAN_POLICY
+        ) -> AsyncIterator[Limiter]:
+            yield MemoryLimiter(clock=time, ban_policy=ban_policy)
+
+        return in_memory
+    name = "redis_server" if request.param == "redis" else "redis_cluster"
+    server: RedisServer | RedisCluster = request.getfixturevalue(name)
+
+    @asynccontextmanager
+    async def in_redis(
+        runtime: Runtime, time: Time, ban_policy: BanPolicy = BAN_POLICY
+    ) -> AsyncIterator[Limiter]:
+        async with connected(runtime, server) as driver:
+            yield redis_limiter(driver, time, ban_policy)
+
+    return in_redis
 
 
 async def ask(limiter: Limiter, *charges: Charge, session: str | None = None) -> Admission:

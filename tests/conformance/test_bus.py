@@ -10,7 +10,7 @@ import pytest
 from adapters.memory.bus import MemoryBus
 from adapters.redis.bus import RedisBus
 from adapters.redis.connect import connect
-from adapters.redis.driver import RedisDriver
+from adapters.redis.driver import Redis
 from ports.bus import Bus
 from ports.errors import DependencyUnavailable
 from ports.runtime import Runtime
@@ -51,7 +51,7 @@ class Inbox:
 @asynccontextmanager
 async def redis_bus(
     runtime: Runtime, server: RedisServer, naming_key: bytes = NAMING_KEY
-) -> AsyncIterator[tuple[RedisBus, RedisDriver]]:
+) -> AsyncIterator[tuple[RedisBus, Redis]]:
     driver = connect(
         runtime,
         url=server.url,

@@ -5,17 +5,12 @@ Time is the test's own: the memory limiter's clock, and what the script is told 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Protocol
-
 import pytest
 
-from adapters.memory.limiter import MemoryLimiter
 from domain.admission import Admission, Charge, Standing, Verdict
 from domain.bans import DURATION_MS_MAX, Ban, BanPolicy
 from domain.identifiers import Identifier, IdentifierType
-from ports.limiter import BanPlace, Limiter
+from ports.limiter import BanPlace
 from ports.runtime import Runtime
 from tests.conformance.limiters import (
     ACCOUNT_NAME,
@@ -23,46 +18,13 @@ from tests.conformance.limiters import (
     BAN_POLICY,
     START_MS,
     USER,
+    Open,
     Time,
     ask,
-    connected,
     gather,
     policy,
-    redis_limiter,
 )
 from tests.conformance.runtimes import Driver
-from tests.servers.redis_server import RedisServer
-
-
-class Open(Protocol):
-    """Opens a fresh limiter."""
-
-    def __call__(
-        self, runtime: Runtime, time: Time, ban_policy: BanPolicy = BAN_POLICY, /
-    ) -> AbstractAsyncContextManager[Limiter]: ...
-
-
-@pytest.fixture(params=["memory", "redis"])
-def open_limiter(request: pytest.FixtureRequest) -> Open:
-    if request.param == "memory":
-
-        @asynccontextmanager
-        async def in_memory(
-            _runtime: Runtime, time: Time, ban_policy: BanPolicy = BAN_POLICY
-        ) -> AsyncIterator[Limiter]:
-            yield MemoryLimiter(clock=time, ban_policy=ban_policy)
-
-        return in_memory
-    server: RedisServer = request.getfixturevalue("redis_server")
-
-    @asynccontextmanager
-    async def in_redis(
-        runtime: Runtime, time: Time, ban_policy: BanPolicy = BAN_POLICY
-    ) -> AsyncIterator[Limiter]:
-        async with connected(runtime, server) as driver:
-            yield redis_limiter(driver, time, ban_policy)
-
-    return in_redis
 
 
 def test_a_quota_admits_exactly_its_limit_and_then_says_when_to_come_back(

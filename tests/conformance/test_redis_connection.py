@@ -11,7 +11,7 @@ from functools import partial
 import pytest
 
 from adapters.redis.connect import connect
-from adapters.redis.driver import Listener, RedisDriver, Refusal, Reply, pack
+from adapters.redis.driver import Listener, Redis, RedisDriver, Refusal, Reply, pack
 from adapters.redis.probe import RedisProbe
 from ports.errors import DependencyUnavailable
 from ports.runtime import Event, Runtime
@@ -22,7 +22,7 @@ PATIENT_MS_MAX = 5_000
 WAIT_S_MAX = 10.0
 
 
-def patient(runtime: Runtime, server: RedisServer) -> RedisDriver:
+def patient(runtime: Runtime, server: RedisServer) -> Redis:
     return connect(
         runtime,
         url=server.url,

@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from adapters.memory.limiter import MemoryLimiter
-from adapters.runtime.asyncio_runtime import AsyncioRuntime
-from domain.admission import Admission, Charge, Identifier, IdentifierType
-from domain.bans import JITTER_MAX, BanPolicy
-from domain.ratelimit import Algorithm, Policy
+from domain.admission import Charge, Identifier, IdentifierType
 from ports.errors import DependencyUnavailable
-from ports.limiter import Limiter
 from ports.runtime import Runtime
 from tests.conformance.limiters import (
     ACCOUNT_NAME,
     ADDRESS,
-    START_MS,
     USER,
-    Time,
     ask,
     connected,
     gather,
@@ -33,115 +23,6 @@ from tests.conformance.limiters import (
 )
 from tests.conformance.runtimes import Driver
 from tests.servers.redis_server import RedisServer
-
-# --- Redis and the pure rules are the same
-
-
-@dataclass(frozen=True)
-class Step:
-    action: str
-    choice: int
-    wait_ms: int
-    """Below zero: until the last refusal said that it would pass, and one less or exactly."""
-    jitter: float
-
-
-# Mostly decisions, close together or at the edge of a refusal: only they reach limits and bans.
-steps = st.lists(
-    st.builds(
-        Step,
-        st.sampled_from(["decide"] * 16 + ["violate", "ban", "lift", "clear"]),
-        st.integers(0, 3),
-        st.one_of(
-            st.just(0),
-            st.sampled_from([-1, -2]),
-            st.integers(0, 9),
-            st.integers(0, 900),
-            st.integers(0, 90_000),
-        ),
-        st.floats(0.0, JITTER_MAX),
-    ),
-    min_size=20,
-    max_size=60,
-)
-rates = st.tuples(st.integers(1, 4), st.sampled_from([7, 50, 1_000, 60_000, 86_400_000]))
-wide_rates = st.tuples(st.integers(5, 10_000_000), st.sampled_from([1, 333, 60_000, 86_400_000]))
-policy_sets = st.lists(
-    st.tuples(st.one_of(rates, rates, wide_rates), st.sampled_from(Algorithm)), min_size=3, max_size=3
-)
-# A high threshold leaves the windows to themselves; a low one leads into bans again and again.
-ban_policies = st.builds(
-    lambda threshold, base, factor, half_life, ttl: BanPolicy(threshold, base, base * factor, half_life, ttl),
-    st.sampled_from([0, 1, 3, 1_000, 1_000]),
-    st.one_of(st.integers(1, 50), st.integers(1, 60_000)),
-    st.integers(1, 100),
-    st.one_of(st.integers(1, 100), st.integers(1, 200_000)),
-    st.one_of(st.integers(1, 100), st.integers(1, 200_000)),
-)
-
-
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(policy_sets, ban_policies, steps, st.integers(0, 86_400_000))
-def test_the_script_and_the_pure_rules_give_the_same_answers(
-    redis_server: RedisServer,
-    rates: list[tuple[tuple[int, int], Algorithm]],
-    ban_policy: BanPolicy,
-    script: list[Step],
-    offset_ms: int,
-) -> None:
-    policies = [
-        Policy(name, limit, period_ms, algorithm)
-        for name, ((limit, period_ms), algorithm) in zip(("a", "b", "c"), rates, strict=True)
-    ]
-    identifiers = [ADDRESS, USER, ACCOUNT_NAME]
-    mixes = [
-        [Charge(ADDRESS, policies[0])],
-        [Charge(ADDRESS, policies[0]), Charge(USER, policies[1], max(1, policies[1].limit // 2))],
-        [Charge(ACCOUNT_NAME, policies[2]), Charge(ADDRESS, policies[1]), Charge(ADDRESS, policies[0])],
-        [Charge(USER, p, max(1, p.limit // 3)) for p in policies],
-    ]
-    time = Time(START_MS + offset_ms)
-
-    async def play(limiter: Limiter, action: str, choice: int, jitter: float) -> object:
-        identifier = identifiers[choice % 3]
-        match action:
-            case "decide":
-                return await limiter.decide(mixes[choice], session=None, jitter=jitter)
-            case "violate":
-                return await limiter.violate(identifier, jitter=jitter)
-            case "ban":
-                duration_ms = None if choice else 12_345
-                return await limiter.ban(identifier, duration_ms=duration_ms, jitter=jitter, reason="r")
-            case "lift":
-                return await limiter.lift(identifier)
-            case _:
-                await limiter.clear(identifier, mixes[choice])
-                return None
-
-    async def main() -> None:
-        runtime = AsyncioRuntime()
-        async with runtime.running(), connected(runtime, redis_server) as driver:
-            model = MemoryLimiter(clock=time, ban_policy=ban_policy)
-            limiter = redis_limiter(driver, time, ban_policy)
-            retry_after_ms = 0
-            for step in script:
-                at_the_edge_ms = max(0, retry_after_ms + step.wait_ms + 1)
-                time.moment_ms += step.wait_ms if step.wait_ms >= 0 else at_the_edge_ms
-                expected = await play(model, step.action, step.choice, step.jitter)
-                answer = await play(limiter, step.action, step.choice, step.jitter)
-                assert answer == expected
-                if isinstance(answer, Admission):
-                    retry_after_ms = answer.retry_after_ms
-                for identifier in identifiers:
-                    looked = await limiter.status(identifier, mixes[step.choice])
-                    assert looked == await model.status(identifier, mixes[step.choice])
-            # Bans that end together have no order.
-            assert set((await limiter.bans(limit=9)).items) == set((await model.bans(limit=9)).items)
-
-    asyncio.run(main())
-
-
-# --- what only Redis has
 
 
 def test_many_decisions_at_once_share_few_round_trips(run_real: Driver, redis_server: RedisServer) -> None:

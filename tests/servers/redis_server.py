@@ -73,7 +73,7 @@ class RedisServer:
         data = self.directory / "data"
         if not data.exists():
             data.mkdir(parents=True)
-            write_certificates(self.directory)
+            self._write_certificates()
             self._write_users()
         self._processes = self._processes or self._make_processes()
         try:
@@ -121,6 +121,9 @@ class RedisServer:
             shutil.rmtree(self.directory, ignore_errors=True)
         else:
             self.stop()
+
+    def _write_certificates(self) -> None:
+        write_certificates(self.directory)
 
     def _write_users(self) -> None:
         digest = hashlib.sha256(self.password.encode()).hexdigest()
