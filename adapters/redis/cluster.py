@@ -110,9 +110,9 @@ class RedisCluster:
         return self._node(addresses[self._turn % len(addresses)]).listener()
 
     async def close(self) -> None:
-        looking, self._looking = self._looking, None
-        if looking is not None:
-            looking.cancel()
+        # A look under way would open connections behind this; it ends by itself, in bounded time.
+        if self._looking is not None:
+            await self._looking.wait()
         for driver in list(self._drivers.values()):
             await driver.close()
 
@@ -210,7 +210,9 @@ class RedisCluster:
             for slot in range(first, last + 1):
                 self._own(slot, address)
         self._masters = tuple(dict.fromkeys(address for _, _, address in ranges))
-        for address in [known for known in self._drivers if known not in self._masters]:
+        # One that still has callers is left for a later look.
+        gone = [a for a, driver in self._drivers.items() if a not in self._masters and not driver.pending]
+        for address in gone:
             driver = self._drivers.pop(address)
             self._connections_gone += driver.connections
             self._pipelines_gone += driver.pipelines

@@ -195,6 +195,11 @@ class RedisDriver:
         return self._commands
 
     @property
+    def pending(self) -> int:
+        """Commands that somebody waits for."""
+        return sum(lane.pending for lane in self._lanes)
+
+    @property
     def is_cluster(self) -> bool:
         return False
 
@@ -202,10 +207,10 @@ class RedisDriver:
         return 0
 
     async def execute(self, *command: bytes | str | int) -> Reply:
-        return await self._submit(pack(command))
+        return await _submit(self._lane(), pack(command))
 
     async def execute_packed(self, packed: bytes, key: bytes) -> Reply:  # noqa: ARG002 - as `slot`
-        return await self._submit(packed)
+        return await _submit(self._lane(), packed)
 
     async def execute_many(self, commands: Sequence[Command]) -> Sequence[Reply]:
         return await self.execute_all_packed([pack(command) for command in commands])
@@ -226,7 +231,7 @@ class RedisDriver:
 
     async def reach(self) -> None:
         for lane in self._lanes:
-            accepted(await lane.batcher.submit(_PING))
+            accepted(await _submit(lane, _PING))
 
     def listener(self) -> Listener:
         return self._connector.listener()
@@ -238,16 +243,6 @@ class RedisDriver:
     def _lane(self) -> _Lane:
         lanes = self._lanes
         return lanes[0] if len(lanes) == 1 else min(lanes, key=_pending)
-
-    async def _submit(self, packed: bytes) -> Reply:
-        lane = self._lane()
-        lane.pending += 1
-        try:
-            return await lane.batcher.submit(packed)
-        except Overloaded as error:
-            raise DependencyUnavailable(DEPENDENCY, "too many commands wait") from error
-        finally:
-            lane.pending -= 1
 
     async def _flush(self, transport: Transport, packed: Sequence[bytes]) -> Sequence[Reply]:
         began_s = self._monotonic()
@@ -262,6 +257,16 @@ class RedisDriver:
             if failed_s - began_s >= SLOW_FAILURE_S:
                 self._away_until_s = failed_s + AWAY_S
             raise
+
+
+async def _submit(lane: _Lane, packed: bytes) -> Reply:
+    lane.pending += 1
+    try:
+        return await lane.batcher.submit(packed)
+    except Overloaded as error:
+        raise DependencyUnavailable(DEPENDENCY, "too many commands wait") from error
+    finally:
+        lane.pending -= 1
 
 
 def _pending(lane: _Lane) -> int:

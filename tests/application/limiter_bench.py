@@ -29,6 +29,7 @@ from domain.users import Role, User
 from ports.errors import DependencyUnavailable
 from ports.runtime import Runtime
 
+JITTER_BYTES = 2
 START_MS = 1_800_000_000_000
 
 
@@ -44,8 +45,16 @@ class RuntimeClock:
 
 
 class HalfEntropy:
+    """Jitters are always the half; ids, which take more bytes, are all different."""
+
+    def __init__(self) -> None:
+        self._ids = 0
+
     def token(self, size: int) -> bytes:
-        return b"\x7f" + b"\xff" * (size - 1)
+        if size == JITTER_BYTES:
+            return b"\x7f\xff"
+        self._ids += 1
+        return self._ids.to_bytes(size, "big")
 
 
 class WatchedLimiter(MemoryLimiter):
@@ -111,6 +120,7 @@ class Bench:
     sessions: WatchedSessions = field(init=False)
     api_keys: MemoryApiKeys = field(init=False)
     users: MemoryUsers = field(init=False)
+    trail: AuditTrail = field(init=False)
     rates: RateLimiter = field(init=False)
 
     def __post_init__(self) -> None:
@@ -121,6 +131,7 @@ class Bench:
         self.users = MemoryUsers(audit=audit)
         self.sessions = WatchedSessions(users=self.users, audit=audit)
         self.api_keys = MemoryApiKeys(audit=audit)
+        self.trail = AuditTrail(log=self.audit, runtime=self.runtime)
         self.rates = RateLimiter(
             limiter=self.limiter,
             fallback=MemoryLimiter(clock=self.clock, ban_policy=BanPolicy()),
@@ -138,7 +149,7 @@ class Bench:
             clock=self.clock,
             entropy=HalfEntropy(),
             metrics=self.metrics,
-            trail=AuditTrail(log=self.audit, runtime=self.runtime),
+            trail=self.trail,
         )
 
     async def open_session(self, name: str) -> Session:

@@ -10,6 +10,7 @@ from application.rate_limiter import (
     RESTORE_INTERVAL_S_MIN,
 )
 from domain.admission import Verdict
+from domain.audit import AuditAction, AuditFilter
 from ports.errors import DependencyUnavailable
 from ports.runtime import Runtime
 from tests.application.limiter_bench import START_MS, Bench, simulated
@@ -193,6 +194,28 @@ def test_too_many_revocations_are_neither_read_nor_warned_of_at_each_request(
 
     simulated(body)
     assert len(caplog.records) == 2
+
+
+def test_a_ban_that_escalates_counts_as_two_and_both_are_in_the_audit_log(run: Driver) -> None:
+    async def body(runtime: Runtime) -> None:
+        bench = Bench(runtime, ip=1)
+        links = [f"2001:db8:0:{number}::/64" for number in range(1, 5)]
+        for link in links[:3]:
+            while await bench.verdict(address=link) is not Verdict.BANNED:
+                pass
+        for _ in range(6):
+            await bench.rates.violate_address(links[3])
+        assert await bench.verdict(address="2001:db8:0:ff::/64") is Verdict.BANNED
+        assert bench.metrics.value("credit_bans_total", "ip") == 5
+        await bench.trail.flush()
+        page = await bench.audit.find(AuditFilter(action=AuditAction.BAN_ADDED), limit=9, cursor=None)
+        banned = {event.resource: event.detail["reason"] for event in page.items}
+        assert banned == {
+            **{f"ip:{link}": "violations" for link in links},
+            "ip:2001:db8::/56": "escalation",
+        }
+
+    run(body)
 
 
 def test_an_address_is_blamed_for_what_was_seen_elsewhere(run: Driver) -> None:

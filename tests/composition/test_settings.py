@@ -153,6 +153,11 @@ def test_a_database_address_with_credentials_or_of_another_kind_is_refused(text:
 
 def test_a_redis_address_may_name_a_user_and_no_password() -> None:
     assert values.redis_url("rediss://credit@host:6380/0?ssl_ca_certs=/ca.pem")
+    assert values.redis_url("rediss+cluster://credit@one:6380,two:6380/0?ssl_ca_certs=/ca.pem")
+    with pytest.raises(ValueError, match="database"):
+        values.redis_url("redis+cluster://one:6380/1")
+    with pytest.raises(ValueError, match="credentials"):
+        values.redis_url("redis+cluster://name:word@one:6380,two:6380")
     with pytest.raises(ValueError):
         values.redis_url("redis://:word@host/0")
 

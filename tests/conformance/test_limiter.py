@@ -244,14 +244,14 @@ def test_status_shows_what_is_used_and_clear_forgets_it_but_not_the_ban(
     run_real(body)
 
 
-def test_of_64_callers_at_once_a_quota_of_10_admits_exactly_10(run_real: Driver, open_limiter: Open) -> None:
+def test_of_800_callers_at_once_a_quota_of_10_admits_exactly_10(run_real: Driver, open_limiter: Open) -> None:
     async def body(runtime: Runtime) -> None:
-        async with open_limiter(runtime, Time(), BanPolicy(threshold=100)) as limiter:
+        async with open_limiter(runtime, Time(), BanPolicy(threshold=1_000)) as limiter:
             charges = (Charge(ADDRESS, policy(10)), Charge(USER, policy(1_000, name="user")))
-            answers = await gather(runtime, lambda: ask(limiter, *charges), 64)
+            answers = await gather(runtime, lambda: ask(limiter, *charges), 800)
             verdicts = [answer.verdict for answer in answers]
             assert verdicts.count(Verdict.ALLOWED) == 10
-            assert verdicts.count(Verdict.QUOTA_EXCEEDED) == 54
+            assert verdicts.count(Verdict.QUOTA_EXCEEDED) == 790
             status = await limiter.status(USER, charges)
             assert status.windows == (("user", 10),)
 

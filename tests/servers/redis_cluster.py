@@ -37,7 +37,12 @@ class ClusterNode(RedisServer):
     def url(self) -> str:
         return super().url if self._with_tls else f"redis://{self.user}@{self.host}:{self.port}/0"
 
-    def ask(self, *command: str | int) -> object:
+    @property
+    def node_id(self) -> str:
+        answer = self.ask("CLUSTER", "MYID")
+        return answer.decode() if isinstance(answer, bytes) else str(answer)
+
+    def ask(self, *command: str | int | bytes) -> object:
         with self.client() as client:
             return client.execute_command(*command)
 
@@ -106,6 +111,14 @@ class RedisCluster:
         return next(
             node for number, node in enumerate(self.nodes) if slot <= SLOTS * (number + 1) // NODES - 1
         )
+
+    def move(self, slot: int, to: ClusterNode) -> None:
+        """Gives a slot to another node, without what it holds. The newest epoch's claim holds; the others
+        hear first, or their gossip would take the slot back."""
+        node_id = to.node_id
+        to.ask("CLUSTER", "BUMPEPOCH")
+        for node in (*(other for other in self.nodes if other is not to), to):
+            node.ask("CLUSTER", "SETSLOT", slot, "NODE", node_id)
 
     def close(self) -> None:
         for node in self.nodes:
