@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from adapters.redis.driver import RedisDriver, accepted
+from adapters.redis.driver import Redis, accepted
 from adapters.redis.names import Names
 from ports.nonces import Nonces
 
@@ -10,7 +10,7 @@ from ports.nonces import Nonces
 class RedisNonces:
     """Every worker of a service uses the same `naming_key`."""
 
-    def __init__(self, *, driver: RedisDriver, naming_key: bytes) -> None:
+    def __init__(self, *, driver: Redis, naming_key: bytes) -> None:
         self._driver = driver
         self._names = Names(key=naming_key)
 

@@ -137,6 +137,7 @@ def test_a_slot_that_moved_is_followed_and_shakes_the_trust_in_revocations(
         async with warm(runtime, redis_cluster) as redis:
             limiter = redis_limiter(redis, None)
             names = limiter._names
+            redis_cluster.empty()
             user = on_node(redis_cluster, names, 0)
             session = next(
                 name
@@ -168,6 +169,7 @@ def test_a_slot_that_is_moving_is_asked_where_it_goes(run_real: Driver, redis_cl
     async def body(runtime: Runtime) -> None:
         async with warm(runtime, redis_cluster) as redis:
             source, target = redis_cluster.nodes[:2]
+            redis_cluster.empty()
             key = next(
                 k
                 for k in (f"moving:{n}" for n in range(999))
@@ -243,8 +245,7 @@ def test_one_flushed_node_is_not_trusted_for_its_sessions_and_the_others_are(
 
 def test_every_key_on_every_node_expires(run_real: Driver, redis_cluster: RedisCluster) -> None:
     async def body(runtime: Runtime) -> None:
-        for node in redis_cluster.nodes:
-            node.ask("FLUSHALL")
+        redis_cluster.empty()
         async with warm(runtime, redis_cluster) as redis:
             limiter = redis_limiter(redis, None)
             for number in range(5):

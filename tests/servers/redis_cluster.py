@@ -112,6 +112,11 @@ class RedisCluster:
             node for number, node in enumerate(self.nodes) if slot <= SLOTS * (number + 1) // NODES - 1
         )
 
+    def empty(self) -> None:
+        """A node gives no slot away that holds a key, be it another test's."""
+        for node in self.nodes:
+            node.ask("FLUSHALL")
+
     def move(self, slot: int, to: ClusterNode) -> None:
         """Gives a slot to another node, without what it holds. The newest epoch's claim holds; the others
         hear first, or their gossip would take the slot back."""
