@@ -90,23 +90,46 @@ def test_all_keys_of_an_identifier_and_its_network_share_a_slot() -> None:
     assert len({slot_of(key) for key in names.sentinels}) == len(names.sentinels)
 
 
-def test_a_decision_is_one_call_a_slot_and_all_its_calls_are_under_way_together(
-    run_real: Driver, redis_cluster: RedisCluster
-) -> None:
+def test_a_decision_is_one_call_a_slot(run_real: Driver, redis_cluster: RedisCluster) -> None:
     async def body(runtime: Runtime) -> None:
         async with warm(runtime, redis_cluster) as redis:
             limiter = redis_limiter(redis, None)
             charges = (Charge(USER, policy(9, name="user")), Charge(KEY, policy(9)), Charge(LINK, policy(9)))
             both = (*charges, Charge(LINK, policy(5, name="login")))
             assert (await ask(limiter, *both, session="ses_1")).verdict is Verdict.ALLOWED
-            commands, pipelines = redis.commands, redis.pipelines
+            commands = redis.commands
             await ask(limiter, *both, session="ses_1")
             assert redis.commands - commands == 4
-            # Those of one node go in one pipeline only because none waits for another's answer.
-            assert redis.pipelines - pipelines <= 3
             commands = redis.commands
             await ask(limiter, Charge(LINK, policy(9)), Charge(LINK, policy(5, name="login")))
             assert redis.commands - commands == 1
+
+    run_real(body)
+
+
+def test_what_is_done_together_is_under_way_together_and_fails_when_all_has_ended(
+    run_real: Driver, redis_cluster: RedisCluster
+) -> None:
+    async def body(runtime: Runtime) -> None:
+        async with connected(runtime, redis_cluster) as redis:
+            begun = [runtime.event() for _ in range(3)]
+            ended: list[int] = []
+
+            async def work(number: int) -> int:
+                begun[number].set()
+                for other in begun:
+                    while not other.is_set():
+                        await other.wait()
+                if number == 0:
+                    raise DependencyUnavailable("redis")
+                ended.append(number)
+                return number
+
+            async with runtime.deadline(WAIT_S_MAX):
+                with pytest.raises(DependencyUnavailable):
+                    await redis.together([partial(work, number) for number in range(3)])
+            assert sorted(ended) == [1, 2]
+            assert await redis.together([partial(work, number) for number in (2, 1)]) == [2, 1]
 
     run_real(body)
 
