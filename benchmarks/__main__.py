@@ -11,7 +11,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks import cipher, growth, guard, ledger, machine, startup
+from benchmarks import cipher, growth, guard, http, ledger, machine, startup
 from benchmarks.contenders import ContenderFailed
 from benchmarks.drawing import svg
 from benchmarks.installation import PROJECT, folder_with_medici, python_with_peers
@@ -27,10 +27,11 @@ GROUPS: dict[str, Group] = {
     machine.GROUP: machine.rows,
     growth.GROUP: growth.rows,
     guard.GROUP: guard.rows,
+    http.GROUP: http.rows,
     cipher.GROUP: cipher.rows,
     startup.GROUP: startup.rows,
 }
-NEEDS_SERVERS = frozenset({ledger.GROUP, growth.GROUP, guard.GROUP})
+NEEDS_SERVERS = frozenset({ledger.GROUP, growth.GROUP, guard.GROUP, http.GROUP})
 RESULTS = PROJECT / "docs" / "benchmarks"
 
 
