@@ -115,7 +115,7 @@ class UserService:
     async def create(
         self, *, username: str, email: str, password: str, role: Role, context: RequestContext
     ) -> User | InvalidUser | Taken:
-        """For the operator on the command line, who alone gives roles; no route leads here."""
+        """For the operator on the command line; no route leads here."""
         roles = frozenset({Role.USER, role})
         return await self._create(username, email, password, roles, AuditAction.USER_CREATED, context, None)
 
@@ -197,6 +197,35 @@ class UserService:
 
         is_changed = await self._runtime.shielded(change, name="change-password")
         return None if is_changed else PasswordRejection.RACED
+
+    @traced
+    async def change_roles(
+        self,
+        user_id: str,
+        roles: frozenset[Role],
+        context: RequestContext,
+        *,
+        answer: Answering | None = None,
+    ) -> User | None:
+        """The roles in place of those before; everybody is a plain user, too. Other roles end every session.
+        None when there is no such user."""
+        user = await self.profile(user_id)
+        roles |= {Role.USER}
+        if user is None or user.roles == roles:
+            return user
+        changed = replace(user, roles=roles, credential_version=user.credential_version + 1)
+        names = ",".join(sorted(role.value for role in roles))
+        event = self._event(context, AuditAction.ROLES_CHANGED, user_id, roles=names)
+        stored = None if answer is None else answer(changed)
+
+        async def change() -> User | None:
+            ended = await self._credentials.change_roles(
+                user_id, roles=roles, now_ms=event.at_ms, event=event, answer=stored
+            )
+            await self._tell(ended)
+            return None if ended is None else changed
+
+        return await self._runtime.shielded(change, name="change-roles")
 
     @traced
     async def remove(

@@ -21,6 +21,7 @@ class AuditAction(Enum):
     USER_REGISTERED = "user.registered"
     USER_CREATED = "user.created"
     USER_RENAMED = "user.renamed"
+    ROLES_CHANGED = "user.roles_changed"
     PASSWORD_CHANGED = "user.password_changed"
     USER_DELETED = "user.deleted"
     SESSION_OPENED = "session.opened"

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from domain.audit import AuditEvent
 from domain.idempotency import RememberedAnswer
+from domain.users import Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,18 @@ class Credentials(Protocol):
 
         None, and no event, when the user is gone or somebody else changed the credentials first.
         """
+
+    async def change_roles(
+        self,
+        user_id: str,
+        *,
+        roles: frozenset[Role],
+        now_ms: int,
+        event: AuditEvent,
+        answer: RememberedAnswer | None = None,
+    ) -> Ended | None:
+        """Every session ends, since its tokens tell of other roles. None, and no event, when there is no such
+        user."""
 
     async def remove_user(
         self, user_id: str, *, now_ms: int, event: AuditEvent, answer: RememberedAnswer | None = None

@@ -9,6 +9,7 @@ from adapters.memory.sessions import MemorySessions
 from adapters.memory.users import MemoryUsers
 from domain.audit import AuditEvent
 from domain.idempotency import RememberedAnswer
+from domain.users import Role
 from ports.credentials import Credentials, Ended
 
 
@@ -45,6 +46,22 @@ class MemoryCredentials:
             known_devices=known_devices,
         ):
             return None
+        self._audit.append(event)
+        return Ended(session_ids=self._sessions.end_all(user_id, now_ms))
+
+    async def change_roles(
+        self,
+        user_id: str,
+        *,
+        roles: frozenset[Role],
+        now_ms: int,
+        event: AuditEvent,
+        answer: RememberedAnswer | None = None,
+    ) -> Ended | None:
+        if await self._users.get(user_id) is None:
+            return None
+        self._answers.put(answer)
+        self._users.put_roles(user_id, roles)
         self._audit.append(event)
         return Ended(session_ids=self._sessions.end_all(user_id, now_ms))
 

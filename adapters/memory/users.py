@@ -8,7 +8,7 @@ from adapters.memory.answers import MemoryAnswers
 from adapters.memory.audit import MemoryAuditLog
 from domain.audit import AuditEvent
 from domain.idempotency import RememberedAnswer
-from domain.users import User, with_device
+from domain.users import Role, User, with_device
 from ports.users import UserAdded, UserPage, UserRenamed, Users
 
 
@@ -103,6 +103,12 @@ class MemoryUsers:
             known_devices=known_devices,
         )
         return True
+
+    def put_roles(self, user_id: str, roles: frozenset[Role]) -> None:
+        """Of a user there is. A login under way with the old ones comes to nothing."""
+        user = self._users[user_id]
+        version = user.credential_version + 1
+        self._users[user_id] = replace(user, roles=roles, credential_version=version)
 
     def remove(self, user_id: str) -> None:
         """Forgets a user there is."""

@@ -8,6 +8,7 @@ from adapters.mongo.audit import record_in
 from adapters.mongo.driver import MongoDriver, MongoTransaction
 from domain.audit import AuditEvent
 from domain.idempotency import RememberedAnswer
+from domain.users import Role
 from ports.credentials import Credentials, Ended
 
 
@@ -40,6 +41,31 @@ class MongoCredentials:
             )
             if not updated.matched:
                 return None
+            ended = await sessions.end_all_in(transaction, user_id, now_ms)
+            await record_in(transaction, event)
+            return Ended(session_ids=ended)
+
+        return await self._driver.transaction(write)
+
+    async def change_roles(
+        self,
+        user_id: str,
+        *,
+        roles: frozenset[Role],
+        now_ms: int,
+        event: AuditEvent,
+        answer: RememberedAnswer | None = None,
+    ) -> Ended | None:
+        names = sorted(role.value for role in roles)
+
+        async def write(transaction: MongoTransaction) -> Ended | None:
+            # Another version, so that a login under way with the old roles comes to nothing.
+            updated = await transaction.collection(users.COLLECTION).update_one(
+                {"_id": user_id}, {"$set": {"roles": names}, "$inc": {"credential_version": 1}}
+            )
+            if not updated.matched:
+                return None
+            await remember_in(transaction, answer)
             ended = await sessions.end_all_in(transaction, user_id, now_ms)
             await record_in(transaction, event)
             return Ended(session_ids=ended)

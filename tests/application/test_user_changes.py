@@ -10,7 +10,7 @@ from application.sessions import LoginRejection, TokenPair
 from application.users import InvalidUser, PasswordDelayed, PasswordRejection, Taken
 from domain.api_keys import ApiKeyRejection, Scope
 from domain.audit import AuditAction, AuditFilter, RequestContext
-from domain.users import User, UserProblem
+from domain.users import Role, User, UserProblem
 from ports.errors import DependencyUnavailable
 from ports.runtime import Runtime
 from tests.application.identity_house import CONTEXT, PASSWORD, START_MS, House, build
@@ -215,5 +215,26 @@ def test_a_refresh_token_of_one_who_left_is_nothing(run: Driver) -> None:
             token=pair.refresh_token, device_id=pair.device_id, context=CONTEXT
         )
         assert not isinstance(refreshed, TokenPair)
+
+    run(body)
+
+
+def test_other_roles_are_told_of_and_the_same_ones_are_nothing(run: Driver) -> None:
+    async def body(runtime: Runtime) -> None:
+        house = build(runtime)
+        user = await house.registered()
+        pair = await house.logged_in()
+        assert await house.users.change_roles(user.id, frozenset(), CONTEXT) == await house.users.profile(
+            user.id
+        )
+        assert house.revocations.told == []
+        analyst = await house.users.change_roles(user.id, frozenset({Role.ANALYST}), CONTEXT)
+        assert analyst is not None
+        assert analyst.roles == {Role.USER, Role.ANALYST}
+        assert analyst == await house.users.profile(user.id)
+        assert house.revocations.told == [(pair.session_id, REVOCATION_MS)]
+        assert await house.users.change_roles("usr_none", frozenset(), CONTEXT) is None
+        page = await house.audit.find(AuditFilter(action=AuditAction.ROLES_CHANGED), limit=9, cursor=None)
+        assert [dict(event.detail) for event in page.items] == [{"roles": "analyst,user"}]
 
     run(body)

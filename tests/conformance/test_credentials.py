@@ -7,7 +7,7 @@ from functools import partial
 
 from domain.api_keys import ApiKey, Scope
 from domain.audit import AuditAction
-from domain.users import User
+from domain.users import Role, User
 from ports.credentials import Ended
 from tests.conformance.identity import (
     NOW_MS,
@@ -155,5 +155,32 @@ def test_a_removed_user_leaves_no_name_no_living_session_and_no_key(identity: On
         assert await remove(stores, user.id) is None
         assert (await stores.actions()).count(AuditAction.USER_DELETED) == 1
         assert await stores.opened(a_session(user)) is None
+
+    identity(body)
+
+
+def test_other_roles_end_every_session_and_logins_under_way(identity: OnStores) -> None:
+    async def body(stores: Stores) -> None:
+        user = a_user()
+        await stores.users.add(user, an_event())
+        session = a_session(user)
+        await stores.opened(session)
+
+        async def change(user_id: str) -> Ended | None:
+            return await stores.credentials.change_roles(
+                user_id,
+                roles=frozenset({Role.USER, Role.ANALYST}),
+                now_ms=LATER_MS,
+                event=an_event(AuditAction.ROLES_CHANGED),
+            )
+
+        assert await change(user.id) == Ended(session_ids=(session.id,))
+        kept = await stores.users.get(user.id)
+        assert kept is not None
+        assert (kept.roles, kept.credential_version) == ({Role.USER, Role.ANALYST}, 2)
+        assert kept.password_hash == user.password_hash
+        assert await stores.opened(a_session(user)) is None
+        assert await change("usr_none") is None
+        assert (await stores.actions()).count(AuditAction.ROLES_CHANGED) == 1
 
     identity(body)

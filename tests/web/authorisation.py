@@ -42,6 +42,7 @@ TABLE: Final[Mapping[str, str]] = {
     "PUT /users/me/password": PERSON,
     "GET /users": USERS_READ,
     "GET /users/<user_id>": USERS_READ,
+    "PATCH /users/<user_id>": ADMIN,
     "DELETE /users/<user_id>": USERS_WRITE,
     "GET /users/me/accounts": PERSON,
     "POST /api-keys": ADMIN,

@@ -198,7 +198,7 @@ def test_another_users_id_opens_nothing(run_real: Driver) -> None:
             ("DELETE", f"/auth/sessions/{session['id']}", 404),
             ("DELETE", "/auth/sessions/ses_none", 404),
             ("DELETE", "/auth/sessions/%00", 404),
-            ("PATCH", f"/users/{bobs['id']}", 405),
+            ("PATCH", f"/users/{bobs['id']}", 403),
             ("PUT", f"/users/{bobs['id']}/password", 404),
         ):
             reply = await service.client.request(method, path, headers=eve)
@@ -260,5 +260,43 @@ def test_a_session_shows_where_it_was_last_seen(run_real: Driver) -> None:
         assert (session["address"], session["user_agent"]) == ("198.51.100.77", "phone/2")
         assert session["last_seen_at"] > session["created_at"]
         assert session["current"] is True
+
+    run_real(body)
+
+
+def test_administrators_give_and_take_roles_at_once(run_real: Driver) -> None:
+    async def body(runtime: Runtime) -> None:
+        service = open_service(runtime)
+        admin = {"X-API-Key": (await service.key(Scope.ADMIN)).text}
+        writer = {"X-API-Key": (await service.key(Scope.USERS_WRITE)).text}
+        user = await service.register()
+        path = f"/users/{user['id']}"
+        for wrong in (
+            {"roles": ["root"]},
+            {"roles": "admin"},
+            {"role": "admin"},
+            {},
+            {"roles": [{"$ne": 1}]},
+        ):
+            reply = await service.client.request("PATCH", path, json=wrong, headers=admin)
+            assert (reply.status, reply.code) == (400, "validation_failed")
+        # Whoever may write users must not make administrators of them.
+        roles = {"roles": ["admin"]}
+        assert (await service.client.request("PATCH", path, json=roles, headers=writer)).status == 403
+        plain = await service.login(register=False)
+        assert (await service.client.request("PATCH", path, json=roles, headers=plain)).status == 403
+        given = await service.client.request("PATCH", path, json=roles, headers=admin)
+        assert (given.status, given.json()["roles"]) == (200, ["admin", "user"])
+        assert (await service.client.request("GET", "/users/me", headers=plain)).status == 401
+        ruling = await service.login(register=False)
+        assert (await service.client.request("GET", "/users", headers=ruling)).status == 200
+        # The same again ends nothing.
+        await service.client.request("PATCH", path, json=roles, headers=admin)
+        assert (await service.client.request("GET", "/users", headers=ruling)).status == 200
+        taken = await service.client.request("PATCH", path, json={"roles": []}, headers=admin)
+        assert taken.json()["roles"] == ["user"]
+        assert (await service.client.request("GET", "/users", headers=ruling)).status == 401
+        nobody = await service.client.request("PATCH", "/users/usr_none", json=roles, headers=admin)
+        assert (nobody.status, nobody.code) == (404, "not_found")
 
     run_real(body)

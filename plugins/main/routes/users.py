@@ -9,9 +9,9 @@ from msgspec import UNSET, Meta, UnsetType
 from adapters.web import NOT_FOUND, Answer, Body, Call, ListQuery, Problem, Route, rfc3339
 from application.idempotency import Idempotency
 from application.users import InvalidUser, PasswordDelayed, PasswordRejection, Taken
-from domain.access import USER, any_scope
+from domain.access import ADMIN, USER, any_scope
 from domain.api_keys import Scope
-from domain.users import User
+from domain.users import Role, User
 from plugins.main.happenings import note
 from plugins.main.modules.connection_api import ConnectionAPI
 from plugins.main.routes.problems import (
@@ -49,6 +49,12 @@ class UserChange(Body, frozen=True, kw_only=True):
 
     username: Text | UnsetType = UNSET
     email: Text | UnsetType = UNSET
+
+
+class RoleChange(Body, frozen=True, kw_only=True):
+    """The roles in place of those before; everybody is a `user`, too."""
+
+    roles: Annotated[list[Role], Meta(max_length=8)]
 
 
 class PasswordChange(Body, frozen=True, kw_only=True):
@@ -92,6 +98,9 @@ class UserRoutes:
                   answer=UserPage, tags=tags, summary="All users, newest first"),
             Route("GET", "/users/<user_id>", "show_user", MAY_READ_USERS, self.show_user, answer=UserView,
                   problems=(NOT_FOUND,), tags=tags, summary="A user"),
+            Route("PATCH", "/users/<user_id>", "change_roles", ADMIN, self.change_roles, body=RoleChange,
+                  answer=UserView, problems=(NOT_FOUND, KEY_CONFLICT), tags=tags,
+                  summary="Give or take roles: every session of the user ends"),
             Route("DELETE", "/users/<user_id>", "delete_user", MAY_WRITE_USERS, self.delete_user, success=204,
                   problems=(NOT_FOUND, KEY_CONFLICT), tags=tags,
                   summary="Delete a user: sessions, WebSockets and keys they made end at once"),
@@ -162,6 +171,23 @@ class UserRoutes:
     async def show_user(self, call: Call[None, None]) -> Answer | Problem:
         user = await self._api.users.profile(call.path["user_id"])
         return NOT_FOUND if user is None else Answer(200, user_view(user))
+
+    async def change_roles(self, call: Call[RoleChange, None]) -> Answer | Problem:
+        user_id = call.path["user_id"]
+
+        async def change(remember: Remember) -> Answer | Problem:
+            user = await self._api.users.change_roles(
+                user_id,
+                frozenset(call.body.roles),
+                call.context,
+                answer=lambda changed: remember.answer(200, user_view(changed)),
+            )
+            if user is None:
+                return NOT_FOUND
+            note("roles changed", call.context, user=user_id)
+            return Answer(200, user_view(user))
+
+        return await once(self._idempotency, call, "change_roles", change)
 
     async def delete_user(self, call: Call[None, None]) -> Answer | Problem:
         user_id = call.path["user_id"]
