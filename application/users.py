@@ -36,8 +36,8 @@ from ports.users import UserAdded, UserPage, UserRenamed, Users
 Answering = Callable[[User], RememberedAnswer | None]
 """What of the answer is to be stored with the write; writes with one raise `AlreadyAnswered`."""
 
-PASSWORD_POLICY = "login"
-"""Whoever holds a stolen token guesses no faster at the current password than at a login."""
+PASSWORD_POLICY = "password"
+"""Whoever holds a stolen token must not guess at the password with it, from however many addresses."""
 
 
 @dataclass(frozen=True, slots=True)

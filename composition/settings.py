@@ -158,7 +158,7 @@ TABLE: tuple[Setting, ...] = (
     Setting("RATE_LIMIT_REFRESH", "rate_limit_refresh", "30/60s", RATE,
             "Refreshed sessions of one address.", values.rate),
     Setting("RATE_LIMIT_PASSWORD", "rate_limit_password", "5/60s", RATE,
-            "Changes of a password, tried by one address.", values.rate),
+            "Changes of a password, tried by one address, and by one user.", values.rate),
     Setting("RATE_LIMIT_ERRORS", "rate_limit_errors", "30/60s", RATE,
             "Requests of one address that name nobody and are answered 400 or 401; each further one is a"
             " violation.", values.rate),

@@ -66,15 +66,15 @@ class NotedRevocations:
 
 
 class CountedNames:
-    """The rate limiter as far as it counts names, under one window for all."""
+    """The rate limiter as far as it counts names, by one rate for all policies."""
 
     def __init__(self, clock: TurnedClock, per_minute: int) -> None:
         self._limiter = MemoryLimiter(clock=clock, ban_policy=BanPolicy())
-        self._policy = Policy("login", per_minute, 60_000, Algorithm.SLIDING_WINDOW)
+        self._per_minute = per_minute
 
     async def admit_account_name(self, policy: str, name: str) -> Admission:
-        assert policy == self._policy.name
-        charge = Charge(Identifier(IdentifierType.ACCOUNT_NAME, name), self._policy)
+        window = Policy(policy, self._per_minute, 60_000, Algorithm.SLIDING_WINDOW)
+        charge = Charge(Identifier(IdentifierType.ACCOUNT_NAME, name), window)
         return await self._limiter.decide([charge], session=None, jitter=0.0)
 
 

@@ -98,6 +98,7 @@ class Options:
     login: str = "1000/60s"
     register: str = "1000/60s"
     refresh: str = "1000/60s"
+    password: str = "1000/60s"
     errors: str = "1000/60s"
     windows: Algorithm = Algorithm.FIXED_WINDOW
     messages: str = "1000/60s"
@@ -200,7 +201,7 @@ def open_service(runtime: Runtime, options: Options | None = None) -> TestServic
                 "login": policy("login", options.login),
                 "register": policy("register", options.register),
                 "refresh": policy("refresh", options.refresh),
-                "password": policy("password", "1000/60s"),
+                "password": policy("password", options.password),
             },
         ),
         sessions=session_store,
