@@ -18,7 +18,7 @@ from composition.service import assemble
 from composition.stores import StoreName, Stores
 from domain.ids import time_ordered_id
 from domain.ledger.account import Account, AccountState
-from domain.ledger.chain import Head, seal
+from domain.ledger.chain import Head, JournalDocument, seal
 from domain.ledger.commands import (
     IssueGrant,
     OpenAccount,
@@ -33,6 +33,7 @@ from ports.journal import Append, Checkpoints, Journal
 
 COMMANDS_A_DOCUMENT = 4_096
 COLD_READS_AT_ONCE = 256
+INSERTS_MAX = 100
 
 
 class Filler:
@@ -69,10 +70,19 @@ class Filler:
         decision = decide(self._states, submissions, known={}, seq=self._head.seq + 1, time_ms=time_ms)
         nonce = f"{self._book}-{self._head.seq}"
         document = seal(self._book, self._head, decision.entries, time_ms=time_ms, nonce=nonce)
-        if await self._journal.append(document) is not Append.APPENDED:
-            raise RuntimeError("the past could not be written")
+        await self._insert(document)
         self._head = document.head
         self._states.update(decision.changed)
+
+    async def _insert(self, document: JournalDocument) -> None:
+        """Sends the same bytes again for as long as no answer comes: filling takes an hour on a busy machine."""
+        for _ in range(INSERTS_MAX):
+            if await self._journal.append(document) is Append.APPENDED:
+                return
+            standing = await self._journal.at(self._book, document.seq)
+            if standing is not None and standing.nonce == document.nonce:
+                return
+        raise RuntimeError("the past could not be written")
 
     async def _checkpoint(self, states: list[AccountState]) -> None:
         for start in range(0, len(states), 1_000):
