@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import uvloop
 
@@ -29,11 +31,12 @@ from domain.ledger.commands import (
 )
 from domain.ledger.lots import GrantTerms
 from domain.ledger.machine import decide
+from ports.errors import DependencyUnavailable
 from ports.journal import Append, Checkpoints, Journal
 
 COMMANDS_A_DOCUMENT = 4_096
 COLD_READS_AT_ONCE = 256
-INSERTS_MAX = 100
+TRIES_MAX = 100
 
 
 class Filler:
@@ -75,18 +78,33 @@ class Filler:
         self._states.update(decision.changed)
 
     async def _insert(self, document: JournalDocument) -> None:
-        """Sends the same bytes again for as long as no answer comes: filling takes an hour on a busy machine."""
-        for _ in range(INSERTS_MAX):
+        """The same bytes again for as long as no answer comes: filling takes an hour where much else runs."""
+
+        async def stands() -> bool:
             if await self._journal.append(document) is Append.APPENDED:
-                return
+                return True
             standing = await self._journal.at(self._book, document.seq)
-            if standing is not None and standing.nonce == document.nonce:
-                return
-        raise RuntimeError("the past could not be written")
+            return standing is not None and standing.nonce == document.nonce
+
+        await _until_answered(stands)
 
     async def _checkpoint(self, states: list[AccountState]) -> None:
         for start in range(0, len(states), 1_000):
-            await self._checkpoints.save(self._book, states[start : start + 1_000])
+            some = states[start : start + 1_000]
+
+            async def saved(some: list[AccountState] = some) -> bool:
+                await self._checkpoints.save(self._book, some)
+                return True
+
+            await _until_answered(saved)
+
+
+async def _until_answered(step: Callable[[], Awaitable[bool]]) -> None:
+    for _ in range(TRIES_MAX):
+        with suppress(DependencyUnavailable):
+            if await step():
+                return
+    raise RuntimeError("the past could not be written")
 
 
 def _opening(name: str) -> tuple[OpenAccount, IssueGrant]:
