@@ -57,18 +57,19 @@ def test_every_bad_input_is_told_at_once_and_nothing_is_kept(run: Driver) -> Non
     run(body)
 
 
-def test_an_administrator_is_made_by_the_operator(run: Driver) -> None:
+@pytest.mark.parametrize("role", list(Role))
+def test_whoever_the_operator_makes_has_the_role_given(run: Driver, role: Role) -> None:
     async def body(runtime: Runtime) -> None:
         house = build(runtime)
         user = await house.users.create(
             username="root",
             email="root@example.com",
             password=PASSWORD,
-            role=Role.ADMIN,
+            role=role,
             context=CONTEXT,
         )
         assert isinstance(user, User)
-        assert user.roles == {Role.USER, Role.ADMIN}
+        assert user.roles == {Role.USER, role}
         assert await house.actions() == [AuditAction.USER_CREATED]
 
     run(body)

@@ -8,7 +8,9 @@ import threading
 import pytest
 
 from adapters.crypto.argon2 import Argon2PasswordHasher
+from adapters.crypto.common_passwords import LIST, read_common_passwords
 from adapters.runtime.system import SystemEntropy
+from domain.users import PASSWORD_CHARACTERS_MIN, uniqueness_key
 from ports.runtime import Overloaded, Runtime
 from tests.conformance.runtimes import Driver
 
@@ -139,3 +141,23 @@ def test_a_password_never_shows_in_its_hash(run: Driver) -> None:
         assert password not in await cheap(runtime).hash(password.encode())
 
     run(body)
+
+
+@pytest.mark.parametrize(
+    "password", ["password", "12345678", "qwertyuiop", "p@ssw0rd", "iloveyou1", "trustno1"]
+)
+def test_what_everybody_tries_first_is_on_the_list(password: str) -> None:
+    assert password in read_common_passwords()
+
+
+def test_every_line_of_the_list_is_a_password_as_it_is_looked_up_or_tells_of_the_list() -> None:
+    common = read_common_passwords()
+    lines = LIST.read_text(encoding="ascii").splitlines()
+    passwords = [line for line in lines if not line.startswith("#")]
+    assert len(passwords) == len(set(passwords)) > 10_000
+    for password in passwords:
+        assert len(password) >= PASSWORD_CHARACTERS_MIN
+        assert uniqueness_key(password) == password == password.strip()
+        assert password in common
+    assert not any(line in common for line in lines if line.startswith("#"))
+    assert "correct horse battery" not in common
