@@ -10,8 +10,8 @@ from benchmarks.rows import Bench, Goal, Meaning, Row, row
 
 CALLERS: Final = 64
 GROUP: Final = "guard"
-CLIENTS: Final = (("redispy", "redis"), ("coredis", "coredis"))
-"""As `limits` calls its two clients, and what their packages are called."""
+CLIENTS: Final = (("redispy", "redis", "redispy"), ("coredis", "coredis", "coredis, its default"))
+"""As `limits` calls its two clients, what their packages are called, and what the table calls them."""
 
 
 def rows(bench: Bench) -> Sequence[Row]:
@@ -57,11 +57,11 @@ def _compared(bench: Bench, callers: int) -> Comparison:
         Contender("credit-system", (bench.python, "-m", "benchmarks.sides.guard"), redis),
         *(
             Contender(
-                f"limits over {client}",
+                f"limits over {name}",
                 (peers, "-m", "benchmarks.peers.limits_sliding"),
                 {**redis, "implementation": client, "client": package},
             )
-            for client, package in CLIENTS
+            for client, package, name in CLIENTS
         ),
     ]
     return side_by_side(contenders, rounds=bench.rounds, seconds=bench.seconds)

@@ -10,12 +10,13 @@ from typing import NamedTuple
 from adapters.redis.driver import Reply, frame
 from adapters.redis.names import IdentifierKeys, Names, SessionKeys
 from adapters.redis.script import Script
-from domain.admission import Admission, Charge, Standing, Verdict
+from domain.admission import Admission, Charge, Standing, Verdict, check_charges
 from domain.bans import BanPolicy
 from domain.identifiers import Identifier
 from domain.ratelimit import Algorithm, Policy
 
 PLANS_CACHED_MAX = 1_024
+REQUESTS_CACHED_MAX = 8_192
 
 # As admission.lua numbers them.
 VERDICTS = (Verdict.BANNED, Verdict.REVOKED, Verdict.QUOTA_EXCEEDED, Verdict.ALLOWED)
@@ -52,6 +53,17 @@ class Said(NamedTuple):
     """Per charge what remains, when it is whole and, of a call that blames nobody, since when it counts."""
 
 
+class _Request(NamedTuple):
+    """What is always the same of a decision's call."""
+
+    words: bytes
+    """The keys, framed, without the session's."""
+    keys_count: int
+    plan: bytes
+    route: bytes
+    policies: list[Policy]
+
+
 class Calls:
     """The script's calls about those who are counted. Jitters are framed already."""
 
@@ -68,6 +80,7 @@ class Calls:
         self.ban_plan = _doubles(self._ban_numbers)
         """The plan of the operations about one identifier."""
         self._plan = lru_cache(maxsize=PLANS_CACHED_MAX)(self._packed_plan)
+        self._requests: dict[tuple[object, ...], _Request] = {}
         self._taken_plan = lru_cache(maxsize=PLANS_CACHED_MAX)(_packed_charges)
 
     def moment(self) -> bytes:
@@ -84,26 +97,57 @@ class Calls:
         blames: bool,
     ) -> Said:
         """One call; all its keys share a slot. `keys` are those of each charge's identifier."""
+        request = self._request(charges, keys, with_session=session is not None, blames=blames)
+        words, count, route = request.words, request.keys_count, request.route
+        if session is not None:
+            words = session.both_frames + words
+            count, route = count + 2, session.session
+        tail = b"".join((_DECIDE, self.moment(), jitter, request.plan))
+        reply = await self._script.run_joined(count, words, 4, tail, route)
+        verdict, known, retry_after_ms, who, newly, named, now_ms, *numbers = integers(reply)
+        return Said(VERDICTS[verdict], known == 1, retry_after_ms, who, newly, named == 1, now_ms, numbers)
+
+    def _request(
+        self, charges: Sequence[Charge], keys: Sequence[IdentifierKeys], *, with_session: bool, blames: bool
+    ) -> _Request:
+        """The same clients come again and again, and most of what they are asked with is the same."""
+        policies = [charge.policy for charge in charges]
+        # Ids, which cost nothing to hash: what is remembered keeps its policies, so no other gets theirs.
+        asked = (with_session, blames, *keys, *map(id, policies), *[charge.cost for charge in charges])
+        requests = self._requests
+        if (known := requests.get(asked)) is not None:
+            return known
+        if len(requests) >= REQUESTS_CACHED_MAX:
+            del requests[next(iter(requests))]
+        made = requests[asked] = self._make_request(charges, keys, policies, with_session, blames)
+        return made
+
+    def _make_request(
+        self,
+        charges: Sequence[Charge],
+        keys: Sequence[IdentifierKeys],
+        policies: list[Policy],
+        with_session: bool,
+        blames: bool,
+    ) -> _Request:
+        check_charges(charges)
         identifiers, networks = concerned(keys)
-        windows = [key.window_frame(charge.policy) for key, charge in zip(keys, charges, strict=True)]
-        words = [] if session is None else [session.sentinel_frame, session.session_frame]
-        words += [key.ban_frame for key in identifiers]
-        words += [key.ban_frame for key in networks]
-        words += windows
-        words += [key.violations_frame for key in identifiers]
-        words += [key.violations_frame for key in networks]
-        words += [key.spread_frame for key in networks]
+        words = [
+            *[key.ban_frame for key in identifiers],
+            *[key.ban_frame for key in networks],
+            *[key.window_frame(policy) for key, policy in zip(keys, policies, strict=True)],
+            *[key.violations_frame for key in identifiers],
+            *[key.violations_frame for key in networks],
+            *[key.spread_frame for key in networks],
+        ]
         plan = self._plan(
-            session is not None,
+            with_session,
             blames,
             len(networks),
             tuple([(k.bannable, networks.index(k.network) + 1 if k.network else 0) for k in identifiers]),
             tuple([(identifiers.index(k) + 1, c.policy, c.cost) for k, c in zip(keys, charges, strict=True)]),
         )
-        route = keys[0].ban if session is None else session.session
-        reply = await self._script.run(words, (_DECIDE, self.moment(), jitter, plan), route)
-        verdict, known, retry_after_ms, who, newly, named, now_ms, *numbers = integers(reply)
-        return Said(VERDICTS[verdict], known == 1, retry_after_ms, who, newly, named == 1, now_ms, numbers)
+        return _Request(b"".join(words), len(words), plan, keys[0].ban if keys else b"", policies)
 
     async def give_back(
         self, charges: Sequence[Charge], keys: Sequence[IdentifierKeys], sinces: Iterable[int]

@@ -10,8 +10,8 @@ from adapters.redis.decision import Calls, answer, integers
 from adapters.redis.driver import Command, Redis, Reply, accepted, frame
 from adapters.redis.names import Names
 from adapters.redis.script import Script
-from adapters.redis.slots import decide_in_parts, parts_of
-from domain.admission import CHARGES_MAX, Admission, Charge, Verdict, check_charges, refused_by
+from adapters.redis.slots import Part, decide_in_parts, parts_of
+from domain.admission import Admission, Charge, Verdict, refused_by
 from domain.bans import (
     DURATION_MS_MAX,
     Ban,
@@ -63,12 +63,10 @@ class RedisLimiter:
             return Admission(Verdict.ALLOWED)
         names = self._names
         keys = [names.identifier(charge.identifier) for charge in charges]
-        if len(charges) > 1:
-            windows = {key.window_frame(charge.policy) for key, charge in zip(keys, charges, strict=True)}
-            if len(windows) != len(charges) or len(charges) > CHARGES_MAX:
-                check_charges(charges)
         session_keys = None if session is None else names.session(session)
-        parts = parts_of(self._driver, charges, keys, session_keys) if self._driver.is_cluster else ()
+        parts: Sequence[Part] = ()
+        if self._driver.is_cluster:
+            parts = parts_of(self._driver, charges, keys, session_keys)
         if len(parts) > 1:
             decided = await decide_in_parts(self._calls, self._driver, parts, jitter_word, self._is_known)
         else:

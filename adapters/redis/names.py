@@ -72,13 +72,12 @@ class IdentifierKeys:
 class SessionKeys:
     """A revoked session's key, and the sentinel beside it."""
 
-    __slots__ = ("sentinel", "sentinel_frame", "session", "session_frame")
+    __slots__ = ("both_frames", "sentinel", "session")
 
     def __init__(self, sentinel: bytes, session: bytes) -> None:
         self.sentinel = sentinel
         self.session = session
-        self.sentinel_frame = frame(sentinel)
-        self.session_frame = frame(session)
+        self.both_frames = frame(sentinel) + frame(session)
 
 
 class Names:

@@ -27,8 +27,14 @@ class Script:
         `key` is one of the keys, unframed: it routes the call. Raises `DependencyUnavailable`, also for
         an error of the script itself.
         """
-        words = b"".join((_count(len(keys)), *keys, *arguments))
-        count = 3 + len(keys) + len(arguments)
+        return await self.run_joined(len(keys), b"".join(keys), len(arguments), b"".join(arguments), key)
+
+    async def run_joined(
+        self, keys_count: int, keys: bytes, arguments_count: int, arguments: bytes, key: bytes
+    ) -> Reply:
+        """The same with keys and arguments joined already."""
+        words = b"".join((_count(keys_count), keys, arguments))
+        count = 3 + keys_count + arguments_count
         reply = await self._driver.execute_packed(b"*%d\r\n%b%b" % (count, self._by_hash, words), key)
         if isinstance(reply, Refusal) and reply.code == "NOSCRIPT":
             # It did not run, so running it now is no second attempt. EVAL keeps it for the next EVALSHA.

@@ -14,13 +14,13 @@ from typing import NamedTuple, TypeAlias
 from adapters.redis.decision import VERDICTS, Answer, Calls, Said, answer
 from adapters.redis.driver import Redis
 from adapters.redis.names import IdentifierKeys, SessionKeys
-from domain.admission import Admission, Charge, Standing, Verdict
+from domain.admission import Admission, Charge, Standing, Verdict, check_charges
 from ports.errors import DependencyUnavailable
 
 _Work: TypeAlias = Callable[[], Awaitable[Sequence[int]]]
 
 
-class _Part(NamedTuple):
+class Part(NamedTuple):
     """What of a decision lies in one slot."""
 
     numbers: list[int]
@@ -31,14 +31,15 @@ class _Part(NamedTuple):
 
 
 class _Told(NamedTuple):
-    part: _Part
+    part: Part
     said: Said
 
 
 def parts_of(
     redis: Redis, charges: Sequence[Charge], keys: Sequence[IdentifierKeys], session: SessionKeys | None
-) -> list[_Part]:
+) -> list[Part]:
     """One a slot, in the order of the charges; the session's own is the last."""
+    check_charges(charges)
     session_slot = None if session is None else redis.slot(session.session)
     slots: dict[int, list[int]] = {}
     for number, key in enumerate(keys):
@@ -46,7 +47,7 @@ def parts_of(
     if session_slot is not None:
         slots.setdefault(session_slot, [])
     return [
-        _Part(
+        Part(
             numbers,
             [charges[number] for number in numbers],
             [keys[number] for number in numbers],
@@ -59,7 +60,7 @@ def parts_of(
 async def decide_in_parts(
     calls: Calls,
     redis: Redis,
-    parts: Sequence[_Part],
+    parts: Sequence[Part],
     jitter: bytes,
     is_known: Callable[[bool], bool],
 ) -> Answer:

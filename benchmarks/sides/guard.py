@@ -10,6 +10,7 @@ from adapters.redis.connect import connect
 from adapters.redis.limiter import RedisLimiter
 from adapters.runtime.asyncio_runtime import AsyncioRuntime
 from benchmarks.rounds import Configuration, Figures, answer_rounds, closed_loop, configuration
+from composition.live_store import DECISION_LANES
 from domain.admission import Charge, Verdict
 from domain.bans import BanPolicy
 from domain.identifiers import Identifier, IdentifierType
@@ -40,6 +41,7 @@ async def measure(config: Configuration) -> None:
             url=config["redis_url"],
             password=config["redis_password"],
             decision_timeout_ms_max=PATIENCE_MS_MAX,
+            lanes=DECISION_LANES,
         )
         limiter = RedisLimiter(
             driver=driver,

@@ -7,8 +7,13 @@ import asyncio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from adapters.memory.identifier_table import IdentifierTable
 from adapters.memory.limiter import MemoryLimiter
+from adapters.redis.names import NAMES_CACHED_MAX, Names
+from domain import identifiers
 from domain.admission import Charge, Identifier, IdentifierType, Verdict
+from domain.bans import BanPolicy
+from domain.identifiers import NETWORKS_CACHED_MAX
 from ports.runtime import Runtime
 from tests.conformance.limiters import (
     ADDRESS,
@@ -117,3 +122,34 @@ def test_memory_of_revoked_sessions_is_bounded_and_forgets_those_that_end_first(
         assert verdicts == [Verdict.REVOKED, Verdict.ALLOWED, Verdict.REVOKED]
 
     run(body)
+
+
+def test_one_million_distinct_identifiers_leave_no_more_behind_than_the_table_holds() -> None:
+    table, bound = IdentifierTable(identifiers_max=1_000), 1_000
+    for number in range(1_000_000):
+        table.touch(Identifier(IdentifierType.IP, str(number)), now_ms=number // 100)
+        if number % 1_000 == 0:
+            assert len(table) <= bound
+            assert max(len(table._expiries), len(table._ban_ends)) <= 4 * bound + 1
+
+
+def test_a_flood_of_addresses_leaves_limiter_names_and_networks_within_their_bounds() -> None:
+    """IPv6, since each brings its /56 along, and a ban of a few."""
+    time, bound = Time(), 100
+    limiter = MemoryLimiter(clock=time, ban_policy=BanPolicy(threshold=0), identifiers_max=bound)
+    names = Names(key=bytes(32))
+
+    async def flood() -> None:
+        for number in range(NAMES_CACHED_MAX + 2_000):
+            link = Identifier(IdentifierType.IP, f"2001:db8:{number:x}:1::/64")
+            names.identifier(link)
+            if number % 4 == 0:
+                await limiter.decide([Charge(link, policy())], session=None, jitter=0.0)
+            if number % 64 == 0:
+                await limiter.violate(link, jitter=0.0)
+            time.moment_ms += 1
+            assert len(limiter._table) <= bound
+
+    asyncio.run(flood())
+    assert names.identifier.cache_info().currsize <= NAMES_CACHED_MAX
+    assert identifiers._wider.cache_info().currsize <= NETWORKS_CACHED_MAX

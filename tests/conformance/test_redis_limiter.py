@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
 
-from domain.admission import Charge, Identifier, IdentifierType
+from domain.admission import Charge, Identifier, IdentifierType, Verdict
 from ports.errors import DependencyUnavailable
 from ports.runtime import Runtime
 from tests.conformance.limiters import (
@@ -48,6 +49,43 @@ def test_a_script_that_the_server_lost_is_loaded_again(run_real: Driver, redis_s
             await driver.execute("SCRIPT", "FLUSH")
             answers = await gather(runtime, lambda: ask(limiter, charge), 20)
             assert sorted(a.standings[0].remaining for a in answers) == list(range(79, 99))
+
+    run_real(body)
+
+
+@pytest.mark.parametrize("command", [("SCRIPT", "FLUSH"), ("FUNCTION", "FLUSH"), ("FLUSHALL",)])
+def test_whatever_is_flushed_the_next_decision_loads_what_it_needs(
+    run_real: Driver, redis_server: RedisServer, command: tuple[str, ...]
+) -> None:
+    async def body(runtime: Runtime) -> None:
+        async with connected(runtime, redis_server) as driver:
+            limiter = redis_limiter(driver, None)
+            charge = Charge(USER, policy(100))
+            await limiter.restore_revocations({})
+            await ask(limiter, charge)
+            await driver.execute(*command)
+            admission = await ask(limiter, charge, session="ses_1")
+            assert admission.verdict is Verdict.ALLOWED
+            assert admission.revocations_known == (command != ("FLUSHALL",))
+
+    run_real(body)
+
+
+def test_after_a_restart_the_script_is_loaded_again_and_what_was_counted_still_counts(
+    run_real: Driver, redis_server: RedisServer
+) -> None:
+    async def body(runtime: Runtime) -> None:
+        async with connected(runtime, redis_server) as driver:
+            limiter = redis_limiter(driver, None)
+            charge = Charge(USER, policy(100))
+            ban = await limiter.ban(ADDRESS, duration_ms=600_000, jitter=0.0, reason="kept")
+            for _ in range(10):
+                await ask(limiter, charge)
+            redis_server.restart()
+            with suppress(DependencyUnavailable):
+                await ask(limiter, charge)
+            assert (await ask(limiter, charge)).standings[0].remaining in (88, 89)
+            assert (await limiter.status(ADDRESS, [])).ban == ban
 
     run_real(body)
 
