@@ -11,7 +11,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks import cipher, growth, guard, http, ledger, machine, startup
+from benchmarks import cipher, growth, guard, http, ledger, login, machine, startup
 from benchmarks.contenders import ContenderFailed
 from benchmarks.drawing import svg
 from benchmarks.installation import PROJECT, folder_with_medici, python_with_peers
@@ -29,9 +29,10 @@ GROUPS: dict[str, Group] = {
     guard.GROUP: guard.rows,
     http.GROUP: http.rows,
     cipher.GROUP: cipher.rows,
+    login.GROUP: login.rows,
     startup.GROUP: startup.rows,
 }
-NEEDS_SERVERS = frozenset({ledger.GROUP, growth.GROUP, guard.GROUP, http.GROUP})
+NEEDS_SERVERS = frozenset({ledger.GROUP, growth.GROUP, guard.GROUP, http.GROUP, login.GROUP})
 RESULTS = PROJECT / "docs" / "benchmarks"
 
 

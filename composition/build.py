@@ -56,6 +56,8 @@ class Surroundings:
     metrics: Metrics
     handoff: Handoff | None = None
     """Where several workers of one supervisor serve."""
+    processes: int = 1
+    """How many of this service share the machine's cores."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +112,7 @@ def build_use_cases(
         tokens=tokens,
         devices=devices,
         keys=keys,
+        processes=around.processes,
     )
     return UseCases(
         users=users,

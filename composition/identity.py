@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from adapters.crypto.argon2 import Argon2PasswordHasher
 from adapters.crypto.common_passwords import read_common_passwords
 from adapters.crypto.derivation import derived_key
@@ -36,9 +38,12 @@ def build_identity(
     tokens: TokenService,
     devices: DeviceWatch,
     keys: TokenKeys,
+    processes: int,
 ) -> tuple[UserService, SessionService]:
-    """They share one hasher, and with it one bound on how many passwords are hashed at once."""
-    passwords = Argon2PasswordHasher(runtime=runtime, entropy=entropy)
+    """They share one hasher, and with it one bound on how many passwords are hashed at once: the cores that
+    fall to one of `processes` workers."""
+    hashes_max = max(1, (os.cpu_count() or 1) // processes)
+    passwords = Argon2PasswordHasher(runtime=runtime, entropy=entropy, running_max=hashes_max)
     users = UserService(
         users=stores.users,
         credentials=stores.credentials,

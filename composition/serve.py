@@ -25,6 +25,8 @@ EXIT_FAILED = 1
 METRICS_DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 HANDOFF_DIRECTORY = "CREDITCTL_HANDOFF_DIR"
 """Where the workers of one supervisor meet. Not a setting: the supervisor makes it, for its workers only."""
+WORKERS = "CREDITCTL_WORKERS"
+"""How many they are: the supervisor says it to each."""
 HANDOFF_PATH_BYTES_MAX = 60
 """A Unix socket's path has 104 bytes at most, of which its name takes 38."""
 
@@ -61,9 +63,11 @@ def _serve_here(options: ServeOptions, settings: Settings, secrets: Secrets) -> 
 
     bound = bound_socket(options.address, shared=options.worker is not None)
     # Without the supervisor that made it a directory is somebody else's.
-    handoff = _directory(HANDOFF_DIRECTORY) if options.worker is not None else None
+    is_worker = options.worker is not None
+    handoff = _directory(HANDOFF_DIRECTORY) if is_worker else None
+    processes = int(os.environ.get(WORKERS, "1")) if is_worker else 1
     around, manager = assemble(
-        options.store, options.runtime, settings, secrets, _directory(METRICS_DIRECTORY), handoff
+        options.store, options.runtime, settings, secrets, _directory(METRICS_DIRECTORY), handoff, processes
     )
     startup = Startup(options=options, manager=manager, bound=bound, say=_say)
     root = Root(runtime=around.runtime, service=manager, on_ready=startup.ready)
@@ -122,7 +126,12 @@ def _supervise(options: ServeOptions, settings: Settings, environ: Mapping[str, 
     plan = Plan(
         workers=options.workers,
         command=command,
-        environ={**environ, METRICS_DIRECTORY: str(directory), HANDOFF_DIRECTORY: str(handoff)},
+        environ={
+            **environ,
+            METRICS_DIRECTORY: str(directory),
+            HANDOFF_DIRECTORY: str(handoff),
+            WORKERS: str(options.workers),
+        },
         stop_s_max=settings.shutdown_grace_ms / 1000 + STOP_EXTRA_S_MAX + 5.0,
         on_ready=lambda: _say(f"serving on {url_of(options, address)} ({options.workers} workers)"),
         on_death=forget,

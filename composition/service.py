@@ -31,6 +31,7 @@ def assemble(
     secrets: Secrets,
     metrics_directory: Path | None = None,
     handoff_directory: Path | None = None,
+    processes: int = 1,
 ) -> tuple[Surroundings, AppManager]:
     """Nothing is opened yet: that happens when the manager starts, inside the runtime's loop."""
     made = make_runtime(runtime)
@@ -40,6 +41,7 @@ def assemble(
         entropy=SystemEntropy(),
         metrics=PrometheusMetrics(directory=metrics_directory),
         handoff=handoff_of(made, runtime, handoff_directory),
+        processes=processes,
     )
 
     async def open_stores() -> Stores:

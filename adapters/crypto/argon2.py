@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import base64
 import os
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TypeVar
 
 from cryptography.exceptions import InvalidKey
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
@@ -13,16 +19,22 @@ from ports.entropy import Entropy
 from ports.passwords import PasswordHasher
 from ports.runtime import Runtime
 
+Result = TypeVar("Result")
+
 SALT_BYTES = 16
 HASH_BYTES = 32
+NICENESS = 10
+"""A tenth of what a thread of usual priority gets of a core that both want: a login is slower on a busy
+machine, and none is starved."""
 WAITING_MAX = 256
 """A hash takes some 40 ms: whoever would wait longer than about ten seconds is told at once."""
 
 
 class Argon2PasswordHasher:
-    """`PasswordHasher` in worker threads, at most as many at once as there are cores.
+    """`PasswordHasher` in threads of its own, at most as many at once as there are cores.
 
-    More would only share the same cores and hold 19 MiB each.
+    More would only share the same cores and hold 19 MiB each. The threads give way to all others: whoever
+    reads a balance must not feel that many log in.
     """
 
     def __init__(
@@ -41,23 +53,27 @@ class Argon2PasswordHasher:
         self._memory_kib = memory_kib
         self._passes = passes
         self._lanes = lanes
-        self._turnstile = Turnstile(
-            runtime=runtime, inside_max=running_max or os.cpu_count() or 1, waiting_max=waiting_max
-        )
+        running_max = running_max or os.cpu_count() or 1
+        self._turnstile = Turnstile(runtime=runtime, inside_max=running_max, waiting_max=waiting_max)
+        self._threads = ThreadPoolExecutor(running_max, "argon2", initializer=_give_way)
         self._prefix = f"$argon2id$v=19$m={memory_kib},t={passes},p={lanes}$"
         # Of no password (with a probability of 1 - 2^-256), and as dear to check as any.
         self._of_nobody = f"{self._prefix}{_phc(bytes(SALT_BYTES))}${_phc(bytes(HASH_BYTES))}"
 
     async def hash(self, password: bytes) -> str:
-        async with self._turnstile:
-            return await self._runtime.run_in_thread(self._derive, password, self._entropy.token(SALT_BYTES))
+        salt = self._entropy.token(SALT_BYTES)
+        return await self._run(partial(self._derive, password, salt))
 
     async def verify(self, password: bytes, encoded: str | None) -> bool:
-        async with self._turnstile:
-            return await self._runtime.run_in_thread(_matches, password, encoded or self._of_nobody)
+        return await self._run(partial(_matches, password, encoded or self._of_nobody))
 
     def needs_rehash(self, encoded: str) -> bool:
         return not encoded.startswith(self._prefix)
+
+    async def _run(self, work: Callable[[], Result]) -> Result:
+        # The runtime's thread only waits: it serves others afterwards, so its priority must stay.
+        async with self._turnstile:
+            return await self._runtime.run_in_thread(lambda: self._threads.submit(work).result())
 
     def _derive(self, password: bytes, salt: bytes) -> str:
         return Argon2id(
@@ -67,6 +83,14 @@ class Argon2PasswordHasher:
             lanes=self._lanes,
             memory_cost=self._memory_kib,
         ).derive_phc_encoded(password)
+
+
+def _give_way() -> None:
+    """For this thread alone: on Linux each has a priority of its own (setpriority(2)), elsewhere it would be
+    the whole process's."""
+    if sys.platform == "linux":
+        thread = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + NICENESS)
 
 
 def _matches(password: bytes, encoded: str) -> bool:

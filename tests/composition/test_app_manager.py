@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 import pytest
 
+from adapters.crypto.argon2 import Argon2PasswordHasher
 from adapters.memory.metrics import MemoryMetrics
 from adapters.runtime.asyncio_runtime import AsyncioRuntime
 from adapters.runtime.system import SystemClock, SystemEntropy
@@ -52,7 +54,13 @@ class Broken(Extra):
 Body = Callable[[AppManager], Awaitable[None]]
 
 
-def run(body: Body, plugins: Sequence[PluginEntry] = BUILT_IN, seen: list[str] | None = None) -> None:
+def run(
+    body: Body,
+    plugins: Sequence[PluginEntry] = BUILT_IN,
+    seen: list[str] | None = None,
+    *,
+    processes: int = 1,
+) -> None:
     """Gives the body a manager that has not started, on a fresh memory store."""
     settings, secrets = load({}, StoreName.MEMORY)
     runtime = AsyncioRuntime()
@@ -66,7 +74,13 @@ def run(body: Body, plugins: Sequence[PluginEntry] = BUILT_IN, seen: list[str] |
         return replace(memory_store(settings, clock), stop=noted)
 
     manager = AppManager(
-        around=Surroundings(runtime=runtime, clock=clock, entropy=SystemEntropy(), metrics=MemoryMetrics()),
+        around=Surroundings(
+            runtime=runtime,
+            clock=clock,
+            entropy=SystemEntropy(),
+            metrics=MemoryMetrics(),
+            processes=processes,
+        ),
         settings=settings,
         secrets=secrets,
         open_stores=open_stores,
@@ -119,6 +133,21 @@ def test_a_broken_plugin_stops_the_start_and_closes_the_stores() -> None:
 
     run(body, (*BUILT_IN, PluginEntry("extra", "elsewhere", lambda: Broken([]))), seen)
     assert seen == ["stores stopped"]
+
+
+def test_workers_share_the_cores_for_hashing() -> None:
+    hashers: list[Argon2PasswordHasher] = []
+
+    async def body(manager: AppManager) -> None:
+        await manager.start()
+        hasher = manager.use_cases.sessions._passwords
+        assert isinstance(hasher, Argon2PasswordHasher)
+        hashers.append(hasher)
+        await manager.stop()
+
+    run(body)
+    run(body, processes=2 * (os.cpu_count() or 1))
+    assert [hasher._turnstile._inside_max for hasher in hashers] == [os.cpu_count() or 1, 1]
 
 
 def test_stopping_again_does_nothing() -> None:

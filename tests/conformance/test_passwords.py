@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import secrets
+import sys
 import threading
 
 import pytest
 
-from adapters.crypto.argon2 import Argon2PasswordHasher
+from adapters.crypto.argon2 import NICENESS, Argon2PasswordHasher
 from adapters.crypto.common_passwords import LIST, read_common_passwords
 from adapters.runtime.system import SystemEntropy
 from domain.users import PASSWORD_CHARACTERS_MIN, uniqueness_key
@@ -109,6 +111,28 @@ def test_so_many_hash_at_once_so_many_wait_and_one_more_is_refused(run_real: Dri
         assert len({await task.wait() for task in tasks}) == 5
         assert gate.at_once_max == 2
         assert (await gate.hash(b"after the rush")).startswith("$argon2id$")
+
+    run_real(body)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there a thread has a priority of its own")
+def test_hashing_gives_way_to_all_else_and_no_other_thread_does(run_real: Driver) -> None:
+    def priority() -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    class Seen(Argon2PasswordHasher):
+        at = 0
+
+        def _derive(self, password: bytes, salt: bytes) -> str:
+            Seen.at = priority()
+            return super()._derive(password, salt)
+
+    async def body(runtime: Runtime) -> None:
+        usual = priority()
+        hasher = Seen(runtime=runtime, entropy=SystemEntropy(), memory_kib=8, passes=1)
+        await hasher.hash(b"x")
+        assert Seen.at == min(usual + NICENESS, 19)
+        assert await runtime.run_in_thread(priority) == usual
 
     run_real(body)
 
