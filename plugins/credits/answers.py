@@ -42,6 +42,8 @@ from plugins.credits.shapes import (
     TransferAnswer,
 )
 
+DIGITS_MAX: Final = 18
+"""Of a number in a cursor: no store has to be asked for one past 64 bits."""
 REPLAYED: Final = (("Idempotent-Replayed", "true"),)
 _NO_METADATA: Final = msgspec.Raw(b"{}")
 
@@ -338,7 +340,7 @@ def cursor_of(position: Position | None) -> str | None:
 def position_of(cursor: str) -> Position | Problem:
     """Where a cursor points to; a problem for one that was not given out here."""
     seq, _, index = cursor.partition(".")
-    if not (cursor.isascii() and seq.isdigit() and index.isdigit() and len(cursor) <= 32):
+    if not all(each.isascii() and each.isdigit() and len(each) <= DIGITS_MAX for each in (seq, index)):
         return Problem(400, "validation_failed", "`cursor` is not one of this list's.")
     return Position(int(seq), int(index))
 

@@ -216,8 +216,9 @@ def test_entries_are_listed_newest_first_page_by_page(run_real: Driver) -> None:
         )  # fmt: skip
         assert expiry["effective_at"] < expiry["recorded_at"], "it expired when it was due"
         assert seen[2]["metadata"] == {"n": 2}
-        refused = await house.get("/credits/accounts/ada/entries?cursor=nowhere")
-        assert (refused.status, refused.code) == (400, "validation_failed")
+        for cursor in ("nowhere", f"{2**63}.0", f"1.{2**63}"):
+            refused = await house.get(f"/credits/accounts/ada/entries?cursor={cursor}")
+            assert (refused.status, refused.code) == (400, "validation_failed"), cursor
 
     live(run_real, story)
 

@@ -1,4 +1,4 @@
-"""Transfers over HTTP: posting, dry runs, batches, looking at them and moving them back."""
+"""Transfers over HTTP: posting, dry runs, looking at them and moving them back."""
 
 from __future__ import annotations
 
@@ -170,86 +170,6 @@ def test_a_transfer_is_dated_back_and_never_ahead(run_real: Driver) -> None:
             assert (refused.status, refused.code) == (400, "validation_failed")
             assert refused.json()["field"] == "effective_at"
         assert await house.balance("ada") == (98, 0, 98)
-
-    live(run_real, story)
-
-
-def test_a_batch_has_one_outcome_a_transfer_in_order(run_real: Driver) -> None:
-    async def story(house: House) -> None:
-        await furnished(house)
-        transfers = [
-            {**PLAIN, "id": "one"},
-            {**PLAIN, "amount": 1_000, "id": "two"},
-            {**PLAIN, "amount": 90},
-            {**PLAIN, "id": "one"},
-        ]
-        answer = await house.post("/credits/transfers/batch", {"transfers": transfers})
-        assert answer.status == 200
-        results = answer.json()["results"]
-        assert [result["status"] for result in results] == ["posted", "rejected", "posted", "duplicate"]
-        assert results[1] == {"id": "two", "status": "rejected", "code": "insufficient_funds"}
-        assert results[2]["id"].startswith("tr_")
-        assert await house.balance("ada") == (0, 0, 0)
-
-    live(run_real, story)
-
-
-def test_an_atomic_batch_that_cannot_post_moves_nothing_and_names_the_reason(run_real: Driver) -> None:
-    async def story(house: House) -> None:
-        await furnished(house)
-        transfers = [{**PLAIN, "id": "one"}, {**PLAIN, "amount": 91, "id": "two"}]
-        refused = await house.post("/credits/transfers/batch", {"transfers": transfers, "atomic": True})
-        assert (refused.status, refused.code) == (409, "insufficient_funds")
-        assert [result["code"] for result in refused.json()["results"]] == [
-            "batch_rejected",
-            "insufficient_funds",
-        ]
-        assert await house.balance("ada") == (100, 0, 100)
-        lost = {"transfers": [{**PLAIN, "source": "nobody"}], "atomic": True}
-        assert (await house.post("/credits/transfers/batch", lost)).status == 409
-        transfers[1]["amount"] = 90
-        posted = await house.post(
-            "/credits/transfers/batch", {"transfers": transfers, "atomic": True}, key="batch"
-        )
-        assert posted.status == 200
-        whole = {"transfers": transfers, "atomic": True}
-        again = await house.post("/credits/transfers/batch", whole, key="batch")
-        assert (again.json(), again.header("idempotent-replayed")) == (posted.json(), "true")
-        assert await house.balance("ada") == (0, 0, 0)
-
-    live(run_real, story)
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        {},
-        {"transfers": []},
-        {"transfers": [{**PLAIN, "dry_run": True}]},
-        {"transfers": [PLAIN], "dry_run": True},
-        {"transfers": [PLAIN], "atomic": 1},
-        {"transfers": PLAIN},
-    ],
-)
-def test_a_batch_that_is_not_well_formed_is_refused(run_real: Driver, body: object) -> None:
-    async def story(house: House) -> None:
-        await furnished(house)
-        refused = await house.post("/credits/transfers/batch", body)
-        assert (refused.status, refused.code) == (400, "validation_failed")
-        assert await house.balance("ada") == (100, 0, 100)
-
-    live(run_real, story)
-
-
-@pytest.mark.parametrize("other", [{"atomic": True}, {"transfers": [PLAIN]}, {"transfers": [PLAIN] * 3}])
-def test_a_batchs_key_with_another_body_is_a_conflict(run_real: Driver, other: dict[str, Any]) -> None:
-    async def story(house: House) -> None:
-        await furnished(house)
-        body = {"transfers": [PLAIN, PLAIN], "atomic": False}
-        assert (await house.post("/credits/transfers/batch", body, key="k")).status == 200
-        conflict = await house.post("/credits/transfers/batch", {**body, **other}, key="k")
-        assert (conflict.status, conflict.code) == (409, "idempotency_conflict")
-        assert await house.balance("ada") == (80, 0, 80)
 
     live(run_real, story)
 

@@ -91,7 +91,8 @@ class TransferRoutes:
         self._measures.count("transfer", outcomes)
         repeats = [is_repeat_of_request(caller, outcome, index) for index, outcome in enumerate(outcomes)]
         answer = batch_answer([order.id for order in orders], outcomes, repeats)
-        first = _first_rejection(outcomes) if body.atomic or _is_conflict(outcomes) else None
+        is_conflict = caller.idempotency_key is not None and _is_conflict(outcomes)
+        first = _first_rejection(outcomes) if body.atomic or is_conflict else None
         if first is not None:
             # The batch's own answer, whatever its rejected transfer would have got alone.
             return replace(refusal(first, results=answer.results), status=409)

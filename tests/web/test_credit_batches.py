@@ -1,0 +1,129 @@
+"""Many transfers in one request, over HTTP: each by itself, or all together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.conformance.runtimes import Driver
+from tests.web.credits import House, live
+
+PLAIN = {"source": "ada", "amount": 10, "code": "purchase"}
+
+
+async def furnished(house: House) -> None:
+    """Ada has 100."""
+    await house.open("ada")
+    await house.give("ada", 100)
+
+
+def test_a_batch_has_one_outcome_a_transfer_in_order(run_real: Driver) -> None:
+    async def story(house: House) -> None:
+        await furnished(house)
+        transfers = [
+            {**PLAIN, "id": "one"},
+            {**PLAIN, "amount": 1_000, "id": "two"},
+            {**PLAIN, "amount": 90},
+            {**PLAIN, "id": "one"},
+        ]
+        answer = await house.post("/credits/transfers/batch", {"transfers": transfers})
+        assert answer.status == 200
+        results = answer.json()["results"]
+        assert [result["status"] for result in results] == ["posted", "rejected", "posted", "duplicate"]
+        assert results[1] == {"id": "two", "status": "rejected", "code": "insufficient_funds"}
+        assert results[2]["id"].startswith("tr_")
+        assert await house.balance("ada") == (0, 0, 0)
+
+    live(run_real, story)
+
+
+def test_an_atomic_batch_that_cannot_post_moves_nothing_and_names_the_reason(run_real: Driver) -> None:
+    async def story(house: House) -> None:
+        await furnished(house)
+        transfers = [{**PLAIN, "id": "one"}, {**PLAIN, "amount": 91, "id": "two"}]
+        refused = await house.post("/credits/transfers/batch", {"transfers": transfers, "atomic": True})
+        assert (refused.status, refused.code) == (409, "insufficient_funds")
+        assert [result["code"] for result in refused.json()["results"]] == [
+            "batch_rejected",
+            "insufficient_funds",
+        ]
+        assert await house.balance("ada") == (100, 0, 100)
+        lost = {"transfers": [{**PLAIN, "source": "nobody"}], "atomic": True}
+        assert (await house.post("/credits/transfers/batch", lost)).status == 409
+        transfers[1]["amount"] = 90
+        posted = await house.post(
+            "/credits/transfers/batch", {"transfers": transfers, "atomic": True}, key="batch"
+        )
+        assert posted.status == 200
+        whole = {"transfers": transfers, "atomic": True}
+        again = await house.post("/credits/transfers/batch", whole, key="batch")
+        assert (again.json(), again.header("idempotent-replayed")) == (posted.json(), "true")
+        assert await house.balance("ada") == (0, 0, 0)
+
+    live(run_real, story)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"transfers": []},
+        {"transfers": [{**PLAIN, "dry_run": True}]},
+        {"transfers": [PLAIN], "dry_run": True},
+        {"transfers": [PLAIN], "atomic": 1},
+        {"transfers": PLAIN},
+    ],
+)
+def test_a_batch_that_is_not_well_formed_is_refused(run_real: Driver, body: object) -> None:
+    async def story(house: House) -> None:
+        await furnished(house)
+        refused = await house.post("/credits/transfers/batch", body)
+        assert (refused.status, refused.code) == (400, "validation_failed")
+        assert await house.balance("ada") == (100, 0, 100)
+
+    live(run_real, story)
+
+
+@pytest.mark.parametrize("other", [{"atomic": True}, {"transfers": [PLAIN]}, {"transfers": [PLAIN] * 3}])
+def test_a_batchs_key_with_another_body_is_a_conflict(run_real: Driver, other: dict[str, Any]) -> None:
+    async def story(house: House) -> None:
+        await furnished(house)
+        body = {"transfers": [PLAIN, PLAIN], "atomic": False}
+        assert (await house.post("/credits/transfers/batch", body, key="k")).status == 200
+        conflict = await house.post("/credits/transfers/batch", {**body, **other}, key="k")
+        assert (conflict.status, conflict.code) == (409, "idempotency_conflict")
+        assert await house.balance("ada") == (80, 0, 80)
+
+    live(run_real, story)
+
+
+def test_a_rejection_repeats_nothing_that_was_posted_behind_it(run_real: Driver) -> None:
+    async def story(house: House) -> None:
+        await furnished(house)
+        transfers = [
+            {**PLAIN, "id": "one", "amount": 101},
+            {**PLAIN, "id": "one"},
+            {**PLAIN, "id": "one", "amount": 101},
+        ]
+        answer = await house.post("/credits/transfers/batch", {"transfers": transfers})
+        assert answer.json()["results"] == [
+            {"id": "one", "status": "rejected", "code": "insufficient_funds"},
+            {"id": "one", "status": "posted"},
+            {"id": "one", "status": "rejected", "code": "idempotency_conflict"},
+        ]
+
+    live(run_real, story)
+
+
+def test_an_id_that_was_used_is_that_transfers_outcome_and_not_the_batchs(run_real: Driver) -> None:
+    async def story(house: House) -> None:
+        await furnished(house)
+        await house.spend("ada", 10, id="one")
+        used = {"transfers": [{**PLAIN, "id": "one", "amount": 11}]}
+        answer = await house.post("/credits/transfers/batch", used)
+        assert (answer.status, answer.json()["results"]) == (
+            200, [{"id": "one", "status": "rejected", "code": "idempotency_conflict"}],
+        )  # fmt: skip
+
+    live(run_real, story)
