@@ -168,7 +168,7 @@ class Book:
                 await self._known.catch_up()
         raise DependencyUnavailable("ledger", "the journal grew faster than it could be read")
 
-    def _trimmed(self, found: list[Found]) -> list[Found]:
+    def _trimmed(self, found: Found) -> Found:
         if not self._flushing:
             self._known.trim()
         return found
@@ -178,7 +178,7 @@ class Book:
         await self.fresh()
         known = await self._recorded(_keys([submission]))
         decision = await self._decide([submission], known)
-        return decision.outcomes[0]
+        return self._trimmed(decision.outcomes[0])
 
     async def checkpoint(self, keys: Sequence[str]) -> None:
         """Has the states of these accounts saved again, whether or not something changed them."""
@@ -236,13 +236,14 @@ class Book:
             # The append proved that its batch saw the head, and that its ids are new. A rejection
             # has proved neither: it may be a repeat whose first answer was lost.
             moved = document is None and await self._known.catch_up()
-            found = await self._recorded(unproven) if unproven else {}
-            known.update(found)
+            found = dict(await self._recorded(unproven)) if unproven else {}
             if document is not None:
-                return (
-                    await self._with_repeats(batch, decision.outcomes, known) if found else decision.outcomes
-                )
-            if not moved and not found:
+                # What this very document posted was decided after the rejection, which repeats nothing of it.
+                found = {key: each for key, each in found.items() if each.seq != document.seq}
+            known.update(found)
+            if document is not None and found:
+                return await self._with_repeats(batch, decision.outcomes, known)
+            if document is not None or not (moved or found):
                 return decision.outcomes
         raise DependencyUnavailable("ledger", "other writers were faster too often")
 

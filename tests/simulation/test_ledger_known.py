@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from adapters.memory.journal import MemoryCheckpoints, MemoryJournal
-from adapters.runtime.simulated_runtime import SimulatedRuntime
+from adapters.runtime.simulated_runtime import SeededEntropy, SimulatedRuntime, Simulation
+from application.ledger.book import Book, BookPorts
 from application.ledger.known import ABSENT_MAX, Known
 from domain.ledger.account import Account, AccountState
 from domain.ledger.chain import Head, JournalDocument, seal
+from domain.ledger.commands import PostTransfer, Submission
 from domain.ledger.entries import AccountOpened
 from tests.simulation.ledger_world import BOOK
 
@@ -69,6 +71,23 @@ def test_what_others_make_up_takes_no_more_room_than_allowed_and_drives_out_noth
         assert len(known.accounts) == ABSENT_MAX + 1
 
     run(main)
+
+
+def test_what_is_only_tried_out_takes_no_more_room_either() -> None:
+    simulation, checkpoints = Simulation(1), CountedCheckpoints()
+    runtime = simulation.process("only")
+    entropy = SeededEntropy(simulation.random)
+    ports = BookPorts(runtime, simulation.clock(), entropy, MemoryJournal(), checkpoints)
+
+    async def world() -> None:
+        async with runtime.running():
+            book = Book(BOOK, ports, accounts_max=10 * ABSENT_MAX)
+            for number in (0, *range(1, ABSENT_MAX + 1), 0):
+                command = PostTransfer("t", "nobody", f"none-{number}", 1, "try", ("t:t",), "", "test")
+                assert await book.try_out(Submission((command,)))
+
+    runtime.run(world)
+    assert checkpoints.asked.count("none-0") == 2, "once, and once more when others had taken its place"
 
 
 def run(main: Callable[[], Awaitable[None]]) -> None:
