@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from contextlib import suppress
 from typing import Final
 
+from application.recurring import Recurring
 from ports.clock import Clock
 from ports.errors import DependencyUnavailable
 from ports.metrics import Merge, Metric, MetricKind, Metrics
-from ports.runtime import DeadlineExceeded, Overloaded, Runtime, Task, TaskCancelled
+from ports.runtime import DeadlineExceeded, Overloaded, Runtime
 from ports.sessions import Sessions
 
 INTERVAL_S: Final = 1.0
@@ -40,25 +40,20 @@ class Census:
         self._sessions = metrics.register(SESSIONS_ACTIVE)
         self._users = metrics.register(USERS_ACTIVE)
         self._warned_s: float | None = None
-        self._task: Task[None] | None = None
+        self._counting = Recurring(runtime, self._go_round, name="census")
 
     async def start(self) -> None:
-        self._task = self._runtime.start(self._count_always, name="census")
+        self._counting.start()
 
     async def stop(self) -> None:
         """Returns when no count is under way, for the store stops after it."""
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            with suppress(TaskCancelled):
-                await task.wait()
+        await self._counting.stop()
 
-    async def _count_always(self) -> None:
-        while True:
-            started_s = self._runtime.monotonic()
-            await self._count()
-            took_s = self._runtime.monotonic() - started_s
-            await self._runtime.sleep(max(INTERVAL_S, took_s / SHARE_MAX))
+    async def _go_round(self) -> float:
+        started_s = self._runtime.monotonic()
+        await self._count()
+        took_s = self._runtime.monotonic() - started_s
+        return max(INTERVAL_S, took_s / SHARE_MAX)
 
     async def _count(self) -> None:
         try:

@@ -12,6 +12,7 @@ from ipaddress import IPv4Network, IPv6Network
 from application.audit_trail import AuditTrail
 from application.calls import traced
 from application.rate_limiter import BANS, JITTER_MAX, RateLimiter
+from application.recurring import Recurring
 from domain.addresses import parse_address
 from domain.audit import AuditAction, RequestContext, audit_event
 from domain.bans import DURATION_MS_MAX, Ban
@@ -23,7 +24,7 @@ from ports.entropy import Entropy
 from ports.errors import DependencyUnavailable
 from ports.limiter import BanPlace, Limiter
 from ports.metrics import Merge, Metric, MetricKind, Metrics
-from ports.runtime import DeadlineExceeded, Overloaded, Runtime, Task, TaskCancelled
+from ports.runtime import DeadlineExceeded, Overloaded, Runtime
 
 REASON_LENGTH_MAX = 200
 BAN_SECONDS_MAX = DURATION_MS_MAX // 1000
@@ -104,7 +105,7 @@ class Moderation:
         self._entropy = entropy
         self._bans = metrics.register(BANS)
         self._active = metrics.register(BANS_ACTIVE)
-        self._measuring: Task[None] | None = None
+        self._measuring = Recurring(runtime, self._measure, name="bans-active")
 
     @traced
     async def is_banned(self, identifier: Identifier) -> Ban | None:
@@ -177,22 +178,17 @@ class Moderation:
 
     async def start(self) -> None:
         """Keeps `credit_bans_active` fresh from here on."""
-        self._measuring = self._runtime.start(self._measure_always, name="bans-active")
+        self._measuring.start()
 
     async def stop(self) -> None:
         """Returns when the limiter is not being asked."""
-        if self._measuring is not None:
-            task, self._measuring = self._measuring, None
-            task.cancel()
-            with suppress(TaskCancelled):
-                await task.wait()
+        await self._measuring.stop()
 
-    async def _measure_always(self) -> None:
-        while True:
-            # Otherwise the last known number stands; that the limiter is away is said elsewhere.
-            with suppress(DependencyUnavailable, DeadlineExceeded, Overloaded):
-                self._active.set(float(await self._limiter.bans_in_force()))
-            await self._runtime.sleep(MEASURE_INTERVAL_S)
+    async def _measure(self) -> float:
+        # Otherwise the last known number stands; that the limiter is away is said elsewhere.
+        with suppress(DependencyUnavailable, DeadlineExceeded, Overloaded):
+            self._active.set(float(await self._limiter.bans_in_force()))
+        return MEASURE_INTERVAL_S
 
     def _is_allow_listed(self, identifier: Identifier) -> bool:
         """Whether nobody of the identifier could be refused: part of an IPv6 network may be exempt."""

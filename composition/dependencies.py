@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from contextlib import suppress
 
+from application.recurring import Recurring
 from composition.stores import Dependency
 from ports.errors import DependencyUnavailable
 from ports.metrics import Merge, Metric, MetricKind, Metrics
-from ports.runtime import DeadlineExceeded, Overloaded, Runtime, Task, TaskCancelled
+from ports.runtime import DeadlineExceeded, Overloaded, Runtime
 
 PROBE_S_MAX = 2.0
 
@@ -43,25 +43,20 @@ class DependencyMonitor:
         self._up = metrics.register(UP)
         self._duration = metrics.register(DURATION)
         self._was_up: dict[tuple[str, str], bool] = {}
-        self._task: Task[None] | None = None
+        self._probing = Recurring(runtime, self._probe_all, name="dependency-monitor")
 
     async def start(self) -> None:
         if self._dependencies:
-            self._task = self._runtime.start(self._probe_always, name="dependency-monitor")
+            self._probing.start()
 
     async def stop(self) -> None:
         """Returns when no probe is under way, for the next to stop are the drivers that it asks."""
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            with suppress(TaskCancelled):
-                await task.wait()
+        await self._probing.stop()
 
-    async def _probe_always(self) -> None:
-        while True:
-            for dependency in self._dependencies:
-                await self._probe(dependency)
-            await self._runtime.sleep(self._interval_s)
+    async def _probe_all(self) -> float:
+        for dependency in self._dependencies:
+            await self._probe(dependency)
+        return self._interval_s
 
     async def _probe(self, dependency: Dependency) -> None:
         name, role = dependency.probe.name, dependency.role

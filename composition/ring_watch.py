@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from application.recurring import Recurring
 from composition.keyring import parse_ring
 from composition.secrets import JWT_FILE, read_secret
 from domain.keyring import Ring
 from ports.metrics import Metric, MetricKind, Metrics
-from ports.runtime import Runtime, Task
+from ports.runtime import Runtime
 from ports.token_keys import TokenKeys
 
 LOOK_INTERVAL_S = 10.0
@@ -77,16 +78,14 @@ class RingWatch:
     def __init__(self, keys: TokenKeys, *, runtime: Runtime) -> None:
         self._keys = keys
         self._runtime = runtime
-        self._task: Task[None] | None = None
+        self._watching = Recurring(runtime, self._look, name="watch-keys")
 
     async def start(self) -> None:
-        self._task = self._runtime.start(self._watch, name="watch-keys")
+        self._watching.start()
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
+        await self._watching.stop()
 
-    async def _watch(self) -> None:
-        while True:
-            await self._runtime.sleep(LOOK_INTERVAL_S)
-            self._keys.look_again()
+    async def _look(self) -> float:
+        self._keys.look_again()
+        return LOOK_INTERVAL_S

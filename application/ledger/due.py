@@ -7,16 +7,16 @@ what is summed up from it, from falling behind.
 from __future__ import annotations
 
 import logging
-from contextlib import suppress
 from typing import Final
 
 from application.ledger.book import Book
 from application.ledger.books import Books
+from application.recurring import Recurring
 from domain.ledger.commands import BookDue, Submission
 from ports.clock import Clock
 from ports.errors import DependencyUnavailable
 from ports.journal import Checkpoints
-from ports.runtime import Overloaded, Runtime, Task, TaskCancelled
+from ports.runtime import Overloaded, Runtime
 
 INTERVAL_S: Final = 1.0
 ACCOUNTS_A_ROUND_MAX: Final = 256
@@ -36,31 +36,25 @@ class DueTicker:
         self._clock = clock
         self._checkpoints = checkpoints
         self._books = books
-        self._task: Task[None] | None = None
+        self._ticking = Recurring(runtime, self._tick, name="what falls due in the ledger")
 
     def start(self) -> None:
-        if self._task is None:
-            self._task = self._runtime.start(self._run, name="what falls due in the ledger")
+        self._ticking.start()
 
     async def stop(self) -> None:
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            with suppress(TaskCancelled):
-                await task.wait()
+        await self._ticking.stop()
 
-    async def _run(self) -> None:
-        while True:
-            await self._runtime.sleep(INTERVAL_S)
-            try:
-                for _ in range(ROUNDS_AT_ONCE_MAX):
-                    if await self.book_due() < ACCOUNTS_A_ROUND_MAX:
-                        break
-            except (DependencyUnavailable, Overloaded):
-                # Nothing is lost: it is counted all the same, and recorded by a later round.
-                _log.debug("what falls due was not recorded")
-            except Exception:  # noqa: BLE001 - a fault of one round must not end all that follow
-                _log.exception("what falls due was not recorded")
+    async def _tick(self) -> float:
+        try:
+            for _ in range(ROUNDS_AT_ONCE_MAX):
+                if await self.book_due() < ACCOUNTS_A_ROUND_MAX:
+                    break
+        except (DependencyUnavailable, Overloaded):
+            # Nothing is lost: it is counted all the same, and recorded by a later round.
+            _log.debug("what falls due was not recorded")
+        except Exception:  # noqa: BLE001 - a fault of one round must not end all that follow
+            _log.exception("what falls due was not recorded")
+        return INTERVAL_S
 
     async def book_due(self) -> int:
         """One round; how many accounts it found."""

@@ -8,6 +8,7 @@ from typing import Final
 
 from application.ledger.census import Census
 from application.ledger.service import Ledger
+from application.recurring import Recurring
 from plugins.credits.measures import LedgerMeasures
 from plugins.plugin import PluginContext
 from ports.errors import DependencyUnavailable
@@ -51,24 +52,24 @@ class BalanceMeasures:
         self._drift = context.register_metric(DRIFT)
         self._drift.set(0)
 
-    def begin(self, _: object) -> None:
-        """Hook `service.started`."""
-        self._runtime.start(self._run, name="census of accounts")
+        self._counting = Recurring(runtime, self._count, name="census of accounts")
 
-    async def _run(self) -> None:
-        while True:
-            mark = self._measures.mark_held()
-            await self._runtime.sleep(CHECKPOINT_S)
-            began_s = self._runtime.monotonic()
-            try:
-                self._show(await self._ledger.take_census(BOUNDS), mark)
-            except DependencyUnavailable:
-                # What was shown last stays: whoever looks sees that the store is away elsewhere.
-                _log.debug("no census was taken")
-            except Exception:  # noqa: BLE001 - a fault of one round must not end all that follow
-                _log.exception("no census was taken")
-            took_s = self._runtime.monotonic() - began_s
-            await self._runtime.sleep(took_s / SHARE_MAX)
+    def begin(self, _: object) -> None:
+        """Hook `service.started`. It ends with the runtime."""
+        self._counting.start()
+
+    async def _count(self) -> float:
+        mark = self._measures.mark_held()
+        await self._runtime.sleep(CHECKPOINT_S)
+        began_s = self._runtime.monotonic()
+        try:
+            self._show(await self._ledger.take_census(BOUNDS), mark)
+        except DependencyUnavailable:
+            # What was shown last stays: whoever looks sees that the store is away elsewhere.
+            _log.debug("no census was taken")
+        except Exception:  # noqa: BLE001 - a fault of one round must not end all that follow
+            _log.exception("no census was taken")
+        return (self._runtime.monotonic() - began_s) / SHARE_MAX
 
     def _show(self, census: Census, mark: Mapping[str, int]) -> None:
         for each in census.assets:
