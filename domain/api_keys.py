@@ -15,6 +15,8 @@ ID_PREFIX = "key"
 SECRET_BYTES = 32
 NAME_CHARACTERS_MAX = 64
 DEFAULT_BOOK = "main"
+EXPIRES_MS_MAX = 253_402_300_799_999
+"""The end of the year 9999, UTC: no later moment can be written in RFC 3339."""
 
 _PRINTED = re.compile(r"ck_([0-9a-z]{26})_([0-9a-z]{52})")
 
@@ -61,7 +63,7 @@ class ApiKeyProblem(Enum):
     NAME = "1–64 printable characters"
     SCOPES = "at least one scope"
     BOOK = "1–64 characters out of A-Z a-z 0-9 _ . : -"
-    EXPIRES_AT = "must lie in the future"
+    EXPIRES_AT = "must lie in the future, and not beyond the year 9999, UTC"
 
     @property
     def field(self) -> str:
@@ -116,7 +118,7 @@ def api_key_problems(
         problems.append(ApiKeyProblem.SCOPES)
     if not is_id(book):
         problems.append(ApiKeyProblem.BOOK)
-    if expires_ms is not None and expires_ms <= now_ms:
+    if expires_ms is not None and not now_ms < expires_ms <= EXPIRES_MS_MAX:
         problems.append(ApiKeyProblem.EXPIRES_AT)
     return tuple(problems)
 

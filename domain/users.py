@@ -78,8 +78,9 @@ def username_problems(username: str) -> tuple[UserProblem, ...]:
 
 
 def email_problems(email: str) -> tuple[UserProblem, ...]:
-    """Plausibly formed, both as typed and as compared: only a message that arrives proves more."""
-    plausible = len(email) <= EMAIL_CHARACTERS_MAX and is_well_formed(email)
+    """Plausibly formed, both as typed and as compared: only a message that arrives proves more. Nothing that
+    is not seen (zero-width, turning the direction) makes two addresses of what a person reads as one."""
+    plausible = len(email) <= EMAIL_CHARACTERS_MAX and email.isprintable() and is_well_formed(email)
     if plausible and _EMAIL.fullmatch(email) and _EMAIL.fullmatch(uniqueness_key(email)):
         return ()
     return (UserProblem.EMAIL,)

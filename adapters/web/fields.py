@@ -71,4 +71,5 @@ def milliseconds(time: datetime) -> int:
 
 def rfc3339(at_ms: int) -> str:
     """A moment within the years 1 to 9999 as `2026-01-31T12:00:00.000Z`."""
-    return (_EPOCH + at_ms * _MILLISECOND).strftime("%Y-%m-%dT%H:%M:%S.") + f"{at_ms % 1000:03d}Z"
+    # Not by strftime, which writes the year 1 as `1`.
+    return (_EPOCH + at_ms * _MILLISECOND).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"

@@ -47,6 +47,7 @@ def test_these_are_addresses(email: str) -> None:
     [
         "", "a", "a@", "@b.co", "a@b", "a@@b.co", "a b@c.de", "a@b..co", "a@.co", "a@b.co.", "a@b.co\n",
         "a\0@b.co", "a\ud800@b.co", "x" * 65 + "@b.co", "a@" + "b" * 250 + ".co", "a＠b@c.de",
+        "ada\u200b@b.co", "ada\u00ad@b.co", "a\u202eda@b.co", "ada@b\u2060.co",
     ],
 )  # fmt: skip
 def test_these_are_not_addresses(email: str) -> None:

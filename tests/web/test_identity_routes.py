@@ -281,6 +281,7 @@ def test_an_administrators_key_makes_lists_and_revokes_keys(run_real: Driver) ->
         ({"expires_at": "2001-01-01T00:00:00Z"}, "expires_at"),
         ({"expires_at": "2030-01-01T00:00:00"}, "expires_at"),
         ({"expires_at": 1_900_000_000}, "expires_at"),
+        ({"expires_at": "9999-12-31T23:59:59-01:00"}, "expires_at"),
     ],
 )
 def test_a_key_that_cannot_be_made_so_names_the_field(

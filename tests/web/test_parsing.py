@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from adapters.web import rfc3339
 from ports.runtime import Runtime
 from tests.conformance.runtimes import Driver
 from tests.web.client import Reply
@@ -232,3 +233,11 @@ def test_two_idempotency_keys_are_none(run_real: Driver) -> None:
         assert (reply.status, reply.code) == (400, "validation_failed")
 
     run_real(main)
+
+
+@pytest.mark.parametrize(
+    ("at_ms", "text"),
+    [(-62_135_596_800_000, "0001-01-01T00:00:00.000Z"), (-1, "1969-12-31T23:59:59.999Z")],
+)
+def test_a_time_is_written_with_all_digits_of_its_year(at_ms: int, text: str) -> None:
+    assert rfc3339(at_ms) == text
