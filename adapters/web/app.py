@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from quart import Quart, Response, request
 from quart.asgi import ASGIHTTPConnection
 from werkzeug.exceptions import HTTPException
+from werkzeug.routing import MapAdapter
 
 from adapters.web.body import BodyLimits
 from adapters.web.document_routes import document_routes
-from adapters.web.errors import problem_of
-from adapters.web.exchange import exchange_of
-from adapters.web.route import Route
-from adapters.web.view import RECEIVE_KEY, View, problem_response
+from adapters.web.errors import PROBLEM_TYPE, encode_problem, problem_of
+from adapters.web.exchange import Exchange, exchange_of
+from adapters.web.route import Problem, Route
+from adapters.web.view import View, send_encoded
 from ports.runtime import DeadlineExceeded, Runtime
 
 DEFAULT_LIMITS = BodyLimits()
@@ -42,48 +43,67 @@ def create_app(
     app = quart_class("credit_system", static_folder=None)
     # A doubled slash is another path, and answering it with a redirect would be an answer nobody needs.
     app.url_map.merge_slashes = False
-    app.asgi_http_class = _connection_class(runtime)
     for route in routes:
-        app.add_url_rule(
-            route.path,
-            endpoint=route.name,
-            view_func=View(
-                route,
-                runtime=runtime,
-                limits=limits,
-                response_class=app.response_class,
-            ).answer,
-            methods=[route.method],
-        )
+        app.add_url_rule(route.path, endpoint=route.name, methods=[route.method])
+    views = {route.name: View(route, runtime=runtime, limits=limits) for route in routes}
+    app.asgi_http_class = _connection_class(app.url_map.bind(""), views, runtime)
 
     async def http_error(error: HTTPException) -> Response:
         exchange = exchange_of(request.scope)  # type: ignore[arg-type] # a TypedDict is a dict at run time
-        return problem_response(problem_of(error, exchange.request_id), exchange, app.response_class)
+        return _problem_response(problem_of(error, exchange.request_id), exchange, app.response_class)
 
     app.register_error_handler(HTTPException, http_error)
     return app
 
 
-def _connection_class(runtime: Runtime) -> type[ASGIHTTPConnection]:
-    """Runs the handler inline: Quart's own cancels it when the client goes away, and credits must not
-    hang on a client's patience. The body is read by the view, once it knows the route's limit."""
+def _connection_class(
+    paths: MapAdapter, views: Mapping[str, View], runtime: Runtime
+) -> type[ASGIHTTPConnection]:
+    """Finds the view by Quart's own map and hands it the bare request. A view needs no more of that than the
+    scope, and what Quart would build around it (a request, contexts, a session, signals) costs more than
+    the view does. What no view answers is Quart's: 404, 405, OPTIONS.
 
-    class InlineConnection(ASGIHTTPConnection):
+    A view runs inline: Quart's own is cancelled when the client goes away, and credits must not hang on a
+    client's patience. It reads the body itself, once it knows the route's limit.
+    """
+
+    class DirectConnection(ASGIHTTPConnection):
         async def __call__(self, receive: Any, send: Any) -> None:
-            self.scope[RECEIVE_KEY] = receive  # type: ignore[literal-required] # of our own
+            scope: Any = self.scope
+            method = scope["method"]
             try:
-                response: Any = await self.app.handle_request(self._create_request_from_scope(send))
-            except Exception as error:  # noqa: BLE001 - raised before Quart could handle it (a bad Host)
-                exchange = exchange_of(self.scope)  # type: ignore[arg-type] # as above
-                problem = problem_of(error, exchange.request_id)
-                response = problem_response(problem, exchange, self.app.response_class)
+                name, path = paths.match(scope["path"], method)
+            except HTTPException:
+                name, path = "", {}
+            if method == "OPTIONS" or not name:
+                response: Any = await self._respond(send)
+                sending = self._send_response(send, response)
+            else:
+                encoded = await views[name].answer(scope, receive, path)
+                sending = send_encoded(encoded, send, is_head=method == "HEAD")
             try:
                 async with runtime.deadline(SEND_S_MAX):
-                    await self._send_response(send, response)
+                    await sending
             except DeadlineExceeded:
                 _log.info("a client did not take its answer in %s s", SEND_S_MAX)
 
-    return InlineConnection
+        async def _respond(self, send: Any) -> Any:
+            scope: Any = self.scope
+            try:
+                return await self.app.handle_request(self._create_request_from_scope(send))
+            except Exception as error:  # noqa: BLE001 - raised before Quart could handle it (a bad Host)
+                exchange = exchange_of(scope)
+                problem = problem_of(error, exchange.request_id)
+                return _problem_response(problem, exchange, self.app.response_class)
+
+    return DirectConnection
+
+
+def _problem_response(problem: Problem, exchange: Exchange, make: type[Response]) -> Response:
+    response = make(encode_problem(problem, exchange), problem.status, content_type=PROBLEM_TYPE.decode())
+    for name, value in problem.headers:
+        response.headers.add(name, value)
+    return response
 
 
 def _check_unique(routes: Sequence[Route]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from adapters.web.errors import PROBLEM_TYPE, encode_problem
 from adapters.web.exchange import Exchange
-from adapters.web.route import Problem
+from adapters.web.route import Headers, Problem
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -42,11 +42,7 @@ class Responder:
             {
                 "type": "http.response.start",
                 "status": status,
-                "headers": [
-                    (b"content-type", content_type),
-                    (b"content-length", b"%d" % len(body)),
-                    *headers,
-                ],
+                "headers": [*about_body(content_type, body), *headers],
             }
         )
         await self._send({"type": "http.response.body", "body": b"" if self._is_head else body})
@@ -58,12 +54,17 @@ class Responder:
 
     async def problem(self, problem: Problem, exchange: Exchange) -> None:
         body = encode_problem(problem, exchange)
-        await self.answer(problem.status, PROBLEM_TYPE, body, raw_headers(problem))
+        await self.answer(problem.status, PROBLEM_TYPE, body, raw_headers(problem.headers))
 
 
-def raw_headers(problem: Problem) -> RawHeaders:
+def about_body(content_type: bytes, body: bytes) -> RawHeaders:
+    """The headers that speak of a body."""
+    return [(b"content-type", content_type), (b"content-length", b"%d" % len(body))]
+
+
+def raw_headers(headers: Headers) -> RawHeaders:
     """As ASGI wants them: lower case, bytes."""
-    return [(name.lower().encode("ascii"), value.encode("latin-1")) for name, value in problem.headers]
+    return [(name.lower().encode("ascii"), value.encode("latin-1")) for name, value in headers]
 
 
 _CLOSE_CODES = {401: 4401, 403: 4403, 429: 4429}
@@ -82,12 +83,12 @@ async def deny_websocket(
         return
     body = encode_problem(problem, exchange)
     if "websocket.http.response" in (scope.get("extensions") or {}):
-        head = [(b"content-type", PROBLEM_TYPE), (b"content-length", b"%d" % len(body))]
+        head = about_body(PROBLEM_TYPE, body)
         await send(
             {
                 "type": "websocket.http.response.start",
                 "status": problem.status,
-                "headers": [*head, *raw_headers(problem), *headers],
+                "headers": [*head, *raw_headers(problem.headers), *headers],
             }
         )
         await send({"type": "websocket.http.response.body", "body": body, "more_body": False})

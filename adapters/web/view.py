@@ -1,15 +1,14 @@
-"""From a route to what Quart calls: authorise, parse, handle, encode, each once."""
+"""From a route to a whole answer: authorise, parse, handle, encode, each once."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import NamedTuple
 
 import msgspec
-from quart import Response, request
 
-from adapters.web.asgi import Receive, Scope
+from adapters.web.asgi import RawHeaders, Receive, Scope, Send, about_body, raw_headers
 from adapters.web.body import BodyLimits, read_body
 from adapters.web.errors import PROBLEM_TYPE, encode_problem, problem_of
 from adapters.web.exchange import Exchange, exchange_of
@@ -20,9 +19,13 @@ from domain.access import Permission, Principal, may
 from domain.audit import ANONYMOUS, RequestContext
 from ports.runtime import Runtime
 
-RECEIVE_KEY = "credit.receive"
 
-_PROBLEM_CONTENT_TYPE = PROBLEM_TYPE.decode()
+class Encoded(NamedTuple):
+    """A whole answer, as ASGI wants it."""
+
+    status: int
+    headers: RawHeaders
+    body: bytes
 
 
 class View:
@@ -33,36 +36,37 @@ class View:
         "_limits",
         "_parse_body",
         "_parse_query",
-        "_response",
         "_route",
         "_runtime",
     )
 
-    def __init__(
-        self, route: Route, *, runtime: Runtime, limits: BodyLimits, response_class: type[Response]
-    ) -> None:
+    def __init__(self, route: Route, *, runtime: Runtime, limits: BodyLimits) -> None:
         self._route = route
         self._runtime = runtime
-        self._response = response_class
         self._limits = replace(limits, bytes_max=route.body_bytes_max or limits.bytes_max)
         self._parse_query = query_parser(route.query)
         self._parse_body = None if route.body is None else body_parser(route.body)
         self._empty_body = None if route.body is None else _without_fields(route.body)
 
-    async def answer(self, **path: str) -> Response:
-        """What Quart calls with the path's parameters."""
-        scope: Any = request.scope
+    async def answer(self, scope: Scope, receive: Receive, path: Mapping[str, str]) -> Encoded:
+        """Of one request; `path` holds the path's parameters."""
         exchange = exchange_of(scope)
         exchange.route = self._route.path
         try:
-            answer = await self._handle(scope, exchange, path)
+            answer = await self._handle(scope, receive, exchange, path)
         except Exception as error:  # noqa: BLE001 - the one place where a request's failures end
             answer = problem_of(error, exchange.request_id)
         if isinstance(answer, Problem):
-            return problem_response(answer, exchange, self._response)
-        return answer_response(answer, self._response)
+            return _encoded(answer, PROBLEM_TYPE, encode_problem(answer, exchange))
+        if answer.body is None:
+            # No body has no length either (RFC 9110, 8.6).
+            return Encoded(answer.status, raw_headers(answer.headers), b"")
+        body = answer.body if isinstance(answer.body, bytes) else msgspec.json.encode(answer.body)
+        return _encoded(answer, answer.media_type.encode("ascii"), body)
 
-    async def _handle(self, scope: Scope, exchange: Exchange, path: Mapping[str, str]) -> Answer | Problem:
+    async def _handle(
+        self, scope: Scope, receive: Receive, exchange: Exchange, path: Mapping[str, str]
+    ) -> Answer | Problem:
         refused = authorise(exchange.principal, self._route.permission)
         if refused is not None:
             return refused
@@ -73,7 +77,7 @@ class View:
         query = self._parse_query(scope["query_string"])
         if isinstance(query, Problem):
             return query
-        body = await self._body(scope, exchange)
+        body = await self._body(scope, receive, exchange)
         if isinstance(body, Problem):
             return body
         return await self._route.handle(
@@ -88,10 +92,11 @@ class View:
             )
         )
 
-    async def _body(self, scope: Scope, exchange: Exchange) -> msgspec.Struct | Problem | None:
+    async def _body(
+        self, scope: Scope, receive: Receive, exchange: Exchange
+    ) -> msgspec.Struct | Problem | None:
         if self._parse_body is None:
             return None
-        receive: Receive = scope[RECEIVE_KEY]
         headers: Iterable[tuple[bytes, bytes]] = scope["headers"]
         content_type = next((value for name, value in headers if name == b"content-type"), None)
         if content_type is not None and not is_json(content_type):
@@ -108,6 +113,11 @@ class View:
         return UNSUPPORTED if content_type is None else self._parse_body(body)
 
 
+async def send_encoded(encoded: Encoded, send: Send, *, is_head: bool) -> None:
+    await send({"type": "http.response.start", "status": encoded.status, "headers": encoded.headers})
+    await send({"type": "http.response.body", "body": b"" if is_head else encoded.body})
+
+
 def authorise(principal: Principal | None, permission: Permission) -> Problem | None:
     """What can be said before the resource is known; None lets the request through to its handler."""
     if may(principal, permission):
@@ -119,25 +129,8 @@ def authorise(principal: Principal | None, permission: Permission) -> Problem | 
     return FORBIDDEN
 
 
-def problem_response(problem: Problem, exchange: Exchange, make: type[Response]) -> Response:
-    response = make(encode_problem(problem, exchange), problem.status, content_type=_PROBLEM_CONTENT_TYPE)
-    for name, value in problem.headers:
-        response.headers.add(name, value)
-    return response
-
-
-def answer_response(answer: Answer, make: type[Response]) -> Response:
-    if answer.body is None:
-        response = make(b"", answer.status)
-        response.headers.pop("content-type")
-        # A 204 has no length (RFC 9110, 8.6).
-        response.headers.pop("content-length")
-    else:
-        body = answer.body if isinstance(answer.body, bytes) else msgspec.json.encode(answer.body)
-        response = make(body, answer.status, content_type=answer.media_type)
-    for name, value in answer.headers:
-        response.headers.add(name, value)
-    return response
+def _encoded(answer: Answer | Problem, content_type: bytes, body: bytes) -> Encoded:
+    return Encoded(answer.status, about_body(content_type, body) + raw_headers(answer.headers), body)
 
 
 def _context(exchange: Exchange) -> RequestContext:
