@@ -9,6 +9,8 @@ from hypercorn.asyncio import serve
 from hypercorn.config import Config
 from quart import Quart, Response
 
+from composition.process import collect_rarely
+
 BALANCE = (
     b'{"id":"alice","asset":"GEMS","user_id":"usr_01m88zrk3wgztvgp6jzhdk51sj","posted":0,"held":0,'
     b'"available":0,"overdraft_limit":0,"grants":[],"seq":1,"metadata":{}}'
@@ -25,6 +27,7 @@ async def account(account_id: str) -> Response:
 
 
 if __name__ == "__main__":
+    collect_rarely()
     config = Config()
     config.bind = [sys.argv[1]]
     config.accesslog = None

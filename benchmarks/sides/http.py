@@ -1,103 +1,94 @@
-"""A server in a process of its own, one client, and the processor's time that each answer cost the server."""
+"""A server in a process of its own, so many clients, and the processor's time that each answer cost it."""
 
 from __future__ import annotations
 
 import http.client
 import json
-import os
 import secrets
-import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.rounds import Configuration, Figures, answer_rounds_in_order, configuration
-from benchmarks.sides.startup import _free_port
+import jwt
+import redis
+import uvloop
 
-READY_S_MAX: Final = 30.0
-POLL_S: Final = 0.05
+from benchmarks.load import Question, load
+from benchmarks.peers.account_store import AUDIENCE
+from benchmarks.rounds import Configuration, Figures, answer_rounds, configuration
+from benchmarks.sides.served import POLL_S, TICKS_A_SECOND, Served, free_port
+
 PASSWORD: Final = "correct horse battery staple"
+TOKEN_S: Final = 3_600
 UNLIMITED: Final = "1000000/60s"
-TICKS_A_SECOND: Final = os.sysconf("SC_CLK_TCK")
+BARE_PATH: Final = "/credits/accounts/alice"
 
 
-class Server:
-    """One that was started for the measurement."""
-
-    def __init__(self, command: list[str], environment: Mapping[str, str], port: int) -> None:
-        self._port = port
-        self.process = subprocess.Popen(
-            command, env={**os.environ, **environment}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-        )
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=READY_S_MAX)
-
-    def ask(self, method: str, path: str, headers: Mapping[str, str], body: object = None) -> tuple[int, Any]:
-        sent = dict(headers)
-        if body is not None:
-            sent["Content-Type"] = "application/json"
-        text = None if body is None else json.dumps(body)
-        self._connection.request(method, path, body=text, headers=sent)
-        answer = self._connection.getresponse()
-        read = answer.read()
-        return answer.status, json.loads(read) if read else None
-
-    def wait(self, path: str) -> None:
-        deadline_s = time.monotonic() + READY_S_MAX
-        while True:
-            try:
-                if self.ask("GET", path, {})[0] == http.client.OK:
-                    return
-            except OSError:
-                self._connection.close()
-            if self.process.poll() is not None or time.monotonic() > deadline_s:
-                raise RuntimeError("the server did not get ready")
-            time.sleep(POLL_S)
-
-    def processor_s(self) -> float:
-        """What the process has used so far (proc(5): utime and stime)."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS_A_SECOND
-
-    def stop(self) -> None:
-        self._connection.close()
-        self.process.send_signal(signal.SIGINT)
-        self.process.wait(READY_S_MAX)
-
-
-def main() -> None:
+async def main() -> None:
     config = configuration()
-    with tempfile.TemporaryDirectory() as directory:
-        server, path, headers, expected = _prepared(config, Path(directory))
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        server, question = _PREPARED[config["side"]](config, directory)
+        stack.callback(server.stop)
+        server.wait(question.path, question.headers, question.status)
 
-        def measure(seconds: float) -> Figures:
-            count, ends_s, before_s = 0, time.monotonic() + seconds, server.processor_s()
-            while time.monotonic() < ends_s:
-                status, _ = server.ask("GET", path, headers)
-                if status != expected:
-                    raise RuntimeError(f"answered {status} instead of {expected}")
-                count += 1
+        async def measure(seconds: float) -> Figures:
+            before_s = server.processor_s()
+            figures = await load(server.port, question, clients=config["clients"], seconds=seconds)
             used_s = max(server.processor_s() - before_s, 1 / TICKS_A_SECOND)
-            return {"per_cpu_second": count / used_s, "per_second": count / seconds}
+            return {**figures, "per_cpu_second": figures["answers"] / used_s}
 
-        try:
-            answer_rounds_in_order(measure, {name: version(name) for name in ("quart", "hypercorn")})
-        finally:
-            server.stop()
+        await answer_rounds(measure, _versions(config))
 
 
-def _prepared(config: Configuration, directory: Path) -> tuple[Server, str, dict[str, str], int]:
-    """The server, and the request to measure with the status of its answer."""
-    port = _free_port()
-    bind = f"127.0.0.1:{port}"
-    if config["kind"] == "bare":
-        server = Server([sys.executable, "-m", "benchmarks.sides.bare_quart", bind], {}, port)
-        server.wait("/credits/accounts/alice")
-        return server, "/credits/accounts/alice", {}, http.client.OK
+def _versions(config: Configuration) -> Mapping[str, str]:
+    names: list[str] = config["packages"]
+    if "python" not in config:
+        return {name: version(name) for name in names}
+    script = (
+        "import json,sys,importlib.metadata as m;print(json.dumps({n: m.version(n) for n in sys.argv[1:]}))"
+    )
+    command = [config["python"], "-c", script, *names]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    versions: Mapping[str, str] = json.loads(told)
+    return versions
+
+
+def _bare(_: Configuration, __: Path) -> tuple[Served, Question]:
+    port = free_port()
+    command = [sys.executable, "-m", "benchmarks.sides.bare_quart", f"127.0.0.1:{port}"]
+    return Served(command, {}, port), Question(BARE_PATH, {}, http.client.OK)
+
+
+def _peer(config: Configuration, directory: Path) -> tuple[Served, Question]:
+    """A peer is told by a file where Redis is; one account and its owner's token are ready for it."""
+    port = free_port()
+    secret, user_id = secrets.token_hex(32), f"user-{secrets.token_hex(6)}"
+    address = {name: config[name] for name in ("redis_url", "redis_password")}
+    told = directory / "told"
+    told.touch(mode=0o600)
+    told.write_text(json.dumps({**address, "secret": secret}))
+    amounts = dict.fromkeys(("posted", "held", "available", "overdraft_limit", "seq"), 0)
+    account = {"id": f"account-{secrets.token_hex(6)}", "asset": "GEMS", "user_id": user_id, **amounts}
+    with redis.Redis.from_url(config["redis_url"], password=config["redis_password"]) as store:
+        store.hset(f"account:{account['id']}", mapping=account)
+    now_s = int(time.time())
+    claims = {"sub": user_id, "aud": AUDIENCE, "iat": now_s, "exp": now_s + TOKEN_S}
+    token = jwt.encode(claims, secret, algorithm="HS256")
+    command = [config["python"], *(part.format(port=port) for part in config["command"])]
+    server = Served(command, {"PEER_TOLD": str(told)}, port)
+    headers = {"Authorization": f"Bearer {token}"}
+    return server, Question(f"/credits/accounts/{account['id']}", headers, http.client.OK)
+
+
+def _ours(config: Configuration, directory: Path) -> tuple[Served, Question]:
+    port = free_port()
     key_file = directory / "key"
     environment = {
         "CREDIT_MONGO_URL": config["mongo_url"].replace("/credit_system?", f"/http_{secrets.token_hex(4)}?"),
@@ -110,25 +101,26 @@ def _prepared(config: Configuration, directory: Path) -> tuple[Server, str, dict
         # Each of the sides is its own client: one is banned, the other is not.
         "CREDIT_TRUSTED_PROXIES": "127.0.0.0/8",
     }
-    command = [sys.executable, "-m", "composition", "serve", "--runtime", "uvloop", "--bind", bind]
-    server = Server([*command, "--bootstrap-api-key-file", str(key_file)], environment, port)
-    server.wait("/health/ready")
+    command = [sys.executable, "-m", "composition", "serve", "--runtime", "uvloop"]
+    command += ["--server", config["server"], "--bind", f"127.0.0.1:{port}"]
+    server = Served([*command, "--bootstrap-api-key-file", str(key_file)], environment, port)
+    server.wait("/health/ready", {}, http.client.OK)
     while not (key_file.exists() and key_file.read_text().strip()):
         time.sleep(POLL_S)
     admin = {"X-API-Key": key_file.read_text().strip()}
-    if config["kind"] == "plain":
-        return server, "/", {}, http.client.OK
+    if config["request"] == "plain":
+        return server, Question("/", {}, http.client.OK)
     address = f"2001:db8:{secrets.randbelow(1 << 16):x}::1"
     headers, account = _account_of_a_user(server, admin, {"X-Forwarded-For": address})
-    if config["kind"] == "allowed":
-        return server, account, headers, http.client.OK
+    if config["request"] == "allowed":
+        return server, Question(account, headers, http.client.OK)
     ban = {"type": "ip", "identifier": address, "seconds": 86_400, "reason": "benchmark"}
     _made(server.ask("POST", "/admin/bans", admin, ban))
-    return server, account, headers, http.client.FORBIDDEN
+    return server, Question(account, headers, http.client.FORBIDDEN)
 
 
 def _account_of_a_user(
-    server: Server, admin: Mapping[str, str], headers: dict[str, str]
+    server: Served, admin: Mapping[str, str], headers: dict[str, str]
 ) -> tuple[dict[str, str], str]:
     """A user's headers, and the path of their account."""
     login = {"username": f"user-{secrets.token_hex(6)}", "password": PASSWORD}
@@ -154,5 +146,8 @@ def _made(answer: tuple[int, Any]) -> dict[str, Any]:
     return made
 
 
+_PREPARED: Final = {"bare": _bare, "ours": _ours, "peer": _peer}
+
+
 if __name__ == "__main__":
-    main()
+    uvloop.run(main())

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import http.client
 import signal
-import socket
 import subprocess
 import sys
 import time
 
 from benchmarks.rounds import answer_rounds_in_order, configuration
+from benchmarks.sides.served import free_port
 
 ANSWER_S_MAX = 30.0
 POLL_S = 0.005
@@ -21,7 +21,7 @@ def main() -> None:
 
 
 def _first_answer() -> float:
-    port = _free_port()
+    port = free_port()
     began = time.perf_counter()
     with subprocess.Popen(
         [sys.executable, "-m", "composition", "demo", "--bind", f"127.0.0.1:{port}"],
@@ -48,13 +48,6 @@ def _answers(port: int) -> bool:
         return False
     finally:
         connection.close()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 if __name__ == "__main__":
