@@ -127,35 +127,36 @@ class Orders:
         )
 
     def transfer(self, caller: Caller, order: TransferOrder) -> PostTransfer:
-        return self._transfer(caller, order, "transfers", 0, _sent(order))
+        return self._transfer(caller, order, "transfers", 0, "")
 
     def batch(
         self, caller: Caller, orders: Sequence[TransferOrder], *, atomic: bool
     ) -> tuple[PostTransfer, ...]:
-        """The transfers of one request. Under an idempotency key, one without an id of its own is a
-        repeat only in the same whole body; an id tells by itself."""
-        whole: list[Field] = []
+        """The transfers of one request. Under an idempotency key, each is a repeat only in the same
+        whole body."""
+        whole = ""
         if caller.idempotency_key is not None:
             fields = [field for order in orders for field in _sent(order)]
-            whole = [_fingerprint("batch", [int(atomic), *fields])]
-        return tuple(
-            self._transfer(
-                caller, order, BATCH, index, _sent(order) if order.id is not None else [*_sent(order), *whole]
-            )
-            for index, order in enumerate(orders)
-        )
+            whole = _fingerprint("batch", [int(atomic), *fields])
+        return tuple(self._transfer(caller, order, BATCH, index, whole) for index, order in enumerate(orders))
 
     def _transfer(
-        self, caller: Caller, order: TransferOrder, route: str, index: int, sent: list[Field]
+        self, caller: Caller, order: TransferOrder, route: str, index: int, whole: str
     ) -> PostTransfer:
         transfer_id = order.id or self._new_id("tr")
+        keys, sent = _keys(caller, route, transfer_key(transfer_id), index), _sent(order)
+        if whole and order.id is None:
+            sent.append(whole)
+        elif whole:
+            # An id makes the same transfer of it in any body: a key tells which one this is.
+            keys = (*keys, f"{keys[-1]}:{whole}")
         return PostTransfer(
             transfer_id,
             order.source,
             order.destination,
             order.amount,
             order.code,
-            _keys(caller, route, transfer_key(transfer_id), index),
+            keys,
             _fingerprint("transfer", sent),
             caller.actor,
             order.metadata,

@@ -135,9 +135,11 @@ class Ledger:
     async def _is_another_body(self, book_name: str, commands: Sequence[PostTransfer]) -> bool:
         """Whether the request's key was used with another batch: then none of this one is taken, not
         even what goes beyond the other."""
-        repeats = {command.keys[-1]: command.fingerprint for command in commands}
-        recorded = await self._ports.journal.recorded(book_name, repeats)
-        return any(found.entry.fingerprint != repeats[key] for key, found in recorded.items())
+        sent = {command.keys[1]: (command.fingerprint, command.keys[2:]) for command in commands}
+        recorded = await self._ports.journal.recorded(book_name, sent)
+        return any(
+            (found.entry.fingerprint, found.entry.keys[2:]) != sent[key] for key, found in recorded.items()
+        )
 
     async def reverse(
         self, caller: Caller, transfer_id: str, amount: int | None = None, metadata: str = ""

@@ -85,15 +85,32 @@ def test_a_batch_that_is_not_well_formed_is_refused(run_real: Driver, body: obje
     live(run_real, story)
 
 
-@pytest.mark.parametrize("other", [{"atomic": True}, {"transfers": [PLAIN]}, {"transfers": [PLAIN] * 3}])
-def test_a_batchs_key_with_another_body_is_a_conflict(run_real: Driver, other: dict[str, Any]) -> None:
+ONE, TWO, THREE = ({**PLAIN, "id": name} for name in ("one", "two", "three"))
+
+
+@pytest.mark.parametrize(
+    ("transfers", "other"),
+    [
+        ([PLAIN, PLAIN], {"atomic": True}),
+        ([PLAIN, PLAIN], {"transfers": [PLAIN]}),
+        ([PLAIN, PLAIN], {"transfers": [PLAIN] * 3}),
+        ([ONE, TWO], {"atomic": True}),
+        ([ONE, TWO], {"transfers": [ONE]}),
+        ([ONE, TWO], {"transfers": [ONE, TWO, THREE]}),
+        ([{**ONE, "amount": 1_000}, TWO], {"transfers": [THREE, TWO]}),
+    ],
+)
+def test_a_batchs_key_with_another_body_is_a_conflict(
+    run_real: Driver, transfers: list[dict[str, Any]], other: dict[str, Any]
+) -> None:
     async def story(house: House) -> None:
         await furnished(house)
-        body = {"transfers": [PLAIN, PLAIN], "atomic": False}
+        body = {"transfers": transfers, "atomic": False}
         assert (await house.post("/credits/transfers/batch", body, key="k")).status == 200
+        left = await house.balance("ada")
         conflict = await house.post("/credits/transfers/batch", {**body, **other}, key="k")
         assert (conflict.status, conflict.code) == (409, "idempotency_conflict")
-        assert await house.balance("ada") == (80, 0, 80)
+        assert await house.balance("ada") == left
 
     live(run_real, story)
 
