@@ -107,11 +107,13 @@ class ApiKeyService:
         book: str = DEFAULT_BOOK,
         expires_ms: int | None = None,
         require_signature: bool = False,
+        sponsor_id: str | None = None,
         context: RequestContext,
         answer: Callable[[CreatedApiKey], RememberedAnswer | None] | None = None,
-    ) -> CreatedApiKey | InvalidApiKey:
+    ) -> CreatedApiKey | InvalidApiKey | None:
         """With `require_signature` every request of the key has to be signed (RFC 9421). `answer` makes what
-        is stored along; the write may raise `AlreadyAnswered` then."""
+        is stored along; the write may raise `AlreadyAnswered` then. None when the sponsor is no administrator
+        any more."""
         now_ms = self._clock.now_ms()
         problems = api_key_problems(name=name, scopes=scopes, book=book, expires_ms=expires_ms, now_ms=now_ms)
         if problems:
@@ -130,6 +132,7 @@ class ApiKeyService:
             secret_digest=digest_of(secret),
             created_ms=now_ms,
             created_by=context.actor,
+            sponsor_id=sponsor_id,
             expires_ms=expires_ms,
             signing_secret=sealed,
         )
@@ -137,8 +140,8 @@ class ApiKeyService:
             api_key=key, text=format_api_key(key.id, secret), signing_secret=signing_secret
         )
         event = self._event(context, AuditAction.API_KEY_CREATED, key.id)
-        await self._keys.add(key, event, answer=None if answer is None else answer(created))
-        return created
+        is_made = await self._keys.add(key, event, answer=None if answer is None else answer(created))
+        return created if is_made else None
 
     @traced
     async def list_page(self, *, limit: int, cursor: str | None = None) -> ApiKeyPage:
@@ -182,6 +185,7 @@ class ApiKeyService:
             id=key.id,
             scopes=key.scopes,
             book=key.book,
+            key_sponsor_id=key.sponsor_id,
             signs=key.signing_secret is not None,
         )
 

@@ -87,6 +87,8 @@ def create_api_key(
         )
         if isinstance(made, InvalidApiKey):
             return refused(*(f"{problem.field}: {problem.value}" for problem in made.problems))
+        if made is None:
+            raise TypeError("a key that nobody sponsors was refused")
         print(made.text)
         if made.signing_secret is not None:
             print(made.signing_secret)

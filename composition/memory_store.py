@@ -28,7 +28,7 @@ def memory_store(settings: Settings, clock: Clock, *, recorded: Recorded | None 
     answers = MemoryAnswers()
     users = MemoryUsers(audit=audit, answers=answers)
     sessions = MemorySessions(users=users, audit=audit)
-    api_keys = MemoryApiKeys(audit=audit, answers=answers)
+    api_keys = MemoryApiKeys(users=users, audit=audit, answers=answers)
 
     async def nothing() -> None:
         return

@@ -29,6 +29,8 @@ class Principal:
     """What a token of a user belongs to."""
     user_id: str | None = None
     """The person behind it; a key has none."""
+    key_sponsor_id: str | None = None
+    """`ApiKey.sponsor_id` of a key."""
     signs: bool = False
     """Its requests are signed, so their bodies have to be as well."""
 
@@ -36,6 +38,11 @@ class Principal:
     def actor(self) -> str:
         """How the audit log names it."""
         return f"{self.kind.value}:{self.id}"
+
+    @property
+    def sponsor_id(self) -> str | None:
+        """Of the keys that it makes."""
+        return self.user_id or self.key_sponsor_id
 
     @property
     def is_admin(self) -> bool:

@@ -42,6 +42,9 @@ class ApiKey:
     secret_digest: bytes = field(repr=False)
     created_ms: int
     created_by: str
+    sponsor_id: str | None = None
+    """The user in whose name it was made, by themself or with a key of theirs. It ends with them, and when
+    they are no administrator any more."""
     expires_ms: int | None = None
     revoked_ms: int | None = None
     last_used_ms: int | None = None

@@ -22,8 +22,10 @@ class ApiKeyPage:
 class ApiKeys(Protocol):
     """Each write is atomic with its audit event. Raises `DependencyUnavailable`."""
 
-    async def add(self, key: ApiKey, event: AuditEvent, *, answer: RememberedAnswer | None = None) -> None:
-        """The key, the event and the answer are stored together, or none is."""
+    async def add(self, key: ApiKey, event: AuditEvent, *, answer: RememberedAnswer | None = None) -> bool:
+        """The key, the event and the answer are stored together, or none is: False when it has a sponsor who
+        is gone, or no administrator any more. A change of their credentials at the same moment waits for it,
+        and ends it, or goes first."""
 
     async def get(self, key_id: str) -> ApiKey | None: ...
 

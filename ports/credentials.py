@@ -45,13 +45,13 @@ class Credentials(Protocol):
         event: AuditEvent,
         answer: RememberedAnswer | None = None,
     ) -> Ended | None:
-        """Every session ends, since its tokens tell of other roles. None, and no event, when there is no such
-        user."""
+        """Every session ends, since its tokens tell of other roles, and, unless the user is an administrator
+        then, every key of which they are the sponsor. None, and no event, when there is no such user."""
 
     async def remove_user(
         self, user_id: str, *, now_ms: int, event: AuditEvent, answer: RememberedAnswer | None = None
     ) -> Ended | None:
-        """Forgets the user's names, ends every session and revokes every key that the user made.
+        """Forgets the user's names, ends every session and revokes every key of which they are the sponsor.
 
         Sessions stay as ended ones, without address and user agent, until no token of theirs can live. None,
         and no event, when there is no such user.

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from adapters.memory.answers import MemoryAnswers
 from adapters.memory.audit import MemoryAuditLog
+from adapters.memory.users import MemoryUsers
 from domain.api_keys import ApiKey
 from domain.audit import AuditEvent
 from domain.idempotency import RememberedAnswer
@@ -14,15 +15,21 @@ from ports.api_keys import ApiKeyPage, ApiKeys
 
 
 class MemoryApiKeys:
-    def __init__(self, *, audit: MemoryAuditLog, answers: MemoryAnswers | None = None) -> None:
+    def __init__(
+        self, *, users: MemoryUsers, audit: MemoryAuditLog, answers: MemoryAnswers | None = None
+    ) -> None:
+        self._users = users
         self._audit = audit
         self._answers = answers or MemoryAnswers()
         self._keys: dict[str, ApiKey] = {}
 
-    async def add(self, key: ApiKey, event: AuditEvent, *, answer: RememberedAnswer | None = None) -> None:
+    async def add(self, key: ApiKey, event: AuditEvent, *, answer: RememberedAnswer | None = None) -> bool:
+        if key.sponsor_id is not None and not self._users.is_administrator(key.sponsor_id):
+            return False
         self._answers.put(answer)
         self._keys[key.id] = key
         self._audit.append(event)
+        return True
 
     async def get(self, key_id: str) -> ApiKey | None:
         return self._keys.get(key_id)
@@ -51,12 +58,13 @@ class MemoryApiKeys:
             if key is not None and (key.last_used_ms or 0) < at_ms:
                 self._keys[key_id] = replace(key, last_used_ms=at_ms)
 
-    def revoke_made_by(self, maker: str, now_ms: int) -> tuple[str, ...]:
-        """The ids of those that this actor made and nobody had revoked."""
-        made = sorted(k.id for k in self._keys.values() if k.created_by == maker and k.revoked_ms is None)
-        for key_id in made:
+    def revoke_sponsored(self, user_id: str, now_ms: int) -> tuple[str, ...]:
+        """The ids of those that nobody had revoked."""
+        living = (key for key in self._keys.values() if key.revoked_ms is None)
+        sponsored = sorted(key.id for key in living if key.sponsor_id == user_id)
+        for key_id in sponsored:
             self._keys[key_id] = replace(self._keys[key_id], revoked_ms=now_ms)
-        return tuple(made)
+        return tuple(sponsored)
 
 
 def _proof(keys: MemoryApiKeys) -> ApiKeys:

@@ -63,7 +63,10 @@ class MemoryCredentials:
         self._answers.put(answer)
         self._users.put_roles(user_id, roles)
         self._audit.append(event)
-        return Ended(session_ids=self._sessions.end_all(user_id, now_ms))
+        return Ended(
+            session_ids=self._sessions.end_all(user_id, now_ms),
+            api_key_ids=() if Role.ADMIN in roles else self._api_keys.revoke_sponsored(user_id, now_ms),
+        )
 
     async def remove_user(
         self, user_id: str, *, now_ms: int, event: AuditEvent, answer: RememberedAnswer | None = None
@@ -75,7 +78,7 @@ class MemoryCredentials:
         self._audit.append(event)
         ended = self._sessions.end_all(user_id, now_ms)
         self._sessions.leave(user_id)
-        return Ended(session_ids=ended, api_key_ids=self._api_keys.revoke_made_by(f"user:{user_id}", now_ms))
+        return Ended(session_ids=ended, api_key_ids=self._api_keys.revoke_sponsored(user_id, now_ms))
 
 
 def _proof(credentials: MemoryCredentials) -> Credentials:

@@ -89,6 +89,10 @@ class MemoryUsers:
         self._users[user_id] = replace(user, last_login_ms=now_ms, known_devices=known)
         return True
 
+    def is_administrator(self, user_id: str) -> bool:
+        user = self._users.get(user_id)
+        return user is not None and Role.ADMIN in user.roles
+
     def put_password(
         self, user_id: str, *, expected_version: int, password_hash: str, known_devices: tuple[str, ...]
     ) -> bool:

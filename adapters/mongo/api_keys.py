@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from adapters.mongo.answers import remember_in
 from adapters.mongo.audit import record_in
 from adapters.mongo.driver import Document, Index, MongoDriver, MongoTransaction, UpdateOne
+from adapters.mongo.users import note_key_in
 from domain.api_keys import ApiKey, Scope
 from domain.audit import AuditEvent
 from domain.idempotency import RememberedAnswer
@@ -17,7 +18,7 @@ COLLECTION = "api_keys"
 INDEXES = {
     COLLECTION: (
         Index("by_book", (("book", 1), ("_id", -1))),
-        Index("by_maker", (("created_by", 1),)),
+        Index("by_sponsor", (("sponsor_id", 1),)),
         Index("by_revocation", (("revoked_ms", -1),), partial={"revoked_ms": {"$type": "number"}}),
     )
 }
@@ -28,13 +29,16 @@ class MongoApiKeys:
         self._driver = driver
         self._keys = driver.collection(COLLECTION)
 
-    async def add(self, key: ApiKey, event: AuditEvent, *, answer: RememberedAnswer | None = None) -> None:
-        async def write(transaction: MongoTransaction) -> None:
+    async def add(self, key: ApiKey, event: AuditEvent, *, answer: RememberedAnswer | None = None) -> bool:
+        async def write(transaction: MongoTransaction) -> bool:
+            if key.sponsor_id is not None and not await note_key_in(transaction, key.sponsor_id):
+                return False
             await remember_in(transaction, answer)
             await transaction.collection(COLLECTION).insert_one(_document(key))
             await record_in(transaction, event)
+            return True
 
-        await self._driver.transaction(write)
+        return await self._driver.transaction(write)
 
     async def get(self, key_id: str) -> ApiKey | None:
         document = await self._keys.find_one({"_id": key_id})
@@ -75,10 +79,10 @@ class MongoApiKeys:
         await self._keys.bulk_write(updates)
 
 
-async def revoke_made_by_in(transaction: MongoTransaction, maker: str, now_ms: int) -> tuple[str, ...]:
+async def revoke_sponsored_in(transaction: MongoTransaction, user_id: str, now_ms: int) -> tuple[str, ...]:
     """The ids of those that this actor made and nobody had revoked."""
     keys = transaction.collection(COLLECTION)
-    not_revoked = {"created_by": maker, "revoked_ms": None}
+    not_revoked = {"sponsor_id": user_id, "revoked_ms": None}
     found = await keys.find(not_revoked, sort=(("_id", 1),), projection={"_id": 1})
     if found:
         await keys.update_many(not_revoked, {"$set": {"revoked_ms": now_ms}})
@@ -94,6 +98,7 @@ def _document(key: ApiKey) -> Document:
         "secret_digest": key.secret_digest,
         "created_ms": key.created_ms,
         "created_by": key.created_by,
+        "sponsor_id": key.sponsor_id,
         "expires_ms": key.expires_ms,
         "revoked_ms": key.revoked_ms,
         "last_used_ms": key.last_used_ms,
@@ -113,7 +118,8 @@ def _key(document: Document) -> ApiKey:
         expires_ms=document["expires_ms"],
         revoked_ms=document["revoked_ms"],
         last_used_ms=document["last_used_ms"],
-        # Keys made before requests could be signed have none.
+        # Keys of earlier releases have neither.
+        sponsor_id=document.get("sponsor_id"),
         signing_secret=document.get("signing_secret"),
     )
 

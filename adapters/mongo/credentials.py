@@ -13,7 +13,8 @@ from ports.credentials import Credentials, Ended
 
 
 class MongoCredentials:
-    """Each writes the user first: a login at the same moment writes it too, so one waits for the other."""
+    """Each writes the user first: a login or a new key at the same moment writes it too, so one waits for the
+    other."""
 
     def __init__(self, *, driver: MongoDriver) -> None:
         self._driver = driver
@@ -66,9 +67,12 @@ class MongoCredentials:
             if not updated.matched:
                 return None
             await remember_in(transaction, answer)
-            ended = await sessions.end_all_in(transaction, user_id, now_ms)
+            session_ids = await sessions.end_all_in(transaction, user_id, now_ms)
+            key_ids: tuple[str, ...] = ()
+            if Role.ADMIN not in roles:
+                key_ids = await api_keys.revoke_sponsored_in(transaction, user_id, now_ms)
             await record_in(transaction, event)
-            return Ended(session_ids=ended)
+            return Ended(session_ids=session_ids, api_key_ids=key_ids)
 
         return await self._driver.transaction(write)
 
@@ -81,7 +85,7 @@ class MongoCredentials:
             await remember_in(transaction, answer)
             session_ids = await sessions.end_all_in(transaction, user_id, now_ms)
             await sessions.leave_in(transaction, user_id, now_ms)
-            key_ids = await api_keys.revoke_made_by_in(transaction, f"user:{user_id}", now_ms)
+            key_ids = await api_keys.revoke_sponsored_in(transaction, user_id, now_ms)
             await record_in(transaction, event)
             return Ended(session_ids=session_ids, api_key_ids=key_ids)
 

@@ -126,6 +126,14 @@ async def note_login_in(
     return updated.matched == 1
 
 
+async def note_key_in(transaction: MongoTransaction, user_id: str) -> bool:
+    """False when the user is gone, or no administrator any more. It writes, as above."""
+    updated = await transaction.collection(COLLECTION).update_one(
+        {"_id": user_id, "roles": Role.ADMIN.value}, {"$inc": {"keys": 1}}
+    )
+    return updated.matched == 1
+
+
 def _document(user: User) -> Document:
     return {
         "_id": user.id,

@@ -153,7 +153,7 @@ def build(
     clock, entropy, audit, revocations = TurnedClock(), SystemEntropy(), MemoryAuditLog(), NotedRevocations()
     users = MemoryUsers(audit=audit)
     sessions = MemorySessions(users=users, audit=audit)
-    keys = CountedApiKeys(audit=audit)
+    keys = CountedApiKeys(users=users, audit=audit)
     passwords = CountedHasher(runtime=runtime, entropy=entropy, memory_kib=8, passes=1)
     keys_of_tokens = TokenKeyring(RING, clock=clock, refresh_lifetime_ms=14 * 86_400_000)
     tokens = TokenService(

@@ -130,7 +130,7 @@ class Bench:
         self.metrics = MemoryMetrics()
         self.users = MemoryUsers(audit=audit)
         self.sessions = WatchedSessions(users=self.users, audit=audit)
-        self.api_keys = MemoryApiKeys(audit=audit)
+        self.api_keys = MemoryApiKeys(users=self.users, audit=audit)
         self.trail = AuditTrail(log=self.audit, runtime=self.runtime)
         self.rates = RateLimiter(
             limiter=self.limiter,

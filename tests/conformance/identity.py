@@ -119,7 +119,7 @@ def identity(request: pytest.FixtureRequest, run_real: Driver) -> OnStores:
             answers = MemoryAnswers()
             users = MemoryUsers(audit=audit, answers=answers)
             sessions = MemorySessions(users=users, audit=audit)
-            keys = MemoryApiKeys(audit=audit, answers=answers)
+            keys = MemoryApiKeys(users=users, audit=audit, answers=answers)
             credentials = MemoryCredentials(
                 users=users, sessions=sessions, api_keys=keys, audit=audit, answers=answers
             )

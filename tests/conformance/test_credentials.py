@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
+
+import pytest
 
 from domain.api_keys import ApiKey, Scope
 from domain.audit import AuditAction
@@ -40,7 +43,7 @@ async def remove(stores: Stores, user_id: str) -> Ended | None:
     return await stores.credentials.remove_user(user_id, now_ms=LATER_MS, event=event)
 
 
-def a_key(key_id: str, maker: str) -> ApiKey:
+def a_key(key_id: str, sponsor: User | None) -> ApiKey:
     return ApiKey(
         id=key_id,
         name="key",
@@ -48,8 +51,13 @@ def a_key(key_id: str, maker: str) -> ApiKey:
         book="main",
         secret_digest=b"d" * 32,
         created_ms=NOW_MS,
-        created_by=maker,
+        created_by="system",
+        sponsor_id=None if sponsor is None else sponsor.id,
     )
+
+
+def an_administrator(name: str = "ada") -> User:
+    return replace(a_user(name), roles=frozenset({Role.USER, Role.ADMIN}))
 
 
 def test_another_password_ends_every_session_and_raises_the_version(identity: OnStores) -> None:
@@ -127,18 +135,18 @@ def test_logins_at_the_moment_of_a_change_leave_no_session_alive(identity: OnSto
 
 def test_a_removed_user_leaves_no_name_no_living_session_and_no_key(identity: OnStores) -> None:
     async def body(stores: Stores) -> None:
-        user, other = a_user("ada"), a_user("bob")
+        user, other = an_administrator("ada"), an_administrator("bob")
         for one in (user, other):
             await stores.users.add(one, an_event())
         mine, theirs = a_session(user), a_session(other)
         for session in (mine, theirs):
             await stores.opened(session)
         for key in (
-            a_key("key_mine", f"user:{user.id}"),
-            a_key("key_theirs", f"user:{other.id}"),
-            a_key("key_system", "system"),
+            a_key("key_mine", user),
+            a_key("key_theirs", other),
+            a_key("key_system", None),
         ):
-            await stores.api_keys.add(key, an_event())
+            assert await stores.api_keys.add(key, an_event())
         ended = await remove(stores, user.id)
         assert ended == Ended(session_ids=(mine.id,), api_key_ids=("key_mine",))
         assert await stores.users.get(user.id) is None
@@ -155,6 +163,50 @@ def test_a_removed_user_leaves_no_name_no_living_session_and_no_key(identity: On
         assert await remove(stores, user.id) is None
         assert (await stores.actions()).count(AuditAction.USER_DELETED) == 1
         assert await stores.opened(a_session(user)) is None
+
+    identity(body)
+
+
+async def take_role(stores: Stores, user_id: str, *roles: Role) -> Ended | None:
+    return await stores.credentials.change_roles(
+        user_id, roles=frozenset(roles), now_ms=LATER_MS, event=an_event(AuditAction.ROLES_CHANGED)
+    )
+
+
+def test_keys_end_with_the_administration_of_their_sponsor(identity: OnStores) -> None:
+    async def body(stores: Stores) -> None:
+        user = an_administrator()
+        await stores.users.add(user, an_event())
+        for key in (a_key("key_mine", user), a_key("key_system", None)):
+            assert await stores.api_keys.add(key, an_event())
+        assert await take_role(stores, user.id, Role.USER, Role.ADMIN, Role.ANALYST) == Ended()
+        assert await take_role(stores, user.id, Role.USER) == Ended(api_key_ids=("key_mine",))
+        revoked = [await stores.api_keys.get(key_id) for key_id in ("key_mine", "key_system")]
+        assert [key and key.revoked_ms for key in revoked] == [LATER_MS, None]
+        assert not await stores.api_keys.add(a_key("key_late", user), an_event(AuditAction.API_KEY_CREATED))
+        assert await stores.api_keys.get("key_late") is None
+        assert AuditAction.API_KEY_CREATED not in await stores.actions()
+
+    identity(body)
+
+
+@pytest.mark.parametrize("end", [remove, take_role])
+def test_keys_made_at_the_moment_of_their_sponsors_end_end_too(
+    identity: OnStores, end: Callable[[Stores, str], Awaitable[Ended | None]]
+) -> None:
+    async def body(stores: Stores) -> None:
+        user = an_administrator()
+        await stores.users.add(user, an_event())
+        keys = [a_key(f"key_{number}", user) for number in range(4)]
+        adding = [
+            stores.runtime.start(partial(stores.api_keys.add, key, an_event()), name="add") for key in keys
+        ]
+        ending = stores.runtime.start(partial(end, stores, user.id), name="end")
+        added = [await task.wait() for task in adding]
+        ended = await ending.wait()
+        assert ended is not None
+        made = {key.id for key, is_made in zip(keys, added, strict=True) if is_made}
+        assert set(ended.api_key_ids) == made
 
     identity(body)
 

@@ -186,7 +186,7 @@ def open_service(runtime: Runtime, options: Options | None = None) -> TestServic
     answers = MemoryAnswers()
     user_store = MemoryUsers(audit=audit, answers=answers)
     session_store = MemorySessions(users=user_store, audit=audit)
-    key_store = MemoryApiKeys(audit=audit, answers=answers)
+    key_store = MemoryApiKeys(users=user_store, audit=audit, answers=answers)
     trail = AuditTrail(log=audit, runtime=runtime)
     rate_limiter = RateLimiter(
         limiter=limiter,

@@ -310,3 +310,29 @@ def test_administrators_give_and_take_roles_at_once(run_real: Driver) -> None:
         assert (nobody.status, nobody.code) == (404, "not_found")
 
     run_real(body)
+
+
+@pytest.mark.parametrize("take", ["PATCH", "DELETE"])
+def test_no_key_outlives_the_administrator_in_whose_name_it_was_made(run_real: Driver, take: str) -> None:
+    async def body(runtime: Runtime) -> None:
+        service = open_service(runtime)
+        root = {"X-API-Key": (await service.key(Scope.ADMIN)).text}
+        path = f"/users/{(await service.register())['id']}"
+        roles = {"roles": ["admin"]}
+        assert (await service.client.request("PATCH", path, json=roles, headers=root)).status == 200
+        ada = await service.login(register=False)
+        wanted = {"name": "kept for later", "scopes": ["admin"]}
+
+        async def key_by(headers: dict[str, str]) -> dict[str, str]:
+            made = await service.client.request("POST", "/api-keys", json=wanted, headers=headers)
+            assert made.status == 201
+            return {"X-API-Key": made.json()["key"]}
+
+        first = await key_by(ada)
+        keys = (first, await key_by(first), await key_by(root))
+        taken = await service.client.request(take, path, json={"roles": []}, headers=root)
+        assert taken.status in (200, 204)
+        answers = [await service.client.request("GET", "/users", headers=key) for key in keys]
+        assert [answer.status for answer in answers] == [401, 401, 200]
+
+    run_real(body)

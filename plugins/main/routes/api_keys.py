@@ -7,6 +7,7 @@ from typing import Annotated
 from msgspec import UNSET, Meta, UnsetType
 
 from adapters.web import (
+    FORBIDDEN,
     NOT_FOUND,
     Answer,
     Body,
@@ -111,11 +112,15 @@ async def _create(api: ConnectionAPI, call: Call[NewApiKey, None], remember: Rem
         book=body.book,
         expires_ms=None if body.expires_at is None else milliseconds(body.expires_at),
         require_signature=body.require_signature,
+        sponsor_id=call.caller.sponsor_id,
         context=call.context,
         answer=lambda key: remember.answer(201, _shown_once(key)),
     )
     if isinstance(created, InvalidApiKey):
         return validation_failed(created.problems)
+    if created is None:
+        # The rights that let this request in were taken away meanwhile.
+        return FORBIDDEN
     note("service key made", call.context, key_id=created.api_key.id, book=created.api_key.book)
     return Answer(201, _shown_once(created))
 

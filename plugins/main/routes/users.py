@@ -104,7 +104,7 @@ class UserRoutes:
                   summary="Give or take roles: every session of the user ends"),
             Route("DELETE", "/users/<user_id>", "delete_user", MAY_WRITE_USERS, self.delete_user, success=204,
                   problems=(NOT_FOUND, KEY_CONFLICT), tags=tags,
-                  summary="Delete a user: sessions, WebSockets and keys they made end at once"),
+                  summary="Delete a user: sessions, WebSockets and keys made in their name end at once"),
         )  # fmt: skip
 
     async def show_me(self, call: Call[None, None]) -> Answer | Problem:
