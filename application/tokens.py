@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from hmac import compare_digest
 
 from domain.access import Principal, PrincipalKind
 from domain.ids import RANDOMNESS_BYTES, time_ordered_id
@@ -61,6 +62,22 @@ class ForeignToken:
     principal: Principal
 
 
+@dataclass(slots=True)
+class _Believed:
+    """A token of ours, and what came of the device that showed it last."""
+
+    claims: TokenClaims
+    device_id: bytes | None = None
+    verified: VerifiedToken | None = None
+
+    def again(self, device_id: bytes) -> VerifiedToken | None:
+        """What is known already of this token with this device. Takes the same time for every device of
+        this length: whoever stole a token learns nothing of its device."""
+        if self.device_id is None or not compare_digest(self.device_id, device_id):
+            return None
+        return self.verified
+
+
 class TokenService:
     """No I/O: a token is signed and checked locally, and a client's next request is checked from memory."""
 
@@ -79,7 +96,7 @@ class TokenService:
         self._entropy = entropy
         self._policy = policy
         self._fingerprint = fingerprint
-        self._believed: OrderedDict[str, TokenClaims] = OrderedDict()
+        self._believed: OrderedDict[str, _Believed] = OrderedDict()
         self._believed_by: TokenKeySet | None = None
         self._believed_max = believed_max
 
@@ -130,42 +147,49 @@ class TokenService:
         self, token: str, kinds: tuple[TokenKind, ...], device_id: str | None
     ) -> VerifiedToken | ForeignToken | TokenRejection:
         now_s = self._clock.now_ms() // 1000
-        claims = self._claims(token, kinds, now_s)
-        if claims is TokenRejection.BAD_SIGNATURE and self._keys.look_again():
-            claims = self._claims(token, kinds, now_s)
-        if isinstance(claims, TokenRejection):
-            return claims
+        believed = self._believe(token, kinds, now_s)
+        if believed is TokenRejection.BAD_SIGNATURE and self._keys.look_again():
+            believed = self._believe(token, kinds, now_s)
+        if isinstance(believed, TokenRejection):
+            return believed
+        shown_by = b"" if device_id is None else device_id.encode("utf-8", "surrogatepass")
+        if (known := believed.again(shown_by)) is not None:
+            return known
+        claims = believed.claims
         same_device = is_same_device(self._keys.current().device_keys, claims, device_id)
         verdict = judge_device(self._fingerprint, claims.kind, same_device=same_device)
         if verdict is DeviceVerdict.REFUSED:
             return ForeignToken(_principal(claims))
-        return VerifiedToken(
+        verified = VerifiedToken(
             principal=_principal(claims),
             kind=claims.kind,
             expires_ms=claims.expires_s * 1000,
             token_id=claims.token_id,
             device=verdict,
         )
+        believed.device_id, believed.verified = shown_by, verified
+        return verified
 
-    def _claims(self, token: str, kinds: tuple[TokenKind, ...], now_s: int) -> TokenClaims | TokenRejection:
+    def _believe(self, token: str, kinds: tuple[TokenKind, ...], now_s: int) -> _Believed | TokenRejection:
         keys = self._keys.current()
         if keys is not self._believed_by:
             # What another key signed is to be judged by the keys of now.
             self._believed.clear()
             self._believed_by = keys
         known = self._believed.get(token)
-        if known is not None and known.kind in kinds:
-            return known if is_in_force(known, now_s) else TokenRejection.EXPIRED
+        if known is not None and known.claims.kind in kinds:
+            return known if is_in_force(known.claims, now_s) else TokenRejection.EXPIRED
         signed = keys.signer.verify(token)
         if signed is None:
             return TokenRejection.BAD_SIGNATURE
         claims = read_claims(signed.header, signed.claims, kinds=kinds, policy=self._policy, now_s=now_s)
-        if isinstance(claims, TokenClaims):
-            # Only what is ours gets in here: strangers cannot push good tokens out.
-            self._believed[token] = claims
-            if len(self._believed) > self._believed_max:
-                self._believed.popitem(last=False)
-        return claims
+        if isinstance(claims, TokenRejection):
+            return claims
+        # Only what is ours gets in here: strangers cannot push good tokens out.
+        believed = self._believed[token] = _Believed(claims)
+        if len(self._believed) > self._believed_max:
+            self._believed.popitem(last=False)
+        return believed
 
 
 def _principal(claims: TokenClaims) -> Principal:

@@ -18,6 +18,8 @@ from domain.addresses import UNKNOWN, counted_as, parse_address
 Network = IPv4Network | IPv6Network
 
 CACHED_ADDRESSES_MAX = 4096
+CACHED_CHAIN_BYTES_MAX = 256
+"""Longer chains are read each time: what is remembered stays small, whoever writes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class _Judged:
 class AddressRules:
     """Which peers are believed, and who is exempt. Judgements of recent addresses are remembered."""
 
-    __slots__ = ("_judge",)
+    __slots__ = ("_chained", "_judge")
 
     def __init__(self, *, trusted_proxies: Sequence[Network] = (), allowlist: Sequence[Network] = ()) -> None:
         trusted = tuple(trusted_proxies)
@@ -54,6 +56,8 @@ class AddressRules:
             return _Judged(client, _within(address, trusted))
 
         self._judge = judge
+        # A proxy's clients come again and again, each with the same chain.
+        self._chained = lru_cache(maxsize=CACHED_ADDRESSES_MAX)(self._read_chain)
 
     def client(
         self, peer: str | None, forwarded_for: Sequence[bytes] = (), forwarded: Sequence[bytes] = ()
@@ -69,6 +73,13 @@ class AddressRules:
             return ClientAddress(UNKNOWN, exempt=False)
         if not judged.trusted or not (forwarded_for or forwarded):
             return judged.client
+        length = sum(map(len, forwarded_for)) + sum(map(len, forwarded))
+        follow = self._chained if length <= CACHED_CHAIN_BYTES_MAX else self._read_chain
+        return follow(judged.client, tuple(forwarded_for), tuple(forwarded))
+
+    def _read_chain(
+        self, peer: ClientAddress, forwarded_for: Sequence[bytes], forwarded: Sequence[bytes]
+    ) -> ClientAddress:
         found = []
         if forwarded_for:
             found.append(self._follow(hops_of_forwarded_for(forwarded_for)))
@@ -76,7 +87,7 @@ class AddressRules:
             found.append(self._follow(hops_of_forwarded(forwarded)))
         client = found[0]
         if client is None or client != found[-1]:
-            return ClientAddress(judged.client.counted, exempt=False)
+            return ClientAddress(peer.counted, exempt=False)
         return client
 
     def _follow(self, hops: Iterable[str | None]) -> ClientAddress | None:

@@ -26,6 +26,12 @@ from benchmarks.sides.served import POLL_S, TICKS_A_SECOND, Served, free_port
 
 PASSWORD: Final = "correct horse battery staple"
 TOKEN_S: Final = 3_600
+IGNORED: Final = {
+    "X-Forwarded-For": "2001:db8:abcd::1",
+    "Authorization": f"Bearer {'a' * 480}",
+    "X-Device-Id": f"dev_{'a' * 26}",
+}
+"""Bare Quart is sent as many headers as the service, of the same lengths."""
 UNLIMITED: Final = "1000000/60s"
 BARE_PATH: Final = "/credits/accounts/alice"
 
@@ -63,7 +69,7 @@ def _versions(config: Configuration) -> Mapping[str, str]:
 def _bare(_: Configuration, __: Path) -> tuple[Served, Question]:
     port = free_port()
     command = [sys.executable, "-m", "benchmarks.sides.bare_quart", f"127.0.0.1:{port}"]
-    return Served(command, {}, port), Question(BARE_PATH, {}, http.client.OK)
+    return Served(command, {}, port), Question(BARE_PATH, IGNORED, http.client.OK)
 
 
 def _peer(config: Configuration, directory: Path) -> tuple[Served, Question]:
