@@ -40,19 +40,22 @@ def _beside_bare_quart(bench: Bench) -> Sequence[Row]:
     )
     allowed = _ours(bench, "allowed")
     return [
-        _per_cpu(
-            _compared(bench, _ours(bench, "banned"), allowed),
-            "a banned client's requests beside an allowed one's, Hypercorn",
-            goal=BANNED_GOAL,
+        *(
+            _per_cpu(
+                _compared(bench, _ours(bench, "banned", server), _ours(bench, "allowed", server)),
+                f"a banned client's requests beside an allowed one's, {server}",
+                goal=BANNED_GOAL,
+            )
+            for server in ("hypercorn", "granian")
         ),
         _per_cpu(
             _compared(bench, allowed, bare),
-            "a balance read with a token beside a route of bare Quart, Hypercorn",
+            "a balance read with a token beside a route of bare Quart, hypercorn",
             goal=BARE_GOAL,
         ),
         _per_cpu(
             _compared(bench, _ours(bench, "plain"), bare),
-            "`GET /`, limited in Redis, beside a route of bare Quart, Hypercorn",
+            "`GET /`, limited in Redis, beside a route of bare Quart, hypercorn",
         ),
     ]
 
@@ -68,13 +71,13 @@ def _beside_frameworks(bench: Bench) -> Sequence[Row]:
     default = _compared(bench, _ours(bench, "allowed"), flask, fastapi)
     faster = _compared(bench, _ours(bench, "allowed", "granian"), fastapi)
     return [
-        _per_cpu(default, f"{work}, Hypercorn", goal=2),
-        _per_cpu(default, f"{work}, Hypercorn", goal=1, against=2),
+        _per_cpu(default, f"{work}, hypercorn", goal=2),
+        _per_cpu(default, f"{work}, hypercorn", goal=1, against=2),
         _per_cpu(faster, f"{work}, granian", goal=2),
         *(
             row(
                 default,
-                work=f"{work}, Hypercorn, by the clock",
+                work=f"{work}, hypercorn, by the clock",
                 figure="per_second",
                 unit="answers/s",
                 group=GROUP,

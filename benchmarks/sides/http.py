@@ -28,8 +28,8 @@ PASSWORD: Final = "correct horse battery staple"
 TOKEN_S: Final = 3_600
 IGNORED: Final = {
     "X-Forwarded-For": "2001:db8:abcd::1",
-    "Authorization": f"Bearer {'a' * 480}",
-    "X-Device-Id": f"dev_{'a' * 26}",
+    "Authorization": f"Bearer {'a' * 449}",
+    "X-Device-Id": "a" * 32,
 }
 """Bare Quart is sent as many headers as the service, of the same lengths."""
 UNLIMITED: Final = "1000000/60s"

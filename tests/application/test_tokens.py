@@ -117,6 +117,16 @@ def test_what_was_believed_still_expires_and_is_still_bound_to_its_device_and_us
     assert tokens.service.verify_socket(socket, device_id=None) is TokenRejection.EXPIRED
 
 
+def test_a_device_that_was_fine_vouches_for_no_other() -> None:
+    tokens = Tokens()
+    token = tokens.issued()
+    for device_id in (DEVICE, "device-9876543210", DEVICE, "", "\udcff"):
+        shown = tokens.shown(token, device_id)
+        assert isinstance(shown, VerifiedToken if device_id == DEVICE else ForeignToken), device_id
+    assert isinstance(tokens.service.verify_access(token, device_id=None), ForeignToken)
+    assert tokens.shown(token) == tokens.shown(token)
+
+
 def test_another_ring_is_asked_anew() -> None:
     tokens = Tokens()
     token = tokens.issued()
