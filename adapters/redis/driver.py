@@ -21,7 +21,9 @@ Command: TypeAlias = tuple[bytes | str | int, ...]
 DEPENDENCY = "redis"
 DECISION_TIMEOUT_MS_MAX = 50
 CONNECT_TIMEOUT_MS_MAX = 1_000
-PIPELINE_COMMANDS_MAX = 512
+PIPELINE_COMMANDS_MAX = 64
+"""What the pipelines of a few workers together cost a busy Redis must stay far below a decision's deadline,
+or a rush looks like an outage. What waits in line for the next one is not late yet."""
 PIPELINE_BYTES_MAX = 4 * 2**20
 WAITING_COMMANDS_MAX = 8_192
 

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from contextvars import copy_context
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from adapters.runtime.batching import GroupCommit
 from adapters.runtime.supervision import (
@@ -21,6 +21,8 @@ from adapters.runtime.supervision import (
     log_failure,
 )
 from ports.runtime import Arguments, Batcher, DeadlineExceeded, Event, Item, Lock, Result, Runtime, Task
+
+DEADLINE_STEPS: Final = 4
 
 
 class AsyncioRuntime:
@@ -207,14 +209,30 @@ class _Lock:
 
 
 class _Deadline:
-    __slots__ = ("_native", "_seconds")
+    """A loop that was kept busy comes late to its timers and to what could have been read meanwhile, and
+    sees to the timers first. So the time passes in steps, of which a busy spell uses up one: who has been
+    answered hears of it before anybody is told that no answer came."""
+
+    __slots__ = ("_ends_s", "_native", "_seconds", "_step")
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
+        self._step: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> None:
-        self._native = asyncio.timeout(self._seconds)
+        self._native = asyncio.timeout(None)
         await self._native.__aenter__()
+        self._ends_s = asyncio.get_running_loop().time() + self._seconds
+        self._wait(DEADLINE_STEPS)
+
+    def _wait(self, steps: int) -> None:
+        loop = asyncio.get_running_loop()
+        # A loop may round its timers down; what is left after the last step makes up for that.
+        wait_s = self._seconds / DEADLINE_STEPS if steps > 0 else self._ends_s - loop.time()
+        if wait_s > 0:
+            self._step = loop.call_later(wait_s, self._wait, steps - 1)
+        else:
+            self._native.reschedule(loop.time())
 
     async def __aexit__(
         self,
@@ -222,6 +240,8 @@ class _Deadline:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if self._step is not None:
+            self._step.cancel()
         try:
             await self._native.__aexit__(exc_type, exc, traceback)
         except TimeoutError as error:

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 import pytest
+import trio
+from redis.connection import Connection, parse_url
 
 from adapters.redis.connect import connect
+from adapters.redis.connection import options
 from adapters.redis.driver import Listener, Redis, RedisDriver, Refusal, Reply, pack
 from adapters.redis.probe import RedisProbe
+from adapters.redis.threaded import ThreadedTransport
+from adapters.runtime.trio_runtime import TrioRuntime
 from ports.errors import DependencyUnavailable
 from ports.runtime import Event, Runtime
 from tests.conformance.runtimes import Driver
@@ -20,6 +27,7 @@ from tests.servers.redis_server import RedisServer
 
 PATIENT_MS_MAX = 5_000
 WAIT_S_MAX = 10.0
+BRIEF_MS = 100
 
 
 def patient(runtime: Runtime, server: RedisServer) -> Redis:
@@ -134,6 +142,32 @@ def test_a_late_reply_is_never_taken_for_anothers(run_real: Driver) -> None:
 
     with scripted_server(serve) as url:
         run_real(lambda runtime: body(runtime, url))
+
+
+def test_a_thread_that_comes_late_still_takes_what_has_arrived() -> None:
+    class Late(Connection):
+        def send_packed_command(self, command: list[bytes], check_health: bool = True) -> None:
+            super().send_packed_command(command, check_health)  # type: ignore[no-untyped-call]  # as redis-py left it
+            assert self.can_read(timeout=WAIT_S_MAX)
+            time.sleep(3 * BRIEF_MS / 1_000)
+
+    def connection(url: str) -> Late:
+        parsed: dict[str, Any] = dict(parse_url(url))  # type: ignore[no-untyped-call]  # redis-py left it so
+        return Late(**options(parsed, None))  # type: ignore[no-untyped-call]
+
+    async def body(url: str) -> Sequence[Reply]:
+        async with (runtime := TrioRuntime()).running():
+            transport = ThreadedTransport(runtime, connection(url), BRIEF_MS / 1_000)
+            replies = await transport.exchange([pack(("PING",)), pack(("PING",))])
+            await transport.close()
+            return replies
+
+    def serve(_: int, connection: socket.socket) -> None:
+        connection.recv(4_096)
+        connection.sendall(b"+one\r\n+two\r\n")
+
+    with scripted_server(serve) as url:
+        assert trio.run(body, url) == [b"one", b"two"]
 
 
 def test_a_command_that_failed_is_not_sent_again(run_real: Driver) -> None:

@@ -11,6 +11,7 @@ from ports.runtime import DeadlineExceeded, Runtime, TaskCancelled
 from tests.conformance.runtimes import Driver
 
 SOON_S = 0.01
+BRIEF_S = 0.1
 NEVER_S = 3600.0
 
 request_id: ContextVar[str] = ContextVar("request_id", default="none")
@@ -75,6 +76,25 @@ def test_a_deadline_of_nothing_ends_the_block_at_its_first_wait(run: Driver) -> 
                     await runtime.event().wait()
 
     run(body)
+
+
+def test_an_answer_that_came_while_the_loop_was_busy_came_in_time(run_real: Driver) -> None:
+    async def body(runtime: Runtime) -> str:
+        answered = threading.Event()
+
+        def answer() -> str:
+            answered.set()
+            return "answer"
+
+        async def keep_busy() -> None:
+            answered.wait(20)
+            threading.Event().wait(2 * BRIEF_S)
+
+        async with runtime.deadline(BRIEF_S):
+            runtime.start(keep_busy, name="busy")
+            return await runtime.run_in_thread(answer)
+
+    assert run_real(body) == "answer"
 
 
 def test_a_block_in_time_keeps_its_own_exceptions(run: Driver) -> None:
