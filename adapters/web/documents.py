@@ -26,6 +26,22 @@ _SECURITY_SCHEMES: dict[str, Any] = {
 }
 
 
+_DEVICE: dict[str, Any] = {
+    "name": "X-Device-Id",
+    "in": "header",
+    "description": "The `device_id` of the login, for a client that keeps no cookie: a token is good "
+    "only on the device that it was given to. A login without one makes one.",
+    "schema": {"type": "string", "pattern": "^[A-Za-z0-9_.:-]{16,64}$"},
+}
+_KEY: dict[str, Any] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "Of the caller's choice: the same request under the same key is carried out once, and "
+    "answered again with `Idempotent-Replayed: true`.",
+    "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
+}
+
+
 class ProblemDocument(msgspec.Struct, rename={"type_": "type"}):
     """A refusal or a failure (RFC 9457). `code` is stable."""
 
@@ -93,6 +109,8 @@ def _complete(operation: dict[str, Any], route: Route) -> None:
     for status in (*route.other_successes, route.success):
         operation["responses"][str(status)] = {**success, "description": HTTPStatus(status).phrase}
     operation["responses"] |= _problems(route)
+    headers = [_DEVICE] * route.knows_device + [_KEY] * _takes_key(route)
+    operation["parameters"] = [*operation.get("parameters", ()), *headers]
     if route.permission.kind is PermissionKind.PUBLIC:
         operation["security"] = []
     elif route.permission.kind is PermissionKind.USER:
@@ -101,6 +119,10 @@ def _complete(operation: dict[str, Any], route: Route) -> None:
         operation["security"] = [{"bearer": []}, {"apiKey": []}]
     if "requestBody" in operation:
         operation["requestBody"]["required"] = not _may_be_empty(route.body)
+
+
+def _takes_key(route: Route) -> bool:
+    return any(problem.code == "idempotency_conflict" for problem in route.problems)
 
 
 def _problems(route: Route) -> dict[str, Any]:

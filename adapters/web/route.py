@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from domain.access import Permission, Principal, may
+from domain.access import Permission, PermissionKind, Principal, may
 from domain.audit import RequestContext
 
 BodyT = TypeVar("BodyT")
@@ -101,12 +101,18 @@ class Route:
     """Refusals that only some routes give, for the API document."""
     policies: tuple[str, ...] = ()
     """Limit policies counted beside the caller's own, such as `login`; only on paths without parameters."""
+    asks_device: bool = False
+    """Whether it matters to a public route which device calls. It does to each that a user's token opens."""
     body_bytes_max: int | None = None
     """Overrides the service's limit for this route."""
     summary: str = ""
     description: str = ""
     """What the summary has no room for, for the API document."""
     tags: tuple[str, ...] = ()
+
+    @property
+    def knows_device(self) -> bool:
+        return self.asks_device or self.permission.kind is not PermissionKind.PUBLIC
 
 
 NOT_AUTHENTICATED = Problem(

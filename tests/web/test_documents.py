@@ -47,7 +47,8 @@ def test_every_route_stands_in_the_document_with_its_shapes(run_real: Driver) ->
         assert "201" in order["responses"]
         amount = order["requestBody"]["content"]["application/json"]["schema"]["properties"]["amount"]
         assert (amount["minimum"], amount["maximum"]) == (1, 10**15)
-        assert [parameter["name"] for parameter in order["parameters"]] == ["count", "text", "at"]
+        names = [parameter["name"] for parameter in order["parameters"] if parameter["in"] == "query"]
+        assert names == ["count", "text", "at"]
         assert operations["login"]["security"] == []
         assert operations["show_me"]["security"] == [{"bearer": []}]
         assert operations["create_api_key"]["security"] == [{"bearer": []}, {"apiKey": []}]
@@ -127,5 +128,24 @@ def test_every_route_of_the_ledger_says_how_it_refuses(run_real: Driver) -> None
         for path, methods in paths.items():
             if path.startswith("/credits") and "post" in methods and path != "/credits/ledger/verify":
                 assert "idempotency_conflict" in codes("post", path)["409"], path
+
+    live(run_real, story)
+
+
+def test_the_document_names_the_headers_that_a_client_needs(run_real: Driver) -> None:
+    async def story(house: House) -> None:
+        document = (await house.get("/openapi.json")).json()
+        taken: dict[str, set[str]] = {
+            f"{method.upper()} {path}": {
+                each["name"] for each in operation.get("parameters", ()) if each["in"] == "header"
+            }
+            for path, methods in document["paths"].items()
+            for method, operation in methods.items()
+        }
+        assert taken["POST /auth/login"] == taken["POST /auth/refresh"] == {"X-Device-Id"}
+        assert taken["GET /users/me"] == {"X-Device-Id"}
+        assert taken["POST /auth/register"] == {"Idempotency-Key"}
+        assert taken["POST /credits/transfers"] == {"X-Device-Id", "Idempotency-Key"}
+        assert taken["GET /"] == taken["GET /health/live"] == set()
 
     live(run_real, story)
