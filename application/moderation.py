@@ -34,7 +34,14 @@ BANS_ACTIVE = Metric(
     "credit_bans_active", MetricKind.GAUGE, "Bans in force, of all workers together", merge=Merge.NEWEST
 )
 
+REASON_RULE = f"one line of 1 to {REASON_LENGTH_MAX} characters"
+
 _CURSOR = re.compile(r"([0-9]{1,15})\.([\x21-\x7e]{1,400})")
+
+
+def is_reason(text: str) -> bool:
+    """Whether it can stand in a list with one line a ban, and says anything; see `REASON_RULE`."""
+    return bool(text.strip()) and len(text) <= REASON_LENGTH_MAX and text.isprintable()
 
 
 class BanRejection(Enum):
@@ -118,10 +125,10 @@ class Moderation:
     ) -> Ban | BanRejection:
         """From now on, in place of a ban in force; without `seconds` for as long as its level gives.
 
-        Raises ValueError for more than `BAN_SECONDS_MAX` or a reason that is too long.
+        Raises ValueError for more than `BAN_SECONDS_MAX` or what is no reason.
         """
-        if len(reason) > REASON_LENGTH_MAX:
-            raise ValueError(f"a reason has at most {REASON_LENGTH_MAX} characters")
+        if not is_reason(reason):
+            raise ValueError(f"a reason is {REASON_RULE}")
         if not identifier.type.bannable:
             return BanRejection.NOT_BANNABLE
         if self._is_allow_listed(identifier):

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from application.moderation import BAN_SECONDS_MAX, REASON_LENGTH_MAX, BanRejection, Limits
+from application.moderation import BAN_SECONDS_MAX, REASON_RULE, BanRejection, Limits, is_reason
 from composition.administration import EXIT_USAGE, PAGE, on_live_store, refused
 from composition.build import UseCases
 from domain.audit import RequestContext
@@ -52,8 +52,8 @@ def add_ban(environ: Mapping[str, str], kind: str, text: str, *, seconds: int | 
     """Prints the ban."""
     if seconds is not None and not 1 <= seconds <= BAN_SECONDS_MAX:
         return _wrong(f"--seconds is from 1 to {BAN_SECONDS_MAX}")
-    if not reason.strip() or len(reason) > REASON_LENGTH_MAX or not reason.isprintable():
-        return _wrong(f"--reason is one line of 1 to {REASON_LENGTH_MAX} characters")
+    if not is_reason(reason):
+        return _wrong(f"--reason is {REASON_RULE}")
 
     async def act(use_cases: UseCases, identifier: Identifier) -> int:
         ban = await use_cases.moderation.ban(identifier, seconds=seconds, reason=reason, context=operator())

@@ -7,7 +7,14 @@ from typing import Annotated
 from msgspec import Meta
 
 from adapters.web import NOT_FOUND, Answer, Body, Call, ListQuery, Problem, Route, rfc3339
-from application.moderation import BAN_SECONDS_MAX, REASON_LENGTH_MAX, BanRejection, Moderation
+from application.moderation import (
+    BAN_SECONDS_MAX,
+    REASON_LENGTH_MAX,
+    REASON_RULE,
+    BanRejection,
+    Moderation,
+    is_reason,
+)
 from domain.access import ADMIN
 from domain.bans import Ban
 from domain.identifiers import IdentifierType
@@ -69,6 +76,8 @@ def ban_routes(moderation: Moderation) -> tuple[Route, ...]:
         identifier = named(body.type.value, body.identifier)
         if isinstance(identifier, Problem):
             return identifier
+        if not is_reason(body.reason):
+            return invalid("reason", f"`reason` is {REASON_RULE}.")
         ban = await moderation.ban(identifier, seconds=body.seconds, reason=body.reason, context=call.context)
         if isinstance(ban, BanRejection):
             return invalid(ban.field, f"`{ban.field}`: {ban.value}.")
