@@ -20,7 +20,7 @@ from composition.process import RuntimeName, make_runtime
 from composition.service import stores_of
 from composition.stores import StoreName
 from domain.api_keys import ApiKey, Scope
-from domain.audit import SYSTEM, RequestContext
+from domain.audit import RequestContext
 from domain.users import Role
 from ports.errors import DependencyUnavailable
 
@@ -28,7 +28,14 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2
 PAGE = 200
 
-_CONTEXT = RequestContext(request_id="creditctl", actor=SYSTEM)
+
+def operator() -> RequestContext:
+    """`creditctl:` and the name by which the operating system knows who runs it."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):
+        name = "unknown"
+    return RequestContext(request_id="creditctl", actor=f"creditctl:{name}")
 
 
 def read_password(file: Path | None) -> str:
@@ -45,7 +52,7 @@ def create_user(environ: Mapping[str, str], *, username: str, email: str, passwo
 
     async def act(use_cases: UseCases) -> int:
         made = await use_cases.users.create(
-            username=username, email=email, password=password, role=Role(role), context=_CONTEXT
+            username=username, email=email, password=password, role=Role(role), context=operator()
         )
         match made:
             case InvalidUser(problems):
@@ -83,7 +90,7 @@ def create_api_key(
             book=book,
             expires_ms=None if expires_in_ms is None else SystemClock().now_ms() + expires_in_ms,
             require_signature=require_signature,
-            context=_CONTEXT,
+            context=operator(),
         )
         if isinstance(made, InvalidApiKey):
             return refused(*(f"{problem.field}: {problem.value}" for problem in made.problems))
@@ -117,7 +124,7 @@ def revoke_api_key(environ: Mapping[str, str], key_id: str) -> int:
     """Every process refuses the key from now on."""
 
     async def act(use_cases: UseCases) -> int:
-        return 0 if await use_cases.api_keys.revoke(key_id, _CONTEXT) else refused("there is no such key")
+        return 0 if await use_cases.api_keys.revoke(key_id, operator()) else refused("there is no such key")
 
     return on_live_store(environ, act)
 

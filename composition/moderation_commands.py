@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 
 import msgspec
 
 from application.moderation import BAN_SECONDS_MAX, REASON_RULE, BanRejection, Limits, is_reason
-from composition.administration import EXIT_USAGE, PAGE, on_live_store, refused
+from composition.administration import EXIT_USAGE, PAGE, on_live_store, operator, refused
 from composition.build import UseCases
-from domain.audit import RequestContext
 from domain.bans import Ban
 from domain.identifiers import Identifier, IdentifierProblem, IdentifierType, identify
 from plugins.admin.routes.bans import BanView, ban_view
 from plugins.admin.routes.limits import limits_view
-
-
-def operator() -> RequestContext:
-    """`creditctl:` and the name by which the operating system knows who runs it."""
-    try:
-        name = getpass.getuser()
-    except (KeyError, OSError):
-        name = "unknown"
-    return RequestContext(request_id="creditctl", actor=f"creditctl:{name}")
 
 
 def list_bans(environ: Mapping[str, str], *, as_json: bool) -> int:

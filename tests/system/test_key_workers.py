@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import getpass
 import json
 import secrets
 from collections import Counter
@@ -115,6 +116,12 @@ def test_a_key_is_revoked_by_the_command_line_as_well(product: Product, stage: S
     assert state == "active"
     assert creditctl("api-key", "revoke", key_id, settings=stage.environment).returncode == 0
     assert set(answers(product, headers)) == {(401, "invalid_credentials")}
+    audit = product.admin("GET", f"/admin/audit?resource=api_key:{key_id}").json()["items"]
+    by = f"creditctl:{getpass.getuser()}"
+    assert [(event["action"], event["actor"]) for event in audit] == [
+        ("api_key.revoked", by),
+        ("api_key.created", by),
+    ]
 
 
 def test_a_signed_request_is_answered_once_whichever_worker_it_reaches(product: Product) -> None:
