@@ -143,8 +143,9 @@ class Known:
 
     async def load(self, account_keys: Iterable[str], subject_keys: Iterable[str] = ()) -> bool:
         """Brings states into memory; False, without having awaited, when all are there already."""
-        accounts = [key for key in dict.fromkeys(account_keys) if key not in self._accounts]
-        subjects = [key for key in dict.fromkeys(subject_keys) if key not in self._subjects]
+        # Sorted: which read comes first must not depend on how Python happens to hash text.
+        accounts = sorted({key for key in account_keys if key not in self._accounts})
+        subjects = sorted({key for key in subject_keys if key not in self._subjects})
         for start in range(0, len(accounts), SUBJECTS_A_READ_MAX):
             await self._load_accounts(accounts[start : start + SUBJECTS_A_READ_MAX])
         for start in range(0, len(subjects), SUBJECTS_A_READ_MAX):
