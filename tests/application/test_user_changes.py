@@ -9,7 +9,7 @@ from application.endings import REVOCATION_MS
 from application.sessions import LoginRejection, TokenPair
 from application.users import InvalidUser, PasswordDelayed, PasswordRejection, Taken
 from domain.api_keys import ApiKeyRejection, Scope
-from domain.audit import AuditAction, AuditFilter, RequestContext
+from domain.audit import AuditAction, AuditFilter
 from domain.users import Role, User, UserProblem
 from ports.errors import DependencyUnavailable
 from ports.runtime import Runtime
@@ -181,9 +181,11 @@ def test_who_leaves_takes_sessions_and_keys_along_and_frees_the_name(run: Driver
     async def body(runtime: Runtime) -> None:
         house = build(runtime)
         user = await house.registered()
+        assert await house.users.change_roles(user.id, frozenset({Role.ADMIN}), CONTEXT) is not None
         pair = await house.logged_in()
-        by_user = RequestContext(request_id="r", actor=f"user:{user.id}")
-        made = await house.api_keys.create(name="k", scopes=frozenset({Scope.ADMIN}), context=by_user)
+        made = await house.api_keys.create(
+            name="k", scopes=frozenset({Scope.ADMIN}), context=CONTEXT, sponsor_id=user.id
+        )
         assert isinstance(made, CreatedApiKey)
         assert await house.users.remove(user.id, CONTEXT)
         assert dict(house.revocations.told) == {
