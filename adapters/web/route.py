@@ -103,6 +103,8 @@ class Route:
     """Limit policies counted beside the caller's own, such as `login`; only on paths without parameters."""
     asks_device: bool = False
     """Whether it matters to a public route which device calls. It does to each that a user's token opens."""
+    ignores_key: bool = False
+    """For a route whose answer must never be given twice: `Idempotency-Key` is not looked at."""
     body_bytes_max: int | None = None
     """Overrides the service's limit for this route."""
     summary: str = ""

@@ -70,8 +70,8 @@ class View:
         refused = authorise(exchange.principal, self._route.permission)
         if refused is not None:
             return refused
-        headers = scope["headers"]
-        key = idempotency_key([value for name, value in headers if name == b"idempotency-key"])
+        keys = [value for name, value in scope["headers"] if name == b"idempotency-key"]
+        key = None if self._route.ignores_key else idempotency_key(keys)
         if isinstance(key, Problem):
             return key
         query = self._parse_query(scope["query_string"])

@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+import pytest
+
 from domain.api_keys import Scope
 from domain.idempotency import REMEMBERED_MS
 from ports.runtime import Runtime
@@ -163,5 +165,21 @@ def test_a_login_knows_no_key(run_real: Driver) -> None:
         login = {"username": "ada", "password": PASSWORD}
         one, two = [await ask(service, "POST", "/auth/login", login) for _ in range(2)]
         assert one.json()["session_id"] != two.json()["session_id"]
+
+    run_real(body)
+
+
+@pytest.mark.parametrize("key", ["", "two words", "x" * 256])
+def test_what_hands_out_tokens_does_not_even_look_at_a_key(run_real: Driver, key: str) -> None:
+    async def body(runtime: Runtime) -> None:
+        service = open_service(runtime)
+        await service.register()
+        login = await ask(service, "POST", "/auth/login", {"username": "ada", "password": PASSWORD}, key=key)
+        tokens = login.json()
+        headers = {"Authorization": f"Bearer {tokens['access_token']}", "X-Device-Id": tokens["device_id"]}
+        socket = await ask(service, "POST", "/auth/websocket-token", key=key, headers=headers)
+        renewal = {"refresh_token": tokens["refresh_token"]}
+        refresh = await ask(service, "POST", "/auth/refresh", renewal, key=key, headers=headers)
+        assert [login.status, socket.status, refresh.status] == [200, 200, 200]
 
     run_real(body)

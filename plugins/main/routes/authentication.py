@@ -100,14 +100,14 @@ class AuthenticationRoutes:
                   policies=("register",), tags=tags, summary="A new user"),
             Route("POST", "/auth/login", "login", PUBLIC, self.login, body=Login, answer=Tokens,
                   problems=(BAD_DEVICE, INVALID_CREDENTIALS), policies=("login",), asks_device=True,
-                  tags=tags, summary="A new session on this device"),
+                  ignores_key=True, tags=tags, summary="A new session on this device"),
             Route("POST", "/auth/refresh", "refresh", PUBLIC, self.refresh, body=TokenRefresh, answer=Tokens,
-                  policies=("refresh",), problems=(TOKEN_REUSED, INVALID_TOKEN), asks_device=True, tags=tags,
-                  summary="The session's next tokens"),
+                  policies=("refresh",), problems=(TOKEN_REUSED, INVALID_TOKEN), asks_device=True,
+                  ignores_key=True, tags=tags, summary="The session's next tokens"),
             Route("POST", "/auth/logout", "logout", USER, self.logout, success=204, tags=tags,
                   summary="End this session"),
             Route("POST", "/auth/websocket-token", "websocket_token", USER, self.websocket_token,
-                  answer=SocketToken, tags=tags, summary="A token for a WebSocket"),
+                  answer=SocketToken, ignores_key=True, tags=tags, summary="A token for a WebSocket"),
         )  # fmt: skip
 
     async def register(self, call: Call[Registration, None]) -> Answer | Problem:
