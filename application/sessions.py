@@ -15,6 +15,7 @@ from domain.access import Principal
 from domain.audit import AuditAction, AuditEvent, RequestContext, audit_event
 from domain.ids import RANDOMNESS_BYTES, base32, is_id, time_ordered_id
 from domain.sessions import (
+    ID_PREFIX,
     Session,
     SessionPolicy,
     SessionState,
@@ -147,7 +148,7 @@ class SessionService:
     ) -> TokenPair | LoginRejection:
         now_ms = self._clock.now_ms()
         session = open_session(
-            id=time_ordered_id("ses", now_ms, self._randomness()),
+            id=time_ordered_id(ID_PREFIX, now_ms, self._randomness()),
             user_id=user.id,
             device_id=device_id or base32(self._entropy.token(DEVICE_ID_BYTES)),
             credential_version=user.credential_version,

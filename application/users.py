@@ -15,6 +15,7 @@ from domain.audit import AuditAction, AuditEvent, RequestContext, audit_event
 from domain.idempotency import RememberedAnswer
 from domain.ids import RANDOMNESS_BYTES, is_id, time_ordered_id
 from domain.users import (
+    ID_PREFIX,
     Role,
     User,
     UserProblem,
@@ -272,7 +273,7 @@ class UserService:
         password_hash = await self._passwords.hash(password_bytes(password))
         now_ms = self._clock.now_ms()
         user = User(
-            id=time_ordered_id("usr", now_ms, self._entropy.token(RANDOMNESS_BYTES)),
+            id=time_ordered_id(ID_PREFIX, now_ms, self._entropy.token(RANDOMNESS_BYTES)),
             username=username,
             email=email,
             roles=roles,

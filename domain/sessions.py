@@ -14,6 +14,7 @@ from domain.addresses import neighbourhood
 from domain.ids import is_id
 from domain.tokens import RefreshDecision, TokenState, decide_token
 
+ID_PREFIX = "ses"
 DEVICE_ID_CHARACTERS_MIN = 16
 USER_AGENT_CHARACTERS_MAX = 256
 SURPLUS_MAX = 100

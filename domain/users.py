@@ -10,6 +10,7 @@ from collections.abc import Container
 from dataclasses import dataclass, field
 from enum import Enum
 
+ID_PREFIX = "usr"
 EMAIL_CHARACTERS_MAX = 254
 PASSWORD_CHARACTERS_MIN = 8
 PASSWORD_CHARACTERS_MAX = 256

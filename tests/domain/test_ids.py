@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.ids import RANDOMNESS_BYTES, base32, is_id, time_ordered_id
+from domain.ids import RANDOMNESS_BYTES, base32, is_id, is_time_ordered_id, time_ordered_id
 
 MOMENTS = st.integers(min_value=0, max_value=2**48 - 1)
 RANDOMNESS = st.binary(min_size=RANDOMNESS_BYTES, max_size=RANDOMNESS_BYTES)
@@ -24,6 +24,8 @@ def test_an_id_is_one_and_has_26_digits(now_ms: int, randomness: bytes) -> None:
     assert is_id(made)
     assert made.startswith("usr_")
     assert len(made) == len("usr_") + 26
+    assert is_time_ordered_id("usr", made)
+    assert not is_time_ordered_id("us", made)
 
 
 @given(st.binary(max_size=40), st.binary(max_size=40))
@@ -42,6 +44,15 @@ def test_a_time_outside_48_bits_is_an_error(now_ms: int) -> None:
 def test_randomness_of_another_size_is_an_error(size: int) -> None:
     with pytest.raises(ValueError):
         time_ordered_id("usr", 0, bytes(size))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "usr", "usr_", "usr_" + "0" * 25, "usr_" + "0" * 27, "usr_8" + "0" * 25, "usr_" + "u" * 26,
+     "usr_" + "0" * 26 + "\n", "ses_" + "0" * 26, "USR_" + "0" * 26, "0" * 26],
+)  # fmt: skip
+def test_what_was_not_made_here_is_told_from_what_was(text: str) -> None:
+    assert not is_time_ordered_id("usr", text)
 
 
 @pytest.mark.parametrize("text", ["a", "A.b:c_d-9", "x" * 64])

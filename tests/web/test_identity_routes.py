@@ -336,6 +336,21 @@ def test_a_list_is_asked_for_within_its_bounds(run_real: Driver, query: str) -> 
     run_real(body)
 
 
+@pytest.mark.parametrize("path", ["/api-keys", "/users", "/auth/sessions"])
+def test_a_cursor_that_no_page_of_the_list_gave_is_refused(run_real: Driver, path: str) -> None:
+    async def body(runtime: Runtime) -> None:
+        service = open_service(runtime)
+        admin = {"X-API-Key": (await service.key(Scope.ADMIN)).text}
+        headers = await service.login() if path == "/auth/sessions" else admin
+        digits = "0" * 26
+        for cursor in ("zzz", "0", digits, f"tok_{digits}", f"tok_{digits}0", "usr_", "key_8" + digits[1:]):
+            reply = await service.client.request("GET", f"{path}?cursor={cursor}", headers=headers)
+            assert (reply.status, reply.code) == (400, "validation_failed"), cursor
+            assert reply.json()["field"] == "cursor"
+
+    run_real(body)
+
+
 def test_keys_are_listed_page_by_page(run_real: Driver) -> None:
     async def body(runtime: Runtime) -> None:
         service = open_service(runtime)

@@ -24,10 +24,10 @@ from adapters.web import (
 from application.api_keys import CreatedApiKey, InvalidApiKey
 from application.idempotency import Idempotency
 from domain.access import ADMIN
-from domain.api_keys import DEFAULT_BOOK, ApiKey, Scope
+from domain.api_keys import DEFAULT_BOOK, ID_PREFIX, ApiKey, Scope
 from plugins.main.happenings import note
 from plugins.main.modules.connection_api import ConnectionAPI
-from plugins.main.routes.problems import validation_failed
+from plugins.main.routes.problems import foreign_cursor, validation_failed
 from plugins.main.routes.repeats import KEY_CONFLICT, Remember, once
 
 
@@ -79,7 +79,10 @@ def api_key_routes(api: ConnectionAPI, idempotency: Idempotency) -> tuple[Route,
 
         return await once(idempotency, call, "create_api_key", make, headers=_NO_STORE)
 
-    async def list_keys(call: Call[None, ListQuery]) -> Answer:
+    async def list_keys(call: Call[None, ListQuery]) -> Answer | Problem:
+        refused = foreign_cursor(ID_PREFIX, call.query.cursor)
+        if refused is not None:
+            return refused
         page = await api.api_keys.list_page(limit=call.query.limit, cursor=call.query.cursor)
         items = [_view(key) for key in page.items]
         return Answer(200, ApiKeyPage(items=items, next_cursor=page.next_cursor))

@@ -8,6 +8,7 @@ from typing import Protocol
 from adapters.web import Problem, limit_refusal
 from application.users import Taken
 from domain.admission import Admission, Verdict
+from domain.ids import is_time_ordered_id
 
 
 class InputProblem(Protocol):
@@ -44,6 +45,18 @@ def too_many_attempts(retry_after_ms: int) -> Problem:
     if refused is None:
         raise TypeError("a quota that is exceeded is a refusal")
     return refused
+
+
+def foreign_cursor(prefix: str, cursor: str | None) -> Problem | None:
+    """Where lists are continued after an id with this prefix; None for such a one, and for no cursor."""
+    if cursor is None or is_time_ordered_id(prefix, cursor):
+        return None
+    return Problem(
+        400,
+        "validation_failed",
+        "`cursor` is no `next_cursor` of this list.",
+        extensions={"field": "cursor"},
+    )
 
 
 def validation_failed(problems: Sequence[InputProblem], *, field: str | None = None) -> Problem:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from adapters.web import NOT_FOUND, Answer, Body, Call, ListQuery, Problem, Route, rfc3339
 from domain.access import USER
-from domain.sessions import Session
+from domain.sessions import ID_PREFIX, Session
 from plugins.main.happenings import note
 from plugins.main.modules.connection_api import ConnectionAPI
+from plugins.main.routes.problems import foreign_cursor
 
 SESSIONS_SHOWN_MAX = 1000
 """Of one user: older ones are there, and end, but are not listed."""
@@ -32,8 +33,11 @@ class SessionPage(Body, frozen=True, kw_only=True):
 
 
 def session_routes(api: ConnectionAPI) -> tuple[Route, ...]:
-    async def list_sessions(call: Call[None, ListQuery]) -> Answer:
+    async def list_sessions(call: Call[None, ListQuery]) -> Answer | Problem:
         caller, query = call.caller, call.query
+        refused = foreign_cursor(ID_PREFIX, query.cursor)
+        if refused is not None:
+            return refused
         sessions = await api.sessions.list_sessions(caller.id, limit=SESSIONS_SHOWN_MAX)
         # Ids sort by time: a page goes on where the last one ended, whatever ended meanwhile.
         left = [session for session in sessions if query.cursor is None or session.id < query.cursor]

@@ -11,13 +11,14 @@ from application.idempotency import Idempotency
 from application.users import InvalidUser, PasswordDelayed, PasswordRejection, Taken
 from domain.access import ADMIN, USER, any_scope
 from domain.api_keys import Scope
-from domain.users import Role, User
+from domain.users import ID_PREFIX, Role, User
 from plugins.main.happenings import note
 from plugins.main.modules.connection_api import ConnectionAPI
 from plugins.main.routes.problems import (
     INVALID_TOKEN,
     TAKEN,
     WRONG_PASSWORD,
+    foreign_cursor,
     too_many_attempts,
     validation_failed,
 )
@@ -164,7 +165,10 @@ class UserRoutes:
                 note("password changed", call.context, user=call.caller.id)
                 return Answer(204)
 
-    async def list_users(self, call: Call[None, ListQuery]) -> Answer:
+    async def list_users(self, call: Call[None, ListQuery]) -> Answer | Problem:
+        refused = foreign_cursor(ID_PREFIX, call.query.cursor)
+        if refused is not None:
+            return refused
         page = await self._api.users.list_page(limit=call.query.limit, cursor=call.query.cursor)
         items = [user_view(user) for user in page.items]
         return Answer(200, UserPage(items=items, next_cursor=page.next_cursor))
