@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 
 from application.api_keys import CACHE_AGE_MS_MAX
@@ -32,10 +31,7 @@ from ports.entropy import Entropy
 from ports.passwords import CommonPasswords, PasswordHasher
 from ports.runtime import Runtime
 from ports.sessions import SessionRevocations
-from ports.users import UserAdded, UserPage, UserRenamed, Users
-
-Answering = Callable[[User], RememberedAnswer | None]
-"""What of the answer is to be stored with the write; writes with one raise `AlreadyAnswered`."""
+from ports.users import Answering, RenameRefused, UserAdded, UserPage, Users
 
 PASSWORD_POLICY = "password"
 """Whoever holds a stolen token must not guess at the password with it, from however many addresses."""
@@ -146,22 +142,19 @@ class UserService:
         )
         if problems:
             return InvalidUser(problems)
-        user = await self.profile(user_id)
-        if user is None or (username is None and email is None):
-            return user
-        renamed = replace(user, username=username or user.username, email=email or user.email)
+        if not is_id(user_id) or (username is None and email is None):
+            return await self.profile(user_id)
         changed = {"username": username, "email": email}
         fields = ",".join(name for name, value in changed.items() if value is not None)
         event = self._event(context, AuditAction.USER_RENAMED, user_id, fields=fields)
-        stored = None if answer is None else answer(renamed)
-        match await self._users.rename(user_id, username=username, email=email, event=event, answer=stored):
-            case UserRenamed.GONE:
+        match await self._users.rename(user_id, username=username, email=email, event=event, answer=answer):
+            case RenameRefused.GONE:
                 return None
-            case UserRenamed.USERNAME_TAKEN:
+            case RenameRefused.USERNAME_TAKEN:
                 return Taken.USERNAME
-            case UserRenamed.EMAIL_TAKEN:
+            case RenameRefused.EMAIL_TAKEN:
                 return Taken.EMAIL
-            case UserRenamed.RENAMED:
+            case User() as renamed:
                 return renamed
 
     @traced
@@ -214,17 +207,17 @@ class UserService:
         roles |= {Role.USER}
         if user is None or user.roles == roles:
             return user
-        changed = replace(user, roles=roles, credential_version=user.credential_version + 1)
         names = ",".join(sorted(role.value for role in roles))
         event = self._event(context, AuditAction.ROLES_CHANGED, user_id, roles=names)
-        stored = None if answer is None else answer(changed)
 
         async def change() -> User | None:
-            ended = await self._credentials.change_roles(
-                user_id, roles=roles, now_ms=event.at_ms, event=event, answer=stored
+            changed = await self._credentials.change_roles(
+                user_id, roles=roles, now_ms=event.at_ms, event=event, answer=answer
             )
-            await self._tell(ended)
-            return None if ended is None else changed
+            if changed is None:
+                return None
+            await self._tell(changed.ended)
+            return changed.user
 
         return await self._runtime.shielded(change, name="change-roles")
 

@@ -7,7 +7,8 @@ from typing import Protocol
 
 from domain.audit import AuditEvent
 from domain.idempotency import RememberedAnswer
-from domain.users import Role
+from domain.users import Role, User
+from ports.users import Answering
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +17,14 @@ class Ended:
 
     session_ids: tuple[str, ...] = ()
     api_key_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RolesChanged:
+    """The user as they are stored now, and what that ended."""
+
+    user: User
+    ended: Ended
 
 
 class Credentials(Protocol):
@@ -43,8 +52,8 @@ class Credentials(Protocol):
         roles: frozenset[Role],
         now_ms: int,
         event: AuditEvent,
-        answer: RememberedAnswer | None = None,
-    ) -> Ended | None:
+        answer: Answering | None = None,
+    ) -> RolesChanged | None:
         """Every session ends, since its tokens tell of other roles, and, unless the user is an administrator
         then, every key of which they are the sponsor. None, and no event, when there is no such user."""
 

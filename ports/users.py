@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -10,6 +10,10 @@ from typing import Protocol
 from domain.audit import AuditEvent
 from domain.idempotency import RememberedAnswer
 from domain.users import User
+
+Answering = Callable[[User], RememberedAnswer | None]
+"""What to remember, made from the user that the write stores; asked again where the store tries again. Writes
+with one raise `AlreadyAnswered`."""
 
 
 class UserAdded(Enum):
@@ -20,13 +24,12 @@ class UserAdded(Enum):
     ADDED = "added"
 
 
-class UserRenamed(Enum):
-    """What became of a change of names, in order of precedence."""
+class RenameRefused(Enum):
+    """Why names were not changed, in order of precedence."""
 
     GONE = "gone"
     USERNAME_TAKEN = "username_taken"
     EMAIL_TAKEN = "email_taken"
-    RENAMED = "renamed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +64,10 @@ class Users(Protocol):
         username: str | None,
         email: str | None,
         event: AuditEvent,
-        answer: RememberedAnswer | None = None,
-    ) -> UserRenamed:
-        """Changes what is not None, together with the event and the answer, or nothing."""
+        answer: Answering | None = None,
+    ) -> User | RenameRefused:
+        """Changes what is not None, together with the event and the answer, or nothing. The user as they are
+        stored then: another change at the same moment is either in it, or comes after it."""
 
     async def replace_password_hash(self, user_id: str, *, expected: str, replacement: str) -> bool:
         """The same password hashed at today's cost; False when the hash has changed meanwhile."""

@@ -10,7 +10,8 @@ from adapters.memory.users import MemoryUsers
 from domain.audit import AuditEvent
 from domain.idempotency import RememberedAnswer
 from domain.users import Role
-from ports.credentials import Credentials, Ended
+from ports.credentials import Credentials, Ended, RolesChanged
+from ports.users import Answering
 
 
 class MemoryCredentials:
@@ -56,17 +57,17 @@ class MemoryCredentials:
         roles: frozenset[Role],
         now_ms: int,
         event: AuditEvent,
-        answer: RememberedAnswer | None = None,
-    ) -> Ended | None:
-        if await self._users.get(user_id) is None:
+        answer: Answering | None = None,
+    ) -> RolesChanged | None:
+        user = self._users.put_roles(user_id, roles, answer)
+        if user is None:
             return None
-        self._answers.put(answer)
-        self._users.put_roles(user_id, roles)
         self._audit.append(event)
-        return Ended(
+        ended = Ended(
             session_ids=self._sessions.end_all(user_id, now_ms),
             api_key_ids=() if Role.ADMIN in roles else self._api_keys.revoke_sponsored(user_id, now_ms),
         )
+        return RolesChanged(user, ended)
 
     async def remove_user(
         self, user_id: str, *, now_ms: int, event: AuditEvent, answer: RememberedAnswer | None = None

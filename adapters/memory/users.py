@@ -9,7 +9,7 @@ from adapters.memory.audit import MemoryAuditLog
 from domain.audit import AuditEvent
 from domain.idempotency import RememberedAnswer
 from domain.users import Role, User, with_device
-from ports.users import UserAdded, UserPage, UserRenamed, Users
+from ports.users import Answering, RenameRefused, UserAdded, UserPage, Users
 
 
 class MemoryUsers:
@@ -55,23 +55,23 @@ class MemoryUsers:
         username: str | None,
         email: str | None,
         event: AuditEvent,
-        answer: RememberedAnswer | None = None,
-    ) -> UserRenamed:
+        answer: Answering | None = None,
+    ) -> User | RenameRefused:
         user = self._users.get(user_id)
         if user is None:
-            return UserRenamed.GONE
+            return RenameRefused.GONE
         renamed = replace(user, username=username or user.username, email=email or user.email)
         if self._by_username.get(renamed.username_key, user_id) != user_id:
-            return UserRenamed.USERNAME_TAKEN
+            return RenameRefused.USERNAME_TAKEN
         if self._by_email.get(renamed.email_key, user_id) != user_id:
-            return UserRenamed.EMAIL_TAKEN
-        self._answers.put(answer)
+            return RenameRefused.EMAIL_TAKEN
+        self._answers.put(None if answer is None else answer(renamed))
         self._forget_names(user)
         self._users[user_id] = renamed
         self._by_username[renamed.username_key] = user_id
         self._by_email[renamed.email_key] = user_id
         self._audit.append(event)
-        return UserRenamed.RENAMED
+        return renamed
 
     async def replace_password_hash(self, user_id: str, *, expected: str, replacement: str) -> bool:
         user = self._users.get(user_id)
@@ -108,11 +108,15 @@ class MemoryUsers:
         )
         return True
 
-    def put_roles(self, user_id: str, roles: frozenset[Role]) -> None:
-        """Of a user there is. A login under way with the old ones comes to nothing."""
-        user = self._users[user_id]
-        version = user.credential_version + 1
-        self._users[user_id] = replace(user, roles=roles, credential_version=version)
+    def put_roles(self, user_id: str, roles: frozenset[Role], answer: Answering | None) -> User | None:
+        """None when there is no such user. A login under way with the old roles comes to nothing."""
+        user = self._users.get(user_id)
+        if user is None:
+            return None
+        changed = replace(user, roles=roles, credential_version=user.credential_version + 1)
+        self._answers.put(None if answer is None else answer(changed))
+        self._users[user_id] = changed
+        return changed
 
     def remove(self, user_id: str) -> None:
         """Forgets a user there is."""

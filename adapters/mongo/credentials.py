@@ -9,7 +9,8 @@ from adapters.mongo.driver import MongoDriver, MongoTransaction
 from domain.audit import AuditEvent
 from domain.idempotency import RememberedAnswer
 from domain.users import Role
-from ports.credentials import Credentials, Ended
+from ports.credentials import Credentials, Ended, RolesChanged
+from ports.users import Answering
 
 
 class MongoCredentials:
@@ -55,24 +56,25 @@ class MongoCredentials:
         roles: frozenset[Role],
         now_ms: int,
         event: AuditEvent,
-        answer: RememberedAnswer | None = None,
-    ) -> Ended | None:
+        answer: Answering | None = None,
+    ) -> RolesChanged | None:
         names = sorted(role.value for role in roles)
 
-        async def write(transaction: MongoTransaction) -> Ended | None:
+        async def write(transaction: MongoTransaction) -> RolesChanged | None:
             # Another version, so that a login under way with the old roles comes to nothing.
-            updated = await transaction.collection(users.COLLECTION).update_one(
+            found = await transaction.collection(users.COLLECTION).find_one_and_update(
                 {"_id": user_id}, {"$set": {"roles": names}, "$inc": {"credential_version": 1}}
             )
-            if not updated.matched:
+            if found is None:
                 return None
-            await remember_in(transaction, answer)
+            user = users.read_user(found)
+            await remember_in(transaction, None if answer is None else answer(user))
             session_ids = await sessions.end_all_in(transaction, user_id, now_ms)
             key_ids: tuple[str, ...] = ()
             if Role.ADMIN not in roles:
                 key_ids = await api_keys.revoke_sponsored_in(transaction, user_id, now_ms)
             await record_in(transaction, event)
-            return Ended(session_ids=session_ids, api_key_ids=key_ids)
+            return RolesChanged(user, Ended(session_ids=session_ids, api_key_ids=key_ids))
 
         return await self._driver.transaction(write)
 

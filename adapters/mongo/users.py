@@ -9,7 +9,7 @@ from adapters.mongo.errors import DuplicateKey
 from domain.audit import AuditEvent
 from domain.idempotency import RememberedAnswer
 from domain.users import DEVICES_KNOWN_MAX, Role, User, uniqueness_key
-from ports.users import UserAdded, UserPage, UserRenamed, Users
+from ports.users import Answering, RenameRefused, UserAdded, UserPage, Users
 
 COLLECTION = "users"
 BY_USERNAME = "by_username"
@@ -55,7 +55,7 @@ class MongoUsers:
     async def list_page(self, *, limit: int, cursor: str | None) -> UserPage:
         query = {} if cursor is None else {"_id": {"$lt": cursor}}
         found = await self._users.find(query, sort=(("_id", -1),), limit=limit + 1)
-        items = tuple(map(_read, found[:limit]))
+        items = tuple(map(read_user, found[:limit]))
         return UserPage(items=items, next_cursor=items[-1].id if len(found) > limit else None)
 
     async def rename(
@@ -65,27 +65,30 @@ class MongoUsers:
         username: str | None,
         email: str | None,
         event: AuditEvent,
-        answer: RememberedAnswer | None = None,
-    ) -> UserRenamed:
+        answer: Answering | None = None,
+    ) -> User | RenameRefused:
         names: dict[str, str] = {}
         if username is not None:
             names |= {"username": username, "username_key": uniqueness_key(username)}
         if email is not None:
             names |= {"email": email, "email_key": uniqueness_key(email)}
 
-        async def write(transaction: MongoTransaction) -> UserRenamed:
-            updated = await transaction.collection(COLLECTION).update_one({"_id": user_id}, {"$set": names})
-            if not updated.matched:
-                return UserRenamed.GONE
-            await remember_in(transaction, answer)
+        async def write(transaction: MongoTransaction) -> User | RenameRefused:
+            found = await transaction.collection(COLLECTION).find_one_and_update(
+                {"_id": user_id}, {"$set": names}
+            )
+            if found is None:
+                return RenameRefused.GONE
+            renamed = read_user(found)
+            await remember_in(transaction, None if answer is None else answer(renamed))
             await record_in(transaction, event)
-            return UserRenamed.RENAMED
+            return renamed
 
         try:
             return await self._driver.transaction(write)
         except DuplicateKey as refused:
             is_username = await self._is_username(refused, user_id, names.get("username_key"))
-            return UserRenamed.USERNAME_TAKEN if is_username else UserRenamed.EMAIL_TAKEN
+            return RenameRefused.USERNAME_TAKEN if is_username else RenameRefused.EMAIL_TAKEN
 
     async def replace_password_hash(self, user_id: str, *, expected: str, replacement: str) -> bool:
         updated = await self._users.update_one(
@@ -151,10 +154,10 @@ def _document(user: User) -> Document:
 
 
 def _user(document: Document | None) -> User | None:
-    return None if document is None else _read(document)
+    return None if document is None else read_user(document)
 
 
-def _read(document: Document) -> User:
+def read_user(document: Document) -> User:
     return User(
         id=document["_id"],
         username=document["username"],

@@ -221,6 +221,34 @@ def test_a_refresh_token_of_one_who_left_is_nothing(run: Driver) -> None:
     run(body)
 
 
+def test_roles_given_while_names_change_are_answered_with_what_was_stored(
+    run: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def body(runtime: Runtime) -> None:
+        house = build(runtime)
+        user = await house.registered()
+        read = house.users_kept.get
+
+        async def renamed_meanwhile(user_id: str) -> User | None:
+            found = await read(user_id)
+            monkeypatch.undo()
+            assert await house.users.rename(user_id, username="grace", email=None, context=CONTEXT)
+            return found
+
+        remembered: list[User] = []
+        monkeypatch.setattr(house.users_kept, "get", renamed_meanwhile)
+        changed = await house.users.change_roles(
+            user.id, frozenset({Role.ANALYST}), CONTEXT, answer=remembered.append
+        )
+        kept = await house.users.profile(user.id)
+        assert kept is not None
+        assert (kept.username, set(kept.roles)) == ("grace", {Role.USER, Role.ANALYST})
+        assert changed == kept
+        assert remembered == [kept]
+
+    run(body)
+
+
 def test_other_roles_are_told_of_and_the_same_ones_are_nothing(run: Driver) -> None:
     async def body(runtime: Runtime) -> None:
         house = build(runtime)

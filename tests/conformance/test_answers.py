@@ -11,7 +11,7 @@ from domain.api_keys import ApiKey, Scope
 from domain.audit import AuditAction
 from domain.idempotency import REMEMBERED_MS, RememberedAnswer
 from ports.answers import AlreadyAnswered
-from ports.users import UserAdded, UserRenamed
+from ports.users import RenameRefused, UserAdded
 from tests.conformance.identity import NOW_MS, OnStores, Stores, a_user, an_event, identity
 
 __all__ = ["identity"]
@@ -65,7 +65,7 @@ def test_whatever_is_written_under_a_key_that_was_answered_is_not(identity: OnSt
                 username="new",
                 email=None,
                 event=an_event(AuditAction.USER_RENAMED),
-                answer=other,
+                answer=lambda _: other,
             )
         with pytest.raises(AlreadyAnswered):
             await stores.api_keys.add(a_key("key_1"), an_event(), answer=other)
@@ -88,9 +88,9 @@ def test_what_was_refused_is_not_remembered(identity: OnStores) -> None:
         taken = await stores.users.add(a_user("ada"), an_event(), answer=an_answer("1"))
         assert taken is UserAdded.USERNAME_TAKEN
         rename = partial(stores.users.rename, email=None, event=an_event(AuditAction.USER_RENAMED))
-        refused = await rename(ada.id, username="bob", answer=an_answer("2"))
-        assert refused is UserRenamed.USERNAME_TAKEN
-        assert await rename("usr_none", username="new", answer=an_answer("3")) is UserRenamed.GONE
+        refused = await rename(ada.id, username="bob", answer=lambda _: an_answer("2"))
+        assert refused is RenameRefused.USERNAME_TAKEN
+        assert await rename("usr_none", username="new", answer=lambda _: an_answer("3")) is RenameRefused.GONE
         remove = stores.credentials.remove_user
         assert await remove("usr_none", now_ms=NOW_MS, event=an_event(), answer=an_answer("4")) is None
         for refused_id in "1234":

@@ -11,7 +11,7 @@ import pytest
 from domain.api_keys import ApiKey, Scope
 from domain.audit import AuditAction
 from domain.users import Role, User
-from ports.credentials import Ended
+from ports.credentials import Ended, RolesChanged
 from tests.conformance.identity import (
     NOW_MS,
     OnStores,
@@ -168,9 +168,10 @@ def test_a_removed_user_leaves_no_name_no_living_session_and_no_key(identity: On
 
 
 async def take_role(stores: Stores, user_id: str, *roles: Role) -> Ended | None:
-    return await stores.credentials.change_roles(
+    changed = await stores.credentials.change_roles(
         user_id, roles=frozenset(roles), now_ms=LATER_MS, event=an_event(AuditAction.ROLES_CHANGED)
     )
+    return None if changed is None else changed.ended
 
 
 def test_keys_end_with_the_administration_of_their_sponsor(identity: OnStores) -> None:
@@ -218,7 +219,7 @@ def test_other_roles_end_every_session_and_logins_under_way(identity: OnStores) 
         session = a_session(user)
         await stores.opened(session)
 
-        async def change(user_id: str) -> Ended | None:
+        async def change(user_id: str) -> RolesChanged | None:
             return await stores.credentials.change_roles(
                 user_id,
                 roles=frozenset({Role.USER, Role.ANALYST}),
@@ -226,9 +227,10 @@ def test_other_roles_end_every_session_and_logins_under_way(identity: OnStores) 
                 event=an_event(AuditAction.ROLES_CHANGED),
             )
 
-        assert await change(user.id) == Ended(session_ids=(session.id,))
+        changed = await change(user.id)
         kept = await stores.users.get(user.id)
         assert kept is not None
+        assert changed == RolesChanged(kept, Ended(session_ids=(session.id,)))
         assert (set(kept.roles), kept.credential_version) == ({Role.USER, Role.ANALYST}, 2)
         assert kept.password_hash == user.password_hash
         assert await stores.opened(a_session(user)) is None

@@ -7,7 +7,7 @@ from functools import partial
 
 from domain.audit import AuditAction
 from domain.users import User, uniqueness_key
-from ports.users import UserAdded, UserRenamed
+from ports.users import RenameRefused, UserAdded
 from tests.conformance.identity import NOW_MS, OnStores, Stores, a_user, an_event, identity
 
 __all__ = ["identity"]
@@ -82,15 +82,15 @@ def test_a_name_or_an_address_is_changed_with_its_event(identity: OnStores) -> N
         user = a_user("ada")
         await stores.users.add(user, an_event())
 
-        async def rename(username: str | None = None, email: str | None = None) -> UserRenamed:
+        async def rename(username: str | None = None, email: str | None = None) -> User | RenameRefused:
             event = an_event(AuditAction.USER_RENAMED)
             return await stores.users.rename(user.id, username=username, email=email, event=event)
 
         # One's own name in another case is not somebody else's.
-        assert await rename(username="ADA") is UserRenamed.RENAMED
-        assert await rename(username="Grace") is UserRenamed.RENAMED
-        assert await rename(email="Grace@Navy.example") is UserRenamed.RENAMED
+        assert await rename(username="ADA") == replace(user, username="ADA")
+        assert await rename(username="Grace") == replace(user, username="Grace")
         renamed = replace(user, username="Grace", email="Grace@Navy.example")
+        assert await rename(email="Grace@Navy.example") == renamed
         assert await stores.users.get(user.id) == renamed
         assert await stores.users.find_by_username("grace") == renamed
         assert await stores.users.find_by_email("grace@navy.example") == renamed
@@ -102,13 +102,37 @@ def test_a_name_or_an_address_is_changed_with_its_event(identity: OnStores) -> N
     identity(body)
 
 
+def test_of_two_changes_at_once_the_later_tells_and_remembers_both(identity: OnStores) -> None:
+    async def body(stores: Stores) -> None:
+        user = a_user("ada")
+        await stores.users.add(user, an_event())
+
+        async def rename(username: str | None, email: str | None) -> tuple[User | RenameRefused, list[User]]:
+            seen: list[User] = []
+            event = an_event(AuditAction.USER_RENAMED)
+            renamed = await stores.users.rename(
+                user.id, username=username, email=email, event=event, answer=seen.append
+            )
+            return renamed, seen
+
+        changes = (("grace", None), (None, "grace@navy.example"))
+        tasks = [stores.runtime.start(partial(rename, *names), name="rename") for names in changes]
+        told = [await task.wait() for task in tasks]
+        assert [seen[-1] for _, seen in told] == [renamed for renamed, _ in told]
+        kept = await stores.users.get(user.id)
+        assert kept == replace(user, username="grace", email="grace@navy.example")
+        assert [renamed for renamed, _ in told].count(kept) == 1
+
+    identity(body)
+
+
 def test_a_name_of_somebody_else_changes_nothing(identity: OnStores) -> None:
     async def body(stores: Stores) -> None:
         ada = a_user("ada")
         await stores.users.add(ada, an_event())
         await stores.users.add(a_user("bob"), an_event())
 
-        async def rename(user_id: str, **names: str) -> UserRenamed:
+        async def rename(user_id: str, **names: str) -> User | RenameRefused:
             return await stores.users.rename(
                 user_id,
                 username=names.get("username"),
@@ -116,12 +140,12 @@ def test_a_name_of_somebody_else_changes_nothing(identity: OnStores) -> None:
                 event=an_event(AuditAction.USER_RENAMED),
             )
 
-        assert await rename(ada.id, username="BOB", email="new@example.com") is UserRenamed.USERNAME_TAKEN
-        assert await rename(ada.id, username="new", email="BOB@example.com") is UserRenamed.EMAIL_TAKEN
-        assert await rename(ada.id, username="bob", email="bob@example.com") is UserRenamed.USERNAME_TAKEN
-        assert await rename(ada.id, email="bob@example.com") is UserRenamed.EMAIL_TAKEN
-        assert await rename(ada.id, username="ADA", email="bob@example.com") is UserRenamed.EMAIL_TAKEN
-        assert await rename("usr_none", username="new") is UserRenamed.GONE
+        assert await rename(ada.id, username="BOB", email="new@example.com") is RenameRefused.USERNAME_TAKEN
+        assert await rename(ada.id, username="new", email="BOB@example.com") is RenameRefused.EMAIL_TAKEN
+        assert await rename(ada.id, username="bob", email="bob@example.com") is RenameRefused.USERNAME_TAKEN
+        assert await rename(ada.id, email="bob@example.com") is RenameRefused.EMAIL_TAKEN
+        assert await rename(ada.id, username="ADA", email="bob@example.com") is RenameRefused.EMAIL_TAKEN
+        assert await rename("usr_none", username="new") is RenameRefused.GONE
         assert await stores.users.get(ada.id) == ada
         assert AuditAction.USER_RENAMED not in await stores.actions()
 
