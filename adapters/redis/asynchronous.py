@@ -9,7 +9,7 @@ from redis.asyncio.connection import Connection, parse_url
 from redis.exceptions import RedisError, ResponseError
 
 from adapters.redis.connection import options, refusal, unavailable
-from adapters.redis.driver import Command, Connector, Listener, Reply, Transport, pack
+from adapters.redis.driver import Command, Connector, Listener, NotOpen, Reply, Transport, pack
 from ports.runtime import DeadlineExceeded, Runtime
 
 
@@ -69,6 +69,21 @@ class AsyncTransport:
     def connections(self) -> int:
         return self._connections
 
+    async def connect(self) -> None:
+        connection = self._connection
+        if connection.is_connected:
+            return
+        try:
+            async with self._runtime.deadline(self._connect_timeout_s):
+                await connection.connect()
+        except (RedisError, DeadlineExceeded, OSError) as error:
+            await connection.disconnect(nowait=True)
+            raise unavailable(error) from error
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            raise
+        self._connections += 1
+
     async def exchange(self, packed: Sequence[bytes]) -> Sequence[Reply]:
         connection = self._connection
         try:
@@ -76,9 +91,7 @@ class AsyncTransport:
             if connection.is_connected and await connection.can_read():
                 await connection.disconnect(nowait=True)
             if not connection.is_connected:
-                async with self._runtime.deadline(self._connect_timeout_s):
-                    await connection.connect()
-                self._connections += 1
+                raise NotOpen
             async with self._runtime.deadline(self._timeout_s):
                 await connection.send_packed_command([b"".join(packed)], check_health=False)
                 return [await _read(connection) for _ in packed]

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Protocol, TypeAlias, TypeVar
 
 from ports.errors import DependencyUnavailable
-from ports.runtime import Batcher, Overloaded, Runtime
+from ports.runtime import Batcher, DeadlineExceeded, Overloaded, Runtime, Task
 
 Result = TypeVar("Result")
 Command: TypeAlias = tuple[bytes | str | int, ...]
@@ -41,18 +41,25 @@ class Refusal:
 Reply: TypeAlias = "int | bytes | Refusal | list[Reply] | None"
 
 
+class NotOpen(Exception):
+    """There is no connection, or the server has taken its leave of it: nothing was sent."""
+
+
 class Transport(Protocol):
-    """One connection. Only one exchange is under way at a time."""
+    """One connection. Only one exchange, or one attempt to connect, is under way at a time."""
 
     @property
     def connections(self) -> int:
         """How often it connected: a change means that the server may be another one."""
 
-    async def exchange(self, packed: Sequence[bytes]) -> Sequence[Reply]:
-        """Sends all packed commands at once and reads every reply. Connects if need be.
+    async def connect(self) -> None:
+        """Opens it, unless it is open. Raises `DependencyUnavailable` in bounded time."""
 
-        Raises `DependencyUnavailable` within the time it was given; the connection is closed then, so
-        that no late reply is ever taken for another's. Nothing is sent twice.
+    async def exchange(self, packed: Sequence[bytes]) -> Sequence[Reply]:
+        """Sends all packed commands at once and reads every reply.
+
+        Raises `NotOpen`, and `DependencyUnavailable` within the time it was given; the connection is
+        closed then, so that no late reply is ever taken for another's. Nothing is sent twice.
         """
 
     async def close(self) -> None: ...
@@ -137,15 +144,23 @@ AWAY_S = 1.0
 failure all calls fail at once for so long, instead of each waiting in turn."""
 
 
+OPENING_S_MAX = 0.25
+"""How long commands wait for a connection that is being opened. Opening it may take longer: it goes on
+without them, and whoever comes meanwhile is told at once that there is none."""
+
+
 class _Lane:
     """One connection, and what waits for it."""
 
-    __slots__ = ("batcher", "pending", "transport")
+    __slots__ = ("batcher", "failure", "opening", "opening_since_s", "pending", "transport")
 
-    def __init__(self, transport: Transport, batcher: Batcher[bytes, Reply]) -> None:
+    def __init__(self, transport: Transport) -> None:
         self.transport = transport
-        self.batcher = batcher
+        self.batcher: Batcher[bytes, Reply]
         self.pending = 0
+        self.opening: Task[None] | None = None
+        self.opening_since_s = 0.0
+        self.failure: DependencyUnavailable | None = None
 
 
 class RedisDriver:
@@ -170,15 +185,15 @@ class RedisDriver:
         self._runtime = runtime
         self._lanes = []
         for _ in range(lanes):
-            transport = connector.transport(timeout_ms_max=timeout_ms_max)
-            batcher: Batcher[bytes, Reply] = runtime.batcher(
-                partial(self._flush, transport),
+            lane = _Lane(connector.transport(timeout_ms_max=timeout_ms_max))
+            lane.batcher = runtime.batcher(
+                partial(self._flush, lane),
                 items_max=pipeline_commands_max,
                 waiting_max=waiting_commands_max // lanes,
                 weigh=len,
                 weight_max=PIPELINE_BYTES_MAX,
             )
-            self._lanes.append(_Lane(transport, batcher))
+            self._lanes.append(lane)
         self._monotonic = runtime.monotonic
         self._away_until_s = 0.0
         self._pipelines = 0
@@ -233,6 +248,8 @@ class RedisDriver:
 
     async def reach(self) -> None:
         for lane in self._lanes:
+            # As long as it takes, which is bounded: nobody but the caller waits for it.
+            await self._opened(lane, wait_s_max=None)
             accepted(await _submit(lane, _PING))
 
     def listener(self) -> Listener:
@@ -240,25 +257,69 @@ class RedisDriver:
 
     async def close(self) -> None:
         for lane in self._lanes:
+            if lane.opening is not None:
+                lane.opening.cancel()
             await lane.transport.close()
 
     def _lane(self) -> _Lane:
         lanes = self._lanes
         return lanes[0] if len(lanes) == 1 else min(lanes, key=_pending)
 
-    async def _flush(self, transport: Transport, packed: Sequence[bytes]) -> Sequence[Reply]:
-        began_s = self._monotonic()
-        if began_s < self._away_until_s:
+    async def _flush(self, lane: _Lane, packed: Sequence[bytes]) -> Sequence[Reply]:
+        if self._monotonic() < self._away_until_s:
             raise DependencyUnavailable(DEPENDENCY, "gave no answer a moment ago")
         self._pipelines += 1
         self._commands += len(packed)
         try:
-            return await transport.exchange(packed)
+            if lane.opening is None:
+                return await self._exchange(lane, packed)
+        except NotOpen:
+            pass
+        await self._opened(lane, wait_s_max=OPENING_S_MAX)
+        try:
+            return await self._exchange(lane, packed)
+        except NotOpen as error:
+            raise DependencyUnavailable(DEPENDENCY, "closed the connection at once") from error
+
+    async def _exchange(self, lane: _Lane, packed: Sequence[bytes]) -> Sequence[Reply]:
+        began_s = self._monotonic()
+        try:
+            return await lane.transport.exchange(packed)
         except DependencyUnavailable:
-            failed_s = self._monotonic()
-            if failed_s - began_s >= SLOW_FAILURE_S:
-                self._away_until_s = failed_s + AWAY_S
+            self._note_failure(began_s)
             raise
+
+    async def _opened(self, lane: _Lane, *, wait_s_max: float | None) -> None:
+        """Returns when the lane's connection is open; waits no longer than that since it was begun."""
+        if lane.opening is None:
+            lane.failure, lane.opening_since_s = None, self._monotonic()
+            lane.opening = self._runtime.start(partial(self._open, lane), name="redis-connect")
+        if wait_s_max is None:
+            await lane.opening.wait()
+        else:
+            left_s = lane.opening_since_s + wait_s_max - self._monotonic()
+            try:
+                async with self._runtime.deadline(max(0.0, left_s)):
+                    await lane.opening.wait()
+            except DeadlineExceeded:
+                raise DependencyUnavailable(DEPENDENCY, "is not connected yet") from None
+        if lane.failure is not None:
+            raise lane.failure
+
+    async def _open(self, lane: _Lane) -> None:
+        began_s = self._monotonic()
+        try:
+            await lane.transport.connect()
+        except DependencyUnavailable as error:
+            lane.failure = error
+            self._note_failure(began_s)
+        finally:
+            lane.opening = None
+
+    def _note_failure(self, began_s: float) -> None:
+        failed_s = self._monotonic()
+        if failed_s - began_s >= SLOW_FAILURE_S:
+            self._away_until_s = failed_s + AWAY_S
 
 
 async def _submit(lane: _Lane, packed: bytes) -> Reply:

@@ -12,7 +12,7 @@ from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from adapters.redis.connection import options, refusal, unavailable
-from adapters.redis.driver import Command, Connector, Listener, Reply, Transport, pack
+from adapters.redis.driver import Command, Connector, Listener, NotOpen, Reply, Transport, pack
 from ports.runtime import Runtime
 
 
@@ -73,6 +73,9 @@ class ThreadedTransport:
     def connections(self) -> int:
         return self._connections
 
+    async def connect(self) -> None:
+        await self._runtime.run_in_thread(self._connect)
+
     async def exchange(self, packed: Sequence[bytes]) -> Sequence[Reply]:
         return await self._runtime.run_in_thread(self._exchange, packed)
 
@@ -82,7 +85,7 @@ class ThreadedTransport:
     def _exchange(self, packed: Sequence[bytes]) -> Sequence[Reply]:
         connection = self._connection
         try:
-            self._connect()
+            self._check_open()
             ends_s = time.monotonic() + self._timeout_s
             connection.send_packed_command([b"".join(packed)], check_health=False)
             return [_read(connection, ends_s) for _ in packed]
@@ -93,7 +96,7 @@ class ThreadedTransport:
             connection.disconnect()
             raise
 
-    def _connect(self) -> None:
+    def _check_open(self) -> None:
         connection = self._connection
         if connection.is_connected:
             try:
@@ -103,8 +106,21 @@ class ThreadedTransport:
             except (RedisError, OSError):
                 pass
             connection.disconnect()
-        connection.connect()
-        connection.update_current_socket_timeout(self._timeout_s)
+        raise NotOpen
+
+    def _connect(self) -> None:
+        connection = self._connection
+        if connection.is_connected:
+            return
+        try:
+            connection.connect()
+            connection.update_current_socket_timeout(self._timeout_s)
+        except (RedisError, OSError) as error:
+            connection.disconnect()
+            raise unavailable(error) from error
+        except BaseException:
+            connection.disconnect()
+            raise
         self._connections += 1
 
 

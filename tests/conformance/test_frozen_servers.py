@@ -9,7 +9,15 @@ import pytest
 
 from adapters.mongo.client import Bounds, DriverName
 from adapters.redis.connect import connect
-from adapters.redis.driver import AWAY_S, SLOW_FAILURE_S, Listener, RedisDriver, Reply
+from adapters.redis.driver import (
+    AWAY_S,
+    OPENING_S_MAX,
+    SLOW_FAILURE_S,
+    Listener,
+    NotOpen,
+    RedisDriver,
+    Reply,
+)
 from ports.errors import DependencyUnavailable
 from ports.runtime import Runtime
 from tests.conformance.identity import connect_as_app
@@ -75,12 +83,16 @@ async def answers(runtime: Runtime, call: Callable[[], Awaitable[object]]) -> No
 
 
 class Frozen:
-    """A server to which every attempt to connect takes its whole bound."""
+    """A server to which every attempt to connect takes its whole bound, and then fails, or does not."""
 
-    attempts = 0
-
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(
+        self, runtime: Runtime, *, connect_s: float = 2 * SLOW_FAILURE_S, fails: bool = True
+    ) -> None:
         self._runtime = runtime
+        self._connect_s = connect_s
+        self._fails = fails
+        self.attempts = 0
+        self.is_open = False
 
     @property
     def connections(self) -> int:
@@ -93,10 +105,17 @@ class Frozen:
     def listener(self) -> Listener:
         raise AssertionError("nobody listens here")
 
-    async def exchange(self, packed: Sequence[bytes]) -> Sequence[Reply]:
+    async def connect(self) -> None:
         self.attempts += 1
-        await self._runtime.sleep(2 * SLOW_FAILURE_S)
-        raise DependencyUnavailable("redis", f"no answer to {len(packed)}")
+        await self._runtime.sleep(self._connect_s)
+        if self._fails:
+            raise DependencyUnavailable("redis", "no answer")
+        self.is_open = True
+
+    async def exchange(self, packed: Sequence[bytes]) -> Sequence[Reply]:
+        if not self.is_open:
+            raise NotOpen
+        return [b"PONG"] * len(packed)
 
     async def close(self) -> None:
         return
@@ -110,9 +129,42 @@ def test_after_a_slow_failure_calls_fail_at_once_for_a_while(run: Driver) -> Non
             with pytest.raises(DependencyUnavailable):
                 await driver.execute("PING")
         assert server.attempts == 1
-        await runtime.sleep(AWAY_S)
+        await runtime.sleep(2 * SLOW_FAILURE_S + AWAY_S)
         with pytest.raises(DependencyUnavailable):
             await driver.execute("PING")
+        assert server.attempts == 2
+        await driver.close()
+
+    run(body)
+
+
+def test_a_call_waits_for_a_connection_only_so_long_and_the_opening_goes_on_without_it(run: Driver) -> None:
+    connect_s = 4 * OPENING_S_MAX
+
+    async def body(runtime: Runtime) -> list[float]:
+        server = Frozen(runtime, connect_s=connect_s, fails=False)
+        driver = RedisDriver(runtime=runtime, connector=server)
+        waited = []
+        for _ in range(3):
+            began_s = runtime.monotonic()
+            with pytest.raises(DependencyUnavailable, match="not connected yet"):
+                await driver.execute("PING")
+            waited.append(runtime.monotonic() - began_s)
+        await runtime.sleep(connect_s)
+        assert await driver.execute("PING") == b"PONG"
+        assert server.attempts == 1
+        return waited
+
+    waited_s = run(body)
+    if run.runtime == "simulated":
+        assert waited_s == pytest.approx([OPENING_S_MAX, 0, 0])
+
+
+def test_whoever_asks_for_the_connection_itself_waits_for_it(run: Driver) -> None:
+    async def body(runtime: Runtime) -> None:
+        server = Frozen(runtime, connect_s=2 * OPENING_S_MAX, fails=False)
+        driver = RedisDriver(runtime=runtime, connector=server, lanes=2)
+        await driver.reach()
         assert server.attempts == 2
 
     run(body)

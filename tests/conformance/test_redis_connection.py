@@ -158,6 +158,7 @@ def test_a_thread_that_comes_late_still_takes_what_has_arrived() -> None:
     async def body(url: str) -> Sequence[Reply]:
         async with (runtime := TrioRuntime()).running():
             transport = ThreadedTransport(runtime, connection(url), BRIEF_MS / 1_000)
+            await transport.connect()
             replies = await transport.exchange([pack(("PING",)), pack(("PING",))])
             await transport.close()
             return replies
@@ -292,6 +293,9 @@ class StuckTransport:
     @property
     def connections(self) -> int:
         return 1
+
+    async def connect(self) -> None:
+        return
 
     async def exchange(self, packed: Sequence[bytes]) -> Sequence[Reply]:
         await self._released.wait()
