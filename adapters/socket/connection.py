@@ -230,6 +230,9 @@ class SocketConnection:
             return Refusal.NOT_AUTHENTICATED
         match command:
             case Authenticate():
+                # The first thing that somebody known says counts, too: who is banned is not let in.
+                if not self._is_exempt and (refusal := await self._refusal(found)) is not None:
+                    return refusal
                 # Known before it is attached, so that it is detached even when attaching fails.
                 self._identity = found
                 live = await self._around.switchboard.attach(self, found)
@@ -240,6 +243,12 @@ class SocketConnection:
         if not live:
             return Refusal.NOT_AUTHENTICATED
         return Granted(found.user_id, found.session_id, found.expires_ms - self._around.clock.now_ms())
+
+    async def _refusal(self, found: SocketIdentity) -> Refusal | None:
+        verdict = await self._around.messages.take(found.user_id)
+        if verdict is MessageVerdict.ALLOWED:
+            return None
+        return Refusal.BANNED if verdict is MessageVerdict.BANNED else Refusal.OVER_LIMIT
 
     def _renew(self, found: SocketIdentity) -> bool:
         before = self._identity

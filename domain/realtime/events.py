@@ -94,6 +94,8 @@ class Refusal(Enum):
 
     NOT_AUTHENTICATED = "not_authenticated"
     """The token is wrong, expired or revoked."""
+    BANNED = "banned"
+    OVER_LIMIT = "over_limit"
     UNAVAILABLE = "unavailable"
     """Nobody could tell: a dependency is away."""
 

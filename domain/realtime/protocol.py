@@ -228,6 +228,10 @@ class ConnectionMachine:
     def _settle_connect(self, verdict: Verdict, now_ms: int) -> Outputs:
         if verdict is Refusal.UNAVAILABLE:
             return self.end(CloseCode.FAULT, "nobody can be authenticated now")
+        if verdict is Refusal.BANNED:
+            return self.end(CloseCode.FORBIDDEN, "banned")
+        if verdict is Refusal.OVER_LIMIT:
+            return self.end(CloseCode.OVER_LIMIT, "quota_exceeded")
         if isinstance(verdict, Refusal) or verdict.lifetime_ms <= 0:
             return self.end(CloseCode.NOT_AUTHENTICATED, "the token is not valid")
         command_id = self._accept(verdict, now_ms)

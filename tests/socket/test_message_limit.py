@@ -22,16 +22,32 @@ def test_who_says_too_much_over_all_connections_is_told_and_closed(
     async def body(runtime: Runtime) -> None:
         service = Service(runtime)
         wire = await service.log_in()
-        # Saying who it is was nobody's message yet.
-        assert service.messages.taken == []
+        # Saying who it is was the first message.
+        assert service.messages.taken == ["alice"]
         wire.say(id=2, type="ping")
         assert (await wire.hear())["type"] == "ok"
-        assert service.messages.taken == ["alice"]
+        assert service.messages.taken == ["alice", "alice"]
         service.messages.verdict = verdict
         wire.say(id=3, type="ping")
         wire.say(id=4, type="ping")
         assert await wire.ended() == code
-        assert service.messages.taken == ["alice", "alice"]
+        assert service.messages.taken == ["alice"] * 3
+        nothing_is_left(service)
+
+    run(body)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "code"),
+    [(MessageVerdict.OVER_LIMIT, CloseCode.OVER_LIMIT), (MessageVerdict.BANNED, CloseCode.FORBIDDEN)],
+)
+def test_who_may_say_nothing_is_not_let_in(run: Driver, verdict: MessageVerdict, code: CloseCode) -> None:
+    async def body(runtime: Runtime) -> None:
+        service = Service(runtime)
+        service.messages.verdict = verdict
+        wire = await service.dial()
+        wire.say(id=1, type="connect", token="alice/ses_a")
+        assert await wire.ended() == code
         nothing_is_left(service)
 
     run(body)
