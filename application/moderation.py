@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
@@ -16,9 +16,11 @@ from application.recurring import Recurring
 from domain.addresses import parse_address
 from domain.audit import AuditAction, RequestContext, audit_event
 from domain.bans import DURATION_MS_MAX, Ban
+from domain.idempotency import RememberedAnswer
 from domain.identifiers import Identifier, IdentifierType
 from domain.ids import RANDOMNESS_BYTES
 from domain.ratelimit import Policy
+from ports.answers import Answers
 from ports.clock import Clock
 from ports.entropy import Entropy
 from ports.errors import DependencyUnavailable
@@ -89,6 +91,12 @@ class Moderation:
     """Raises `DependencyUnavailable` when the limiter is away.
 
     An audit log that is away holds up no ban: its event is written as soon as it is back.
+
+    What is given as `answer` is remembered right after the change: no transaction spans the limiter and the
+    store of answers. If the process ends between the two, or that store is away just then, the change is in
+    force and the key unknown, so a repeat is carried out again, and a ban goes up one level more. So it does
+    when it is sent before the first is done; what is remembered later raises `AlreadyAnswered`, though it
+    was carried out.
     """
 
     def __init__(
@@ -96,6 +104,7 @@ class Moderation:
         *,
         limiter: Limiter,
         rate_limiter: RateLimiter,
+        answers: Answers,
         trail: AuditTrail,
         allowlist: Sequence[IPv4Network | IPv6Network],
         runtime: Runtime,
@@ -105,6 +114,7 @@ class Moderation:
     ) -> None:
         self._limiter = limiter
         self._rate_limiter = rate_limiter
+        self._answers = answers
         self._trail = trail
         self._allowlist = tuple(allowlist)
         self._runtime = runtime
@@ -121,7 +131,13 @@ class Moderation:
 
     @traced
     async def ban(
-        self, identifier: Identifier, *, seconds: int | None, reason: str, context: RequestContext
+        self,
+        identifier: Identifier,
+        *,
+        seconds: int | None,
+        reason: str,
+        context: RequestContext,
+        answer: Callable[[Ban], RememberedAnswer | None] | None = None,
     ) -> Ban | BanRejection:
         """From now on, in place of a ban in force; without `seconds` for as long as its level gives.
 
@@ -134,25 +150,37 @@ class Moderation:
         if self._is_allow_listed(identifier):
             return BanRejection.ALLOW_LISTED
         random = int.from_bytes(self._entropy.token(2), "big") / 0xFFFF
-        ban = await self._limiter.ban(
-            identifier,
-            duration_ms=None if seconds is None else seconds * 1000,
-            jitter=random * JITTER_MAX,
-            reason=reason,
-        )
-        self._bans.add(1, identifier.type.value)
-        left_s = -(-(ban.until_ms - self._clock.now_ms()) // 1000)
-        self._note(AuditAction.BAN_ADDED, identifier, context, reason=reason, seconds=left_s)
-        return ban
+
+        async def impose() -> Ban:
+            ban = await self._limiter.ban(
+                identifier,
+                duration_ms=None if seconds is None else seconds * 1000,
+                jitter=random * JITTER_MAX,
+                reason=reason,
+            )
+            self._bans.add(1, identifier.type.value)
+            left_s = -(-(ban.until_ms - self._clock.now_ms()) // 1000)
+            self._note(AuditAction.BAN_ADDED, identifier, context, reason=reason, seconds=left_s)
+            await self._remember(None if answer is None else answer(ban))
+            return ban
+
+        return await self._runtime.shielded(impose, name="ban")
 
     @traced
-    async def unban(self, identifier: Identifier, context: RequestContext) -> bool:
+    async def unban(
+        self, identifier: Identifier, context: RequestContext, *, answer: RememberedAnswer | None = None
+    ) -> bool:
         """False when there was no ban. Other workers let the identifier in within 5 s, this one now."""
-        lifted = await self._limiter.lift(identifier)
-        await self._rate_limiter.lift_locally(identifier)
-        if lifted:
-            self._note(AuditAction.BAN_LIFTED, identifier, context)
-        return lifted
+
+        async def lift() -> bool:
+            lifted = await self._limiter.lift(identifier)
+            await self._rate_limiter.lift_locally(identifier)
+            if lifted:
+                self._note(AuditAction.BAN_LIFTED, identifier, context)
+                await self._remember(answer)
+            return lifted
+
+        return await self._runtime.shielded(lift, name="lift-ban")
 
     @traced
     async def list_bans(self, *, limit: int, cursor: str | None = None) -> BanList | None:
@@ -178,10 +206,17 @@ class Moderation:
         return Limits(identifier, windows, status.violations, status.ban)
 
     @traced
-    async def clear_limits(self, identifier: Identifier, context: RequestContext) -> None:
+    async def clear_limits(
+        self, identifier: Identifier, context: RequestContext, *, answer: RememberedAnswer | None = None
+    ) -> None:
         """Forgets windows and violations; a ban stays until it is lifted."""
-        await self._limiter.clear(identifier, self._rate_limiter.charges_of(identifier))
-        self._note(AuditAction.LIMITS_CLEARED, identifier, context)
+
+        async def clear() -> None:
+            await self._limiter.clear(identifier, self._rate_limiter.charges_of(identifier))
+            self._note(AuditAction.LIMITS_CLEARED, identifier, context)
+            await self._remember(answer)
+
+        await self._runtime.shielded(clear, name="clear-limits")
 
     async def start(self) -> None:
         """Keeps `credit_bans_active` fresh from here on."""
@@ -190,6 +225,13 @@ class Moderation:
     async def stop(self) -> None:
         """Returns when the limiter is not being asked."""
         await self._measuring.stop()
+
+    async def _remember(self, answer: RememberedAnswer | None) -> None:
+        if answer is None:
+            return
+        # The change is in force: a refusal would only make the caller send it again.
+        with suppress(DependencyUnavailable, DeadlineExceeded, Overloaded):
+            await self._answers.remember(answer)
 
     async def _measure(self) -> float:
         # Otherwise the last known number stands; that the limiter is away is said elsewhere.

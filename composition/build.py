@@ -216,6 +216,7 @@ def _moderation(
     return Moderation(
         limiter=stores.limiter,
         rate_limiter=rate_limiter,
+        answers=stores.answers,
         trail=trail,
         allowlist=settings.allowlist,
         runtime=around.runtime,

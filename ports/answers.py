@@ -1,4 +1,5 @@
-"""Where answers to idempotent writes are found again. They are stored by the write itself."""
+"""Where answers to idempotent writes are found again. They are stored by the write itself, or right after one
+that goes to another store."""
 
 from __future__ import annotations
 
@@ -17,3 +18,7 @@ class AlreadyAnswered(Exception):
 class Answers(Protocol):
     async def find(self, answer_id: str, *, now_ms: int) -> RememberedAnswer | None:
         """None when it is forgotten, too. Raises `DependencyUnavailable`."""
+
+    async def remember(self, answer: RememberedAnswer) -> None:
+        """For a write that goes to another store, once it is done. Raises `AlreadyAnswered`, which undoes
+        nothing of it, and `DependencyUnavailable`."""

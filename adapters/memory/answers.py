@@ -21,6 +21,9 @@ class MemoryAnswers:
         found = self._answers.get(answer_id)
         return None if found is None or found.is_forgotten(now_ms) else found
 
+    async def remember(self, answer: RememberedAnswer) -> None:
+        self.put(answer)
+
     def put(self, answer: RememberedAnswer | None) -> None:
         """For a repository, before it writes: raises `AlreadyAnswered`."""
         if answer is None:

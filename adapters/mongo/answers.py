@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from adapters.mongo.driver import Document, Index, MongoDriver, MongoTransaction
+from adapters.mongo.driver import Document, Index, MongoCollection, MongoDriver, MongoTransaction
 from adapters.mongo.errors import DuplicateKey
 from domain.idempotency import REMEMBERED_MS, RememberedAnswer
 from ports.answers import AlreadyAnswered, Answers
@@ -27,16 +27,22 @@ class MongoAnswers:
         answer = _answer(document)
         return None if answer.is_forgotten(now_ms) else answer
 
+    async def remember(self, answer: RememberedAnswer) -> None:
+        await _put(self._answers, answer)
+
 
 async def remember_in(transaction: MongoTransaction, answer: RememberedAnswer | None) -> None:
     """Stores the answer of a write together with the write. Raises `AlreadyAnswered`."""
-    if answer is None:
-        return
+    if answer is not None:
+        await _put(transaction.collection(COLLECTION), answer)
+
+
+async def _put(answers: MongoCollection, answer: RememberedAnswer) -> None:
     document = dict(_document(answer))
     forgotten = {"_id": document.pop("_id"), "at_ms": {"$lte": answer.at_ms - REMEMBERED_MS}}
     try:
         # Matches a forgotten one; inserts where there is none; a live one is in the way of that.
-        await transaction.collection(COLLECTION).update_one(forgotten, {"$set": document}, upsert=True)
+        await answers.update_one(forgotten, {"$set": document}, upsert=True)
     except DuplicateKey as refused:
         raise AlreadyAnswered from refused
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from application.audit_reader import AuditReader
+from application.idempotency import Idempotency
 from application.moderation import Moderation
 from plugins.admin.routes.audit import audit_routes
 from plugins.admin.routes.bans import ban_routes
@@ -12,7 +13,7 @@ from plugins.plugin import Plugin, PluginContext
 
 
 class AdminPlugin:
-    """Asks for the services `moderation` and `audit_reader`."""
+    """Asks for the services `moderation`, `audit_reader` and `idempotency`."""
 
     @property
     def name(self) -> str:
@@ -24,8 +25,9 @@ class AdminPlugin:
 
     def initialize(self, context: PluginContext) -> None:
         moderation = context.service("moderation", Moderation)
-        context.register_routes(ban_routes(moderation))
-        context.register_routes(limit_routes(moderation))
+        idempotency = context.service("idempotency", Idempotency)
+        context.register_routes(ban_routes(moderation, idempotency))
+        context.register_routes(limit_routes(moderation, idempotency))
         context.register_routes(audit_routes(context.service("audit_reader", AuditReader)))
 
 

@@ -80,6 +80,21 @@ def test_whatever_is_written_under_a_key_that_was_answered_is_not(identity: OnSt
     identity(body)
 
 
+def test_an_answer_is_remembered_by_itself_once(identity: OnStores) -> None:
+    async def body(stores: Stores) -> None:
+        remember = stores.answers.remember
+        await remember(an_answer())
+        assert await find(stores) == an_answer()
+        with pytest.raises(AlreadyAnswered):
+            await remember(replace(an_answer(), status=204))
+        assert await find(stores) == an_answer()
+        later = an_answer(at_ms=NOW_MS + REMEMBERED_MS)
+        await remember(later)
+        assert await find(stores, now_ms=later.at_ms) == later
+
+    identity(body)
+
+
 def test_what_was_refused_is_not_remembered(identity: OnStores) -> None:
     async def body(stores: Stores) -> None:
         ada = a_user("ada")

@@ -49,7 +49,7 @@ class House:
         self.manager = manager
         self.stores = stores
         self.journal = MemoryJournal()
-        self._runtime = runtime
+        self.runtime = runtime
         self._told = runtime.event()
         self._told_seq = 0
         manager.hooks.register(LEDGER_COMMITTED, self._on_committed, LAST)
@@ -140,9 +140,9 @@ class House:
         """Returns when document `seq`, or all that was committed by now, has been told to every hook."""
         if seq is None:
             seq = (await self.manager.use_cases.ledger.head("main")).seq
-        async with self._runtime.deadline(ANNOUNCED_S_MAX):
+        async with self.runtime.deadline(ANNOUNCED_S_MAX):
             while self._told_seq < seq:
-                self._told = self._runtime.event()
+                self._told = self.runtime.event()
                 await self._told.wait()
 
     def _on_committed(self, payload: object) -> None:

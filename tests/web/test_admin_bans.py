@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
+from adapters.memory.answers import MemoryAnswers
 from adapters.web import rfc3339
 from domain.api_keys import Scope
 from domain.audit import AuditAction, AuditEvent, AuditFilter
+from domain.idempotency import RememberedAnswer
+from ports.errors import DependencyUnavailable
 from tests.conformance.runtimes import Driver
-from tests.web.client import PEER
+from tests.web.client import PEER, Reply
 from tests.web.credits import House, live
 from tests.web.service import START_MS
+from tests.web.test_error_frequency import settled
 
 REASON = "said so"
 
@@ -175,15 +180,103 @@ def test_without_seconds_each_ban_is_longer_than_the_last(run_real: Driver) -> N
     live(run_real, story)
 
 
+async def under_key(house: House, method: str, path: str, body: object = None, *, key: str = "k-1") -> Reply:
+    headers = {**house.admin, "Idempotency-Key": key}
+    return await house.client.request(method, path, json=body, headers=headers)
+
+
+def is_replayed(reply: Reply) -> bool:
+    return reply.all("idempotent-replayed") == ["true"]
+
+
+def test_a_ban_sent_again_under_its_key_is_imposed_once(run_real: Driver) -> None:
+    async def story(house: House) -> None:
+        body = ban_of("192.0.2.7", seconds=90)
+        first, *again = [await under_key(house, "POST", "/admin/bans", body) for _ in range(3)]
+        assert (first.status, first.json()["level"], is_replayed(first)) == (201, 1, False)
+        for reply in again:
+            assert (reply.status, reply.json(), is_replayed(reply)) == (201, first.json(), True)
+        assert len(await events(house)) == 1
+        other = await under_key(house, "POST", "/admin/bans", ban_of("192.0.2.8"))
+        assert (other.status, other.code) == (409, "idempotency_conflict")
+        assert len((await house.get("/admin/bans")).json()["items"]) == 1
+        further = await under_key(house, "POST", "/admin/bans", body, key="k-2")
+        assert (further.json()["level"], is_replayed(further)) == (2, False)
+
+    live(run_real, story)
+
+
+def test_a_ban_that_was_refused_may_be_tried_again_under_its_key(run_real: Driver) -> None:
+    async def story(house: House) -> None:
+        refused = await under_key(house, "POST", "/admin/bans", ban_of("ada", "account_name"))
+        assert (refused.status, refused.code) == (400, "validation_failed")
+        assert (await under_key(house, "POST", "/admin/bans", ban_of("192.0.2.7"))).status == 201
+
+    live(run_real, story)
+
+
+def test_lifting_and_clearing_sent_again_undo_nothing_of_what_came_between(run_real: Driver) -> None:
+    async def story(house: House) -> None:
+        ban, limits = "/admin/bans/ip/192.0.2.7", f"/admin/limits/ip/{PEER}"
+        assert (await under_key(house, "DELETE", ban)).code == "not_found"
+        await house.made("/admin/bans", **ban_of("192.0.2.7"))
+        await house.get("/", headers={})
+        lifted = await under_key(house, "DELETE", ban)
+        cleared = await under_key(house, "DELETE", limits, key="k-2")
+        await house.made("/admin/bans", **ban_of("192.0.2.7"))
+        await house.get("/", headers={})
+        for path, key, first in ((ban, "k-1", lifted), (limits, "k-2", cleared)):
+            again = await under_key(house, "DELETE", path, key=key)
+            assert (first.status, first.body, is_replayed(first)) == (204, b"", False)
+            assert (again.status, again.body, is_replayed(again)) == (204, b"", True)
+            elsewhere = await under_key(house, "DELETE", path.replace("192.0.2.7", PEER) + "9", key=key)
+            assert elsewhere.code == "idempotency_conflict"
+        assert len((await house.get("/admin/bans")).json()["items"]) == 1
+        assert (await house.get(limits)).json()["windows"][0]["used"] == 1
+
+    live(run_real, story)
+
+
+def test_a_ban_whose_answer_cannot_be_remembered_is_in_force_and_told(
+    run_real: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(_answers: MemoryAnswers, _answer: RememberedAnswer) -> None:
+        raise DependencyUnavailable("mongodb", "switched off")
+
+    async def story(house: House) -> None:
+        monkeypatch.setattr(MemoryAnswers, "remember", away)
+        levels = [
+            (await under_key(house, "POST", "/admin/bans", ban_of("192.0.2.7"))).json()["level"]
+            for _ in range(2)
+        ]
+        assert levels == [1, 2]
+
+    live(run_real, story)
+
+
+def test_bans_sent_at_once_under_one_key_are_answered_alike(run_real: Driver) -> None:
+    async def story(house: House) -> None:
+        send = partial(under_key, house, "POST", "/admin/bans", ban_of("192.0.2.7", seconds=90))
+        tasks = [house.runtime.start(send, name="ban") for _ in range(4)]
+        replies = [await task.wait() for task in tasks]
+        assert {(reply.status, reply.body) for reply in replies} == {(201, replies[0].body)}
+        assert [is_replayed(reply) for reply in replies].count(False) == 1
+
+    live(run_real, story)
+
+
 def test_limits_are_shown_and_forgotten(run_real: Driver) -> None:
     async def story(house: House) -> None:
         for _ in range(3):
             await house.get("/", headers={})
         await house.post("/auth/login", {"username": "nobody", "password": "not it"}, headers={})
+        # The error of that login is counted behind its answer.
+        await settled(house.manager.use_cases.rate_limiter)
         limits = (await house.get(f"/admin/limits/ip/{PEER}")).json()
         windows = {window["policy"]: (window["limit"], window["used"]) for window in limits["windows"]}
         assert windows["ip"] == (100, 4)
         assert windows["login"] == (10, 1)
+        assert windows["errors"][1] == 1
         assert set(windows) == {"ip", "errors", "login", "register", "refresh", "password"}
         assert all(window["remaining"] == window["limit"] - window["used"] for window in limits["windows"])
         assert (limits["violations"], limits["banned"], limits["ban"]) == (0, False, None)

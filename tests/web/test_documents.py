@@ -145,6 +145,12 @@ def test_the_document_names_the_headers_that_a_client_needs(run_real: Driver) ->
         assert taken["POST /auth/login"] == taken["POST /auth/refresh"] == {"X-Device-Id"}
         assert taken["GET /users/me"] == {"X-Device-Id"}
         assert taken["POST /auth/register"] == {"Idempotency-Key"}
+        for route in (
+            "POST /admin/bans",
+            "DELETE /admin/bans/{type}/{identifier}",
+            "DELETE /admin/limits/{type}/{identifier}",
+        ):
+            assert taken[route] == {"X-Device-Id", "Idempotency-Key"}
         assert taken["POST /credits/transfers"] == {"X-Device-Id", "Idempotency-Key"}
         assert taken["GET /"] == taken["GET /health/live"] == set()
 

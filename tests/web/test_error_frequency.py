@@ -8,6 +8,7 @@ from ipaddress import ip_network
 
 import pytest
 
+from application.rate_limiter import RateLimiter
 from domain.api_keys import Scope
 from domain.bans import BanPolicy
 from domain.identifiers import Identifier, IdentifierType
@@ -22,14 +23,14 @@ BAD_LOGIN = {"username": "nobody", "password": PASSWORD}
 STRICT = Options(errors="3/60s")
 
 
-async def settled(service: TestService) -> None:
+async def settled(rate_limiter: RateLimiter) -> None:
     """Returns when every error that was noted has been counted."""
-    while (charging := service.rate_limiter._errors._charging) is not None:
+    while (charging := rate_limiter._errors._charging) is not None:
         await charging.wait()
 
 
 async def errors_of(service: TestService) -> int:
-    await settled(service)
+    await settled(service.rate_limiter)
     status = await service.limiter.status(ADDRESS, service.rate_limiter.charges_of(ADDRESS))
     return dict(status.windows)["errors"]
 
@@ -46,7 +47,7 @@ def test_who_keeps_failing_is_banned_and_each_answer_is_given_before_it_counts(r
         answers = []
         for _ in range(3 + BanPolicy().threshold + 1):
             answers.append(await ask(service, "GET", "/users/me", BAD_TOKEN))
-            await settled(service)
+            await settled(service.rate_limiter)
         # The one that tipped the scales was answered as what it was.
         assert answers == [401] * 9
         assert await ask(service, "GET", "/", {}) == 403
@@ -131,7 +132,7 @@ def test_errors_are_counted_locally_while_the_limiter_is_away(run_real: Driver) 
         service.limiter.is_away = True
         for _ in range(3 + BanPolicy().threshold + 1):
             assert await ask(service, "GET", "/users/me", BAD_TOKEN) == 401
-            await settled(service)
+            await settled(service.rate_limiter)
         assert await ask(service, "GET", "/", {}) == 403
 
     run_real(body)

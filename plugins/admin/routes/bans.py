@@ -7,6 +7,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from adapters.web import NOT_FOUND, Answer, Body, Call, ListQuery, Problem, Route, rfc3339
+from application.idempotency import Idempotency
 from application.moderation import (
     BAN_SECONDS_MAX,
     REASON_LENGTH_MAX,
@@ -19,6 +20,7 @@ from domain.access import ADMIN
 from domain.bans import Ban
 from domain.identifiers import IdentifierType
 from plugins.admin.named import BY_IDENTIFIER, invalid, named, named_in
+from plugins.repeats import KEY_CONFLICT, Remember, once
 
 IDENTIFIER_LENGTH_MAX = 254
 DESCRIPTION = (
@@ -63,7 +65,7 @@ def ban_view(ban: Ban) -> BanView:
     )
 
 
-def ban_routes(moderation: Moderation) -> tuple[Route, ...]:
+def ban_routes(moderation: Moderation, idempotency: Idempotency) -> tuple[Route, ...]:
     async def list_bans(call: Call[None, ListQuery]) -> Answer | Problem:
         page = await moderation.list_bans(limit=call.query.limit, cursor=call.query.cursor)
         if page is None:
@@ -78,23 +80,40 @@ def ban_routes(moderation: Moderation) -> tuple[Route, ...]:
             return identifier
         if not is_reason(body.reason):
             return invalid("reason", f"`reason` is {REASON_RULE}.")
-        ban = await moderation.ban(identifier, seconds=body.seconds, reason=body.reason, context=call.context)
-        if isinstance(ban, BanRejection):
-            return invalid(ban.field, f"`{ban.field}`: {ban.value}.")
-        return Answer(201, ban_view(ban))
+
+        async def ban(remember: Remember) -> Answer | Problem:
+            imposed = await moderation.ban(
+                identifier,
+                seconds=body.seconds,
+                reason=body.reason,
+                context=call.context,
+                answer=lambda ban: remember.answer(201, ban_view(ban)),
+            )
+            if isinstance(imposed, BanRejection):
+                return invalid(imposed.field, f"`{imposed.field}`: {imposed.value}.")
+            return Answer(201, ban_view(imposed))
+
+        return await once(idempotency, call, "add_ban", ban)
 
     async def lift_ban(call: Call[None, None]) -> Answer | Problem:
         identifier = named_in(call.path)
         if isinstance(identifier, Problem):
             return identifier
-        return Answer(204) if await moderation.unban(identifier, call.context) else NOT_FOUND
+
+        async def lift(remember: Remember) -> Answer | Problem:
+            lifted = await moderation.unban(identifier, call.context, answer=remember.answer(204))
+            return Answer(204) if lifted else NOT_FOUND
+
+        return await once(idempotency, call, "lift_ban", lift)
 
     tags = ("administration",)
     return (
         Route("GET", "/admin/bans", "list_bans", ADMIN, list_bans, query=ListQuery, answer=BanPage, tags=tags,
               summary="Bans in force, those that end last first"),
         Route("POST", "/admin/bans", "add_ban", ADMIN, add_ban, body=NewBan, answer=BanView, success=201,
-              tags=tags, summary="Shut somebody out, in place of a ban in force", description=DESCRIPTION),
-        Route("DELETE", f"/admin/bans{BY_IDENTIFIER}", "lift_ban", ADMIN, lift_ban, success=204, tags=tags,
+              problems=(KEY_CONFLICT,), tags=tags,
+              summary="Shut somebody out, in place of a ban in force", description=DESCRIPTION),
+        Route("DELETE", f"/admin/bans{BY_IDENTIFIER}", "lift_ban", ADMIN, lift_ban, success=204,
+              problems=(NOT_FOUND, KEY_CONFLICT), tags=tags,
               summary="Let somebody in again", description=DESCRIPTION),
     )  # fmt: skip

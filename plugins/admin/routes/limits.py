@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from adapters.web import Answer, Body, Call, Problem, Route
+from application.idempotency import Idempotency
 from application.moderation import Limits, Moderation
 from domain.access import ADMIN
 from plugins.admin.named import BY_IDENTIFIER, named_in
 from plugins.admin.routes.bans import BanView, ban_view
+from plugins.repeats import KEY_CONFLICT, Remember, once
 
 
 class WindowView(Body, frozen=True, kw_only=True):
@@ -32,7 +34,7 @@ class LimitsView(Body, frozen=True, kw_only=True):
     ban: BanView | None
 
 
-def limit_routes(moderation: Moderation) -> tuple[Route, ...]:
+def limit_routes(moderation: Moderation, idempotency: Idempotency) -> tuple[Route, ...]:
     async def show_limits(call: Call[None, None]) -> Answer | Problem:
         identifier = named_in(call.path)
         if isinstance(identifier, Problem):
@@ -43,15 +45,19 @@ def limit_routes(moderation: Moderation) -> tuple[Route, ...]:
         identifier = named_in(call.path)
         if isinstance(identifier, Problem):
             return identifier
-        await moderation.clear_limits(identifier, call.context)
-        return Answer(204)
+
+        async def clear(remember: Remember) -> Answer:
+            await moderation.clear_limits(identifier, call.context, answer=remember.answer(204))
+            return Answer(204)
+
+        return await once(idempotency, call, "clear_limits", clear)
 
     path, tags = f"/admin/limits{BY_IDENTIFIER}", ("administration",)
     return (
         Route("GET", path, "show_limits", ADMIN, show_limits, answer=LimitsView, tags=tags,
               summary="Windows, violations and the ban of one identifier"),
-        Route("DELETE", path, "clear_limits", ADMIN, clear_limits, success=204, tags=tags,
-              summary="Forget windows and violations; a ban stays"),
+        Route("DELETE", path, "clear_limits", ADMIN, clear_limits, success=204,
+              problems=(KEY_CONFLICT,), tags=tags, summary="Forget windows and violations; a ban stays"),
     )  # fmt: skip
 
 

@@ -28,7 +28,7 @@ from domain.api_keys import DEFAULT_BOOK, ID_PREFIX, ApiKey, Scope
 from plugins.main.happenings import note
 from plugins.main.modules.connection_api import ConnectionAPI
 from plugins.main.routes.problems import foreign_cursor, validation_failed
-from plugins.main.routes.repeats import KEY_CONFLICT, Remember, once
+from plugins.repeats import KEY_CONFLICT, Remember, once
 
 
 class NewApiKey(Body, frozen=True, kw_only=True):

@@ -13,8 +13,8 @@ from plugins.main.happenings import note
 from plugins.main.measures import Measures
 from plugins.main.modules.connection_api import ConnectionAPI
 from plugins.main.routes.problems import INVALID_TOKEN, TAKEN, too_many_attempts, validation_failed
-from plugins.main.routes.repeats import KEY_CONFLICT, Remember, once
 from plugins.main.routes.users import Text, UserView, user_view
+from plugins.repeats import KEY_CONFLICT, Remember, once
 
 DEVICE_COOKIE_AGE_S = 400 * 86_400
 """The longest that browsers keep a cookie (RFC 6265bis, 5.6.2)."""

@@ -22,7 +22,7 @@ from plugins.main.routes.problems import (
     too_many_attempts,
     validation_failed,
 )
-from plugins.main.routes.repeats import KEY_CONFLICT, Remember, once
+from plugins.repeats import KEY_CONFLICT, Remember, once
 
 MAY_READ_USERS = any_scope(Scope.USERS_READ)
 MAY_WRITE_USERS = any_scope(Scope.USERS_WRITE)

@@ -1,4 +1,4 @@
-"""`Idempotency-Key` on the writes of identity."""
+"""`Idempotency-Key` on the writes outside of the ledger, which has its own."""
 
 from __future__ import annotations
 
