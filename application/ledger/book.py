@@ -6,14 +6,14 @@ Decisions live on an overlay; memory takes them over when the journal has acknow
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from application.ledger.checkpointer import Checkpointer
 from application.ledger.committed import Committed, CommittedBatch
 from application.ledger.known import Known
-from application.ledger.sizes import BATCH_BYTES_MAX, BATCH_COMMANDS_MAX, is_too_large, weight
+from application.ledger.sizes import BATCH_BYTES_MAX, BATCH_COMMANDS_MAX, halves, is_too_large, weight
 from application.ledger.turns import Turns
 from domain.ledger.account import ENTRIES_A_SNAPSHOT, AccountState
 from domain.ledger.chain import Head, JournalDocument, seal
@@ -34,8 +34,9 @@ from ports.runtime import Overloaded, Runtime
 Found = TypeVar("Found")
 
 WAITING_SUBMISSIONS_MAX: Final = 50_000
-DECISIONS_A_BATCH_MAX: Final = 64
-"""How often a batch is decided anew because other writers were faster."""
+DECISIONS_A_BATCH_MAX: Final = 1_000
+DECIDING_S_MAX: Final = 5.0
+"""How often, and for how long, a batch is decided anew because other writers were faster."""
 APPEND_S_MAX: Final = 8.0
 """How long the same bytes go out while nobody knows whether they arrived; the last try may add the
 store's own bound to it."""
@@ -212,12 +213,12 @@ class Book:
     async def _decide_and_append(
         self, batch: Sequence[Submission], known: dict[str, Recorded]
     ) -> Sequence[tuple[Outcome, ...]]:
-        for _ in range(DECISIONS_A_BATCH_MAX):
+        for _ in self._rounds():
             if await self._turns.ours():
                 await self._known.catch_up()
             decision = await self._decide(batch, known)
-            if is_too_large(decision.entries) and (halves := _halves(batch)) is not None:
-                outcomes = [each for half in halves for each in await self._decide_and_append(half, known)]
+            if is_too_large(decision.entries) and (parts := halves(batch)) is not None:
+                outcomes = [each for part in parts for each in await self._decide_and_append(part, known)]
                 return outcomes if len(batch) > 1 else [outcomes[0] + outcomes[1]]
             document = self._sealed(decision)
             if document is not None:
@@ -246,6 +247,15 @@ class Book:
             if document is not None or not (moved or found):
                 return decision.outcomes
         raise DependencyUnavailable("ledger", "other writers were faster too often")
+
+    def _rounds(self) -> Iterator[None]:
+        """As often, and for as long, as a batch may be decided."""
+        monotonic = self._ports.runtime.monotonic
+        give_up_s = monotonic() + DECIDING_S_MAX
+        for _ in range(DECISIONS_A_BATCH_MAX):
+            if monotonic() >= give_up_s:
+                return
+            yield
 
     async def _with_repeats(
         self,
@@ -366,16 +376,6 @@ class Book:
             await runtime.sleep(delay_s)
             delay_s = min(delay_s * 2, RETRY_DELAY_S_MAX)
         raise DependencyUnavailable("ledger", f"document {document.seq} was not acknowledged")
-
-
-def _halves(batch: Sequence[Submission]) -> tuple[Sequence[Submission], Sequence[Submission]] | None:
-    """The batch in two, cut between or within submissions; None for what must go into one document."""
-    if len(batch) > 1:
-        return batch[: len(batch) // 2], batch[len(batch) // 2 :]
-    commands, is_atomic = batch[0]
-    if is_atomic or len(commands) == 1:
-        return None
-    return [Submission(commands[: len(commands) // 2])], [Submission(commands[len(commands) // 2 :])]
 
 
 def _keys(batch: Sequence[Submission]) -> list[str]:

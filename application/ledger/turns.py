@@ -22,8 +22,9 @@ GIVE_WAY_LOOK_S: Final = 0.005
 """How often whoever gives way looks whether the claim stands yet."""
 CONTENDED_S: Final = 2.0
 """For so long after another writer's document, or claim, was met there may be others."""
-LOOK_INTERVAL_S: Final = 1.0
-"""How often a writer that meets nobody looks, beside its appends, whether somebody claims in vain."""
+LOOK_INTERVAL_S: Final = 0.1
+"""How often a writer that meets nobody looks, beside its appends, whether somebody claims in vain. Whoever
+is only a little slower loses every few milliseconds until then."""
 
 
 class Turns:

@@ -80,14 +80,17 @@ def test_a_deadline_of_nothing_ends_the_block_at_its_first_wait(run: Driver) -> 
 
 def test_an_answer_that_came_while_the_loop_was_busy_came_in_time(run_real: Driver) -> None:
     async def body(runtime: Runtime) -> str:
-        answered = threading.Event()
+        asked, busy = threading.Event(), threading.Event()
 
         def answer() -> str:
-            answered.set()
+            asked.set()
+            assert busy.wait(20)
             return "answer"
 
         async def keep_busy() -> None:
-            answered.wait(20)
+            while not asked.is_set():
+                await runtime.sleep(0)
+            busy.set()
             threading.Event().wait(2 * BRIEF_S)
 
         async with runtime.deadline(BRIEF_S):

@@ -103,13 +103,19 @@ class Writer:
 class Rivals:
     """A writer beside the store that never pauses, and one far away."""
 
-    def __init__(self, simulation: Simulation, *, with_claims: bool = True) -> None:
+    def __init__(
+        self,
+        simulation: Simulation,
+        *,
+        with_claims: bool = True,
+        far_travel_s: tuple[float, float] = FAR_TRAVEL_S,
+    ) -> None:
         self.simulation = simulation
         outside = Outside(simulation)
         self.claims = CountedClaims(outside.claims)
         claims = self.claims if with_claims else None
         self.near = Writer(outside, "near", NEAR_TRAVEL_S, claims)
-        self.far = Writer(outside, "far", FAR_TRAVEL_S, claims)
+        self.far = Writer(outside, "far", far_travel_s, claims)
 
     async def world(self) -> None:
         near = self.near.runtime.launch(self._near, name="near")
@@ -141,6 +147,15 @@ def test_a_writer_far_away_gets_its_turn(seed: int) -> None:
     assert max(rivals.near.answered_s) < 0.2
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_writer_only_a_little_slower_gets_its_turn(seed: int) -> None:
+    # It loses sooner than the other one looks for claims, and again and again.
+    simulation = Simulation(seed)
+    rivals = Rivals(simulation, far_travel_s=(2 * NEAR_TRAVEL_S[0], 2 * NEAR_TRAVEL_S[1]))
+    simulation.run(rivals.world)
+    assert max(rivals.far.answered_s) < TURN_S_MAX
+
+
 def test_without_claims_it_would_not() -> None:
     simulation = Simulation(1)
     with pytest.raises(DependencyUnavailable, match="faster too often"):
@@ -167,7 +182,7 @@ def test_a_store_of_claims_that_fails_holds_nobody_up(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", SEEDS[:5])
-def test_a_writer_that_is_alone_looks_for_claims_beside_its_appends_and_once_a_second(seed: int) -> None:
+def test_a_writer_that_is_alone_looks_for_claims_beside_its_appends_and_now_and_then(seed: int) -> None:
     simulation = Simulation(seed)
     rivals = Rivals(simulation)
 
