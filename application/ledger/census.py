@@ -15,10 +15,10 @@ from domain.ledger.account import AccountState
 from domain.ledger.entries import AccountOpened, TransferPosted
 from ports.journal import AssetCensus, Checkpoints, Journal, StoredState
 
-SAMPLED_A_ROUND: Final = 16
+SAMPLED_A_ROUND: Final = 4
 """Checkpoints of each book that one round compares with the journal; round after round it goes through
-all of them."""
-DOCUMENTS_BACK_MAX: Final = 8
+all of them. Few: each is looked up in whole documents, which may hold thousands of entries."""
+DOCUMENTS_BACK_MAX: Final = 2
 """How far back the journal is asked for a balance; one older than so many holds is not compared."""
 DRIFTING_MAX: Final = 1_000
 

@@ -14,7 +14,7 @@ from tests.application.forgery import LIVES, Lived, lived
 from tests.simulation.ledger_world import BOOK
 
 BOUNDS = (0, 100)
-ROUNDS = 5
+ROUNDS = 20
 """Enough to go through all accounts of a life."""
 
 
