@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 
 from adapters.web.asgi import Application
-from application.census import Census
+from application.active_sessions import ActiveSessions
 from application.ledger.announcer import LEDGER_COMMITTED
 from application.ledger.committed import CommittedBatch
 from composition.build import Surroundings, UseCases, build_use_cases
@@ -165,13 +165,13 @@ class AppManager:
             interval_s=self._settings.probe_interval_ms / 1000,
         )
         services.register("dependency_monitor", monitor, start=monitor.start, stop=monitor.stop)
-        census = Census(
+        active = ActiveSessions(
             sessions=stores.sessions,
             runtime=around.runtime,
             clock=around.clock,
             metrics=around.metrics,
         )
-        services.register("census", census, start=census.start, stop=census.stop)
+        services.register("active_sessions", active, start=active.start, stop=active.stop)
 
     def _context(self, plugin: Plugin) -> OpenContext:
         return OpenContext(

@@ -77,7 +77,6 @@ class RingWatch:
 
     def __init__(self, keys: TokenKeys, *, runtime: Runtime) -> None:
         self._keys = keys
-        self._runtime = runtime
         self._watching = Recurring(runtime, self._look, name="watch-keys")
 
     async def start(self) -> None:

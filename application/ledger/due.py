@@ -32,7 +32,6 @@ class DueTicker:
     """One task that looks once a second into the index of what falls due when."""
 
     def __init__(self, runtime: Runtime, clock: Clock, checkpoints: Checkpoints, books: Books) -> None:
-        self._runtime = runtime
         self._clock = clock
         self._checkpoints = checkpoints
         self._books = books

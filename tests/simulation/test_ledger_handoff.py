@@ -43,6 +43,15 @@ def spend(code: str, source: str, destination: str, amount: int) -> UseCase:
     return lambda ledger: ledger.transfer(Caller(BOOK, "test"), order)
 
 
+async def two_workers(outside: Outside, host: OneHost, *, funds: int) -> tuple[Service, Service]:
+    """The first holds the book, and the second has had alice's funds granted through it."""
+    first = await Service(outside, "first", host=host).start()
+    second = await Service(outside, "second", host=host).start()
+    posted(await until_answered(lambda: first, opening("alice")))
+    posted(await until_answered(lambda: second, grant("alice", funds, key="g")))
+    return first, second
+
+
 class Storm:
     """Workers that are killed and drained at any moment, and clients that ask each thing once."""
 
@@ -182,9 +191,7 @@ def test_a_worker_takes_over_when_its_holder_dies_and_not_when_it_is_asked_next(
     host = OneHost(simulation)
 
     async def world() -> None:
-        first, second = [await Service(outside, name, host=host).start() for name in ("first", "second")]
-        posted(await until_answered(lambda: first, opening("alice")))
-        posted(await until_answered(lambda: second, grant("alice", 10, key="g")))
+        first, _ = await two_workers(outside, host, funds=10)
         assert host.holders == ["first"]
         first.crash()
         await simulation.outside.sleep(0.05)
@@ -201,9 +208,7 @@ def test_a_holder_that_ends_in_order_leaves_nobody_in_doubt(seed: int) -> None:
     launch = simulation.outside.launch
 
     async def world() -> None:
-        first, second = [await Service(outside, name, host=host).start() for name in ("first", "second")]
-        posted(await until_answered(lambda: first, opening("alice")))
-        posted(await until_answered(lambda: second, grant("alice", 50, key="g")))
+        first, second = await two_workers(outside, host, funds=50)
         asked = [
             launch(lambda code=f"c{place}": second.ask(spend(code, "alice", "@revenue", 10)), name="client")  # type: ignore[misc]
             for place in range(10)
@@ -228,9 +233,7 @@ def test_while_a_holder_is_stopped_the_others_append_by_themselves(seed: int) ->
     monotonic = simulation.outside.monotonic
 
     async def world() -> None:
-        first, second = [await Service(outside, name, host=host).start() for name in ("first", "second")]
-        posted(await until_answered(lambda: first, opening("alice")))
-        posted(await until_answered(lambda: second, grant("alice", 10, key="g")))
+        first, second = await two_workers(outside, host, funds=10)
         host.freeze(first.runtime)
         began_s = monotonic()
         assert await second.ask(spend("lost", "alice", "@revenue", 1)) is None

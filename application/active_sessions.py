@@ -30,7 +30,7 @@ USERS_ACTIVE = Metric(
 _log = logging.getLogger(__name__)
 
 
-class Census:
+class ActiveSessions:
     """One supervised task while it runs. When sessions cannot be counted, the numbers stay as they were."""
 
     def __init__(self, *, sessions: Sessions, runtime: Runtime, clock: Clock, metrics: Metrics) -> None:
@@ -40,7 +40,7 @@ class Census:
         self._sessions = metrics.register(SESSIONS_ACTIVE)
         self._users = metrics.register(USERS_ACTIVE)
         self._warned_s: float | None = None
-        self._counting = Recurring(runtime, self._go_round, name="census")
+        self._counting = Recurring(runtime, self._go_round, name="active-sessions")
 
     async def start(self) -> None:
         self._counting.start()

@@ -9,7 +9,7 @@ from adapters.memory.metrics import MemoryMetrics
 from adapters.memory.sessions import MemorySessions
 from adapters.memory.users import MemoryUsers
 from adapters.runtime.simulated_runtime import SimulatedRuntime
-from application.census import Census
+from application.active_sessions import ActiveSessions
 from ports.errors import DependencyUnavailable
 from ports.sessions import ActiveCount
 from tests.application.identity_house import START_MS, TurnedClock
@@ -35,10 +35,10 @@ class Counted(MemorySessions):
         return self.answer
 
 
-def a_census(runtime: SimulatedRuntime) -> tuple[Census, Counted, MemoryMetrics]:
+def counting(runtime: SimulatedRuntime) -> tuple[ActiveSessions, Counted, MemoryMetrics]:
     sessions, metrics = Counted(runtime), MemoryMetrics()
-    census = Census(sessions=sessions, runtime=runtime, clock=TurnedClock(), metrics=metrics)
-    return census, sessions, metrics
+    active = ActiveSessions(sessions=sessions, runtime=runtime, clock=TurnedClock(), metrics=metrics)
+    return active, sessions, metrics
 
 
 def test_it_counts_at_once_and_at_intervals_until_it_is_stopped() -> None:
@@ -46,8 +46,8 @@ def test_it_counts_at_once_and_at_intervals_until_it_is_stopped() -> None:
 
     async def body() -> None:
         async with runtime.running():
-            census, sessions, metrics = a_census(runtime)
-            await census.start()
+            active, sessions, metrics = counting(runtime)
+            await active.start()
             await runtime.sleep(0.1)
             assert metrics.value("credit_sessions_active") == 3
             assert metrics.value("credit_users_active") == 2
@@ -55,11 +55,11 @@ def test_it_counts_at_once_and_at_intervals_until_it_is_stopped() -> None:
             await runtime.sleep(1)
             assert metrics.value("credit_sessions_active") == 0
             assert metrics.value("credit_users_active") == 0
-            await census.stop()
+            await active.stop()
             asked = len(sessions.asked_s)
             await runtime.sleep(60)
             assert len(sessions.asked_s) == asked == 2
-            await census.stop()
+            await active.stop()
 
     runtime.run(body)
 
@@ -69,13 +69,13 @@ def test_a_count_that_takes_long_is_made_less_often() -> None:
 
     async def body() -> None:
         async with runtime.running():
-            census, sessions, _ = a_census(runtime)
+            active, sessions, _ = counting(runtime)
             sessions.takes_s = 2.0
-            await census.start()
+            await active.start()
             await runtime.sleep(250)
             first, second, third = sessions.asked_s
             assert second - first == third - second == pytest.approx(102.0)
-            await census.stop()
+            await active.stop()
 
     runtime.run(body)
 
@@ -85,8 +85,8 @@ def test_an_outage_leaves_the_last_numbers_and_one_warning(caplog: pytest.LogCap
 
     async def body() -> None:
         async with runtime.running():
-            census, sessions, metrics = a_census(runtime)
-            await census.start()
+            active, sessions, metrics = counting(runtime)
+            await active.start()
             await runtime.sleep(1)
             sessions.answer = None
             await runtime.sleep(50)
@@ -94,7 +94,7 @@ def test_an_outage_leaves_the_last_numbers_and_one_warning(caplog: pytest.LogCap
             sessions.answer = ActiveCount(7, 1)
             await runtime.sleep(5)
             assert metrics.value("credit_sessions_active") == 7
-            await census.stop()
+            await active.stop()
 
     runtime.run(body)
     assert [record.levelname for record in caplog.records] == ["WARNING"]
