@@ -12,10 +12,11 @@ from typing import Final, TypeVar
 
 from application.ledger.checkpointer import Checkpointer
 from application.ledger.committed import Committed, CommittedBatch
+from application.ledger.crossings import Crossings, crossings
 from application.ledger.known import Known
 from application.ledger.sizes import BATCH_BYTES_MAX, BATCH_COMMANDS_MAX, halves, is_too_large, weight
 from application.ledger.turns import Turns
-from domain.ledger.account import ENTRIES_A_SNAPSHOT, AccountState
+from domain.ledger.account import AccountState
 from domain.ledger.chain import Head, JournalDocument, seal
 from domain.ledger.commands import Submission
 from domain.ledger.entries import Recorded
@@ -28,7 +29,7 @@ from ports.clock import Clock
 from ports.entropy import Entropy
 from ports.errors import DependencyUnavailable
 from ports.handoff import Handoff
-from ports.journal import Append, Checkpoints, Journal, Snapshot
+from ports.journal import Append, Checkpoints, Journal
 from ports.runtime import Overloaded, Runtime
 
 Found = TypeVar("Found")
@@ -71,8 +72,7 @@ class _Pending:
 
     document: JournalDocument
     decision: Decision
-    low: tuple[AccountState, ...]
-    snapshots: list[Snapshot]
+    crossings: Crossings
 
 
 class Book:
@@ -184,7 +184,7 @@ class Book:
     async def checkpoint(self, keys: Sequence[str]) -> None:
         """Has the states of these accounts saved again, whether or not something changed them."""
         states = {key: state for key in keys if (state := self._known.accounts.get(key)) is not None}
-        await self._checkpointer.add(states)
+        await self._checkpointer.add(states, urgent=states)
 
     async def _look(self, readers: Sequence[None]) -> Sequence[None]:
         # A reader joins only a look that starts after it arrived: the batcher sees to that.
@@ -223,7 +223,8 @@ class Book:
             document = self._sealed(decision)
             if document is not None:
                 # Now: while the append is under way a reader may learn of the document and move states on.
-                result = await self._append(_Pending(document, decision, *self._crossings(decision)))
+                crossed = crossings(self._known.accounts, decision.changed, decision.time_ms)
+                result = await self._append(_Pending(document, decision, crossed))
                 if result is not Append.APPENDED:
                     if result is Append.SEQ_TAKEN:
                         self._turns.lost()
@@ -314,21 +315,6 @@ class Book:
         nonce = self._ports.entropy.token(16).hex()
         return seal(self.name, self._known.head, decision.entries, time_ms=decision.time_ms, nonce=nonce)
 
-    def _crossings(self, decision: Decision) -> tuple[tuple[AccountState, ...], list[Snapshot]]:
-        """Which accounts fall below their threshold, and which have a state to be kept for good."""
-        low: list[AccountState] = []
-        snapshots: list[Snapshot] = []
-        before = self._known.accounts
-        for key, after in decision.changed.items():
-            state = before.get(key)
-            entries = 0 if state is None else state.entries
-            if entries // ENTRIES_A_SNAPSHOT != after.entries // ENTRIES_A_SNAPSHOT:
-                snapshots.append(Snapshot(after, decision.time_ms))
-            threshold = after.account.low_balance
-            if threshold is not None and state is not None and state.available >= threshold > after.available:
-                low.append(after)
-        return tuple(low), snapshots
-
     async def _recorded(self, keys: Iterable[str]) -> Mapping[str, Recorded]:
         return await self._journal.recorded(self.name, keys)
 
@@ -344,12 +330,12 @@ class Book:
             raise
         self._unsettled = None
         if result is Append.APPENDED:
-            decision = pending.decision
+            decision, (low, snapshots, urgent) = pending.decision, pending.crossings
             self._known.adopt(pending.document, decision)
             self._turns.won()
             if self._committed is not None:
-                self._committed(CommittedBatch(pending.document, decision.changed, pending.low))
-            await self._checkpointer.add(decision.changed, pending.snapshots)
+                self._committed(CommittedBatch(pending.document, decision.changed, low))
+            await self._checkpointer.add(decision.changed, urgent=urgent, snapshots=snapshots)
         return result
 
     async def _sent(self, document: JournalDocument) -> Append:

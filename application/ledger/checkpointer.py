@@ -1,8 +1,15 @@
-"""Writes account states behind the journal, so that loading an account need not fold its whole past."""
+"""Writes account states behind the journal, so that loading an account need not fold its whole past.
+
+A saved state costs the store about as much as the transfer that made it. So it is saved soon only when
+something about it matters to others, or much has touched it (see `crossings`). Of all else a small part
+goes a round, oldest first: what changes again before its turn is saved once.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Final
 
 from domain.ledger.account import AccountState
@@ -10,11 +17,18 @@ from ports.errors import DependencyUnavailable
 from ports.journal import Checkpoints, Snapshot
 from ports.runtime import Runtime, Task
 
-INTERVAL_S: Final = 1.0
-STATES_A_SAVE_MAX: Final = 1_000
-STATES_WAITING_MAX: Final = 20_000
+INTERVAL_S: Final = 0.1
+ROUNDS_A_SWEEP: Final = 3_000
+"""In so many rounds everything that waits has had its turn: five minutes."""
+STATES_A_ROUND_MIN: Final = 10
+STATES_A_SAVE_MAX: Final = 250
+"""Encoding more at once would hold up the event loop, and with it every caller."""
+STATES_WAITING_MAX: Final = 100_000
+"""Past this the oldest are forgotten: whoever loads such an account folds what its checkpoint is behind."""
+URGENT_MAX: Final = 20_000
 """Past this the book's appends wait for the checkpoints."""
 SNAPSHOTS_WAITING_MAX: Final = 1_000
+FLUSH_S_MAX: Final = 5.0
 
 
 class Checkpointer:
@@ -25,51 +39,69 @@ class Checkpointer:
         self._runtime = runtime
         self._checkpoints = checkpoints
         self._waiting: dict[str, AccountState] = {}
+        """In the order in which their first unsaved change came."""
+        self._urgent: dict[str, None] = {}
         self._snapshots: list[Snapshot] = []
         self._saving = runtime.lock()
         self._task: Task[None] | None = None
 
-    async def add(self, states: Mapping[str, AccountState], snapshots: Sequence[Snapshot] = ()) -> None:
-        """Takes acknowledged states; waits while too many are unsaved, unless saving fails."""
+    async def add(
+        self,
+        states: Mapping[str, AccountState],
+        *,
+        urgent: Iterable[str] = (),
+        snapshots: Sequence[Snapshot] = (),
+    ) -> None:
+        """Takes acknowledged states; waits while too many are urgent, unless saving fails."""
         self._waiting.update(states)
+        self._urgent.update(dict.fromkeys(urgent))
         self._snapshots += snapshots
-        if len(self._waiting) > STATES_WAITING_MAX:
-            await self.flush()
+        self._forget_some()
+        if len(self._urgent) > URGENT_MAX:
+            await self._save_some(0)
         elif self._waiting and self._task is None:
             self._task = self._runtime.start(self._save_rounds, name=f"checkpoints of {self._book}")
+
+    async def flush(self) -> None:
+        """Saves what waits now, as far as `FLUSH_S_MAX` allows; what comes meanwhile waits for its turn."""
+        await self._save_some(len(self._waiting), give_up_s=self._runtime.monotonic() + FLUSH_S_MAX)
 
     async def _save_rounds(self) -> None:
         """One round an interval, for as long as something waits."""
         try:
             while self._waiting:
                 await self._runtime.sleep(INTERVAL_S)
-                await self.flush()
+                await self._save_some(max(STATES_A_ROUND_MIN, len(self._waiting) // ROUNDS_A_SWEEP))
         finally:
             self._task = None
 
-    async def flush(self) -> None:
-        """Saves what waits now; what comes meanwhile waits for the next round.
+    async def _save_some(self, oldest: int, *, give_up_s: float = math.inf) -> None:
+        """Saves what is urgent, then so many of those that have waited longest.
 
         A store that is away loses nothing: the journal has everything.
         """
         async with self._saving:
+            urgent, self._urgent = self._urgent, {}
+            keys = list({**urgent, **dict.fromkeys(islice(self._waiting, oldest))})
             try:
                 await self._keep_snapshots()
+                for start in range(0, len(keys), STATES_A_SAVE_MAX):
+                    if self._runtime.monotonic() >= give_up_s:
+                        return
+                    await self._save(keys[start : start + STATES_A_SAVE_MAX])
             except DependencyUnavailable:
+                self._urgent = {**{key: None for key in urgent if key in self._waiting}, **self._urgent}
                 self._give_up_some()
-                return
-            waiting = list(self._waiting)
-            for start in range(0, len(waiting), STATES_A_SAVE_MAX):
-                keys = waiting[start : start + STATES_A_SAVE_MAX]
-                states = [self._waiting[key] for key in keys]
-                try:
-                    await self._checkpoints.save(self._book, states)
-                except DependencyUnavailable:
-                    self._give_up_some()
-                    return
-                for key, state in zip(keys, states, strict=True):
-                    if self._waiting.get(key) is state:
-                        del self._waiting[key]
+
+    async def _save(self, keys: Sequence[str]) -> None:
+        waiting = self._waiting
+        states = {key: state for key in keys if (state := waiting.get(key)) is not None}
+        await self._checkpoints.save(self._book, list(states.values()))
+        for key, state in states.items():
+            newest = waiting.pop(key, state)
+            if newest is not state:
+                # It changed meanwhile: its turn is over, and it goes to the end of the line.
+                waiting[key] = newest
 
     async def _keep_snapshots(self) -> None:
         while self._snapshots:
@@ -78,7 +110,14 @@ class Checkpointer:
             del self._snapshots[: len(some)]
 
     def _give_up_some(self) -> None:
-        """Memory stays bounded while the store is away: what is dropped is folded anew when asked for."""
+        """Memory stays bounded, and appends go on, while the store is away: what is dropped is folded anew
+        when asked for."""
         del self._snapshots[:-SNAPSHOTS_WAITING_MAX]
-        while len(self._waiting) > STATES_WAITING_MAX:
-            self._waiting.pop(next(iter(self._waiting)))
+        for key in list(islice(self._urgent, max(0, len(self._urgent) - URGENT_MAX))):
+            del self._urgent[key]
+
+    def _forget_some(self) -> None:
+        for key in list(islice(self._waiting, max(0, len(self._waiting) - STATES_WAITING_MAX))):
+            state = self._waiting.pop(key)
+            if key in self._urgent:
+                self._waiting[key] = state
