@@ -22,7 +22,7 @@ from domain.ledger.commands import Submission
 from domain.ledger.entries import Recorded
 from domain.ledger.machine import Decision, decide, repeat_of
 from domain.ledger.needs import missing
-from domain.ledger.outcomes import Outcome, Rejected
+from domain.ledger.outcomes import Outcome, Posted, Rejected
 from domain.ledger.subjects import Subject
 from ports.claims import Claims
 from ports.clock import Clock
@@ -374,6 +374,8 @@ def _keys_of_rejected(
     known: Mapping[str, Recorded],
 ) -> list[str]:
     """Keys of rejected commands that may be repeats and were not found in the journal so far."""
+    if all(type(outcome) is Posted for results in outcomes for outcome in results):
+        return []  # Nearly always.
     return [
         key
         for submission, results in zip(batch, outcomes, strict=True)

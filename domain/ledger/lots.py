@@ -66,6 +66,11 @@ def inserted(lots: Sequence[Lot], lot: Lot) -> tuple[Lot, ...]:
 def funded(lots: Sequence[Lot], amount: int, *, transferable: bool = False) -> Funding:
     """What of `amount` the lots pay, in burn-down order; promotional ones do not if it must be
     `transferable`."""
+    if lots:
+        # The usual case, on the path of every spend: the first lot pays it all.
+        grant, left, reserved, _, category, _, _, _, ended = lots[0]
+        if 0 < amount <= left - reserved and not ended and not (transferable and category == PROMOTIONAL):
+            return ((grant, amount),)
     funding: list[tuple[str, int]] = []
     for lot in lots:
         if amount == 0:
@@ -103,6 +108,18 @@ def moved(lots: Sequence[Lot], funding: Funding, *, remaining: int = 0, held: in
             reserved += held * part
             after.append(Lot(grant, left, reserved, priority, category, expires_ms, seq, place, ended))
     return tuple(after)
+
+
+def burnt(lots: Sequence[Lot], funding: Funding) -> tuple[Lot, ...]:
+    """The lots after what `funding` says was spent of them."""
+    if lots and len(funding) == 1:
+        # The usual case again: no lot ends, and what falls due is what did before.
+        ((paid, part),) = funding
+        grant, left, reserved, priority, category, expires_ms, seq, place, ended = lots[0]
+        if paid == grant and left > part:
+            first = Lot(grant, left - part, reserved, priority, category, expires_ms, seq, place, ended)
+            return (first, *lots[1:])
+    return moved(lots, funding, remaining=-1)
 
 
 def total(funding: Funding) -> int:

@@ -6,8 +6,8 @@ begin, holds and grants expire, each at its own instant.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, NamedTuple, TypeVar
 
 from domain.ledger.account import (
     EXPIRED,
@@ -44,8 +44,40 @@ LEDGER: Final = "ledger"
 """The actor of what nobody asked for: it fell due."""
 
 
+Value = TypeVar("Value")
+
+
+class _Layered(Mapping[str, Value]):
+    """What `above` has, and of all else what `below` has. Values are true, but for None in `below`."""
+
+    __slots__ = ("_above", "_below")
+
+    def __init__(self, above: Mapping[str, Value], below: Mapping[str, Value]) -> None:
+        self._above = above
+        self._below = below
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return self._above.get(key) or self._below.get(key, default)
+
+    def __getitem__(self, key: str) -> Value:
+        return self._above[key] if key in self._above else self._below[key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._above or key in self._below
+
+    def __bool__(self) -> bool:
+        return bool(self._above) or bool(self._below)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._above.keys() | self._below.keys())
+
+    def __len__(self) -> int:
+        return len(self._above.keys() | self._below.keys())
+
+
 class Overlay:
     __slots__ = (
+        "_entries_before",
         "accounts",
         "changed",
         "changed_subjects",
@@ -74,23 +106,37 @@ class Overlay:
         self.changed: dict[str, AccountState] = {}
         self.changed_subjects: dict[str, Subject] = {}
         self.entries: list[Entry] = []
+        self._entries_before = 0
         self.keys: dict[str, Recorded] = {}
         self.missing: set[str] = set()
         """Keys of subjects that a decision turned out to need, and that nobody had loaded."""
 
+    @property
+    def place(self) -> int:
+        """The index that the next entry has in its document."""
+        return self._entries_before + len(self.entries)
+
     def trial(self) -> Overlay:
-        """A copy that may be thrown away, or taken over with `adopt`."""
-        copy = Overlay(self.accounts, self.subjects, self.known, self.seq, self.time_ms)
-        copy.changed = self.changed.copy()
-        copy.changed_subjects = self.changed_subjects.copy()
-        copy.entries = self.entries.copy()
-        copy.keys = self.keys.copy()
-        copy.missing = self.missing
-        return copy
+        """One on top of this, which may be thrown away, or taken over with `adopt` before this one changes.
+
+        It copies nothing: a batch may hold thousands of submissions that are tried so.
+        """
+        trial = Overlay(
+            _Layered(self.changed, self.accounts),
+            _Layered(self.changed_subjects, self.subjects),
+            _Layered(self.keys, self.known),
+            self.seq,
+            self.time_ms,
+        )
+        trial._entries_before = self.place
+        trial.missing = self.missing
+        return trial
 
     def adopt(self, trial: Overlay) -> None:
-        self.changed, self.changed_subjects = trial.changed, trial.changed_subjects
-        self.entries, self.keys = trial.entries, trial.keys
+        self.changed.update(trial.changed)
+        self.changed_subjects.update(trial.changed_subjects)
+        self.entries += trial.entries
+        self.keys.update(trial.keys)
 
     def account(self, key: str) -> AccountState | None:
         """As it stands now: nothing in it is overdue."""
@@ -132,7 +178,7 @@ class Overlay:
         if destination_key[0] == "@":
             destination_key = destination.account.key
         changed[source_key] = source_after(source, entry, seq)
-        changed[destination_key] = destination_after(destination, entry, seq, len(self.entries), self.time_ms)
+        changed[destination_key] = destination_after(destination, entry, seq, self.place, self.time_ms)
         return self.noted(entry)
 
     def noted(self, entry: Entry) -> Posted:
@@ -149,7 +195,7 @@ class Overlay:
             if key in self.subjects:
                 before = self.subject(key)
                 after = subject_after(
-                    key, before, entry, seq=self.seq, index=len(self.entries), time_ms=self.time_ms
+                    key, before, entry, seq=self.seq, index=self.place, time_ms=self.time_ms
                 )
                 if after is not None:
                     self.changed_subjects[key] = after
@@ -247,7 +293,7 @@ def lapse_released(overlay: Overlay, key: str, *, effective_ms: int | None = Non
     for lot in overlay.changed[key].holdings.lots:
         if lot.ended and lot.remaining > lot.held:
             state = overlay.changed[key]
-            name = f"expire:{lot.grant}:{overlay.seq}.{len(overlay.entries)}"
+            name = f"expire:{lot.grant}:{overlay.seq}.{overlay.place}"
             end_lot(
                 overlay, state, lot, lot.ended, (), "", LEDGER, transfer_id=name, effective_ms=effective_ms
             )

@@ -81,28 +81,32 @@ def entry_of(record: Record) -> Entry:
 
 
 def _transfer_record(entry: TransferPosted) -> Record:
+    (
+        transfer_id, source, destination, amount, asset, code, source_posted, destination_posted, keys,
+        fingerprint, actor, metadata, funding, effective_ms, cause,
+    ) = entry  # fmt: skip
     record: Record = {
         "kind": "transfer",
-        "id": entry.id,
-        "source": entry.source,
-        "destination": entry.destination,
-        "amount": entry.amount,
-        "asset": entry.asset,
-        "code": entry.code,
-        "source_posted": entry.source_posted,
-        "destination_posted": entry.destination_posted,
-        "keys": list(entry.keys),
-        "fingerprint": entry.fingerprint,
-        "actor": entry.actor,
+        "id": transfer_id,
+        "source": source,
+        "destination": destination,
+        "amount": amount,
+        "asset": asset,
+        "code": code,
+        "source_posted": source_posted,
+        "destination_posted": destination_posted,
+        "keys": list(keys),
+        "fingerprint": fingerprint,
+        "actor": actor,
     }
-    if entry.metadata:
-        record["metadata"] = entry.metadata
-    if entry.funding:
-        record["funding"] = [list(part) for part in entry.funding]
-    if entry.effective_ms is not None:
-        record["effective_ms"] = entry.effective_ms
-    if entry.cause is not None:
-        record[CAUSES[type(entry.cause)]] = members_of(entry.cause)
+    if metadata:
+        record["metadata"] = metadata
+    if funding:
+        record["funding"] = [list(part) for part in funding]
+    if effective_ms is not None:
+        record["effective_ms"] = effective_ms
+    if cause is not None:
+        record[CAUSES[type(cause)]] = members_of(cause)
     return record
 
 

@@ -10,6 +10,7 @@ from domain.ledger.account import (
     NOTHING,
     AccountState,
     ActiveHold,
+    Holdings,
     ScheduledGrant,
     TopUpRule,
     account_key,
@@ -33,7 +34,7 @@ from domain.ledger.entries import (
     RuleSet,
     TransferPosted,
 )
-from domain.ledger.lots import Lot, inserted, moved, without
+from domain.ledger.lots import Lot, burnt, inserted, moved, without
 from domain.ledger.subjects import Subject, keys_of_subjects, subject_after
 
 DAY_MS = 86_400_000
@@ -149,12 +150,17 @@ def source_after(state: AccountState, entry: TransferPosted, seq: int) -> Accoun
     cause = entry.cause
     if cause is not None and isinstance(cause, Capture):
         return _captured(state, entry, cause, seq)
-    lots, holds, scheduled, rules, _ = holdings
+    lots, holds, scheduled, rules, due_ms = holdings
     if cause is not None and isinstance(cause, Lapse):
         ended = (_lapsed(lot, entry.amount, cause) if lot.grant == cause.grant else lot for lot in lots)
         lots = tuple(lot for lot in ended if lot.remaining)
     elif entry.funding:
-        lots = moved(lots, entry.funding, remaining=-1)
+        left = burnt(lots, entry.funding)
+        if len(left) == len(lots):
+            # None of them is gone, so what falls due next has not changed.
+            after = new(Holdings, (left, holds, scheduled, rules, due_ms))
+            return new(AccountState, (account, entry.source_posted, held, seq, entries + 1, after))
+        lots = left
     else:
         return new(AccountState, (account, entry.source_posted, held, seq, entries + 1, holdings))
     after = holdings_of(lots, holds, scheduled, rules)
