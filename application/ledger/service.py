@@ -237,6 +237,12 @@ class Ledger:
         is_over = state.status == PENDING and state.placed.expires_ms <= self.now_ms()
         return state._replace(status=EXPIRED) if is_over else state
 
+    async def grants(self, book_name: str, grant_ids: Sequence[str]) -> dict[str, GrantState]:
+        """Those of the grants that exist, by id, looked up together."""
+        book = await self._book(book_name)
+        found = await book.subjects([grant_key(grant_id) for grant_id in grant_ids])
+        return {grant.id: grant for grant in found if isinstance(grant, GrantState)}
+
     async def grant_state(self, book_name: str, grant_id: str) -> GrantView | None:
         """The grant as it stands now, and what is left of it."""
         book = await self._book(book_name)

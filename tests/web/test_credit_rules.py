@@ -80,6 +80,9 @@ def test_rules_are_listed_page_by_page_and_by_account(run_real: Driver) -> None:
         page = (await house.get(f"/credits/top-up-rules?account=ada&cursor={page['next_cursor']}")).json()
         assert page == {"items": [rules[3]], "next_cursor": None}
         assert (await house.get("/credits/top-up-rules?account=a%20b")).status == 400
+        for cursor in ("nowhere", "rule_", "1.0", page["items"][0]["account"]):
+            refused = await house.get(f"/credits/top-up-rules?cursor={cursor}")
+            assert (refused.status, refused.code) == (400, "validation_failed"), cursor
 
     live(run_real, story)
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any, Final
+from typing import Any
 
 from adapters.web import Answer, Call, Problem, Route, rfc3339
-from application.ledger.service import GrantView
 from domain.ledger.account import AccountState, ActiveHold, ScheduledGrant
 from domain.ledger.lots import Lot, total
+from domain.ledger.subjects import GrantState
 from plugins.credits.answers import entry_answer, parts, time_or_none
 from plugins.credits.bodies import ExplainQuery
 from plugins.credits.route_problems import OF_ACCOUNT
@@ -21,10 +20,6 @@ from plugins.credits.shapes import (
     PlainPart,
     ScheduledGrantAnswer,
 )
-from ports.errors import DependencyUnavailable
-
-GRANTS_AT_ONCE: Final = 64
-"""Grants looked up together: they share one look at the journal's tail."""
 
 
 class ExplainRoutes:
@@ -47,36 +42,13 @@ class ExplainRoutes:
         as_of_ms = self._ledger.now_ms()
         book = call.caller.book
         entries, _ = await self._ledger.entries(book, state, limit=call.query.limit, before=None)
-        views = await self._grants(book, state.holdings.lots)
-        return Answer(200, explanation(state, views, [entry_answer(entry) for entry in entries], as_of_ms))
-
-    async def _grants(self, book: str, lots: tuple[Lot, ...]) -> dict[str, GrantView]:
-        """What never changes of the grants; what is left of them stands in the account's lots."""
-        found: dict[str, GrantView] = {}
-        failure: DependencyUnavailable | None = None
-        for start in range(0, len(lots), GRANTS_AT_ONCE):
-            tasks = [
-                self._desk.runtime.start(
-                    partial(self._ledger.grant_state, book, lot.grant), name="explain a grant"
-                )
-                for lot in lots[start : start + GRANTS_AT_ONCE]
-            ]
-            for task in tasks:
-                # Each is waited for, failed or not: a failure that nobody hears is reported as a fault.
-                try:
-                    view = await task.wait()
-                except DependencyUnavailable as error:
-                    failure = error
-                else:
-                    if view is not None:
-                        found[view.grant.id] = view
-            if failure is not None:
-                raise failure
-        return found
+        # What never changes of them; what is left of each stands in the account's lots.
+        grants = await self._ledger.grants(book, [lot.grant for lot in state.holdings.lots])
+        return Answer(200, explanation(state, grants, [entry_answer(entry) for entry in entries], as_of_ms))
 
 
 def explanation(
-    state: AccountState, views: dict[str, GrantView], transfers: list[EntryAnswer], as_of_ms: int
+    state: AccountState, grants: dict[str, GrantState], transfers: list[EntryAnswer], as_of_ms: int
 ) -> ExplainAnswer:
     account, lots = state.account, state.holdings.lots
     plain_posted = state.posted - sum(lot.remaining for lot in lots)
@@ -91,7 +63,7 @@ def explanation(
         overdraft_limit=account.overdraft_limit,
         seq=state.seq,
         as_of=rfc3339(as_of_ms),
-        grants=[_explained(lot, views[lot.grant]) for lot in lots],
+        grants=[_explained(lot, grants[lot.grant]) for lot in lots],
         plain=PlainPart(posted=plain_posted, held=plain_held, available=plain_posted - plain_held),
         holds=[_hold(hold) for hold in state.holdings.holds],
         scheduled=[_scheduled(grant) for grant in state.holdings.scheduled],
@@ -99,9 +71,8 @@ def explanation(
     )
 
 
-def _explained(lot: Lot, view: GrantView) -> ExplainedGrant:
+def _explained(lot: Lot, grant: GrantState) -> ExplainedGrant:
     status: Any = lot.ended or "active"
-    grant = view.grant
     return ExplainedGrant(
         id=lot.grant,
         amount=grant.amount,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from adapters.web import Answer, Call, Problem, Route
 from application.ledger.orders import RuleOrder
+from domain.ids import is_time_ordered_id
 from domain.ledger.outcomes import Rejected
 from plugins.credits.answers import answered, rule_answer, set_answer
 from plugins.credits.bodies import RuleBody, RulesQuery
@@ -11,6 +14,8 @@ from plugins.credits.refusals import refusal
 from plugins.credits.route_problems import ENDING_A_RULE, RULING
 from plugins.credits.routes.desk import MAY_READ, MAY_WRITE, Desk, caller_of, id_in_path
 from plugins.credits.shapes import RuleAnswer, RuleList
+
+RULE_PREFIX: Final = "rule"
 
 
 class RuleRoutes:
@@ -42,6 +47,8 @@ class RuleRoutes:
 
     async def list_rules(self, call: Call[None, RulesQuery]) -> Answer | Problem:
         query = call.query
+        if query.cursor is not None and not is_time_ordered_id(RULE_PREFIX, query.cursor):
+            return Problem(400, "validation_failed", "`cursor` is not one of this list's.")
         refused = await self._desk.refused(call, *(() if query.account is None else (query.account,)))
         if refused is not None:
             return refused
