@@ -35,7 +35,12 @@ def missing(commands: Iterable[Command], accounts: Accounts, subjects: Subjects)
     wanted: set[str] = set()
     things: set[str] = set()
     for command in commands:
-        _want(command, accounts, subjects, wanted, things)
+        if type(command) is PostTransfer and command.source[0] != "@" != command.destination[0]:
+            # Nearly all are.
+            wanted.add(command.source)
+            wanted.add(command.destination)
+        else:
+            _want(command, accounts, subjects, wanted, things)
     wanted |= _system_accounts_of(wanted, accounts)
     wanted |= _system_accounts_of_opened(commands)
     return (
@@ -56,9 +61,6 @@ def _want(
     command: Command, accounts: Accounts, subjects: Subjects, wanted: set[str], things: set[str]
 ) -> None:
     match command:
-        case PostTransfer(_, source, destination) if source[0] != "@" != destination[0]:
-            wanted.add(source)
-            wanted.add(destination)
         case PostTransfer():
             _want_sides(command.source, command.destination, accounts, wanted)
         case OpenAccount():
