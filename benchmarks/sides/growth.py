@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from functools import partial
 
 import uvloop
 
 from application.ledger.book import Book, BookPorts
 from application.ledger.orders import Caller
+from application.ledger.service import Ledger
 from benchmarks.rounds import Configuration, Figures, answer_rounds, closed_loop, configuration
 from benchmarks.sides.ledger import ASSET, EACH, environment, order_of, posted
 from composition.load import load
@@ -35,7 +37,7 @@ from ports.errors import DependencyUnavailable
 from ports.journal import Append, Checkpoints, Journal
 
 COMMANDS_A_DOCUMENT = 4_096
-COLD_READS_AT_ONCE = 256
+COLD_READS_AT_ONCE = 128
 TRIES_MAX = 100
 
 
@@ -107,6 +109,11 @@ async def _until_answered(step: Callable[[], Awaitable[bool]]) -> None:
     raise RuntimeError("the past could not be written")
 
 
+async def _known(ledger: Ledger, book: str, names: Sequence[str]) -> bool:
+    await asyncio.gather(*(ledger.account(book, name, fresh=False) for name in names))
+    return True
+
+
 def _opening(name: str) -> tuple[OpenAccount, IssueGrant]:
     grant = f"gr-{name}"
     return (
@@ -138,7 +145,7 @@ async def measure(config: Configuration) -> None:
             # As after a day of work: the cache is as full as it gets. What does not fit stays cold.
             some = range(start, min(start + COLD_READS_AT_ONCE, cached))
             names = [f"account-{index}" for index in some]
-            await asyncio.gather(*(ledger.account(who.book, name, fresh=False) for name in names))
+            await _until_answered(partial(_known, ledger, who.book, names))
 
         async def one(caller: int, _: int) -> None:
             posted(await ledger.transfer(who, order_of(caller, accounts, hot=False)))

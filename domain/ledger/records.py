@@ -102,7 +102,7 @@ def _transfer_record(entry: TransferPosted) -> Record:
     if metadata:
         record["metadata"] = metadata
     if funding:
-        record["funding"] = [list(part) for part in funding]
+        record["funding"] = list(map(list, funding))
     if effective_ms is not None:
         record["effective_ms"] = effective_ms
     if cause is not None:
