@@ -23,8 +23,9 @@ SUBJECTS_A_READ_MAX = 256
 SUBJECTS_MAX = 10_000
 """Holds, grants and transfers that stay in memory after somebody asked for them by id."""
 
-TAIL_DOCUMENTS = 1_024
-"""How far back a start looks for what falls due and whose checkpoints its writer may not have saved."""
+TAIL_DOCUMENTS = 256
+"""How far back a start looks for what falls due and whose checkpoints its writer may not have saved: a
+moment's documents, however fast they came."""
 
 ABSENT_MAX = 1_000
 """Accounts known not to exist that stay in memory: each batch that spends a grant asks for `@expired`,
@@ -83,8 +84,7 @@ class Known:
         document = await self._journal.head(self._book)
         if document is not None:
             self.head = document.head
-            start = max(0, document.seq - TAIL_DOCUMENTS)
-            for each in await self._journal.touching(self._book, {DUE: start}, limit=DOCUMENTS_A_READ_MAX):
+            async for each in self._touching({DUE: max(0, document.seq - TAIL_DOCUMENTS)}):
                 self.others_due.add(each)
 
     async def catch_up(self) -> bool:

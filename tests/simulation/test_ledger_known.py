@@ -7,11 +7,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from adapters.memory.journal import MemoryCheckpoints, MemoryJournal
 from adapters.runtime.simulated_runtime import SeededEntropy, SimulatedRuntime, Simulation
 from application.ledger.book import Book, BookPorts
-from application.ledger.known import ABSENT_MAX, Known
+from application.ledger.known import ABSENT_MAX, DOCUMENTS_A_READ_MAX, Known
 from domain.ledger.account import Account, AccountState
 from domain.ledger.chain import Head, JournalDocument, seal
 from domain.ledger.commands import PostTransfer, Submission
-from domain.ledger.entries import AccountOpened
+from domain.ledger.entries import AccountOpened, HoldPlaced
 from tests.simulation.ledger_world import BOOK
 
 
@@ -98,3 +98,24 @@ def run(main: Callable[[], Awaitable[None]]) -> None:
             await main()
 
     runtime.run(running)
+
+
+def test_a_start_learns_what_the_last_documents_let_fall_due_however_many_do() -> None:
+    """A killed writer's checkpoints lag behind its last documents, not its first ones."""
+
+    async def main() -> None:
+        journal, head = MemoryJournal(), Head()
+        names = [f"account-{number:03}" for number in range(2 * DOCUMENTS_A_READ_MAX)]
+        for name in names:
+            opened = AccountOpened(Account(name, "GOLD"), (f"a:{name}",), "", "test")
+            held = HoldPlaced(
+                f"h-{name}", name, "GOLD", 1, "@revenue", 10, "test", (f"h:{name}",), "", "test"
+            )
+            document = seal(BOOK, head, [opened, held], time_ms=1, nonce=name)
+            await journal.append(document)
+            head = document.head
+        known = Known(BOOK, journal, MemoryCheckpoints(), accounts_max=10)
+        await known.start()
+        assert known.others_due.overdue(10) == names
+
+    run(main)
