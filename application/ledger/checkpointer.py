@@ -59,7 +59,7 @@ class Checkpointer:
         self._forget_some()
         if len(self._urgent) > URGENT_MAX:
             await self._save_some(0)
-        elif self._waiting and self._task is None:
+        if self._waiting and self._task is None:
             self._task = self._runtime.start(self._save_rounds, name=f"checkpoints of {self._book}")
 
     async def flush(self) -> None:
@@ -81,8 +81,7 @@ class Checkpointer:
         A store that is away loses nothing: the journal has everything.
         """
         async with self._saving:
-            urgent, self._urgent = self._urgent, {}
-            keys = list({**urgent, **dict.fromkeys(islice(self._waiting, oldest))})
+            keys = list({**self._urgent, **dict.fromkeys(islice(self._waiting, oldest))})
             try:
                 await self._keep_snapshots()
                 for start in range(0, len(keys), STATES_A_SAVE_MAX):
@@ -90,13 +89,22 @@ class Checkpointer:
                         return
                     await self._save(keys[start : start + STATES_A_SAVE_MAX])
             except DependencyUnavailable:
-                self._urgent = {**{key: None for key in urgent if key in self._waiting}, **self._urgent}
                 self._give_up_some()
 
     async def _save(self, keys: Sequence[str]) -> None:
         waiting = self._waiting
         states = {key: state for key in keys if (state := waiting.get(key)) is not None}
-        await self._checkpoints.save(self._book, list(states.values()))
+        # Only now: what is urgent is never forgotten, and until its turn others may fill up the line.
+        urgent = {key: state for key, state in states.items() if key in self._urgent}
+        for key in urgent:
+            del self._urgent[key]
+        try:
+            await self._checkpoints.save(self._book, list(states.values()))
+        except BaseException:
+            for key, state in urgent.items():
+                waiting.setdefault(key, state)
+            self._urgent = {**dict.fromkeys(urgent), **self._urgent}
+            raise
         for key, state in states.items():
             newest = waiting.pop(key, state)
             if newest is not state:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import pytest
+
 from adapters.memory.journal import MemoryCheckpoints
 from adapters.runtime.simulated_runtime import SimulatedRuntime
 from application.ledger.checkpointer import (
     FLUSH_S_MAX,
     INTERVAL_S,
     ROUNDS_A_SWEEP,
+    STATES_A_SAVE_MAX,
     STATES_WAITING_MAX,
     Checkpointer,
 )
@@ -33,6 +36,17 @@ class SlowCheckpoints(MemoryCheckpoints):
     async def save(self, book: str, states: Sequence[AccountState]) -> None:
         await self.runtime.sleep(0.02)
         self.saves.append(len(states))
+        await super().save(book, states)
+
+
+@dataclass
+class FailingCheckpoints(SlowCheckpoints):
+    failure: Exception | None = None
+
+    async def save(self, book: str, states: Sequence[AccountState]) -> None:
+        await self.runtime.sleep(0.02)
+        if self.failure is not None:
+            raise self.failure
         await super().save(book, states)
 
 
@@ -139,5 +153,49 @@ def test_a_store_that_was_away_gets_the_urgent_checkpoints_when_it_is_back() -> 
             checkpoints.away = False
             await runtime.sleep(2 * INTERVAL_S)
             assert last in await checkpoints.load(BOOK, [last])
+
+    runtime.run(main)
+
+
+def test_what_is_urgent_is_saved_though_others_fill_the_line_while_a_save_is_under_way() -> None:
+    runtime = SimulatedRuntime(1)
+
+    async def main() -> None:
+        async with runtime.running():
+            checkpoints = SlowCheckpoints(runtime)
+            checkpointer = Checkpointer(BOOK, runtime, checkpoints)
+            urgent = {
+                f"urgent-{key}": state for key, state in states_of(3 * STATES_A_SAVE_MAX, seq=1).items()
+            }
+            urgent = {key: state._replace(account=Account(key, "GEMS")) for key, state in urgent.items()}
+            await checkpointer.add(urgent, urgent=urgent)
+            while not checkpoints.saves:
+                await runtime.sleep(0.01)
+            await checkpointer.add(states_of(STATES_WAITING_MAX, seq=1))
+            await runtime.sleep(2 * INTERVAL_S)
+            assert len(await checkpoints.load(BOOK, list(urgent))) == len(urgent)
+
+    runtime.run(main)
+
+
+@pytest.mark.parametrize("failure", [DependencyUnavailable("mongo", "away"), ValueError("a fault")])
+def test_what_is_urgent_is_saved_later_when_its_save_fails(failure: Exception) -> None:
+    runtime = SimulatedRuntime(1)
+    account = Account("alice", "GEMS")
+
+    async def main() -> None:
+        async with runtime.running():
+            checkpoints = FailingCheckpoints(runtime)
+            checkpointer = Checkpointer(BOOK, runtime, checkpoints)
+            checkpoints.failure = failure
+            await checkpointer.add({"alice": AccountState(account, 1, 1, 1)}, urgent=["alice"])
+            await runtime.sleep(INTERVAL_S + 0.01)
+            # Its save is under way: what fills the line now is not to push it out.
+            await checkpointer.add(states_of(STATES_WAITING_MAX, seq=1))
+            await runtime.sleep(0.02)
+            checkpoints.failure = None
+            await checkpointer.add(states_of(STATES_WAITING_MAX, seq=2))
+            await runtime.sleep(2 * INTERVAL_S)
+            assert "alice" in await checkpoints.load(BOOK, ["alice"])
 
     runtime.run(main)
