@@ -120,9 +120,10 @@ class Book:
         """They could not be recorded now."""
         self._known.others_due.add_again(keys)
 
-    async def stop(self) -> None:
-        """Writes the checkpoints that are due. Nothing is lost without it but start-up time."""
-        await self._checkpointer.flush()
+    async def stop(self, *, give_up_s: float | None = None) -> None:
+        """Writes the checkpoints that wait, for a bounded time. Nothing is lost without them but the time
+        of loading their accounts."""
+        await self._checkpointer.flush(give_up_s=give_up_s)
 
     async def submit(self, submissions: Sequence[Submission]) -> Sequence[tuple[Outcome, ...]]:
         """Decides and commits; one tuple of outcomes a submission, in order.

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Final
 
 from application.ledger.book import Book, BookPorts
+from application.ledger.checkpointer import FLUSH_S_MAX
 from application.ledger.committed import Committed
 from application.ledger.handoff import SharedBook
 from ports.runtime import Task
@@ -47,9 +48,10 @@ class Books:
                 await book.let_go()
 
     async def stop(self) -> None:
-        """Writes what checkpoints are due."""
+        """Writes the checkpoints that wait, of all books together no longer than of one."""
+        give_up_s = self._ports.runtime.monotonic() + FLUSH_S_MAX
         for book in self.opened:
-            await book.stop()
+            await book.stop(give_up_s=give_up_s)
 
     async def _open_one(self, name: str) -> Book:
         try:

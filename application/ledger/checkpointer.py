@@ -62,9 +62,12 @@ class Checkpointer:
         if self._waiting and self._task is None:
             self._task = self._runtime.start(self._save_rounds, name=f"checkpoints of {self._book}")
 
-    async def flush(self) -> None:
-        """Saves what waits now, as far as `FLUSH_S_MAX` allows; what comes meanwhile waits for its turn."""
-        await self._save_some(len(self._waiting), give_up_s=self._runtime.monotonic() + FLUSH_S_MAX)
+    async def flush(self, *, give_up_s: float | None = None) -> None:
+        """Saves what waits now, for `FLUSH_S_MAX` or until the clock says `give_up_s`; what comes meanwhile
+        waits for its turn."""
+        if give_up_s is None:
+            give_up_s = self._runtime.monotonic() + FLUSH_S_MAX
+        await self._save_some(len(self._waiting), give_up_s=give_up_s)
 
     async def _save_rounds(self) -> None:
         """One round an interval, for as long as something waits."""
@@ -96,8 +99,8 @@ class Checkpointer:
         states = {key: state for key in keys if (state := waiting.get(key)) is not None}
         # Only now: what is urgent is never forgotten, and until its turn others may fill up the line.
         urgent = {key: state for key, state in states.items() if key in self._urgent}
-        for key in urgent:
-            del self._urgent[key]
+        for key in keys:
+            self._urgent.pop(key, None)
         try:
             await self._checkpoints.save(self._book, list(states.values()))
         except BaseException:

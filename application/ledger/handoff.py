@@ -98,9 +98,9 @@ class SharedBook(Book):
         if self._link is not None:
             self._link.close()
 
-    async def stop(self) -> None:
+    async def stop(self, *, give_up_s: float | None = None) -> None:
         await self.let_go()
-        await super().stop()
+        await super().stop(give_up_s=give_up_s)
 
     async def _submit_here(self, submissions: Sequence[Submission]) -> Outcomes:
         return await super().submit(submissions)

@@ -7,8 +7,11 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from adapters.memory.journal import MemoryCheckpoints
-from adapters.runtime.simulated_runtime import SimulatedRuntime
+from adapters.memory.journal import MemoryCheckpoints, MemoryJournal
+from adapters.runtime.simulated_runtime import SeededEntropy, SimulatedRuntime, Simulation
+from application.ledger import books as books_module
+from application.ledger.book import BookPorts
+from application.ledger.books import Books
 from application.ledger.checkpointer import (
     FLUSH_S_MAX,
     INTERVAL_S,
@@ -18,6 +21,7 @@ from application.ledger.checkpointer import (
     Checkpointer,
 )
 from domain.ledger.account import Account, AccountState
+from domain.ledger.commands import OpenAccount, Submission
 from ports.errors import DependencyUnavailable
 from ports.runtime import Runtime
 from tests.simulation.ledger_world import BOOK
@@ -134,6 +138,29 @@ def test_a_stop_saves_checkpoints_for_a_bounded_time_only() -> None:
             await checkpointer.flush()
             assert runtime.monotonic() - began_s < FLUSH_S_MAX + 0.1
             assert checkpoints.saves, "and what fits into it"
+
+    runtime.run(main)
+
+
+def test_a_stop_takes_no_longer_for_many_books_than_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(books_module, "FLUSH_S_MAX", 0.05)
+    simulation = Simulation(1)
+    runtime = simulation.process("only")
+    checkpoints = SlowCheckpoints(runtime)
+    entropy = SeededEntropy(simulation.random)
+    ports = BookPorts(runtime, simulation.clock(), entropy, MemoryJournal(), checkpoints)
+
+    async def main() -> None:
+        async with runtime.running():
+            books = Books(ports, accounts_max=10, committed=lambda _: None)
+            for number in range(10):
+                book = await books.get(f"book-{number}")
+                opened = OpenAccount(Account("alice", "GEMS"), ("a:alice",), "", "test")
+                await book.submit([Submission((opened,))])
+            began_s = runtime.monotonic()
+            await books.stop()
+            assert runtime.monotonic() - began_s < 0.1
+            assert 1 <= len(checkpoints.saves) <= 3
 
     runtime.run(main)
 
