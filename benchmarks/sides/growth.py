@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from functools import partial
 
 import uvloop
 
 from application.ledger.book import Book, BookPorts
-from application.ledger.orders import Caller
+from application.ledger.orders import Caller, TransferOrder
 from application.ledger.service import Ledger
 from benchmarks.rounds import Configuration, Figures, answer_rounds, closed_loop, configuration
 from benchmarks.sides.ledger import ASSET, EACH, environment, order_of, posted
@@ -37,7 +35,6 @@ from ports.errors import DependencyUnavailable
 from ports.journal import Append, Checkpoints, Journal
 
 COMMANDS_A_DOCUMENT = 4_096
-COLD_READS_AT_ONCE = 128
 TRIES_MAX = 100
 
 
@@ -109,9 +106,17 @@ async def _until_answered(step: Callable[[], Awaitable[bool]]) -> None:
     raise RuntimeError("the past could not be written")
 
 
-async def _known(ledger: Ledger, book: str, names: Sequence[str]) -> bool:
-    await asyncio.gather(*(ledger.account(book, name, fresh=False) for name in names))
-    return True
+async def _warm(ledger: Ledger, who: Caller, accounts: int) -> None:
+    """As after a day of work: as many accounts as fit are in memory. Each transfers once, in batches."""
+    for start in range(0, accounts, COMMANDS_A_DOCUMENT):
+        ids = range(start, min(start + COMMANDS_A_DOCUMENT, accounts) - 1, 2)
+        orders = [TransferOrder(f"account-{n}", f"account-{n + 1}", 1, "purchase") for n in ids]
+
+        async def transferred(orders: list[TransferOrder] = orders) -> bool:
+            await ledger.transfer_batch(who, orders, atomic=False)
+            return True
+
+        await _until_answered(transferred)
 
 
 def _opening(name: str) -> tuple[OpenAccount, IssueGrant]:
@@ -140,12 +145,7 @@ async def measure(config: Configuration) -> None:
             # Else another measurement filled it, with another cache of MongoDB's.
             await filler.fill(accounts=accounts, entries=config["entries"])
         ledger = manager.use_cases.ledger
-        cached = min(accounts, settings.ledger_accounts_max)
-        for start in range(0, cached, COLD_READS_AT_ONCE):
-            # As after a day of work: the cache is as full as it gets. What does not fit stays cold.
-            some = range(start, min(start + COLD_READS_AT_ONCE, cached))
-            names = [f"account-{index}" for index in some]
-            await _until_answered(partial(_known, ledger, who.book, names))
+        await _warm(ledger, who, min(accounts, settings.ledger_accounts_max))
 
         async def one(caller: int, _: int) -> None:
             posted(await ledger.transfer(who, order_of(caller, accounts, hot=False)))
