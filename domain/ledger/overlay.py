@@ -178,7 +178,8 @@ class Overlay:
         if destination_key[0] == "@":
             destination_key = destination.account.key
         changed[source_key] = source_after(source, entry, seq)
-        changed[destination_key] = destination_after(destination, entry, seq, self.place, self.time_ms)
+        place = self._entries_before + len(self.entries)
+        changed[destination_key] = destination_after(destination, entry, seq, place, self.time_ms)
         return self.noted(entry)
 
     def noted(self, entry: Entry) -> Posted:

@@ -19,6 +19,8 @@ CHECKPOINT_S: Final = 2.0
 """How long what was committed may take to reach its checkpoint."""
 SHARE_MAX: Final = 0.02
 """Of the time at most: a census goes through all checkpoints, so that a large ledger's is a rare one."""
+PAUSE_S_MIN: Final = 10.0
+"""Between two censuses: nobody scrapes more often, and each holds up MongoDB's callers for a moment."""
 BOUNDS: Final = (0, *(10**power for power in range(16)))
 
 ACCOUNT_BALANCE: Final = Metric(
@@ -69,7 +71,7 @@ class BalanceMeasures:
             _log.debug("no census was taken")
         except Exception:  # noqa: BLE001 - a fault of one round must not end all that follow
             _log.exception("no census was taken")
-        return (self._runtime.monotonic() - began_s) / SHARE_MAX
+        return max(PAUSE_S_MIN, (self._runtime.monotonic() - began_s) / SHARE_MAX)
 
     def _show(self, census: Census, mark: Mapping[str, int]) -> None:
         for each in census.assets:
