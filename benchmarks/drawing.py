@@ -10,6 +10,7 @@ from benchmarks.report import number
 from benchmarks.rows import Meaning, Row
 
 WIDTH, ROW_HEIGHT, TOP, LABELS, VALUES = 960, 26, 46, 470, 120
+LABEL_CHARACTERS_MAX = 64
 LEAST, MOST = 0.1, 10.0
 REACHED, SHORT, INK, FAINT = "#2e7d52", "#b3562e", "#24292f", "#c9d1d9"
 
@@ -65,6 +66,8 @@ def _bar(place: int, row: Row, degree: float) -> Iterator[str]:
     start, end = sorted((_x(1.0), _x(degree)))
     colour = REACHED if row.reached else SHORT
     label = row.work.replace("`", "")
+    if len(label) > LABEL_CHARACTERS_MAX:
+        label = label[: LABEL_CHARACTERS_MAX - 1] + "…"
     if row.goal is not None and row.goal.meaning is Meaning.RATIO_AT_LEAST and row.peer is not None:
         label += f" ÷ {row.peer.name.split(',')[0]}"
         value = f"{row.ratio or 0:.3g} ×"
