@@ -42,6 +42,9 @@ class Checkpointer:
         """In the order in which their first unsaved change came."""
         self._urgent: dict[str, None] = {}
         self._snapshots: list[Snapshot] = []
+        self._pace = STATES_A_ROUND_MIN
+        """States a round. It does not sink while something waits: whoever has so many before it when it
+        comes has its turn within a sweep."""
         self._saving = runtime.lock()
         self._task: Task[None] | None = None
 
@@ -74,9 +77,11 @@ class Checkpointer:
         try:
             while self._waiting:
                 await self._runtime.sleep(INTERVAL_S)
-                await self._save_some(max(STATES_A_ROUND_MIN, len(self._waiting) // ROUNDS_A_SWEEP))
+                self._pace = max(self._pace, -(-len(self._waiting) // ROUNDS_A_SWEEP))
+                await self._save_some(self._pace)
         finally:
             self._task = None
+            self._pace = STATES_A_ROUND_MIN
 
     async def _save_some(self, oldest: int, *, give_up_s: float = math.inf) -> None:
         """Saves what is urgent, then so many of those that have waited longest.

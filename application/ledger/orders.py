@@ -33,6 +33,8 @@ from ports.entropy import Entropy
 Field = str | int | None
 BATCH: Final = "batch"
 """The route that a batch's idempotency keys are scoped to."""
+RULE_PREFIX: Final = "rule"
+"""How the ids of top-up rules begin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +251,7 @@ class Orders:
         )
 
     def set_rule(self, caller: Caller, order: RuleOrder) -> SetRule:
-        rule_id = self._new_id("rule")
+        rule_id = self._new_id(RULE_PREFIX)
         fields: list[Field] = [order.account, order.below, order.amount, order.category, order.max_per_day]
         return SetRule(
             rule_id,

@@ -178,7 +178,7 @@ class Overlay:
         if destination_key[0] == "@":
             destination_key = destination.account.key
         changed[source_key] = source_after(source, entry, seq)
-        place = self._entries_before + len(self.entries)
+        place = self._entries_before + len(self.entries)  # `place` without its call: every transfer's path.
         changed[destination_key] = destination_after(destination, entry, seq, place, self.time_ms)
         return self.noted(entry)
 

@@ -16,7 +16,7 @@ from ports.metrics import Merge, Metric, MetricKind
 from ports.runtime import Runtime
 
 CHECKPOINT_S: Final = 2.0
-"""How long what was committed may take to reach its checkpoint."""
+"""How long it may take until the checkpoint of an account says what is held in it now."""
 SHARE_MAX: Final = 0.02
 """Of the time at most: a census goes through all checkpoints, so that a large ledger's is a rare one."""
 PAUSE_S_MIN: Final = 10.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -27,11 +27,22 @@ from ports.runtime import Runtime
 from tests.simulation.ledger_world import BOOK
 
 
+def run(main: Callable[[SimulatedRuntime], Awaitable[None]]) -> None:
+    runtime = SimulatedRuntime(1)
+
+    async def body() -> None:
+        async with runtime.running():
+            await main(runtime)
+
+    runtime.run(body)
+
+
 @dataclass
 class SlowCheckpoints(MemoryCheckpoints):
-    """Each save takes 20 ms."""
+    """Each save takes 20 ms, and fails while there is a `failure`."""
 
     runtime: Runtime
+    failure: Exception | None = None
     saves: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -39,107 +50,82 @@ class SlowCheckpoints(MemoryCheckpoints):
 
     async def save(self, book: str, states: Sequence[AccountState]) -> None:
         await self.runtime.sleep(0.02)
+        if self.failure is not None:
+            raise self.failure
         self.saves.append(len(states))
         await super().save(book, states)
 
 
-@dataclass
-class FailingCheckpoints(SlowCheckpoints):
-    failure: Exception | None = None
-
-    async def save(self, book: str, states: Sequence[AccountState]) -> None:
-        await self.runtime.sleep(0.02)
-        if self.failure is not None:
-            raise self.failure
-        await super().save(book, states)
-
-
-class AwayCheckpoints(MemoryCheckpoints):
-    away = False
-
-    async def save(self, book: str, states: Sequence[AccountState]) -> None:
-        if self.away:
-            raise DependencyUnavailable("mongo", "away")
-        await super().save(book, states)
-
-
 def test_checkpoints_are_saved_once_an_interval_however_fast_commits_come() -> None:
-    runtime = SimulatedRuntime(1)
     account = Account("alice", "GEMS")
 
-    async def main() -> None:
-        async with runtime.running():
-            checkpoints = SlowCheckpoints(runtime)
-            checkpointer = Checkpointer(BOOK, runtime, checkpoints)
-            for seq in range(2_000):
-                await checkpointer.add({"alice": AccountState(account, seq, 0, seq + 1)}, urgent=["alice"])
-                await runtime.sleep(0.005)
-            assert 0 < len(checkpoints.saves) <= 2_000 * 0.005 / INTERVAL_S + 1
-            await checkpointer.flush()
-            assert (await checkpoints.load(BOOK, ["alice"]))["alice"].seq == 2_000
+    async def main(runtime: SimulatedRuntime) -> None:
+        checkpoints = SlowCheckpoints(runtime)
+        checkpointer = Checkpointer(BOOK, runtime, checkpoints)
+        for seq in range(2_000):
+            await checkpointer.add({"alice": AccountState(account, seq, 0, seq + 1)}, urgent=["alice"])
+            await runtime.sleep(0.005)
+        assert 0 < len(checkpoints.saves) <= 2_000 * 0.005 / INTERVAL_S + 1
+        await checkpointer.flush()
+        assert (await checkpoints.load(BOOK, ["alice"]))["alice"].seq == 2_000
 
-    runtime.run(main)
+    run(main)
 
 
-def states_of(count: int, *, seq: int) -> dict[str, AccountState]:
-    names = [f"account-{number:06}" for number in range(count)]
-    return {name: AccountState(Account(name, "GEMS"), seq, 0, seq, 1) for name in names}
+def states_of(count: int, *, seq: int, name: str = "account") -> dict[str, AccountState]:
+    names = [f"{name}-{number:06}" for number in range(count)]
+    return {key: AccountState(Account(key, "GEMS"), seq, 0, seq, 1) for key in names}
 
 
 def test_what_is_urgent_is_saved_in_the_next_round_and_all_else_within_a_sweep() -> None:
-    runtime = SimulatedRuntime(1)
+    async def main(runtime: SimulatedRuntime) -> None:
+        checkpoints = MemoryCheckpoints()
+        checkpointer = Checkpointer(BOOK, runtime, checkpoints)
+        states = states_of(20 * ROUNDS_A_SWEEP, seq=1)
+        last = next(reversed(states))
+        await checkpointer.add(states, urgent=[last])
+        await runtime.sleep(1.5 * INTERVAL_S)
+        saved = await checkpoints.load(BOOK, list(states))
+        assert last in saved
+        assert len(saved) <= 1 + len(states) // ROUNDS_A_SWEEP, "a round costs the store a small part"
+        await runtime.sleep(ROUNDS_A_SWEEP * INTERVAL_S / 2)
+        late = states_of(1_000, seq=1, name="late")
+        await checkpointer.add(late)
+        await runtime.sleep(ROUNDS_A_SWEEP * INTERVAL_S / 2)
+        assert len(await checkpoints.load(BOOK, list(states))) == len(states)
+        await runtime.sleep(ROUNDS_A_SWEEP * INTERVAL_S / 2)
+        assert len(await checkpoints.load(BOOK, list(late))) == len(late)
 
-    async def main() -> None:
-        async with runtime.running():
-            checkpoints = MemoryCheckpoints()
-            checkpointer = Checkpointer(BOOK, runtime, checkpoints)
-            states = states_of(20 * ROUNDS_A_SWEEP, seq=1)
-            last = next(reversed(states))
-            await checkpointer.add(states, urgent=[last])
-            await runtime.sleep(1.5 * INTERVAL_S)
-            saved = await checkpoints.load(BOOK, list(states))
-            assert last in saved
-            assert len(saved) <= 1 + len(states) // ROUNDS_A_SWEEP, "a round costs the store a small part"
-            # A round's part shrinks with what is left, down to its least.
-            await runtime.sleep(3 * ROUNDS_A_SWEEP * INTERVAL_S)
-            assert len(await checkpoints.load(BOOK, list(states))) == len(states)
-
-    runtime.run(main)
+    run(main)
 
 
 def test_no_more_states_wait_for_their_checkpoint_than_the_bound_and_urgent_ones_are_kept() -> None:
-    runtime = SimulatedRuntime(1)
+    async def main(runtime: SimulatedRuntime) -> None:
+        checkpoints = MemoryCheckpoints()
+        checkpointer = Checkpointer(BOOK, runtime, checkpoints)
+        states = states_of(STATES_WAITING_MAX + 500, seq=1)
+        first = next(iter(states))
+        await checkpointer.add({first: states[first]}, urgent=[first])
+        await checkpointer.add(states)
+        await checkpointer.flush()
+        saved = await checkpoints.load(BOOK, list(states))
+        assert first in saved
+        assert len(saved) == STATES_WAITING_MAX + 1
 
-    async def main() -> None:
-        async with runtime.running():
-            checkpoints = MemoryCheckpoints()
-            checkpointer = Checkpointer(BOOK, runtime, checkpoints)
-            states = states_of(STATES_WAITING_MAX + 500, seq=1)
-            first = next(iter(states))
-            await checkpointer.add({first: states[first]}, urgent=[first])
-            await checkpointer.add(states)
-            await checkpointer.flush()
-            saved = await checkpoints.load(BOOK, list(states))
-            assert first in saved
-            assert len(saved) == STATES_WAITING_MAX + 1
-
-    runtime.run(main)
+    run(main)
 
 
 def test_a_stop_saves_checkpoints_for_a_bounded_time_only() -> None:
-    runtime = SimulatedRuntime(1)
+    async def main(runtime: SimulatedRuntime) -> None:
+        checkpoints = SlowCheckpoints(runtime)
+        checkpointer = Checkpointer(BOOK, runtime, checkpoints)
+        await checkpointer.add(states_of(STATES_WAITING_MAX, seq=1))
+        began_s = runtime.monotonic()
+        await checkpointer.flush()
+        assert runtime.monotonic() - began_s < FLUSH_S_MAX + 0.1
+        assert checkpoints.saves, "and what fits into it"
 
-    async def main() -> None:
-        async with runtime.running():
-            checkpoints = SlowCheckpoints(runtime)
-            checkpointer = Checkpointer(BOOK, runtime, checkpoints)
-            await checkpointer.add(states_of(STATES_WAITING_MAX, seq=1))
-            began_s = runtime.monotonic()
-            await checkpointer.flush()
-            assert runtime.monotonic() - began_s < FLUSH_S_MAX + 0.1
-            assert checkpoints.saves, "and what fits into it"
-
-    runtime.run(main)
+    run(main)
 
 
 def test_a_stop_takes_no_longer_for_many_books_than_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,63 +152,52 @@ def test_a_stop_takes_no_longer_for_many_books_than_for_one(monkeypatch: pytest.
 
 
 def test_a_store_that_was_away_gets_the_urgent_checkpoints_when_it_is_back() -> None:
-    runtime = SimulatedRuntime(1)
+    async def main(runtime: SimulatedRuntime) -> None:
+        checkpoints = SlowCheckpoints(runtime)
+        checkpointer = Checkpointer(BOOK, runtime, checkpoints)
+        states = states_of(1_000, seq=1)
+        last = next(reversed(states))
+        checkpoints.failure = DependencyUnavailable("mongo", "away")
+        await checkpointer.add(states, urgent=[last])
+        await runtime.sleep(10 * INTERVAL_S)
+        checkpoints.failure = None
+        await runtime.sleep(2 * INTERVAL_S)
+        assert last in await checkpoints.load(BOOK, [last])
 
-    async def main() -> None:
-        async with runtime.running():
-            checkpoints = AwayCheckpoints()
-            checkpointer = Checkpointer(BOOK, runtime, checkpoints)
-            states = states_of(1_000, seq=1)
-            last = next(reversed(states))
-            checkpoints.away = True
-            await checkpointer.add(states, urgent=[last])
-            await runtime.sleep(10 * INTERVAL_S)
-            checkpoints.away = False
-            await runtime.sleep(2 * INTERVAL_S)
-            assert last in await checkpoints.load(BOOK, [last])
-
-    runtime.run(main)
+    run(main)
 
 
 def test_what_is_urgent_is_saved_though_others_fill_the_line_while_a_save_is_under_way() -> None:
-    runtime = SimulatedRuntime(1)
+    async def main(runtime: SimulatedRuntime) -> None:
+        checkpoints = SlowCheckpoints(runtime)
+        checkpointer = Checkpointer(BOOK, runtime, checkpoints)
+        urgent = states_of(3 * STATES_A_SAVE_MAX, seq=1, name="urgent")
+        await checkpointer.add(urgent, urgent=urgent)
+        while not checkpoints.saves:
+            await runtime.sleep(0.01)
+        await checkpointer.add(states_of(STATES_WAITING_MAX, seq=1))
+        await runtime.sleep(2 * INTERVAL_S)
+        assert len(await checkpoints.load(BOOK, list(urgent))) == len(urgent)
 
-    async def main() -> None:
-        async with runtime.running():
-            checkpoints = SlowCheckpoints(runtime)
-            checkpointer = Checkpointer(BOOK, runtime, checkpoints)
-            urgent = {
-                f"urgent-{key}": state for key, state in states_of(3 * STATES_A_SAVE_MAX, seq=1).items()
-            }
-            urgent = {key: state._replace(account=Account(key, "GEMS")) for key, state in urgent.items()}
-            await checkpointer.add(urgent, urgent=urgent)
-            while not checkpoints.saves:
-                await runtime.sleep(0.01)
-            await checkpointer.add(states_of(STATES_WAITING_MAX, seq=1))
-            await runtime.sleep(2 * INTERVAL_S)
-            assert len(await checkpoints.load(BOOK, list(urgent))) == len(urgent)
-
-    runtime.run(main)
+    run(main)
 
 
 @pytest.mark.parametrize("failure", [DependencyUnavailable("mongo", "away"), ValueError("a fault")])
 def test_what_is_urgent_is_saved_later_when_its_save_fails(failure: Exception) -> None:
-    runtime = SimulatedRuntime(1)
     account = Account("alice", "GEMS")
 
-    async def main() -> None:
-        async with runtime.running():
-            checkpoints = FailingCheckpoints(runtime)
-            checkpointer = Checkpointer(BOOK, runtime, checkpoints)
-            checkpoints.failure = failure
-            await checkpointer.add({"alice": AccountState(account, 1, 1, 1)}, urgent=["alice"])
-            await runtime.sleep(INTERVAL_S + 0.01)
-            # Its save is under way: what fills the line now is not to push it out.
-            await checkpointer.add(states_of(STATES_WAITING_MAX, seq=1))
-            await runtime.sleep(0.02)
-            checkpoints.failure = None
-            await checkpointer.add(states_of(STATES_WAITING_MAX, seq=2))
-            await runtime.sleep(2 * INTERVAL_S)
-            assert "alice" in await checkpoints.load(BOOK, ["alice"])
+    async def main(runtime: SimulatedRuntime) -> None:
+        checkpoints = SlowCheckpoints(runtime)
+        checkpointer = Checkpointer(BOOK, runtime, checkpoints)
+        checkpoints.failure = failure
+        await checkpointer.add({"alice": AccountState(account, 1, 1, 1)}, urgent=["alice"])
+        await runtime.sleep(INTERVAL_S + 0.01)
+        # Its save is under way: what fills the line now is not to push it out.
+        await checkpointer.add(states_of(STATES_WAITING_MAX, seq=1))
+        await runtime.sleep(0.02)
+        checkpoints.failure = None
+        await checkpointer.add(states_of(STATES_WAITING_MAX, seq=2))
+        await runtime.sleep(2 * INTERVAL_S)
+        assert "alice" in await checkpoints.load(BOOK, ["alice"])
 
-    runtime.run(main)
+    run(main)

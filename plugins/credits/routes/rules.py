@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from adapters.web import Answer, Call, Problem, Route
-from application.ledger.orders import RuleOrder
+from application.ledger.orders import RULE_PREFIX, RuleOrder
 from domain.ids import is_time_ordered_id
 from domain.ledger.outcomes import Rejected
 from plugins.credits.answers import answered, rule_answer, set_answer
@@ -14,8 +12,6 @@ from plugins.credits.refusals import refusal
 from plugins.credits.route_problems import ENDING_A_RULE, RULING
 from plugins.credits.routes.desk import MAY_READ, MAY_WRITE, Desk, caller_of, id_in_path
 from plugins.credits.shapes import RuleAnswer, RuleList
-
-RULE_PREFIX: Final = "rule"
 
 
 class RuleRoutes:
