@@ -11,7 +11,7 @@ from application.active_sessions import ActiveSessions
 from application.ledger.announcer import LEDGER_COMMITTED
 from application.ledger.committed import CommittedBatch
 from composition.build import Surroundings, UseCases, build_use_cases
-from composition.dependencies import DependencyMonitor
+from composition.dependencies import DependencyMonitor, all_dependencies
 from composition.edge import build_framework, build_guard, build_sockets
 from composition.hooks_manager import HooksManager
 from composition.module_manager import ModuleManager
@@ -24,6 +24,7 @@ from composition.settings import Settings
 from composition.stores import Stores
 from plugins.plugin import SERVICE_STARTED, Plugin
 from plugins.registry import PluginEntry, available_plugins
+from ports.journal import UnreadableBook
 
 MAIN_BOOK = "main"
 
@@ -154,12 +155,16 @@ class AppManager:
 
         async def start_ledger() -> None:
             # Opened now, so that the first request does not wait for the replay of the journal's tail.
-            await use_cases.ledger.head(MAIN_BOOK)
+            try:
+                await use_cases.ledger.head(MAIN_BOOK)
+            except UnreadableBook as error:
+                # The rest of the service goes on; readiness names the ledger.
+                _log.error("the book %s is closed: %s", MAIN_BOOK, error)
             use_cases.ledger.start()
 
         services.register("ledger", use_cases.ledger, start=start_ledger, stop=use_cases.ledger.stop)
         monitor = DependencyMonitor(
-            dependencies=stores.dependencies,
+            dependencies=all_dependencies(stores, use_cases.ledger),
             runtime=around.runtime,
             metrics=around.metrics,
             interval_s=self._settings.probe_interval_ms / 1000,

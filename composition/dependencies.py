@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
+from application.ledger.service import Ledger
 from application.recurring import Recurring
-from composition.stores import Dependency
+from composition.stores import Dependency, Stores
 from ports.errors import DependencyUnavailable
 from ports.metrics import Merge, Metric, MetricKind, Metrics
 from ports.runtime import DeadlineExceeded, Overloaded, Runtime
@@ -29,6 +30,23 @@ DURATION = Metric(
 )
 
 _log = logging.getLogger("credit.health")
+
+
+class BooksProbe:
+    """Whether this release can read the books that it is asked for."""
+
+    name = "ledger"
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    async def check(self) -> None:
+        await self._ledger.check_books()
+
+
+def all_dependencies(stores: Stores, ledger: Ledger) -> tuple[Dependency, ...]:
+    """What readiness and the metrics speak of: what the store needs, and what the ledger needs of it."""
+    return (*stores.dependencies, Dependency(BooksProbe(ledger), "books"))
 
 
 class DependencyMonitor:

@@ -19,6 +19,7 @@ from adapters.web.readiness import Readiness
 from adapters.web.route import Route
 from adapters.web.route_table import RouteTable
 from composition.build import Surroundings, UseCases
+from composition.dependencies import all_dependencies
 from composition.settings import Settings
 from composition.stores import Stores
 from plugins.main.plugin import service_version
@@ -83,7 +84,8 @@ def build_guard(
         limiter=use_cases.rate_limiter,
         operations=Operations(
             readiness=Readiness(
-                probes=[dependency.probe for dependency in stores.dependencies], runtime=around.runtime
+                probes=[each.probe for each in all_dependencies(stores, use_cases.ledger)],
+                runtime=around.runtime,
             ),
             metrics=around.metrics,
             runtime=around.runtime,

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple, Protocol
 from domain.ledger.account import AccountState
 from domain.ledger.chain import JournalDocument
 from domain.ledger.entries import Entry, Recorded
+from ports.errors import DependencyUnavailable
 
 ASSETS_COUNTED_MAX: Final = 64
 
@@ -49,6 +50,21 @@ class Unreadable(NamedTuple):
     detail: str
 
 
+class UnreadableBook(DependencyUnavailable):
+    """Something of a book that this release cannot read: a newer one wrote it, or it was damaged.
+
+    Deciding without it could spend what is not there, so nothing is decided in the book for as long as it
+    stands. It is document `seq`, or, where that is 0, the checkpoint of the account `key`.
+    """
+
+    def __init__(self, book: str, detail: str, *, seq: int = 0, key: str = "") -> None:
+        what = f"document {seq}" if seq else f"the checkpoint of account {key}"
+        super().__init__("ledger", f"{what} of the book {book} cannot be read by this release: {detail}")
+        self.book = book
+        self.seq = seq
+        self.key = key
+
+
 class StoredState(NamedTuple):
     """A checkpoint or a snapshot of an account, as it stands in the store.
 
@@ -76,7 +92,8 @@ class Journal(Protocol):
     """Reads see what a majority holds, and nothing that could be rolled back.
 
     Every call raises `DependencyUnavailable` when the store does not answer in bounded time;
-    `append` gives `UNKNOWN` instead.
+    `append` gives `UNKNOWN` instead. What reads entries raises `UnreadableBook` for a document that this
+    release does not understand.
     """
 
     async def append(self, document: JournalDocument) -> Append:
@@ -124,7 +141,8 @@ class Checkpoints(Protocol):
     be made again from the journal.
     """
 
-    async def load(self, book: str, account_keys: Sequence[str]) -> Mapping[str, AccountState]: ...
+    async def load(self, book: str, account_keys: Sequence[str]) -> Mapping[str, AccountState]:
+        """Those that are stored. Raises `UnreadableBook` for one that this release does not understand."""
 
     async def save(self, book: str, states: Sequence[AccountState]) -> None:
         """Stores each state that is newer than what is stored; order does not matter."""

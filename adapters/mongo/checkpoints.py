@@ -10,7 +10,14 @@ from adapters.mongo.schema import Indexes
 from domain.ledger.account import AccountState
 from domain.ledger.lots import NEVER_MS
 from domain.ledger.states import record_of_state, state_of
-from ports.journal import ASSETS_COUNTED_MAX, AssetCensus, Checkpoints, Snapshot, StoredState
+from ports.journal import (
+    ASSETS_COUNTED_MAX,
+    AssetCensus,
+    Checkpoints,
+    Snapshot,
+    StoredState,
+    UnreadableBook,
+)
 
 COLLECTION: Final = "accounts"
 SNAPSHOTS: Final = "account_snapshots"
@@ -35,7 +42,7 @@ class MongoCheckpoints:
 
     async def load(self, book: str, account_keys: Sequence[str]) -> Mapping[str, AccountState]:
         found = await self._states.find({"book": book, "key": {"$in": list(account_keys)}})
-        return {document["key"]: state_of(document) for document in found}
+        return {document["key"]: _state(book, document["key"], document) for document in found}
 
     async def save(self, book: str, states: Sequence[AccountState]) -> None:
         await self._states.bulk_write(
@@ -99,7 +106,9 @@ class MongoCheckpoints:
         found = await self._snapshots.find_one(
             {"book": book, "key": account_key, "time": {"$lte": time_ms}}, sort=(("time", -1), ("seq", -1))
         )
-        return None if found is None else Snapshot(state_of(found["state"]), found["time"])
+        if found is None:
+            return None
+        return Snapshot(_state(book, account_key, found["state"]), found["time"])
 
     async def states_after(self, book: str, account_key: str, *, limit: int) -> Sequence[StoredState]:
         found = await self._states.find(
@@ -115,6 +124,13 @@ class MongoCheckpoints:
             {"book": book, "$or": later}, sort=(("key", 1), ("seq", 1)), limit=limit
         )
         return [_snapshot_stored(document) for document in found]
+
+
+def _state(book: str, account_key: str, record: Document) -> AccountState:
+    try:
+        return state_of(record)
+    except _NOT_OURS as error:
+        raise UnreadableBook(book, repr(error), key=account_key) from error
 
 
 def _state_stored(document: Document) -> StoredState:

@@ -12,11 +12,11 @@ from adapters.mongo.driver import Document, Index, MongoCollection, MongoDriver
 from adapters.mongo.errors import DuplicateKey
 from adapters.mongo.schema import Indexes
 from domain.ledger.account import is_system
-from domain.ledger.chain import JournalDocument
-from domain.ledger.entries import Recorded
+from domain.ledger.chain import FORMAT_MAX, JournalDocument
+from domain.ledger.entries import Entry, Recorded
 from domain.ledger.records import entry_of, record_of
 from ports.errors import DependencyUnavailable
-from ports.journal import Append, Excerpt, Journal, Placed, Unreadable
+from ports.journal import Append, Excerpt, Journal, Placed, Unreadable, UnreadableBook
 from ports.journal_log import JournalLog, Wanted
 
 COLLECTION: Final = "journal"
@@ -38,7 +38,8 @@ INDEXES: Final[Indexes] = {
 
 
 class MongoJournal:
-    """Documents are `{_id: nonce, book, seq, time, previous, digest, subjects, entries}`."""
+    """Documents are `{_id: nonce, book, seq, time, previous, digest, subjects, entries}`, and `format` from
+    format 2 on."""
 
     def __init__(self, driver: MongoDriver) -> None:
         self._documents: MongoCollection = driver.collection(COLLECTION)
@@ -147,8 +148,9 @@ class MongoJournal:
         )
         placed: list[Placed] = []
         for document in found:
+            seq, time_ms = document["seq"], document["time"]
             some = [
-                Placed(entry_of(each["entry"]), document["seq"], each["place"], document["time"])
+                Placed(_entry(book, seq, each["entry"]), seq, each["place"], time_ms)
                 for each in document["entries"]
             ]
             placed += reversed(some) if newest_first else some
@@ -160,7 +162,7 @@ class MongoJournal:
             wanted = set(some)
             for found in await self._documents.aggregate(_entries_with(book, some)):
                 record = found["entries"]
-                at = Recorded(entry_of(record), found["seq"], found["time"])
+                at = Recorded(_entry(book, found["seq"], record), found["seq"], found["time"])
                 recorded.update((key, at) for key in record["keys"] if key in wanted)
         return recorded
 
@@ -214,8 +216,15 @@ def _chunks(keys: list[str], size: int) -> Iterable[list[str]]:
     return (keys[start : start + size] for start in range(0, len(keys), size))
 
 
+def _entry(book: str, seq: int, record: dict[str, Any]) -> Entry:
+    try:
+        return entry_of(record)
+    except ValueError as error:
+        raise UnreadableBook(book, str(error), seq=seq) from error
+
+
 def _stored(document: JournalDocument) -> Document:
-    return {
+    stored = {
         "_id": document.nonce,
         "book": document.book,
         "seq": document.seq,
@@ -225,9 +234,24 @@ def _stored(document: JournalDocument) -> Document:
         "subjects": document.subjects(),
         "entries": [record_of(entry) for entry in document.entries],
     }
+    if document.format != 1:
+        stored["format"] = document.format
+    return stored
 
 
 def _document(stored: Document) -> JournalDocument:
+    """Raises `UnreadableBook`."""
+    try:
+        return _read(stored)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        detail = str(error) if isinstance(error, ValueError) else repr(error)
+        raise UnreadableBook(stored["book"], detail, seq=stored["seq"]) from error
+
+
+def _read(stored: Document) -> JournalDocument:
+    number = stored.get("format", 1)
+    if number not in range(1, FORMAT_MAX + 1):
+        raise ValueError(f"it has format {number}, and formats up to {FORMAT_MAX} are known")
     return JournalDocument(
         book=stored["book"],
         seq=stored["seq"],
@@ -236,6 +260,7 @@ def _document(stored: Document) -> JournalDocument:
         previous=stored["previous"],
         digest=stored["digest"],
         entries=tuple(entry_of(record) for record in stored["entries"]),
+        format=number,
     )
 
 
@@ -244,7 +269,7 @@ def _strictly(stored: Document) -> JournalDocument | Unreadable:
     seq = stored.get("seq")
     number = seq if isinstance(seq, int) and not isinstance(seq, bool) else 0
     try:
-        document = _document(stored)
+        document = _read(stored)
         if _stored(document) == stored:
             return document
     except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -6,7 +6,9 @@ Decisions live on an overlay; memory takes them over when the journal has acknow
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -18,7 +20,7 @@ from application.ledger.sizes import BATCH_BYTES_MAX, BATCH_COMMANDS_MAX, halves
 from application.ledger.turns import Turns
 from domain.ledger.account import AccountState
 from domain.ledger.chain import Head, JournalDocument, seal
-from domain.ledger.commands import Submission
+from domain.ledger.commands import Command, PostTransfer, Submission
 from domain.ledger.entries import Recorded
 from domain.ledger.machine import Decision, decide, repeat_of
 from domain.ledger.needs import missing
@@ -29,7 +31,7 @@ from ports.clock import Clock
 from ports.entropy import Entropy
 from ports.errors import DependencyUnavailable
 from ports.handoff import Handoff
-from ports.journal import Append, Checkpoints, Journal
+from ports.journal import Append, Checkpoints, Journal, UnreadableBook
 from ports.runtime import Overloaded, Runtime
 
 Found = TypeVar("Found")
@@ -47,8 +49,12 @@ AWAY_S: Final = 1.0
 WAITING_COMMANDS_MAX: Final = 200_000
 LOADS_MAX: Final = 64
 """How often a reader loads an account anew because the journal's head ran away from it."""
+CLOSED_S: Final = 5.0
+"""How long a book stays closed after something of it could not be read, before it is tried again."""
 RETRY_DELAY_S: Final = 0.02
 RETRY_DELAY_S_MAX: Final = 1.0
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +96,8 @@ class Book:
         self._turns = Turns(name, ports.entropy.token(8).hex(), ports.runtime, ports.claims)
         self._flushing = False
         self._away_until_s = 0.0
+        self._unreadable: UnreadableBook | None = None
+        self._closed_until_s = 0.0
         self._unsettled: _Pending | None = None
         """Appended without an answer and given up: it may be there, come later, or never."""
         self._waiting_commands = 0
@@ -161,7 +169,43 @@ class Book:
         await self._read((), keys)
         return self._trimmed([self._known.subjects[key] for key in keys])
 
+    async def check(self) -> None:
+        """Raises `UnreadableBook` while something of the book cannot be read here."""
+        await self._open()
+
+    async def _open(self) -> None:
+        """Closed stays closed, for all of the book, until what could not be read can be."""
+        unreadable, now_s = self._unreadable, self._ports.runtime.monotonic()
+        if unreadable is None:
+            return
+        if now_s < self._closed_until_s:
+            raise unreadable
+        self._closed_until_s = now_s + CLOSED_S
+        if unreadable.seq:
+            await self._journal.at(self.name, unreadable.seq)
+        else:
+            await self._ports.checkpoints.load(self.name, (unreadable.key,))
+        self._unreadable = None
+        _log.warning("the book %s can be read again", self.name)
+
+    @contextmanager
+    def _closing(self) -> Iterator[None]:
+        """Closes the book when something of it cannot be read."""
+        try:
+            yield
+        except UnreadableBook as error:
+            if self._unreadable is None:
+                _log.error("the book %s is closed: %s", self.name, error)
+            self._unreadable = error
+            self._closed_until_s = self._ports.runtime.monotonic() + CLOSED_S
+            raise
+
     async def _read(self, account_keys: Sequence[str], subject_keys: Sequence[str]) -> None:
+        await self._open()
+        with self._closing():
+            await self._loaded(account_keys, subject_keys)
+
+    async def _loaded(self, account_keys: Sequence[str], subject_keys: Sequence[str]) -> None:
         for _ in range(LOADS_MAX):
             # A load that was overtaken brings nothing: a missing key is no missing account.
             if not await self._known.load(account_keys, subject_keys):
@@ -175,12 +219,12 @@ class Book:
             self._known.trim()
         return found
 
-    async def try_out(self, submission: Submission) -> tuple[Outcome, ...]:
+    async def try_out(self, submission: Submission) -> Decision:
         """What would come of it now; records nothing. Sees every write acknowledged before the call."""
         await self.fresh()
-        known = await self._recorded(_keys([submission]))
-        decision = await self._decide([submission], known)
-        return self._trimmed(decision.outcomes[0])
+        with self._closing():
+            known = await self._recorded(_keys([submission]))
+            return self._trimmed(await self._decide([submission], known))
 
     async def checkpoint(self, keys: Sequence[str]) -> None:
         """Has the states of these accounts saved again, whether or not something changed them."""
@@ -189,7 +233,9 @@ class Book:
 
     async def _look(self, readers: Sequence[None]) -> Sequence[None]:
         # A reader joins only a look that starts after it arrived: the batcher sees to that.
-        await self._known.catch_up()
+        await self._open()
+        with self._closing():
+            await self._known.catch_up()
         return readers
 
     async def _commit(self, batch: Sequence[Submission]) -> Sequence[tuple[Outcome, ...]]:
@@ -197,12 +243,14 @@ class Book:
         began_s = monotonic()
         if began_s < self._away_until_s:
             raise DependencyUnavailable("ledger", "the journal gave no answer a moment ago")
+        await self._open()
         self._flushing = True
         try:
-            if self._unsettled is not None and await self._append(self._unsettled) is not Append.APPENDED:
-                # First: what is decided without it may be refused, and be posted when it comes after all.
-                await self._known.catch_up()
-            return await self._decide_and_append(batch, {})
+            with self._closing():
+                if self._unsettled is not None and await self._append(self._unsettled) is not Append.APPENDED:
+                    # First: what is decided without it may be refused, and be posted when it comes after all.
+                    await self._known.catch_up()
+                return await self._decide_and_append(batch, {})
         except DependencyUnavailable:
             if (failed_s := monotonic()) - began_s >= SLOW_FAILURE_S:
                 self._away_until_s = failed_s + AWAY_S
@@ -214,6 +262,7 @@ class Book:
     async def _decide_and_append(
         self, batch: Sequence[Submission], known: dict[str, Recorded]
     ) -> Sequence[tuple[Outcome, ...]]:
+        absent = _Absent()
         for _ in self._rounds():
             if await self._turns.ours():
                 await self._known.catch_up()
@@ -221,6 +270,14 @@ class Book:
             if is_too_large(decision.entries) and (parts := halves(batch)) is not None:
                 outcomes = [each for part in parts for each in await self._decide_and_append(part, known)]
                 return outcomes if len(batch) > 1 else [outcomes[0] + outcomes[1]]
+            absent.forget_before(self._known.head.seq)
+            if unproven := absent.unproven(batch, decision.outcomes, known):
+                # A refusal that is to be recorded is none before its ids are known to be new: afterwards
+                # the document that says so could not be taken back.
+                found = await self._recorded(unproven)
+                known.update(found)
+                absent.add(unproven, found)
+                continue
             document = self._sealed(decision)
             if document is not None:
                 # Now: while the append is under way a reader may learn of the document and move states on.
@@ -233,22 +290,35 @@ class Book:
                     if result is Append.KEY_TAKEN:
                         known.update(await self._recorded(_keys(batch)))
                     continue
-            unproven = _keys_of_rejected(batch, decision.outcomes, known)
-            if document is not None and not unproven:
-                return decision.outcomes
-            # The append proved that its batch saw the head, and that its ids are new. A rejection
-            # has proved neither: it may be a repeat whose first answer was lost.
-            moved = document is None and await self._known.catch_up()
-            found = dict(await self._recorded(unproven)) if unproven else {}
+            unproven = _keys_of_rejected(batch, decision.outcomes, known, absent)
             if document is not None:
-                # What this very document posted was decided after the rejection, which repeats nothing of it.
-                found = {key: each for key, each in found.items() if each.seq != document.seq}
+                return await self._proved(batch, decision.outcomes, document, unproven, known)
+            # Nothing was appended, so nothing proved that the head was seen.
+            moved = await self._known.catch_up()
+            found = await self._recorded(unproven) if unproven else {}
             known.update(found)
-            if document is not None and found:
-                return await self._with_repeats(batch, decision.outcomes, known)
-            if document is not None or not (moved or found):
+            if not (moved or found):
                 return decision.outcomes
         raise DependencyUnavailable("ledger", "other writers were faster too often")
+
+    async def _proved(
+        self,
+        batch: Sequence[Submission],
+        outcomes: Sequence[tuple[Outcome, ...]],
+        document: JournalDocument,
+        unproven: Sequence[str],
+        known: dict[str, Recorded],
+    ) -> Sequence[tuple[Outcome, ...]]:
+        """The outcomes of a batch that was appended, which proved that it saw the head, and that its ids are
+        new. A rejection has proved neither: it may be a repeat whose first answer was lost."""
+        if not unproven:
+            return outcomes
+        # What this very document posted was decided after the rejection, which repeats nothing of it.
+        found = {
+            key: each for key, each in (await self._recorded(unproven)).items() if each.seq != document.seq
+        }
+        known.update(found)
+        return await self._with_repeats(batch, outcomes, known) if found else outcomes
 
     def _rounds(self) -> Iterator[None]:
         """As often, and for as long, as a batch may be decided."""
@@ -274,7 +344,9 @@ class Book:
         again: list[int] = []
         for index, submission in enumerate(batch):
             repeats = [
-                (isinstance(outcome, Rejected) and repeat_of(command, known)) or outcome
+                # What was refused for good stands in the document: nothing found since changes it.
+                (isinstance(outcome, Rejected) and not _is_remembered(command) and repeat_of(command, known))
+                or outcome
                 for command, outcome in zip(submission.commands, outcomes[index], strict=True)
             ]
             if submission.atomic and tuple(repeats) != outcomes[index]:
@@ -365,6 +437,48 @@ class Book:
         raise DependencyUnavailable("ledger", f"document {document.seq} was not acknowledged")
 
 
+class _Absent:
+    """Keys that the journal had not when its head was where the batch is decided: an append right after
+    that head proves that they are new."""
+
+    __slots__ = ("_keys", "_seq")
+
+    def __init__(self) -> None:
+        self._keys: set[str] = set()
+        self._seq = 0
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._keys
+
+    def forget_before(self, seq: int) -> None:
+        if self._seq != seq:
+            self._keys.clear()
+            self._seq = seq
+
+    def add(self, asked: Iterable[str], found: Mapping[str, Recorded]) -> None:
+        self._keys.update(key for key in asked if key not in found)
+
+    def unproven(
+        self,
+        batch: Sequence[Submission],
+        outcomes: Sequence[tuple[Outcome, ...]],
+        known: Mapping[str, Recorded],
+    ) -> list[str]:
+        """Keys of the refusals that are to be recorded which nobody has looked up at this head."""
+        return [
+            key
+            for command, _ in _rejected(batch, outcomes)
+            if _is_remembered(command)
+            for key in command.keys
+            if key not in known and key not in self._keys
+        ]
+
+
+def _is_remembered(command: Command) -> bool:
+    """Whether a refusal of the command is recorded in the journal."""
+    return type(command) is PostTransfer and bool(command.refusal_keys)
+
+
 def _keys(batch: Sequence[Submission]) -> list[str]:
     return [key for submission in batch for command in submission.commands for key in command.keys]
 
@@ -373,15 +487,26 @@ def _keys_of_rejected(
     batch: Sequence[Submission],
     outcomes: Sequence[tuple[Outcome, ...]],
     known: Mapping[str, Recorded],
+    absent: _Absent,
 ) -> list[str]:
-    """Keys of rejected commands that may be repeats and were not found in the journal so far."""
+    """Keys of rejected commands that may be repeats and were not looked up in the journal so far."""
+    return [
+        key
+        for command, _ in _rejected(batch, outcomes)
+        if command.repeatable
+        for key in command.keys
+        if key not in known and key not in absent
+    ]
+
+
+def _rejected(
+    batch: Sequence[Submission], outcomes: Sequence[tuple[Outcome, ...]]
+) -> list[tuple[Command, Rejected]]:
     if all(type(outcome) is Posted for results in outcomes for outcome in results):
         return []  # Nearly always.
     return [
-        key
+        (command, outcome)
         for submission, results in zip(batch, outcomes, strict=True)
         for command, outcome in zip(submission.commands, results, strict=True)
-        if isinstance(outcome, Rejected) and command.repeatable
-        for key in command.keys
-        if key not in known
+        if isinstance(outcome, Rejected)
     ]

@@ -10,10 +10,13 @@ from application.ledger.book import Book, BookPorts
 from application.ledger.checkpointer import FLUSH_S_MAX
 from application.ledger.committed import Committed
 from application.ledger.handoff import SharedBook
+from ports.journal import UnreadableBook
 from ports.runtime import Task
 
 BOOKS_MAX: Final = 1_024
 """Books that one process keeps open; those not used for longest are closed."""
+UNREADABLE_MAX: Final = 16
+"""Books that could not be opened and that readiness goes on asking for."""
 
 
 class Books:
@@ -23,6 +26,8 @@ class Books:
         self._committed = committed
         self._open: OrderedDict[str, Book] = OrderedDict()
         self._opening: dict[str, Task[Book]] = {}
+        self._unreadable: OrderedDict[str, None] = OrderedDict()
+        """Names of books that could not even be opened, for they cannot be read."""
 
     async def get(self, name: str) -> Book:
         book = self._open.get(name)
@@ -41,6 +46,13 @@ class Books:
     def opened(self) -> tuple[Book, ...]:
         return tuple(self._open.values())
 
+    async def check(self) -> None:
+        """Raises `UnreadableBook` while a book that somebody asked for cannot be read here."""
+        for book in self.opened:
+            await book.check()
+        for name in tuple(self._unreadable):
+            await self.get(name)
+
     async def let_go(self) -> None:
         """Other workers of this host may hold the books from now on."""
         for book in self.opened:
@@ -56,7 +68,14 @@ class Books:
     async def _open_one(self, name: str) -> Book:
         try:
             book = self._made(name)
-            await book.start()
+            try:
+                await book.start()
+            except UnreadableBook:
+                self._unreadable[name] = None
+                while len(self._unreadable) > UNREADABLE_MAX:
+                    self._unreadable.popitem(last=False)
+                raise
+            self._unreadable.pop(name, None)
             self._open[name] = book
             await self._close_idle()
             return book

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,6 +15,7 @@ from ports.errors import DependencyUnavailable
 from ports.journal import Checkpoints, Excerpt, Journal, Placed
 
 DOCUMENTS_A_PAGE_MAX: Final = 64
+DATED_BACK_SHOWN_MAX: Final = 200
 PAGES_MAX: Final = 4_096
 """How many reads one answer may take; an account's past between two snapshots is far shorter."""
 
@@ -41,10 +43,11 @@ class AccountEntry:
 @dataclass(frozen=True, slots=True)
 class PastState:
     """An account at a moment. `adjusted` is what transfers recorded later, and dated back across it, add
-    to `posted`: what could be spent then knew nothing of them."""
+    to `posted`: what could be spent then knew nothing of them. `dated_back` are the newest of these."""
 
     state: AccountState
     adjusted: int
+    dated_back: tuple[AccountEntry, ...] = ()
 
 
 class History:
@@ -97,15 +100,16 @@ class History:
                 break
             last = excerpt.upto
         if past is None:
-            adjusted = await self._dated_back(state, 0, time_ms) if by_effect else 0
-            return PastState(AccountState(state.account, 0, 0, 0), adjusted) if adjusted else None
+            unopened = AccountState(state.account, 0, 0, 0)
+            found = await self._with_dated_back(unopened, time_ms) if by_effect else None
+            return found if found is not None and found.dated_back else None
         past = effective(past, time_ms).state
-        adjusted = await self._dated_back(state, past.seq, time_ms) if by_effect else 0
-        return PastState(past, adjusted)
+        return await self._with_dated_back(past, time_ms) if by_effect else PastState(past, 0)
 
-    async def _dated_back(self, state: AccountState, known_seq: int, time_ms: int) -> int:
-        """The sum of what was recorded after the moment and counts from before its end."""
-        key, adjusted, seq = state.account.key, 0, known_seq
+    async def _with_dated_back(self, state: AccountState, time_ms: int) -> PastState:
+        """With what was recorded after the moment and counts from before its end."""
+        key, seq, adjusted = state.account.key, state.seq, 0
+        newest: deque[AccountEntry] = deque(maxlen=DATED_BACK_SHOWN_MAX)
         subject = BACKDATED + key
         while True:
             documents = await self._journal.touching(
@@ -114,9 +118,13 @@ class History:
             for document in documents:
                 seq = document.seq
                 if document.time_ms > time_ms:
-                    adjusted += sum(_dated_amount(key, entry, time_ms) for entry in document.entries)
+                    for place, entry in enumerate(document.entries):
+                        if _counts_before(entry, time_ms):
+                            seen = seen_by(key, Placed(entry, seq, place, document.time_ms))
+                            adjusted += sum(each.amount for each in seen)
+                            newest.extend(seen)
             if len(documents) < DOCUMENTS_A_PAGE_MAX:
-                return adjusted
+                return PastState(state, adjusted, tuple(reversed(newest)))
 
     async def _excerpt(
         self, state: AccountState, *, above: int = 0, upto: int | None = None, newest_first: bool = False
@@ -141,14 +149,10 @@ def _folded(state: AccountState | None, key: str, placed: Placed) -> AccountStat
     return state
 
 
-def _dated_amount(key: str, entry: Entry, time_ms: int) -> int:
+def _counts_before(entry: Entry, time_ms: int) -> bool:
     if not isinstance(entry, TransferPosted) or not entry.is_backdated:
-        return 0
-    if entry.effective_ms is None or entry.effective_ms > time_ms:
-        return 0
-    return sum(
-        -entry.amount if is_source else entry.amount for name, is_source in accounts_of(entry) if name == key
-    )
+        return False
+    return entry.effective_ms is not None and entry.effective_ms <= time_ms
 
 
 def seen_by(key: str, placed: Placed) -> list[AccountEntry]:

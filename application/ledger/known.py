@@ -204,7 +204,9 @@ class Known:
         found = await self._journal.recorded(self._book, transfers) if transfers else {}
         for key, recorded in found.items():
             if isinstance(entry := recorded.entry, TransferPosted):
-                states[key] = TransferState(entry, entry.amount, entry.funding, recorded.seq)
+                states[key] = TransferState(
+                    entry, entry.amount, entry.funding, recorded.seq, recorded.time_ms
+                )
         return states
 
     async def _touching(self, after: Mapping[str, int]) -> AsyncIterator[JournalDocument]:

@@ -9,6 +9,7 @@ from typing import Final
 
 from domain.ids import time_ordered_id
 from domain.ledger.account import REVENUE, Account
+from domain.ledger.audited import BATCH
 from domain.ledger.commands import (
     CaptureHold,
     IssueGrant,
@@ -31,8 +32,6 @@ from ports.clock import Clock
 from ports.entropy import Entropy
 
 Field = str | int | None
-BATCH: Final = "batch"
-"""The route that a batch's idempotency keys are scoped to."""
 RULE_PREFIX: Final = "rule"
 """How the ids of top-up rules begin."""
 
@@ -99,13 +98,15 @@ class HoldOrder:
 
 @dataclass(frozen=True, slots=True)
 class RuleOrder:
-    """`amount` is issued when a spend leaves less than `below`, `max_per_day` times a UTC day."""
+    """At least `below` is held available: by steps of `amount`, or by grants up to `to`, one of which is
+    None; `max_per_day` times a UTC day."""
 
     account: str
     below: int
-    amount: int
+    amount: int | None
     category: str
     max_per_day: int
+    to: int | None = None
 
 
 class Orders:
@@ -135,15 +136,26 @@ class Orders:
         self, caller: Caller, orders: Sequence[TransferOrder], *, atomic: bool
     ) -> tuple[PostTransfer, ...]:
         """The transfers of one request. Under an idempotency key, each is a repeat only in the same
-        whole body."""
+        whole body, and what is refused of a batch that is not atomic stays refused."""
         whole = ""
         if caller.idempotency_key is not None:
             fields = [field for order in orders for field in _sent(order)]
             whole = _fingerprint("batch", [int(atomic), *fields])
-        return tuple(self._transfer(caller, order, BATCH, index, whole) for index, order in enumerate(orders))
+        remembers = bool(whole) and not atomic
+        return tuple(
+            self._transfer(caller, order, BATCH, index, whole, remembers_refusal=remembers)
+            for index, order in enumerate(orders)
+        )
 
     def _transfer(
-        self, caller: Caller, order: TransferOrder, route: str, index: int, whole: str
+        self,
+        caller: Caller,
+        order: TransferOrder,
+        route: str,
+        index: int,
+        whole: str,
+        *,
+        remembers_refusal: bool = False,
     ) -> PostTransfer:
         transfer_id = order.id or self._new_id("tr")
         keys, sent = _keys(caller, route, transfer_key(transfer_id), index), _sent(order)
@@ -164,6 +176,8 @@ class Orders:
             order.metadata,
             order.effective_ms,
             _repeatable(caller, order.id),
+            # Not its own key: another request may post a transfer of this id yet.
+            keys[1:] if remembers_refusal else (),
         )
 
     def grant(self, caller: Caller, order: GrantOrder) -> IssueGrant:
@@ -195,18 +209,25 @@ class Orders:
         )
 
     def reverse(
-        self, caller: Caller, transfer_id: str, amount: int | None, metadata: str = ""
+        self,
+        caller: Caller,
+        transfer_id: str,
+        amount: int | None,
+        metadata: str = "",
+        effective_ms: int | None = None,
     ) -> ReverseTransfer:
         reversal_id = self._new_id("tr")
+        fields: list[Field] = [transfer_id, amount, metadata, *_optional(effective_ms=effective_ms)]
         return ReverseTransfer(
             reversal_id,
             transfer_id,
             amount,
             _keys(caller, "transfers-reverse", transfer_key(reversal_id)),
-            _fingerprint("reversal", [transfer_id, amount, metadata]),
+            _fingerprint("reversal", fields),
             caller.actor,
             metadata,
             _repeatable(caller),
+            effective_ms,
         )
 
     def hold(self, caller: Caller, order: HoldOrder) -> PlaceHold:
@@ -252,18 +273,22 @@ class Orders:
 
     def set_rule(self, caller: Caller, order: RuleOrder) -> SetRule:
         rule_id = self._new_id(RULE_PREFIX)
-        fields: list[Field] = [order.account, order.below, order.amount, order.category, order.max_per_day]
+        fields: list[Field] = [
+            order.account, order.below, order.amount, order.category, order.max_per_day,
+            *_optional(to=order.to),
+        ]  # fmt: skip
         return SetRule(
             rule_id,
             order.account,
             order.below,
-            order.amount,
+            order.amount or 0,
             order.category,
             order.max_per_day,
             _keys(caller, "top-up-rules", rule_key(rule_id)),
             _fingerprint("rule", fields),
             caller.actor,
             _repeatable(caller),
+            order.to,
         )
 
     def remove_rule(self, caller: Caller, rule_id: str, account: str) -> RemoveRule:
@@ -277,9 +302,11 @@ class Orders:
 
 
 def is_repeat_of_request(caller: Caller, outcome: Outcome, index: int) -> bool:
-    """Whether the transfer was posted by an earlier request for this batch under the same key."""
-    if caller.idempotency_key is None or isinstance(outcome, Rejected) or not outcome.replayed:
+    """Whether an earlier request for this batch under the same key posted the transfer, or was refused it."""
+    if caller.idempotency_key is None or not outcome.replayed:
         return False
+    if isinstance(outcome, Rejected):
+        return True
     return _repeat_key(caller.idempotency_key, BATCH, index) in outcome.recorded.entry.keys
 
 
@@ -288,6 +315,11 @@ def _sent(order: TransferOrder) -> list[Field]:
         order.id, order.source, order.destination, order.amount, order.code, order.metadata,
         order.effective_ms,
     ]  # fmt: skip
+
+
+def _optional(**fields: Field) -> list[Field]:
+    """Fields that commands have learned since: one that was not sent leaves the fingerprint as it was."""
+    return [f"{name}={field}" for name, field in fields.items() if field is not None]
 
 
 def _keys(caller: Caller, route: str, own: str, index: int = 0) -> tuple[str, ...]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from application.ledger.announcer import Announce, Announcer
 from application.ledger.book import Book, BookPorts
@@ -13,6 +13,7 @@ from application.ledger.books import Books
 from application.ledger.census import Census, CensusTaker
 from application.ledger.due import DueTicker
 from application.ledger.history import AccountEntry, History, PastState, Position
+from application.ledger.labels import Label, Labels
 from application.ledger.orders import (
     AccountOrder,
     Caller,
@@ -35,10 +36,11 @@ from domain.ledger.commands import (
     rule_key,
     transfer_key,
 )
-from domain.ledger.entries import AccountOpened, Recorded, RuleRemoved, RuleSet, TransferPosted
+from domain.ledger.entries import AccountOpened, Entry, Recorded, RuleRemoved, RuleSet, TransferPosted
 from domain.ledger.lots import Lot
 from domain.ledger.machine import effective
 from domain.ledger.outcomes import Outcome, Rejected, Rejection
+from domain.ledger.replay import rule_of
 from domain.ledger.subjects import EXPIRED, PENDING, GrantState, HoldState, TransferState
 
 ACCOUNTS_OF_A_USER_MAX: Final = 1_000
@@ -57,6 +59,14 @@ class GrantView:
     status: str
 
 
+class Trial(NamedTuple):
+    """What would come of a command now: its outcome, and all that would be recorded with it, such as
+    what fell due in its accounts and what their top-up rules grant."""
+
+    outcome: Outcome
+    entries: tuple[Entry, ...]
+
+
 class Ledger:
     """All books of this process. Opens each when it is first asked for."""
 
@@ -65,6 +75,7 @@ class Ledger:
         self._announcer = Announcer(ports.runtime, announce)
         self._books = Books(ports, accounts_max=accounts_max, committed=self._announcer.add)
         self._orders = Orders(ports.clock, ports.entropy)
+        self._labels = Labels(ports.journal)
         self._census = CensusTaker(ports.journal, ports.checkpoints)
         self._ticker = DueTicker(ports.runtime, ports.clock, ports.checkpoints, self._books)
 
@@ -105,11 +116,12 @@ class Ledger:
     async def transfer(self, caller: Caller, order: TransferOrder) -> Outcome:
         return await self._execute(caller, self._orders.transfer(caller, order))
 
-    async def try_transfer(self, caller: Caller, order: TransferOrder) -> Outcome:
+    async def try_transfer(self, caller: Caller, order: TransferOrder) -> Trial:
         """What would come of the transfer now; records nothing."""
         book = await self._books.get(caller.book)
-        (outcome,) = await book.try_out(Submission((self._orders.transfer(caller, order),)))
-        return outcome
+        decision = await book.try_out(Submission((self._orders.transfer(caller, order),)))
+        ((outcome,),) = decision.outcomes
+        return Trial(outcome, decision.entries)
 
     async def transfer_batch(
         self, caller: Caller, orders: Sequence[TransferOrder], *, atomic: bool
@@ -135,17 +147,27 @@ class Ledger:
     async def _is_another_body(self, book_name: str, commands: Sequence[PostTransfer]) -> bool:
         """Whether the request's key was used with another batch: then none of this one is taken, not
         even what goes beyond the other."""
-        sent = {command.keys[1]: (command.fingerprint, command.keys[2:]) for command in commands}
+        sent = {command.keys[1]: (command.fingerprint, command.keys[1:]) for command in commands}
         recorded = await self._ports.journal.recorded(book_name, sent)
         return any(
-            (found.entry.fingerprint, found.entry.keys[2:]) != sent[key] for key, found in recorded.items()
+            # An item's refusal stands under the request's keys alone, a transfer under its own before them.
+            (entry.fingerprint, entry.keys[entry.keys.index(key) :]) != sent[key]
+            for key, entry in ((key, found.entry) for key, found in recorded.items())
         )
 
     async def reverse(
-        self, caller: Caller, transfer_id: str, amount: int | None = None, metadata: str = ""
+        self,
+        caller: Caller,
+        transfer_id: str,
+        amount: int | None = None,
+        metadata: str = "",
+        *,
+        effective_ms: int | None = None,
     ) -> Outcome:
-        """Posted is a `TransferPosted` caused by a `Reversal`, which says what became of the grants."""
-        return await self._execute(caller, self._orders.reverse(caller, transfer_id, amount, metadata))
+        """Posted is a `TransferPosted` caused by a `Reversal`, which says what became of the grants. It
+        counts from now, or from `effective_ms`: not before the transfer's own moment."""
+        command = self._orders.reverse(caller, transfer_id, amount, metadata, effective_ms)
+        return await self._execute(caller, command)
 
     async def hold(self, caller: Caller, order: HoldOrder) -> Outcome:
         """Posted is a `HoldPlaced`."""
@@ -243,6 +265,16 @@ class Ledger:
         found = await book.subjects([grant_key(grant_id) for grant_id in grant_ids])
         return {grant.id: grant for grant in found if isinstance(grant, GrantState)}
 
+    async def labels_of_grants(self, book_name: str, grant_ids: Iterable[str]) -> dict[str, Label]:
+        """The code and metadata of each of these grants, by its id."""
+        keys = {transfer_key(grant_id): grant_id for grant_id in grant_ids}
+        return {keys[key]: label for key, label in (await self._labels.of(book_name, keys)).items()}
+
+    async def labels_of_holds(self, book_name: str, hold_ids: Iterable[str]) -> dict[str, Label]:
+        """The code and metadata of each of these holds, by its id."""
+        keys = {hold_key(hold_id): hold_id for hold_id in hold_ids}
+        return {keys[key]: label for key, label in (await self._labels.of(book_name, keys)).items()}
+
     async def grant_state(self, book_name: str, grant_id: str) -> GrantView | None:
         """The grant as it stands now, and what is left of it."""
         book = await self._book(book_name)
@@ -280,7 +312,8 @@ class Ledger:
         return [effective(state, self.now_ms()).state for state in states if state is not None]
 
     async def rules(self, book_name: str) -> list[tuple[str, TopUpRule]]:
-        """The book's top-up rules, each with its account, oldest first, at most `RULES_OF_A_BOOK_MAX`."""
+        """The book's top-up rules as they were set, each with its account, oldest first, at most
+        `RULES_OF_A_BOOK_MAX`."""
         rules: dict[str, tuple[str, TopUpRule]] = {}
         after = 0
         while len(rules) < RULES_OF_A_BOOK_MAX:
@@ -289,14 +322,27 @@ class Ledger:
             )
             for entry in (entry for document in documents for entry in document.entries):
                 if isinstance(entry, RuleSet):
-                    rule = TopUpRule(entry.id, entry.below, entry.amount, entry.category, entry.max_per_day)
-                    rules[entry.id] = entry.account, rule
+                    rules[entry.id] = entry.account, rule_of(entry)
                 elif isinstance(entry, RuleRemoved):
                     rules.pop(entry.id, None)
             if len(documents) < DOCUMENTS_A_READ_MAX:
                 break
             after = documents[-1].seq
         return list(rules.values())
+
+    async def standing_rules(
+        self, book_name: str, rules: Sequence[tuple[str, TopUpRule]]
+    ) -> list[tuple[str, TopUpRule]]:
+        """These rules as their accounts know them, with what became of them last."""
+        book = await self._books.get(book_name)
+        accounts = list(dict.fromkeys(account for account, _ in rules))
+        states = [state for state in await book.accounts(accounts) if state is not None]
+        standing = {rule.id: rule for state in states for rule in state.holdings.rules}
+        return [(account, standing.get(rule.id, rule)) for account, rule in rules]
+
+    async def check_books(self) -> None:
+        """Raises `UnreadableBook` while a book that somebody asked for cannot be read by this release."""
+        await self._books.check()
 
     async def head(self, book_name: str) -> Head:
         return (await self._book(book_name)).head

@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 from application.ledger.prover import Aside, Chain, ExpectedHead, LedgerProblem, Prover, stored_aside
 from application.ledger.verification import Progress, end_of, pages, unheard
 from domain.ledger.account import ENTRIES_A_SNAPSHOT
-from domain.ledger.chain import Head, JournalDocument
+from domain.ledger.chain import FORMAT_MAX, Head, JournalDocument
 from domain.ledger.entries import Recorded
 from domain.ledger.records import entry_of, record_of
 from domain.ledger.shapes import has_its_shape
@@ -83,6 +83,8 @@ class Register(Protocol):
 def line_of(document: JournalDocument) -> bytes:
     """One line of ASCII, its end included."""
     record = {name: getattr(document, name) for name in _MEMBERS[:-1]}
+    if document.format != 1:
+        record["format"] = document.format
     record["entries"] = [record_of(entry) for entry in document.entries]
     return _JSON.encode(record).encode("ascii") + b"\n"
 
@@ -95,8 +97,13 @@ def document_of(line: bytes) -> JournalDocument:
         record: Any = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"it is not JSON: {error}") from error
-    if not isinstance(record, dict) or record.keys() != set(_MEMBERS):
+    if not isinstance(record, dict) or record.keys() - {"format"} != set(_MEMBERS):
         raise ValueError(f"it is not an object of {', '.join(_MEMBERS)}")
+    number = record.get("format", 2)
+    if type(number) is not int or number < 2:
+        raise ValueError("its `format` is no number from 2 on; format 1 is not named")
+    if number > FORMAT_MAX:
+        raise ValueError(f"it has format {number}, and this release reads formats up to {FORMAT_MAX}")
     records = record.pop("entries")
     if not isinstance(records, list) or not all(isinstance(each, dict) for each in records):
         raise ValueError("its entries are not a list of objects")

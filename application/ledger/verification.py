@@ -12,7 +12,7 @@ from application.ledger.prover import BrokenLink, ExpectedHead, LedgerProblem, P
 from domain.ledger.chain import Head, JournalDocument
 from domain.ledger.entries import Recorded
 from domain.ledger.shapes import has_its_shape, recorded_has_its_shape
-from ports.journal import Checkpoints, Journal, Unreadable
+from ports.journal import Checkpoints, Journal, Unreadable, UnreadableBook
 from ports.runtime import Runtime
 
 __all__ = ["ExpectedHead", "LedgerProblem", "Verification", "verify"]
@@ -102,7 +102,7 @@ async def _reversed_in(
     asked = prover.proof.unknown_transfers(each for each in readable if isinstance(each, JournalDocument))
     try:
         found = await journal.recorded(book, asked) if asked else {}
-    except (KeyError, TypeError, ValueError):
+    except UnreadableBook:
         return {}  # A document that has one of the keys too cannot be read: something is wrong anyway.
     return {key: recorded for key, recorded in found.items() if recorded_has_its_shape(recorded)}
 
@@ -127,7 +127,7 @@ async def pages(
 async def end_of(journal: Journal, book: str) -> int:
     try:
         head = await journal.head(book)
-    except (KeyError, TypeError, ValueError):
+    except UnreadableBook:
         # It cannot even be read: whoever reads up to it will name it.
         return NOWHERE
     if head is None:

@@ -66,9 +66,10 @@ class ScheduledGrant(NamedTuple):
 
 
 class TopUpRule(NamedTuple):
-    """Issues `amount` when a spend leaves less than `below` available, `max_per_day` times a UTC day.
+    """Holds at least `below` available: by steps of `amount`, or, where `to` is set, by one grant up to `to`.
 
-    `day` counts days since 1970; `used` is how often the rule acted on it.
+    It may act `max_per_day` times a UTC day; a step is one use. `day` counts days since 1970; `used` is how
+    often the rule acted on it. `skipped` is why it left the account below its level last, at `skipped_ms`.
     """
 
     id: str
@@ -78,6 +79,9 @@ class TopUpRule(NamedTuple):
     max_per_day: int
     day: int = 0
     used: int = 0
+    to: int | None = None
+    skipped: str = ""
+    skipped_ms: int = 0
 
 
 class Holdings(NamedTuple):

@@ -15,8 +15,10 @@ from domain.ledger.entries import (
     HoldReleased,
     Issue,
     Lapse,
+    Refused,
     RuleRemoved,
     RuleSet,
+    RuleSkipped,
     TransferPosted,
 )
 from domain.ledger.records import CAUSES, KINDS, kind_of
@@ -24,9 +26,29 @@ from domain.ledger.records import CAUSES, KINDS, kind_of
 ACTION_PREFIX: Final = "credits."
 ACTIONS: Final = frozenset(ACTION_PREFIX + kind for kind in (*KINDS.values(), *CAUSES.values()))
 
-_SUBJECT_PREFIXES: Final = {"account": "a:", "grant": "g:", "hold": "h:", "user": "u:", "transfer": "t:"}
+_SUBJECT_PREFIXES: Final = {
+    "account": "a:",
+    "grant": "g:",
+    "hold": "h:",
+    "user": "u:",
+    "transfer": "t:",
+    "batch": "k:batch:",
+}
 _RULES: Final = "r:"
-_FACTS: Final = ("account", "asset", "amount", "source", "destination", "code", "status", "held")
+BATCH: Final = "batch"
+"""The route that the keys of a batch's items are scoped to."""
+_FACTS: Final = (
+    "account",
+    "asset",
+    "amount",
+    "source",
+    "destination",
+    "code",
+    "status",
+    "held",
+    "rule",
+    "reason",
+)
 
 
 def action_of(entry: Entry) -> str:
@@ -35,7 +57,8 @@ def action_of(entry: Entry) -> str:
 
 
 def resource_of(entry: Entry) -> str:
-    """What the entry is about: `account:<id>`, `grant:<id>`, `hold:<id>`, `rule:<id>`, `transfer:<id>`."""
+    """What the entry is about: `account:<id>`, `grant:<id>`, `hold:<id>`, `rule:<id>`, `transfer:<id>`, or
+    an item of a batch under a key, `batch:<digest of the key>:<index>`."""
     match entry:
         case AccountOpened():
             return f"account:{entry.account.id}"
@@ -49,6 +72,11 @@ def resource_of(entry: Entry) -> str:
             return f"hold:{entry.hold}"
         case RuleSet() | RuleRemoved():
             return f"rule:{entry.id}"
+        case RuleSkipped():
+            # Not the rule's: what is found by that is every document in which a rule was set or removed.
+            return f"account:{entry.account}"
+        case Refused():
+            return entry.keys[0].replace("k:", "", 1)
         case TransferPosted(cause=Issue(grant=grant) | Lapse(grant=grant)):
             return f"grant:{grant}"
         case TransferPosted(cause=Capture(hold=hold)):
@@ -69,6 +97,8 @@ def subject_of_resource(resource: str) -> str | None:
 def key_of_resource(resource: str) -> str | None:
     """The key of the entry that made the resource, where its subject does not name it."""
     kind, _, name = resource.partition(":")
+    if kind == BATCH and name:
+        return f"k:{resource}"
     return transfer_key(name) if kind == "transfer" and name else None
 
 
@@ -84,5 +114,8 @@ def facts_of(entry: Entry) -> dict[str, str | int]:
     """A few small facts; never metadata."""
     if isinstance(entry, AccountOpened):
         return {"asset": entry.account.asset}
+    if isinstance(entry, Refused):
+        about = {"account": entry.about} if entry.about else {}
+        return {"transfer": entry.id, "reason": entry.reason, **about}
     values = entry._asdict()
     return {name: values[name] for name in _FACTS if name in values}

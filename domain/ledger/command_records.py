@@ -77,7 +77,8 @@ def _command_of(value: Value) -> Command:
 
 def _value_of_outcome(outcome: Outcome) -> Value:
     if isinstance(outcome, Rejected):
-        return outcome.reason.value
+        reason, about, replayed = outcome
+        return (reason.value, about, replayed) if about or replayed else reason.value
     entry, seq, time_ms = outcome.recorded
     return kind_of(entry), entry, seq, time_ms, outcome.replayed
 
@@ -85,6 +86,9 @@ def _value_of_outcome(outcome: Outcome) -> Value:
 def _outcome_of(value: Value) -> Outcome:
     if isinstance(value, str):
         return Rejected(Rejection(value))
+    if type(value) is list and len(value) == 3:
+        reason, about, replayed = value
+        return Rejected(Rejection(reason), _text(about), _boolean(replayed))
     kind, fields, seq, time_ms, replayed = _array(value, 5)
     entry = cast("Entry", _one_of(_ENTRY_KINDS, kind)(_array(fields)))
     return Posted(Recorded(entry, _integer(seq), _integer(time_ms)), _boolean(replayed))
@@ -106,6 +110,12 @@ def _array(value: Value, length: int | None = None) -> list[Value]:
 def _integer(value: Value) -> int:
     if type(value) is not int or not -(2**63) <= value < 2**63:
         raise ValueError("not an integer of 64 bits")
+    return value
+
+
+def _text(value: Value) -> str:
+    if type(value) is not str:
+        raise ValueError("not text")
     return value
 
 

@@ -27,7 +27,8 @@ class OpenAccount(NamedTuple):
 class PostTransfer(NamedTuple):
     """Moves `amount` minor units. At most one side is a system account; its asset is the other's.
 
-    `effective_ms` dates it back; it changes nothing about what can be spent.
+    `effective_ms` dates it back; it changes nothing about what can be spent. A refusal of it is recorded
+    under `refusal_keys`, if it has any, so that a repeat is refused again.
     """
 
     id: str
@@ -41,6 +42,7 @@ class PostTransfer(NamedTuple):
     metadata: str = ""
     effective_ms: int | None = None
     repeatable: bool = False
+    refusal_keys: tuple[str, ...] = ()
 
 
 class IssueGrant(NamedTuple):
@@ -70,7 +72,10 @@ class VoidGrant(NamedTuple):
 
 
 class ReverseTransfer(NamedTuple):
-    """Moves back `amount` of the transfer `of`, or all that is left of it (None)."""
+    """Moves back `amount` of the transfer `of`, or all that is left of it (None).
+
+    `effective_ms` dates it back, to the moment that the transfer counts from at the earliest.
+    """
 
     id: str
     of: str
@@ -80,6 +85,7 @@ class ReverseTransfer(NamedTuple):
     actor: str
     metadata: str = ""
     repeatable: bool = False
+    effective_ms: int | None = None
 
 
 class PlaceHold(NamedTuple):
@@ -122,7 +128,7 @@ class VoidHold(NamedTuple):
 
 
 class SetRule(NamedTuple):
-    """A top-up rule for an account."""
+    """A top-up rule for an account; `amount` is 0 where `to` is set. See `account.TopUpRule`."""
 
     id: str
     account: str
@@ -134,6 +140,7 @@ class SetRule(NamedTuple):
     fingerprint: str
     actor: str
     repeatable: bool = False
+    to: int | None = None
 
 
 class RemoveRule(NamedTuple):

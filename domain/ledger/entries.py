@@ -34,11 +34,13 @@ class AccountOpened(NamedTuple):
 
 
 class Issue(NamedTuple):
-    """Why credits came from `@issuance`: a grant, by a top-up `rule` where one is named."""
+    """Why credits came from `@issuance`: a grant, by a top-up `rule` where one is named, which acted `uses`
+    times at once for it."""
 
     grant: str
     terms: GrantTerms
     rule: str = ""
+    uses: int = 1
 
 
 class Lapse(NamedTuple):
@@ -218,6 +220,7 @@ class RuleSet(NamedTuple):
     keys: tuple[str, ...]
     fingerprint: str
     actor: str
+    to: int | None = None
 
     def subjects(self) -> Iterator[str]:
         yield subject_of_account(self.account, self.asset)
@@ -237,6 +240,37 @@ class RuleRemoved(NamedTuple):
         yield "r:"
 
 
+class RuleSkipped(NamedTuple):
+    """A top-up rule left its account below its level, and why: `day_used`, `account_full` or
+    `balance_overflow`. Recorded when that is another reason, or another UTC day, than the last time."""
+
+    rule: str
+    account: str
+    asset: str
+    reason: str
+    keys: tuple[str, ...]
+    fingerprint: str
+    actor: str
+
+    def subjects(self) -> Iterator[str]:
+        yield subject_of_account(self.account, self.asset)
+
+
+class Refused(NamedTuple):
+    """An item of a keyed batch was refused. Nothing moved: it stands here so that a repeat of the batch gets
+    the same answer. `id` is the transfer's that was not posted; another request may post it yet."""
+
+    id: str
+    reason: str
+    about: str
+    keys: tuple[str, ...]
+    fingerprint: str
+    actor: str
+
+    def subjects(self) -> Iterator[str]:
+        return iter(())
+
+
 Entry = (
     TransferPosted
     | AccountOpened
@@ -246,6 +280,8 @@ Entry = (
     | HoldReleased
     | RuleSet
     | RuleRemoved
+    | RuleSkipped
+    | Refused
 )
 
 

@@ -14,7 +14,7 @@ def issue_grant(overlay: Overlay, command: IssueGrant) -> Outcome:
     """A grant that begins later is scheduled; one that has expired already is refused as not active."""
     state = overlay.account(command.account)
     if state is None:
-        return Rejected(Rejection.ACCOUNT_NOT_FOUND)
+        return Rejected(Rejection.ACCOUNT_NOT_FOUND, command.account)
     account, amount, terms = state.account, command.amount, command.terms
     if terms.expires_ms is not None and terms.expires_ms <= overlay.time_ms:
         return Rejected(Rejection.GRANT_NOT_ACTIVE)

@@ -10,13 +10,13 @@ from domain.ledger.outcomes import Outcome, Rejected, Rejection
 from domain.ledger.overlay import Overlay, lapse_released, release
 from domain.ledger.replay import hold_of
 from domain.ledger.subjects import EXPIRED, PENDING, VOIDED, HoldState
-from domain.ledger.transfers import is_to_another_user, refusal_of, sides_of, top_up
+from domain.ledger.transfers import is_to_another_user, refusal_of, sides_of
 
 
 def place_hold(overlay: Overlay, command: PlaceHold) -> Outcome:
     sides = sides_of(overlay, command.account, command.destination)
-    if isinstance(sides, Rejection):
-        return Rejected(sides)
+    if isinstance(sides, Rejected):
+        return sides
     holder, destination = sides
     refused = refusal_of(holder, destination, command.amount)
     if refused is not None:
@@ -24,7 +24,7 @@ def place_hold(overlay: Overlay, command: PlaceHold) -> Outcome:
     if len(holder.holdings.holds) >= HOLDS_MAX:
         return Rejected(Rejection.TOO_MANY_LOTS)
     transferable = is_to_another_user(holder, destination)
-    posted = overlay.record(
+    return overlay.record(
         HoldPlaced(
             command.id, command.account, holder.account.asset, command.amount, command.destination,
             overlay.time_ms + command.expires_in_ms, command.code, command.keys, command.fingerprint,
@@ -32,9 +32,6 @@ def place_hold(overlay: Overlay, command: PlaceHold) -> Outcome:
             funded(holder.holdings.lots, command.amount, transferable=transferable),
         )
     )  # fmt: skip
-    if holder.holdings.rules:
-        top_up(overlay, holder.account.key)
-    return posted
 
 
 def capture_hold(overlay: Overlay, command: CaptureHold) -> Outcome:
@@ -64,8 +61,6 @@ def capture_hold(overlay: Overlay, command: CaptureHold) -> Outcome:
     posted = overlay.move(holder, destination, entry)
     if final:
         lapse_released(overlay, holder.account.key)
-    if holder.holdings.rules:
-        top_up(overlay, holder.account.key)
     return posted
 
 

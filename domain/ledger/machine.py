@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from domain.ledger.account import RULES_MAX, AccountState
+from domain.ledger.account import AccountState
 from domain.ledger.commands import (
     BookDue,
     CaptureHold,
@@ -26,13 +26,14 @@ from domain.ledger.commands import (
     VoidGrant,
     VoidHold,
 )
-from domain.ledger.entries import AccountOpened, Entry, Recorded, RuleRemoved, RuleSet
+from domain.ledger.entries import AccountOpened, Entry, Recorded, Refused
 from domain.ledger.grants import issue_grant, void_grant
 from domain.ledger.holds import capture_hold, place_hold, void_hold
 from domain.ledger.outcomes import Outcome, Posted, Rejected, Rejection
 from domain.ledger.overlay import Overlay
-from domain.ledger.replay import Accounts, Subjects
+from domain.ledger.replay import Accounts, Subjects, accounts_of
 from domain.ledger.subjects import Subject
+from domain.ledger.top_ups import hold_levels, remove_rule, set_rule
 from domain.ledger.transfers import post_transfer, reverse_transfer
 
 
@@ -66,7 +67,7 @@ def decide(
     journal already has under the commands' keys, as far as somebody looked: the journal's unique index
     catches the rest.
     """
-    overlay = Overlay(accounts, subjects or {}, known, seq, time_ms)
+    overlay = Overlay(accounts, subjects or {}, known, seq, time_ms, hold_levels)
     outcomes = tuple([_decide_submission(overlay, submission) for submission in submissions])
     return Decision(
         outcomes,
@@ -106,10 +107,32 @@ def _decide_one(overlay: Overlay, command: Command) -> Outcome:
     known, keys = overlay.known, overlay.keys
     for key in command.keys:
         if (key in keys or key in known) and (repeated := repeat_of(command, known, keys)) is not None:
+            if type(command) is PostTransfer and type(repeated) is Rejected:
+                _remember(overlay, command, repeated)
             return repeated
     if type(command) is PostTransfer:
-        return post_transfer(overlay, command)
-    return _decide_rarer(overlay, command)
+        outcome = post_transfer(overlay, command)
+        if type(outcome) is Rejected:
+            _remember(overlay, command, outcome)
+        return outcome
+    first = len(overlay.entries)
+    outcome = _decide_rarer(overlay, command)
+    for key in {key: None for entry in overlay.entries[first:] for key, _ in accounts_of(entry)}:
+        overlay.account(key)  # Whatever the command lowered, its rules hold their levels.
+    return outcome
+
+
+def _remember(overlay: Overlay, command: PostTransfer, refused: Rejected) -> None:
+    """Records a refusal that a repeat is to get again, unless it is one, or its keys were used otherwise."""
+    keys = command.refusal_keys
+    if not keys or any(key in overlay.keys or key in overlay.known for key in keys):
+        return
+    overlay.record(
+        Refused(
+            command.id, refused.reason.value, refused.about, keys, command.fingerprint,
+            command.actor,
+        )
+    )  # fmt: skip
 
 
 def _decide_rarer(overlay: Overlay, command: Command) -> Outcome:
@@ -129,9 +152,9 @@ def _decide_rarer(overlay: Overlay, command: Command) -> Outcome:
         case OpenAccount():
             return _open_account(overlay, command)
         case SetRule():
-            return _set_rule(overlay, command)
+            return set_rule(overlay, command)
         case RemoveRule():
-            return _remove_rule(overlay, command)
+            return remove_rule(overlay, command)
         case BookDue():
             overlay.account(command.account)
             return Rejected(Rejection.NOTHING_ASKED)
@@ -147,6 +170,12 @@ def repeat_of(command: Command, *known: Mapping[str, Recorded]) -> Outcome | Non
     found = {key: each[key] for key in command.keys for each in known if key in each}
     if not found:
         return None
+    refused = next((each.entry for each in found.values() if isinstance(each.entry, Refused)), None)
+    if refused is not None:
+        # What its batch was answered, even if another request has posted the transfer since.
+        if refused.fingerprint != command.fingerprint:
+            return Rejected(Rejection.IDEMPOTENCY_CONFLICT)
+        return Rejected(Rejection(refused.reason), refused.about, replayed=True)
     if all(recorded.entry.fingerprint == command.fingerprint for recorded in found.values()):
         return Posted(next(iter(found.values())), replayed=True)
     if isinstance(command, OpenAccount) and command.keys[0] in found:
@@ -159,31 +188,6 @@ def _open_account(overlay: Overlay, command: OpenAccount) -> Outcome:
     if overlay.account(account.key) is not None:
         return Rejected(Rejection.ACCOUNT_EXISTS)
     return overlay.record(AccountOpened(account, command.keys, command.fingerprint, command.actor))
-
-
-def _set_rule(overlay: Overlay, command: SetRule) -> Outcome:
-    state = overlay.account(command.account)
-    if state is None:
-        return Rejected(Rejection.ACCOUNT_NOT_FOUND)
-    if len(state.holdings.rules) >= RULES_MAX:
-        return Rejected(Rejection.TOO_MANY_LOTS)
-    return overlay.record(
-        RuleSet(
-            command.id, command.account, state.account.asset, command.below, command.amount, command.category,
-            command.max_per_day, command.keys, command.fingerprint, command.actor,
-        )
-    )  # fmt: skip
-
-
-def _remove_rule(overlay: Overlay, command: RemoveRule) -> Outcome:
-    state = overlay.account(command.account)
-    if state is None or all(rule.id != command.id for rule in state.holdings.rules):
-        return Rejected(Rejection.NOT_FOUND)
-    return overlay.record(
-        RuleRemoved(
-            command.id, command.account, state.account.asset, command.keys, command.fingerprint, command.actor
-        )
-    )
 
 
 class Effective(NamedTuple):

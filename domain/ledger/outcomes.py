@@ -25,6 +25,8 @@ class Rejection(Enum):
     TRANSFER_ALREADY_REVERSED = "transfer_already_reversed"
     AMOUNT_EXCEEDS_HOLD = "amount_exceeds_hold"
     AMOUNT_EXCEEDS_TRANSFER = "amount_exceeds_transfer"
+    DATED_BEFORE_ORIGINAL = "dated_before_original"
+    """A reversal counts from the moment that its transfer counts from at the earliest."""
     INSUFFICIENT_FUNDS = "insufficient_funds"
     GRANT_NOT_TRANSFERABLE = "grant_not_transferable"
     """It would do with promotional credits, which do not go to another user's account."""
@@ -45,7 +47,12 @@ class Posted(NamedTuple):
 
 
 class Rejected(NamedTuple):
+    """Nothing was posted. `about` is the id of the account that does not exist, where that is the reason.
+    `replayed`: the journal had this very refusal already, from an earlier request of the same batch."""
+
     reason: Rejection
+    about: str = ""
+    replayed: bool = False
 
 
 Outcome = Posted | Rejected

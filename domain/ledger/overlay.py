@@ -1,17 +1,18 @@
 """What a batch has changed so far, over the acknowledged state, which stays untouched.
 
 Before a command looks at an account, what has fallen due in it by then is recorded: scheduled grants
-begin, holds and grants expire, each at its own instant.
+begin, holds and grants expire, each at its own instant. Then its top-up rules hold their levels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, NamedTuple, TypeVar
 
 from domain.ledger.account import (
     EXPIRED,
     ISSUANCE,
+    NOTHING,
     AccountState,
     account_key,
     is_system,
@@ -25,6 +26,7 @@ from domain.ledger.entries import (
     Issue,
     Lapse,
     Recorded,
+    Refused,
     TransferPosted,
 )
 from domain.ledger.lots import Lot
@@ -78,6 +80,7 @@ class _Layered(Mapping[str, Value]):
 class Overlay:
     __slots__ = (
         "_entries_before",
+        "_hold_levels",
         "accounts",
         "changed",
         "changed_subjects",
@@ -97,7 +100,10 @@ class Overlay:
         known: Mapping[str, Recorded],
         seq: int,
         time_ms: int,
+        hold_levels: HoldLevels | None = None,
     ) -> None:
+        """`hold_levels` is what top-up rules do; None where somebody only looks."""
+        self._hold_levels = hold_levels
         self.accounts = accounts
         self.subjects = subjects
         self.known = known
@@ -127,6 +133,7 @@ class Overlay:
             _Layered(self.keys, self.known),
             self.seq,
             self.time_ms,
+            self._hold_levels,
         )
         trial._entries_before = self.place
         trial.missing = self.missing
@@ -139,10 +146,15 @@ class Overlay:
         self.keys.update(trial.keys)
 
     def account(self, key: str) -> AccountState | None:
-        """As it stands now: nothing in it is overdue."""
+        """As it stands now: nothing in it is overdue, and its rules have held their levels."""
         state = self.changed.get(key) or self.accounts.get(key)
-        if state is not None and state.holdings.due_ms <= self.time_ms:
-            return self._settled(key, state)
+        if state is None or state.holdings is NOTHING:
+            return state
+        if state.holdings.due_ms <= self.time_ms:
+            state = self._settled(key, state)
+        if state.holdings.rules and self._hold_levels is not None:
+            self._hold_levels(self, state)
+            state = self.changed.get(key) or state
         return state
 
     def system_account(self, account_id: str, asset: str) -> AccountState:
@@ -162,11 +174,11 @@ class Overlay:
         """Takes an entry that moves nothing between accounts."""
         if isinstance(entry, AccountOpened):
             self.changed[entry.account.key] = AccountState(entry.account, 0, 0, self.seq, 1)
-        elif not isinstance(entry, TransferPosted):
+        elif not isinstance(entry, TransferPosted | Refused):
             # As it stands, overdue or not: this may be the entry that records what is due.
             state = self.changed.get(entry.account) or self.accounts.get(entry.account)
             assert state is not None  # noqa: S101 - who records an entry has looked at its account
-            self.changed[state.account.key] = holder_after(state, entry, self.seq)
+            self.changed[state.account.key] = holder_after(state, entry, self.seq, self.time_ms)
         return self.noted(entry)
 
     def move(self, source: AccountState, destination: AccountState, entry: TransferPosted) -> Posted:
@@ -207,6 +219,10 @@ class Overlay:
             _book(self, state, _next_due(state))
             state = self.changed[key]
         return state
+
+
+HoldLevels = Callable[[Overlay, AccountState], None]
+"""Lets each top-up rule of an account act whose level it is below."""
 
 
 class _Due(NamedTuple):

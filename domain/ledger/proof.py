@@ -10,6 +10,7 @@ from domain.ledger.account import (
     ISSUANCE,
     AccountState,
     ActiveHold,
+    TopUpRule,
     is_system,
     untouched_system_account,
 )
@@ -26,14 +27,18 @@ from domain.ledger.entries import (
     Issue,
     Lapse,
     Recorded,
+    Refused,
     Reversal,
     RuleRemoved,
     RuleSet,
+    RuleSkipped,
     TransferPosted,
 )
 from domain.ledger.lots import Funding, Lot, first_of, total
+from domain.ledger.outcomes import Rejection
 from domain.ledger.replay import account_after, accounts_of
 from domain.ledger.subjects import TransferState, plain_left, subject_after
+from domain.ledger.top_ups import REASONS
 
 Problems = Iterator[str]
 """What is wrong with one entry, worst first; only the first is asked for."""
@@ -144,6 +149,8 @@ class Proof:
             return self._transfer(entry)
         if isinstance(entry, AccountOpened):
             return self._opening(entry)
+        if isinstance(entry, Refused):
+            return _refused(entry)
         state = self._state(entry.account, entry.asset)
         if state is None:
             return iter([f"account {entry.account} of {entry.asset} was not opened"])
@@ -254,8 +261,17 @@ def _issue(destination: AccountState, entry: TransferPosted, cause: Issue) -> Pr
         yield f"grant {cause.grant} was scheduled with other terms"
     if _lot(destination, cause.grant) is not None:
         yield f"grant {cause.grant} is issued once more"
-    if cause.rule and all(rule.id != cause.rule for rule in destination.holdings.rules):
+    if not cause.rule:
+        if cause.uses != 1:
+            yield f"grant {cause.grant} is of no rule, and counts as {cause.uses} uses of one"
+        return
+    rule = _rule(destination, cause.rule)
+    if rule is None:
         yield f"rule {cause.rule} does not stand"
+    elif cause.uses < 1 or entry.amount != (rule.amount * cause.uses if rule.to is None else entry.amount):
+        yield f"rule {rule.id} does not grant {entry.amount} by {cause.uses} uses"
+    elif rule.to is not None and (destination.available + entry.amount, cause.uses) != (rule.to, 1):
+        yield f"rule {rule.id} does not fill the account up to {rule.to}"
 
 
 def _lapse(source: AccountState, entry: TransferPosted, cause: Lapse) -> Problems:
@@ -269,7 +285,14 @@ def _lapse(source: AccountState, entry: TransferPosted, cause: Lapse) -> Problem
         yield f"grant {lot.grant} does not end like this"
 
 
-def _holder(state: AccountState, entry: GrantScheduled | GrantEnded | RuleSet | RuleRemoved) -> Problems:
+def _refused(entry: Refused) -> Problems:
+    if entry.reason not in {rejection.value for rejection in Rejection}:
+        yield f"nothing is refused for {entry.reason}"
+
+
+def _holder(
+    state: AccountState, entry: GrantScheduled | GrantEnded | RuleSet | RuleRemoved | RuleSkipped
+) -> Problems:
     if isinstance(entry, GrantScheduled):
         if entry.amount < 1:
             yield f"its amount is {entry.amount}"
@@ -281,6 +304,12 @@ def _holder(state: AccountState, entry: GrantScheduled | GrantEnded | RuleSet | 
             yield f"grant {entry.grant} is not in {entry.account}"
         if (lot.remaining, lot.held) != (entry.held, entry.held) if lot else entry.held != 0:
             yield f"holds have reserved another part of grant {entry.grant}"
+    elif isinstance(entry, RuleSkipped):
+        rule = _rule(state, entry.rule)
+        if rule is None:
+            yield f"rule {entry.rule} does not stand"
+        elif entry.reason not in REASONS or state.available >= rule.below:
+            yield f"rule {entry.rule} had nothing to skip for {entry.reason}"
     else:
         stands = any(rule.id == entry.id for rule in state.holdings.rules)
         if stands is isinstance(entry, RuleSet):
@@ -315,7 +344,9 @@ def _posted_before(recorded: Recorded | None, document: JournalDocument, place: 
     if recorded is None or not isinstance(entry := recorded.entry, TransferPosted):
         return None
     is_before = recorded.seq < document.seq or entry in document.entries[:place]
-    return TransferState(entry, entry.amount, entry.funding, recorded.seq) if is_before else None
+    if not is_before:
+        return None
+    return TransferState(entry, entry.amount, entry.funding, recorded.seq, recorded.time_ms)
 
 
 def _after(touched: Iterable[AccountState]) -> Problems:
@@ -326,6 +357,9 @@ def _after(touched: Iterable[AccountState]) -> Problems:
         for lot in state.holdings.lots:
             if not 0 <= lot.held <= lot.remaining:
                 yield f"grant {lot.grant} has {lot.remaining} left, of which holds have reserved {lot.held}"
+        for rule in state.holdings.rules:
+            if rule.used > rule.max_per_day:
+                yield f"rule {rule.id} acted {rule.used} times on a day, of {rule.max_per_day}"
         if state.held != sum(hold.remaining for hold in state.holdings.holds):
             yield f"the holds of {state.account.key} do not add up to {state.held}"
 
@@ -336,6 +370,10 @@ def _hold(state: AccountState, hold_id: str) -> ActiveHold | None:
 
 def _lot(state: AccountState, grant_id: str) -> Lot | None:
     return next((lot for lot in state.holdings.lots if lot.grant == grant_id), None)
+
+
+def _rule(state: AccountState, rule_id: str) -> TopUpRule | None:
+    return next((rule for rule in state.holdings.rules if rule.id == rule_id), None)
 
 
 def _grants(state: AccountState) -> set[str]:

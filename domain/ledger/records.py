@@ -21,9 +21,11 @@ from domain.ledger.entries import (
     HoldReleased,
     Issue,
     Lapse,
+    Refused,
     Reversal,
     RuleRemoved,
     RuleSet,
+    RuleSkipped,
     TransferPosted,
 )
 from domain.ledger.lots import Funding, GrantTerms, Lot
@@ -39,6 +41,8 @@ KINDS: Final[dict[type[Entry], str]] = {
     HoldReleased: "hold_released",
     RuleSet: "rule",
     RuleRemoved: "rule_removed",
+    RuleSkipped: "rule_skipped",
+    Refused: "refused",
 }
 CAUSES: Final[dict[type[Cause], str]] = {
     Issue: "issue",
@@ -195,4 +199,6 @@ _READERS: Final[dict[str, Callable[[Record], Entry]]] = {
     "hold_released": lambda members: HoldReleased(**_keyed(members)),
     "rule": lambda members: RuleSet(**_keyed(members)),
     "rule_removed": lambda members: RuleRemoved(**_keyed(members)),
+    "rule_skipped": lambda members: RuleSkipped(**_keyed(members)),
+    "refused": lambda members: Refused(**_keyed(members)),
 }

@@ -29,9 +29,11 @@ from domain.ledger.entries import (
     HoldReleased,
     Issue,
     Lapse,
+    Refused,
     Reversal,
     RuleRemoved,
     RuleSet,
+    RuleSkipped,
     TransferPosted,
 )
 from domain.ledger.lots import Lot, burnt, inserted, moved, without
@@ -98,6 +100,8 @@ def accounts_of(entry: Entry) -> tuple[tuple[str, bool], ...]:
         return (account_key(source, asset), True), (account_key(destination, asset), False)
     if isinstance(entry, AccountOpened):
         return ((entry.account.key, False),)
+    if isinstance(entry, Refused):
+        return ()
     return ((account_key(entry.account, entry.asset), False),)
 
 
@@ -140,7 +144,7 @@ def account_after(
         if is_source:
             return source_after(before, entry, seq)
         return destination_after(before, entry, seq, index, time_ms)
-    return holder_after(before, entry, seq)
+    return holder_after(before, entry, seq, time_ms)
 
 
 def source_after(state: AccountState, entry: TransferPosted, seq: int) -> AccountState:
@@ -203,7 +207,9 @@ def destination_after(
         if scheduled:
             scheduled = tuple(each for each in scheduled if each.id != cause.grant)
         if cause.rule:
-            rules = tuple(_used(rule, time_ms) if rule.id == cause.rule else rule for rule in rules)
+            rules = tuple(
+                _used(rule, cause.uses, time_ms) if rule.id == cause.rule else rule for rule in rules
+            )
     elif isinstance(cause, Reversal):
         lots = moved(lots, cause.restored, remaining=1)
         for lot in cause.revived:
@@ -212,12 +218,12 @@ def destination_after(
     return AccountState(account, entry.destination_posted, held, seq, entries + 1, after)
 
 
-def _used(rule: TopUpRule, time_ms: int) -> TopUpRule:
+def _used(rule: TopUpRule, uses: int, time_ms: int) -> TopUpRule:
     day = time_ms // DAY_MS
-    return rule._replace(day=day, used=rule.used + 1 if rule.day == day else 1)
+    return rule._replace(day=day, used=rule.used + uses if rule.day == day else uses)
 
 
-def holder_after(state: AccountState, entry: Entry, seq: int) -> AccountState:
+def holder_after(state: AccountState, entry: Entry, seq: int, time_ms: int) -> AccountState:
     """After an entry that moves nothing between accounts."""
     account, posted, held, _, entries, (lots, holds, scheduled, rules, _) = state
     if isinstance(entry, HoldPlaced):
@@ -236,12 +242,22 @@ def holder_after(state: AccountState, entry: Entry, seq: int) -> AccountState:
         scheduled = tuple(each for each in scheduled if each.id != entry.grant)
         lots = tuple(lot._replace(ended=entry.status) if lot.grant == entry.grant else lot for lot in lots)
     elif isinstance(entry, RuleSet):
-        rule = TopUpRule(entry.id, entry.below, entry.amount, entry.category, entry.max_per_day)
-        rules = (*rules, rule)
+        rules = (*rules, rule_of(entry))
     elif isinstance(entry, RuleRemoved):
         rules = tuple(rule for rule in rules if rule.id != entry.id)
+    elif isinstance(entry, RuleSkipped):
+        reason = entry.reason
+        rules = tuple(
+            rule._replace(skipped=reason, skipped_ms=time_ms) if rule.id == entry.rule else rule
+            for rule in rules
+        )
     after = holdings_of(lots, holds, scheduled, rules)
     return AccountState(account, posted, held, seq, entries + 1, after)
+
+
+def rule_of(entry: RuleSet) -> TopUpRule:
+    """The rule as it was set."""
+    return TopUpRule(entry.id, entry.below, entry.amount, entry.category, entry.max_per_day, to=entry.to)
 
 
 def hold_of(state: AccountState, hold_id: str) -> ActiveHold:

@@ -69,6 +69,13 @@ class TransferState(NamedTuple):
     left: int
     funding_left: Funding
     seq: int
+    recorded_ms: int
+
+    @property
+    def effective_ms(self) -> int:
+        """When it counts from."""
+        dated_ms = self.posted.effective_ms
+        return self.recorded_ms if dated_ms is None else dated_ms
 
 
 Subject = HoldState | GrantState | TransferState
@@ -105,7 +112,7 @@ def subject_after(
         return _hold_after(before, entry, seq)
     if kind == "g":
         return _grant_after(before, entry, seq, index, time_ms)
-    return _transfer_after(key, before, entry, seq)
+    return _transfer_after(key, before, entry, seq, time_ms)
 
 
 def _hold_after(before: Subject | None, entry: Entry, seq: int) -> Subject | None:
@@ -143,11 +150,11 @@ def _grant_after(before: Subject | None, entry: Entry, seq: int, index: int, tim
     return before
 
 
-def _transfer_after(key: str, before: Subject | None, entry: Entry, seq: int) -> Subject | None:
+def _transfer_after(key: str, before: Subject | None, entry: Entry, seq: int, time_ms: int) -> Subject | None:
     if not isinstance(entry, TransferPosted):
         return before
     if key == transfer_key(entry.id):
-        return TransferState(entry, entry.amount, entry.funding, seq)
+        return TransferState(entry, entry.amount, entry.funding, seq, time_ms)
     if isinstance(before, TransferState) and isinstance(entry.cause, Reversal):
         cause = entry.cause
         given = (*cause.restored, *((lot.grant, lot.remaining) for lot in cause.revived), *cause.lapsed)

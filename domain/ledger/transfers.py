@@ -6,21 +6,18 @@ from typing import Final
 
 from domain.ledger.account import (
     BALANCE_MAX,
-    ISSUANCE,
     LOTS_MAX,
     NOTHING,
     AccountState,
     is_system,
 )
 from domain.ledger.commands import PostTransfer, ReverseTransfer, grant_key, transfer_key
-from domain.ledger.entries import Capture, Issue, Reversal, TransferPosted
-from domain.ledger.lots import PROMOTIONAL, Funding, GrantTerms, Lot, free_of, funded
+from domain.ledger.entries import Capture, Reversal, TransferPosted
+from domain.ledger.lots import PROMOTIONAL, Funding, Lot, free_of, funded
 from domain.ledger.outcomes import Outcome, Rejected, Rejection
-from domain.ledger.overlay import LEDGER, Overlay
-from domain.ledger.replay import DAY_MS, new
+from domain.ledger.overlay import Overlay
+from domain.ledger.replay import new
 from domain.ledger.subjects import ACTIVE, GrantState, TransferState, plain_left
-
-TOP_UP_PRIORITY: Final = 50
 
 LEDGERS_OWN_IDS: Final = ("expire:", "activate:", "topup:")
 """How the ids of transfers begin that nobody asked for. A client's would take the key under which what
@@ -28,14 +25,14 @@ falls due is recorded, and no batch that touches the account could be appended a
 
 
 def post_transfer(overlay: Overlay, command: PostTransfer) -> Outcome:
-    name, source_id, destination_id, amount, code, keys, fingerprint, actor, metadata, effective_ms, _ = (
+    name, source_id, destination_id, amount, code, keys, fingerprint, actor, metadata, effective_ms, _, _ = (
         command
     )
     if ":" in name and name.startswith(LEDGERS_OWN_IDS):
         return Rejected(Rejection.IDEMPOTENCY_CONFLICT)
     sides = sides_of(overlay, source_id, destination_id)
-    if not isinstance(sides, tuple):  # Asking an enumeration whether it has an instance is slow.
-        return Rejected(sides)
+    if isinstance(sides, Rejected):
+        return sides
     source, destination = sides
     refused = refusal_of(source, destination, amount)
     if refused is not None:
@@ -55,33 +52,47 @@ def post_transfer(overlay: Overlay, command: PostTransfer) -> Outcome:
     )  # fmt: skip
     posted = overlay.move(source, destination, entry)
     if holdings.rules:
-        top_up(overlay, source.account.key)
+        overlay.account(source.account.key)
     return posted
 
 
 def sides_of(
     overlay: Overlay, source_id: str, destination_id: str
-) -> tuple[AccountState, AccountState] | Rejection:
+) -> tuple[AccountState, AccountState] | Rejected:
     """The two accounts of a transfer; a system account is the one of the other side's asset."""
     changed, accounts, time_ms = overlay.changed, overlay.accounts, overlay.time_ms
     # `overlay.account` at length: these two look-ups are on the path of every transfer.
     source = None if source_id[0] == "@" else changed.get(source_id) or accounts.get(source_id)
-    if source is not None and source.holdings.due_ms <= time_ms:
+    if (
+        source is not None
+        and (holdings := source.holdings) is not NOTHING
+        and (holdings.due_ms <= time_ms or holdings.rules)
+    ):
         source = overlay.account(source_id)
     destination = None
     if destination_id[0] != "@":
         destination = changed.get(destination_id) or accounts.get(destination_id)
-    if destination is not None and destination.holdings.due_ms <= time_ms:
+    if (
+        destination is not None
+        and (holdings := destination.holdings) is not NOTHING
+        and (holdings.due_ms <= time_ms or holdings.rules)
+    ):
         destination = overlay.account(destination_id)
     if source is None or destination is None:
         if destination is not None and is_system(source_id):
             return overlay.system_account(source_id, destination.account.asset), destination
         if source is not None and is_system(destination_id):
             return source, overlay.system_account(destination_id, source.account.asset)
-        return Rejection.ACCOUNT_NOT_FOUND
+        return Rejected(Rejection.ACCOUNT_NOT_FOUND, absent_of(overlay, source_id, destination_id))
     if source.account.asset != destination.account.asset:
-        return Rejection.ASSET_MISMATCH
+        return Rejected(Rejection.ASSET_MISMATCH)
     return source, destination
+
+
+def absent_of(overlay: Overlay, *account_ids: str) -> str:
+    """The first of the accounts that does not exist; of the system's there are none that do not."""
+    named = [each for each in account_ids if not is_system(each)]
+    return next((each for each in named if overlay.account(each) is None), account_ids[0])
 
 
 def refusal_of(source: AccountState, destination: AccountState, amount: int) -> Rejection | None:
@@ -107,34 +118,6 @@ def is_to_another_user(source: AccountState, destination: AccountState) -> bool:
     return user_id is not None and user_id != source.account.user_id
 
 
-def top_up(overlay: Overlay, key: str) -> None:
-    """After a spend: each rule of the account whose limit it is below acts once, within its day's cap."""
-    state = overlay.account(key)
-    if state is None:
-        return
-    day = overlay.time_ms // DAY_MS
-    for rule in state.holdings.rules:
-        account = state.account
-        used = rule.used if rule.day == day else 0
-        source = overlay.system_account(ISSUANCE, account.asset)
-        if (
-            state.posted - state.held >= rule.below
-            or used >= rule.max_per_day
-            or state.posted + rule.amount > BALANCE_MAX
-            or source.posted - rule.amount < -BALANCE_MAX
-            or len(state.holdings.lots) + len(state.holdings.scheduled) >= LOTS_MAX
-        ):
-            continue
-        name = f"topup:{rule.id}:{day}.{used + 1}"
-        entry = TransferPosted(
-            name, ISSUANCE, account.id, rule.amount, account.asset, "top_up", source.posted - rule.amount,
-            state.posted + rule.amount, (transfer_key(name),), "", LEDGER,
-            cause=Issue(name, GrantTerms(rule.category, TOP_UP_PRIORITY), rule.id),
-        )  # fmt: skip
-        overlay.move(source, state, entry)
-        state = overlay.changed[key]
-
-
 def reverse_transfer(overlay: Overlay, command: ReverseTransfer) -> Outcome:
     """Gives back to the grants that paid if they live, latest burnt first; the rest becomes plain."""
     state = overlay.subject(transfer_key(command.of))
@@ -148,10 +131,13 @@ def reverse_transfer(overlay: Overlay, command: ReverseTransfer) -> Outcome:
     amount = state.left if command.amount is None else command.amount
     if amount > state.left:
         return Rejected(Rejection.AMOUNT_EXCEEDS_TRANSFER)
+    effective_ms = command.effective_ms
+    if effective_ms is not None and effective_ms < state.effective_ms:
+        return Rejected(Rejection.DATED_BEFORE_ORIGINAL)
     # Taken together: what falls due in the one may move credits of the other, if that is the system's.
     sides = sides_of(overlay, posted.destination, posted.source)
-    if isinstance(sides, Rejection):
-        return Rejected(sides)
+    if isinstance(sides, Rejected):
+        return sides
     receiver, giver = sides
     refused = refusal_of_reversal(receiver, giver, amount)
     if refused is not None:
@@ -167,7 +153,7 @@ def reverse_transfer(overlay: Overlay, command: ReverseTransfer) -> Outcome:
         TransferPosted(
             command.id, posted.destination, posted.source, amount, posted.asset, "reversal",
             receiver.posted - amount, giver.posted + amount, command.keys, command.fingerprint,
-            command.actor, command.metadata, funded(receiver.holdings.lots, rest), None, reversal,
+            command.actor, command.metadata, funded(receiver.holdings.lots, rest), effective_ms, reversal,
         ),
     )  # fmt: skip
 

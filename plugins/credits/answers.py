@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final, Literal
 
 import msgspec
@@ -10,11 +12,13 @@ from msgspec.structs import replace
 
 from adapters.web import Answer, Problem, rfc3339
 from application.ledger.history import AccountEntry, PastState, Position
+from application.ledger.labels import Label
 from application.ledger.service import GrantView
-from domain.ledger.account import AccountState, TopUpRule
+from domain.ledger.account import Account, AccountState, TopUpRule
 from domain.ledger.entries import (
     AccountOpened,
     Capture,
+    Entry,
     GrantEnded,
     GrantScheduled,
     HoldPlaced,
@@ -24,10 +28,12 @@ from domain.ledger.entries import (
     Recorded,
     Reversal,
     RuleSet,
+    RuleSkipped,
     TransferPosted,
 )
 from domain.ledger.lots import Funding
 from domain.ledger.outcomes import Posted, Rejected
+from domain.ledger.replay import rule_of
 from domain.ledger.subjects import CAPTURED, PENDING, VOIDED, GrantState, HoldState, TransferState
 from plugins.credits.shapes import (
     AccountAnswer,
@@ -39,12 +45,16 @@ from plugins.credits.shapes import (
     GrantPart,
     HoldAnswer,
     RuleAnswer,
+    SkippedTopUp,
+    TopUpPart,
     TransferAnswer,
 )
 
 DIGITS_MAX: Final = 18
 """Of a number in a cursor: no store has to be asked for one past 64 bits."""
 REPLAYED: Final = (("Idempotent-Replayed", "true"),)
+NO_LABELS: Final[Mapping[str, Label]] = MappingProxyType({})
+"""Of an account without grants."""
 _NO_METADATA: Final = msgspec.Raw(b"{}")
 
 GrantStatus = Literal["pending", "active", "expired", "voided", "spent"]
@@ -68,7 +78,8 @@ def time_or_none(at_ms: int | None) -> str | None:
 # --- accounts
 
 
-def account_answer(state: AccountState) -> AccountAnswer:
+def account_answer(state: AccountState, labels: Mapping[str, Label] = NO_LABELS) -> AccountAnswer:
+    """`labels` has those of the account's live grants, by id."""
     account = state.account
     return AccountAnswer(
         id=account.id,
@@ -86,6 +97,8 @@ def account_answer(state: AccountState) -> AccountAnswer:
                 priority=lot.priority,
                 category=lot.category,
                 expires_at=time_or_none(lot.expires_ms),
+                code=labels[lot.grant].code,
+                metadata=metadata_of(labels[lot.grant].metadata),
             )
             for lot in state.holdings.lots
             if not lot.ended
@@ -96,9 +109,19 @@ def account_answer(state: AccountState) -> AccountAnswer:
     )
 
 
-def past_answer(past: PastState, at_ms: int, basis: Literal["effective", "recorded"]) -> AccountAnswer:
+def live_grants(state: AccountState) -> list[str]:
+    """Ids of the grants that an answer about the account shows."""
+    return [lot.grant for lot in state.holdings.lots if not lot.ended]
+
+
+def past_answer(
+    past: PastState,
+    at_ms: int,
+    basis: Literal["effective", "recorded"],
+    labels: Mapping[str, Label],
+) -> AccountAnswer:
     """What could be spent then knew nothing of what was dated back later: so that much is not said."""
-    answer = replace(account_answer(past.state), at=rfc3339(at_ms), basis=basis)
+    answer = replace(account_answer(past.state, labels), at=rfc3339(at_ms), basis=basis)
     if past.adjusted == 0:
         return answer
     return replace(answer, posted=past.state.posted + past.adjusted, held=None, available=None, grants=None)
@@ -106,9 +129,13 @@ def past_answer(past: PastState, at_ms: int, basis: Literal["effective", "record
 
 def opening_answer(recorded: Recorded) -> AccountAnswer:
     """The account as it was when it was opened."""
+    return account_answer(AccountState(opened_account(recorded), 0, 0, recorded.seq))
+
+
+def opened_account(recorded: Recorded) -> Account:
     entry = recorded.entry
     assert isinstance(entry, AccountOpened)  # noqa: S101 - an opening's keys lead to openings only
-    return account_answer(AccountState(entry.account, 0, 0, recorded.seq))
+    return entry.account
 
 
 def entry_answer(entry: AccountEntry) -> EntryAnswer:
@@ -230,10 +257,23 @@ def transfer_answer(recorded: Recorded, state: TransferState | None = None) -> T
             return replace(answer, reverses=cause.of, restored=restored, lapsed=lapsed)
 
 
-def dry_answer(posted: Posted, asked_id: str | None) -> TransferAnswer:
-    """What would be posted; what was posted already under the same id or key, as it was."""
-    answer = replace(transfer_answer(posted.recorded), dry_run=True)
+def dry_answer(posted: Posted, entries: Sequence[Entry], asked_id: str | None) -> TransferAnswer:
+    """What would be posted; what was posted already under the same id or key, as it was. `entries` is all
+    that would be recorded."""
+    answer = replace(transfer_answer(posted.recorded), dry_run=True, top_ups=top_ups(entries))
     return answer if posted.replayed else replace(answer, id=asked_id, seq=None, recorded_at=None)
+
+
+def top_ups(entries: Sequence[Entry]) -> list[TopUpPart]:
+    """What top-up rules did, in order."""
+    found: list[TopUpPart] = []
+    for entry in entries:
+        if isinstance(entry, RuleSkipped):
+            found.append(TopUpPart(rule=entry.rule, account=entry.account, amount=0, skipped=entry.reason))
+        elif isinstance(entry, TransferPosted) and isinstance(entry.cause, Issue) and entry.cause.rule:
+            rule, account = entry.cause.rule, entry.destination
+            found.append(TopUpPart(rule=rule, account=account, amount=entry.amount, skipped=None))
+    return found
 
 
 def parts(funding: Funding) -> list[GrantPart]:
@@ -249,7 +289,9 @@ def batch_answer(
 
 def _result(asked: str | None, outcome: Posted | Rejected, repeat: bool) -> BatchResult:
     if isinstance(outcome, Rejected):
-        return BatchResult(id=asked, status="rejected", code=outcome.reason.value)
+        return BatchResult(
+            id=asked, status="rejected", code=outcome.reason.value, account=outcome.about or UNSET
+        )
     return BatchResult(
         id=transfer_of(outcome.recorded).id,
         status="duplicate" if outcome.replayed and not repeat else "posted",
@@ -316,9 +358,11 @@ def rule_answer(account: str, rule: TopUpRule) -> RuleAnswer:
         id=rule.id,
         account=account,
         below=rule.below,
-        amount=rule.amount,
+        amount=rule.amount if rule.to is None else None,
+        to=rule.to,
         category=rule.category,
         max_per_day=rule.max_per_day,
+        last_skipped=SkippedTopUp(at=rfc3339(rule.skipped_ms), reason=rule.skipped) if rule.skipped else None,
     )
 
 
@@ -326,8 +370,7 @@ def set_answer(recorded: Recorded) -> RuleAnswer:
     """The rule as it was set."""
     entry = recorded.entry
     assert isinstance(entry, RuleSet)  # noqa: S101 - a rule's key leads to rules only
-    rule = TopUpRule(entry.id, entry.below, entry.amount, entry.category, entry.max_per_day)
-    return rule_answer(entry.account, rule)
+    return rule_answer(entry.account, rule_of(entry))
 
 
 # --- lists

@@ -127,10 +127,19 @@ class BatchBody(Body, frozen=True, kw_only=True):
 
 class ReversalBody(Body, frozen=True, kw_only=True):
     amount: Annotated[Amount | None, Meta(description="All that is left of the transfer, unless said")] = None
+    effective_at: Annotated[
+        Time | None,
+        Meta(description="When it counts from: now, unless said; at the earliest, when the transfer does"),
+    ] = None
     metadata: Metadata | None = None
 
     def __post_init__(self) -> None:
         check_metadata(self.metadata)
+        moment(self.effective_at, "effective_at")
+
+    @property
+    def effective_ms(self) -> int | None:
+        return moment(self.effective_at, "effective_at")
 
 
 class HoldBody(Body, frozen=True, kw_only=True):
@@ -153,12 +162,26 @@ class CaptureBody(Body, frozen=True, kw_only=True):
 
 class RuleBody(Body, frozen=True, kw_only=True):
     account: Identifier
-    below: Annotated[Amount, Meta(description="Acts when a spend or a hold leaves less than this available")]
-    amount: Annotated[Amount, Meta(description="What it grants each time")]
+    below: Annotated[Amount, Meta(description="What it holds available, as far as it may")]
+    amount: Annotated[
+        Amount | None, Meta(description="Grants this, as often as it takes to reach `below`; this or `to`")
+    ] = None
+    to: Annotated[
+        Amount | None, Meta(description="Grants what is missing up to this, once; at least `below`")
+    ] = None
     category: Category
     max_per_day: Annotated[
-        int, Meta(ge=1, le=TOP_UPS_A_DAY_MAX, description="How often it acts on one UTC day")
+        int,
+        Meta(
+            ge=1, le=TOP_UPS_A_DAY_MAX, description="How often it acts on one UTC day; each `amount` is once"
+        ),
     ]
+
+    def __post_init__(self) -> None:
+        if (self.amount is None) is (self.to is None):
+            raise ValueError("either `amount` or `to` has to be said, and not both")
+        if self.to is not None and self.to < self.below:
+            raise ValueError("`to` must be at least `below`")
 
 
 class AccountQuery(Body, frozen=True, kw_only=True):
@@ -190,6 +213,18 @@ class EntriesQuery(ListQuery, frozen=True, kw_only=True):
 class ExplainQuery(Body, frozen=True, kw_only=True):
     asset: AssetCode | None = None
     limit: Annotated[int, Meta(ge=1, le=200, description="How many of the newest transfers to show")] = 20
+    at: Annotated[Time | None, Meta(description="As of then; not in the future")] = None
+    basis: Annotated[
+        Literal["effective", "recorded"],
+        Meta(description="With `at`: whether what was recorded later and dated back to before it counts"),
+    ] = "effective"
+
+    def __post_init__(self) -> None:
+        moment(self.at, "at")
+
+    @property
+    def at_ms(self) -> int | None:
+        return moment(self.at, "at")
 
 
 class RulesQuery(ListQuery, frozen=True, kw_only=True):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Mapping
 from typing import Final, TypeVar
 
 from application.ledger.committed import CommittedBatch
 from application.ledger.service import Ledger
 from domain.ledger.account import EXPIRED, ISSUANCE, REVENUE, is_system
-from domain.ledger.entries import Entry, HoldReleased, Issue, TransferPosted
+from domain.ledger.entries import Entry, HoldReleased, Issue, RuleSkipped, TransferPosted
 from domain.ledger.outcomes import Outcome, Rejected
 from domain.ledger.overlay import LEDGER
 from plugins.credits.held import HeldTotals
@@ -17,6 +18,8 @@ from ports.metrics import Merge, Metric, MetricKind
 from ports.runtime import Runtime
 
 Answered = TypeVar("Answered")
+
+_log = logging.getLogger("credit.ledger")
 
 LATENCY_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 BATCH_BUCKETS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
@@ -44,6 +47,12 @@ BALANCE: Final = Metric(
     ("asset", "kind"),
     merge=Merge.NEWEST,
 )
+SKIPPED: Final = Metric(
+    "credit_top_ups_skipped_total",
+    MetricKind.COUNTER,
+    "Top-up rules that left their account below its level, once for each reason and UTC day of a rule",
+    ("reason",),
+)
 HEAD: Final = Metric(
     "credit_ledger_head", MetricKind.GAUGE, "Number of the newest document", ("book",), merge=Merge.NEWEST
 )
@@ -67,6 +76,7 @@ class LedgerMeasures:
         self._transactions = context.register_metric(TRANSACTIONS)
         self._duration = context.register_metric(DURATION)
         self._balance = context.register_metric(BALANCE)
+        self._skipped = context.register_metric(SKIPPED)
         self._head = context.register_metric(HEAD)
         self._dropped = context.register_metric(DROPPED)
         self._dropped_before = 0
@@ -99,8 +109,11 @@ class LedgerMeasures:
         dropped = self._ledger.announcements_dropped
         self._dropped.add(dropped - self._dropped_before)
         self._dropped_before = dropped
-        for operation in filter(None, map(_fallen_due, document.entries)):
-            self._transactions.add(1, operation, "posted")
+        for entry in document.entries:
+            if isinstance(entry, RuleSkipped):
+                self._note_skipped(document.book, entry)
+            elif (operation := _fallen_due(entry)) is not None:
+                self._transactions.add(1, operation, "posted")
         touched = self._held.sweep(document.time_ms)
         moved: set[str] = set()
         for state in payload.states.values():
@@ -113,6 +126,13 @@ class LedgerMeasures:
             self._balance.set(self._held.of(asset), asset, "held")
         for asset in moved:
             await self._settle_totals(document.book, asset)
+
+    def _note_skipped(self, book: str, entry: RuleSkipped) -> None:
+        self._skipped.add(1, entry.reason)
+        _log.warning(
+            "a top-up rule left its account below its level",
+            extra={"rule": entry.rule, "account": entry.account, "book": book, "reason": entry.reason},
+        )
 
     def mark_held(self) -> Mapping[str, int]:
         return self._held.mark()
@@ -155,6 +175,6 @@ def _fallen_due(entry: Entry) -> str | None:
 
 
 def _status(outcome: Outcome) -> str:
-    if isinstance(outcome, Rejected):
-        return outcome.reason.value
-    return "replayed" if outcome.replayed else "posted"
+    if outcome.replayed:
+        return "replayed"
+    return outcome.reason.value if isinstance(outcome, Rejected) else "posted"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from adapters.web import Problem
-from domain.ledger.outcomes import Rejection
+from domain.ids import is_id
+from domain.ledger.outcomes import Rejected, Rejection
 
 REFUSALS: Final = {
     Rejection.IDEMPOTENCY_CONFLICT: (409, "This id or Idempotency-Key was used with another body."),
@@ -23,6 +24,10 @@ REFUSALS: Final = {
     Rejection.TRANSFER_ALREADY_REVERSED: (409, "All of the transfer was reversed already."),
     Rejection.AMOUNT_EXCEEDS_HOLD: (422, "The hold reserves less than that."),
     Rejection.AMOUNT_EXCEEDS_TRANSFER: (422, "Less than that is left of the transfer to reverse."),
+    Rejection.DATED_BEFORE_ORIGINAL: (
+        400,
+        "`effective_at` lies before the moment that the transfer counts from.",
+    ),
     Rejection.INSUFFICIENT_FUNDS: (409, "The account that pays has not that much available."),
     Rejection.GRANT_NOT_TRANSFERABLE: (
         422,
@@ -42,6 +47,22 @@ REFUSALS: Final = {
 def refusal(rejection: Rejection, **extensions: Any) -> Problem:
     status, detail = REFUSALS[rejection]
     return Problem(status, rejection.value, detail, extensions=extensions)
+
+
+def problem_of(rejected: Rejected, **extensions: Any) -> Problem:
+    """As `refusal`; of accounts that do not exist it says which one."""
+    if not rejected.about:
+        return refusal(rejected.reason, **extensions)
+    status, _ = REFUSALS[rejected.reason]
+    detail = f"The account `{rejected.about}` does not exist in this book."
+    return Problem(
+        status, rejected.reason.value, detail, extensions={"account": rejected.about, **extensions}
+    )
+
+
+def no_account(account_id: str) -> Rejected:
+    """For a path; what is no id is not repeated."""
+    return Rejected(Rejection.ACCOUNT_NOT_FOUND, account_id if is_id(account_id.removeprefix("@")) else "")
 
 
 def invalid_field(field: str, detail: str) -> Problem:

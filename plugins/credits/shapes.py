@@ -17,6 +17,8 @@ class AccountGrant(msgspec.Struct, frozen=True, kw_only=True):
     priority: int
     category: str
     expires_at: str | None
+    code: str
+    metadata: msgspec.Raw
 
 
 class AccountAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,6 +89,7 @@ class ExplainedGrant(msgspec.Struct, frozen=True, kw_only=True):
     code: str
     recorded_at: str
     expires_at: str | None
+    metadata: msgspec.Raw
 
 
 class PlainPart(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,6 +100,14 @@ class PlainPart(msgspec.Struct, frozen=True, kw_only=True):
     available: int
 
 
+class DatedBack(msgspec.Struct, frozen=True, kw_only=True):
+    """What was recorded after `as_of` and counts from before it. Nobody could spend it then, so it is in
+    `posted` and not in `available`. Without `?at=`, and with `basis=recorded`, there is none."""
+
+    posted: int
+    transfers: Annotated[list[EntryAnswer], Meta(description="The newest of them")]
+
+
 class ExplainedHold(msgspec.Struct, frozen=True, kw_only=True):
     """What a pending hold still reserves: `remaining` is the sum of `funding` and `plain`."""
 
@@ -105,6 +116,8 @@ class ExplainedHold(msgspec.Struct, frozen=True, kw_only=True):
     funding: list[GrantPart]
     plain: int
     expires_at: str
+    code: str
+    metadata: msgspec.Raw
 
 
 class ScheduledGrantAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,13 +130,15 @@ class ScheduledGrantAnswer(msgspec.Struct, frozen=True, kw_only=True):
     code: str
     effective_at: str
     expires_at: str | None
+    metadata: msgspec.Raw
 
 
 class ExplainAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """What makes up a balance. `posted` is the sum of `remaining` over `grants`, and `plain.posted`;
-    `held` the sum of their `held`, and of `remaining` over `holds`; `available` the sum of their
-    `available`. `transfers` are the newest; what fell due by itself a moment ago counts already, and
-    stands among them within seconds."""
+    """What makes up a balance, now or, with `?at=`, as of that moment (`as_of`). `posted` is the sum of
+    `remaining` over `grants`, `plain.posted` and `dated_back.posted`; `held` the sum of `held` over `grants`
+    and `plain.held`, and of `remaining` over `holds`; `available` the sum of `available` over `grants` and
+    `plain.available`. `transfers` are the newest by then; what fell due by itself a moment ago counts
+    already, and stands among them within seconds."""
 
     id: str
     asset: str
@@ -138,6 +153,7 @@ class ExplainAnswer(msgspec.Struct, frozen=True, kw_only=True):
     plain: PlainPart
     holds: list[ExplainedHold]
     scheduled: list[ScheduledGrantAnswer]
+    dated_back: DatedBack
     transfers: list[EntryAnswer]
 
 
@@ -159,6 +175,15 @@ class GrantAnswer(msgspec.Struct, frozen=True, kw_only=True):
     seq: int
     recorded_at: str
     metadata: msgspec.Raw
+
+
+class TopUpPart(msgspec.Struct, frozen=True, kw_only=True):
+    """What a top-up rule does: it grants `amount`, or leaves the account below its level for `skipped`."""
+
+    rule: str
+    account: str
+    amount: int
+    skipped: str | None
 
 
 class TransferAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -184,6 +209,12 @@ class TransferAnswer(msgspec.Struct, frozen=True, kw_only=True):
     reversed: Annotated[int, Meta(description="How much of it has been reversed")]
     metadata: msgspec.Raw
     dry_run: Annotated[bool, Meta(description="True: nothing was recorded")] | UnsetType = UNSET
+    top_ups: (
+        Annotated[
+            list[TopUpPart], Meta(description="In a dry run: what top-up rules would do before and after it")
+        ]
+        | UnsetType
+    ) = UNSET
     grant: Annotated[str, Meta(description="The grant that it issued, or ended")] | UnsetType = UNSET
     rule: Annotated[str, Meta(description="The top-up rule that issued the grant")] | UnsetType = UNSET
     hold: Annotated[str, Meta(description="The hold that it captured")] | UnsetType = UNSET
@@ -206,7 +237,8 @@ class TransferAnswer(msgspec.Struct, frozen=True, kw_only=True):
 class BatchResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     id: str | None
     status: Literal["posted", "rejected", "duplicate"]
-    code: str | None = None
+    code: Annotated[str, Meta(description="Why it was rejected")] | UnsetType = UNSET
+    account: Annotated[str, Meta(description="The account that does not exist")] | UnsetType = UNSET
 
 
 class BatchAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -233,15 +265,26 @@ class HoldAnswer(msgspec.Struct, frozen=True, kw_only=True):
     ) = UNSET
 
 
+class SkippedTopUp(msgspec.Struct, frozen=True, kw_only=True):
+    """A rule left its account below its level: `day_used` (it acted as often as it may on that UTC day),
+    `account_full` (of grants) or `balance_overflow`. Other reasons may be added."""
+
+    at: str
+    reason: str
+
+
 class RuleAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """A top-up rule: it acts in the same document as the spend that went below."""
+    """A top-up rule. It holds `below` available, by grants of `amount`, several at once as one, or by one
+    grant up to `to`; exactly one of the two is set. It acts in the document of what lowered the account."""
 
     id: str
     account: str
     below: int
-    amount: int
+    amount: int | None
+    to: int | None
     category: str
     max_per_day: int
+    last_skipped: SkippedTopUp | None
 
 
 class RuleList(msgspec.Struct, frozen=True, kw_only=True):

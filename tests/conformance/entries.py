@@ -21,9 +21,11 @@ from domain.ledger.entries import (
     HoldReleased,
     Issue,
     Lapse,
+    Refused,
     Reversal,
     RuleRemoved,
     RuleSet,
+    RuleSkipped,
     TransferPosted,
 )
 from domain.ledger.lots import GrantTerms, Lot
@@ -59,7 +61,22 @@ def every_kind_of_entry() -> tuple[Entry, ...]:
         HoldReleased("h-1", "alice", "GEMS", 4, "expired", ("v:h-1",), "f", "tests", 99),
         RuleSet("r-1", "alice", "GEMS", 100, 50, "paid", 3, ("r:r-1",), "f", "tests"),
         RuleRemoved("r-1", "alice", "GEMS", ("x:r-1",), "f", "tests"),
+        *newer_entries(),
     )
+
+
+def newer_entries() -> tuple[Entry, ...]:
+    """One of each kind that only documents of format 2 can hold."""
+    filled = Issue("topup:r-2:0.1", TERMS, "r-1", 3)
+    return (
+        TransferPosted(
+            "t-9", "@issuance", "alice", 150, "GEMS", "top_up", -150, 150, ("t:t-9",), "", "ledger",
+            cause=filled,
+        ),
+        RuleSet("r-2", "alice", "GEMS", 100, 0, "paid", 3, ("r:r-2",), "f", "tests", 400),
+        RuleSkipped("r-2", "alice", "GEMS", "day_used", ("s:r-2:9.4",), "", "ledger"),
+        Refused("t-10", "account_not_found", "nobody", ("k:batch:10:0",), "f", "tests"),
+    )  # fmt: skip
 
 
 def rich_state(account: str = "alice", seq: int = 9, *, due_ms: int) -> AccountState:
@@ -70,6 +87,6 @@ def rich_state(account: str = "alice", seq: int = 9, *, due_ms: int) -> AccountS
     )
     holds = (ActiveHold("h-1", 9, due_ms + 1, (("g-1", 1), ("g-2", 3))),)
     scheduled = (ScheduledGrant("g-3", 9, GrantTerms("paid", 50, due_ms + 2), "grant", "$metadata"),)
-    rules = (TopUpRule("r-1", 100, 50, "paid", 3, 19_000, 2),)
+    rules = (TopUpRule("r-1", 100, 50, "paid", 3, 19_000, 2, 400, "day_used", due_ms),)
     whose = Account(account, "GEMS", "u-1", 5, '{"$set":"text"}', 10)
     return AccountState(whose, 2**61 + 9, 9, seq, 300, holdings_of(lots, holds, scheduled, rules))

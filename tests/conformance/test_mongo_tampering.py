@@ -19,7 +19,7 @@ from adapters.mongo.journal import MongoJournal
 from adapters.mongo.schema import create_schema
 from adapters.runtime.asyncio_runtime import AsyncioRuntime
 from application.ledger.verification import Verification, verify
-from domain.ledger.chain import JournalDocument, digest_of
+from domain.ledger.chain import Head, JournalDocument, seal
 from ports.journal import Append, Snapshot
 from tests.application.forgery import Lived, lived
 from tests.conformance.identity import database_of_its_own
@@ -210,9 +210,8 @@ def test_a_document_that_was_hashed_anew_is_named(stored: Stored) -> None:
 
 def hashed_anew(document: JournalDocument) -> str:
     entries = (document.entries[0]._replace(actor="mallory"), *document.entries[1:])
-    return digest_of(
-        document.book, document.seq, document.time_ms, document.nonce, document.previous, entries
-    )
+    head = Head(document.seq - 1, document.time_ms, document.previous)
+    return seal(document.book, head, entries, time_ms=document.time_ms, nonce=document.nonce).digest
 
 
 @pytest.mark.parametrize(

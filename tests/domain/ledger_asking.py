@@ -76,11 +76,13 @@ def transfer(
     code: str = "test",
     key: str | None = None,
     effective_ms: int | None = None,
+    remembers_refusal: bool = False,
 ) -> PostTransfer:
+    keys = _keys(transfer_key(id), key)
     return PostTransfer(
-        id, source, destination, amount, code, _keys(transfer_key(id), key),
+        id, source, destination, amount, code, keys,
         _print("transfer", id, source, destination, amount, code, effective_ms), ACTOR, "", effective_ms,
-        repeatable=True,
+        repeatable=True, refusal_keys=keys[1:] if remembers_refusal else (),
     )  # fmt: skip
 
 
@@ -111,9 +113,14 @@ def void_grant(grant_id: str, *, id: str) -> VoidGrant:
     return VoidGrant(grant_id, id, (f"n:{id}",), _print("void grant", grant_id), ACTOR, repeatable=True)
 
 
-def reverse(transfer_id: str, amount: int | None = None, *, id: str) -> ReverseTransfer:
-    fingerprint = _print("reversal", transfer_id, amount)
-    return ReverseTransfer(id, transfer_id, amount, (transfer_key(id),), fingerprint, ACTOR, repeatable=True)
+def reverse(
+    transfer_id: str, amount: int | None = None, *, id: str, effective_ms: int | None = None
+) -> ReverseTransfer:
+    fingerprint = _print("reversal", transfer_id, amount, effective_ms)
+    return ReverseTransfer(
+        id, transfer_id, amount, (transfer_key(id),), fingerprint, ACTOR, repeatable=True,
+        effective_ms=effective_ms,
+    )  # fmt: skip
 
 
 def hold(
@@ -135,11 +142,19 @@ def void_hold(hold_id: str, *, id: str) -> VoidHold:
 
 
 def rule(
-    account: str, below: int, amount: int, *, id: str, max_per_day: int = 1, category: str = PROMOTIONAL
+    account: str,
+    below: int,
+    amount: int = 0,
+    *,
+    id: str,
+    max_per_day: int = 1,
+    category: str = PROMOTIONAL,
+    to: int | None = None,
 ) -> SetRule:
+    """By steps of `amount`, or up to `to`."""
     return SetRule(
         id, account, below, amount, category, max_per_day, (rule_key(id),),
-        _print("rule", account, below, amount, category, max_per_day), ACTOR, repeatable=True,
+        _print("rule", account, below, amount, category, max_per_day, to), ACTOR, repeatable=True, to=to,
     )  # fmt: skip
 
 

@@ -129,13 +129,59 @@ class Oracle:
     def ask(self, command: c.Command) -> str:
         repeat = self._repeat(command)
         if repeat is not None:
+            self._remember(command, repeat)
             return repeat
+        # Rules hold their levels before a command looks at its accounts, and after it has changed them.
+        named = self._looked_at(command)
+        for account in named:
+            self._top_up(account)
         result = self._apply(command)
         if result == "posted":
             self.books.answers.update(dict.fromkeys(command.keys, command.fingerprint))
+            for account in named:
+                self._top_up(account)
+        self._remember(command, result)
         return result
 
+    def _remember(self, command: c.Command, result: str) -> None:
+        """What is refused of a batch under a key stays refused, unless the key says something already."""
+        if result in ("posted", "replayed") or not isinstance(command, c.PostTransfer):
+            return
+        keys = command.refusal_keys
+        if not any(key in self.books.answers or key in self.books.refusals for key in keys):
+            self.books.refusals.update(dict.fromkeys(keys, (command.fingerprint, result)))
+
+    def _looked_at(self, command: c.Command) -> list[str]:
+        """The accounts that a command is about, whether it says so or a hold, grant or transfer does."""
+        match command:
+            case c.PostTransfer():
+                named = [command.source, command.destination]
+            case c.PlaceHold():
+                named = [command.account, command.destination]
+            case c.CaptureHold() | c.VoidHold():
+                hold = self.books.holds.get(command.hold)
+                captured = (
+                    isinstance(command, c.CaptureHold) and hold is not None and hold.status == "pending"
+                )
+                named = [hold.account, *([hold.destination] if captured else [])] if hold else []
+            case c.VoidGrant():
+                grant = self.books.grants.get(command.grant)
+                named = [grant.account] if grant else []
+            case c.ReverseTransfer():
+                transfer = self.books.transfers.get(command.of)
+                refused = isinstance(self._reversible(command), str)
+                named = [transfer.source, transfer.destination] if transfer and not refused else []
+            case c.OpenAccount():
+                named = [command.account.id]
+            case c.IssueGrant() | c.SetRule() | c.RemoveRule() | c.BookDue():
+                named = [command.account]
+        return [account for account in named if account in self.books.boxes]
+
     def _repeat(self, command: c.Command) -> str | None:
+        for key in command.keys:
+            if key in self.books.refusals:
+                fingerprint, result = self.books.refusals[key]
+                return result if fingerprint == command.fingerprint else "idempotency_conflict"
         prints = {self.books.answers[key] for key in command.keys if key in self.books.answers}
         if not prints:
             return None
@@ -225,9 +271,13 @@ class Oracle:
         if isinstance(parts, str):
             return parts
         destination.plain += command.amount
-        self.books.transfers[command.id] = Transfer(command.source, command.destination, parts)
-        self._top_up(command.source)
+        self.books.transfers[command.id] = Transfer(
+            command.source, command.destination, parts, self._counts_from(command.effective_ms)
+        )
         return "posted"
+
+    def _counts_from(self, effective_ms: int | None) -> int:
+        return self.now if effective_ms is None else effective_ms
 
     def _grant(self, command: c.IssueGrant) -> str:
         if command.account not in self.books.boxes:
@@ -248,7 +298,7 @@ class Oracle:
         self.books.grants[grant.id] = grant
         if grant.begins <= self.now:
             self._begin(grant)
-            self.books.transfers[grant.id] = Transfer("@issuance", grant.account, [], "issue")
+            self.books.transfers[grant.id] = Transfer("@issuance", grant.account, [], self.now, "issue")
 
     def _void_grant(self, command: c.VoidGrant) -> str:
         grant = self.books.grants.get(command.grant)
@@ -262,7 +312,8 @@ class Oracle:
         self._end_grant(grant, "voided")
         return "posted"
 
-    def _reverse(self, command: c.ReverseTransfer) -> str:
+    def _reversible(self, command: c.ReverseTransfer) -> tuple[Transfer, int] | str:
+        """The transfer, and how much of it is to go back."""
         transfer = self.books.transfers.get(command.of)
         if transfer is None:
             return "not_found"
@@ -274,6 +325,15 @@ class Oracle:
             return "transfer_already_reversed"
         if amount > left:
             return "amount_exceeds_transfer"
+        if command.effective_ms is not None and command.effective_ms < transfer.counts_from:
+            return "dated_before_original"
+        return transfer, amount
+
+    def _reverse(self, command: c.ReverseTransfer) -> str:
+        found = self._reversible(command)
+        if isinstance(found, str):
+            return found
+        transfer, amount = found
         sides = self._sides(transfer.source, transfer.destination)
         assert not isinstance(sides, str)
         giver, receiver = sides
@@ -292,7 +352,9 @@ class Oracle:
                 giver.plain += part
             else:
                 self._put(self.books.grants[grant_id], part)
-        self.books.transfers[command.id] = Transfer(transfer.destination, transfer.source, [], "reversal")
+        self.books.transfers[command.id] = Transfer(
+            transfer.destination, transfer.source, [], self.now, "reversal"
+        )
         return "posted"
 
     def _hold(self, command: c.PlaceHold) -> str:
@@ -304,7 +366,6 @@ class Oracle:
             return parts
         expires = self.now + command.expires_in_ms
         self.books.holds[command.id] = Hold(command.id, command.account, command.destination, expires, parts)
-        self._top_up(command.account)
         return "posted"
 
     def _refusal_of_hold(self, hold: Hold | None) -> str | None:
@@ -334,8 +395,9 @@ class Oracle:
                 hold.parts.insert(0, (grant_id, units - part))
         if command.final or not hold.parts:
             self._release(hold, "captured")
-        self.books.transfers[command.transfer_id] = Transfer(hold.account, hold.destination, spent, "capture")
-        self._top_up(hold.account)
+        self.books.transfers[command.transfer_id] = Transfer(
+            hold.account, hold.destination, spent, self.now, "capture"
+        )
         return "posted"
 
     def _void_hold(self, command: c.VoidHold) -> str:
@@ -350,7 +412,7 @@ class Oracle:
         if command.account not in self.books.boxes:
             return "account_not_found"
         self.books.boxes[command.account].rules.append(
-            Rule(command.id, command.below, command.amount, command.category, command.max_per_day)
+            Rule(command.id, command.below, command.amount, command.category, command.max_per_day, command.to)
         )
         return "posted"
 
@@ -363,12 +425,13 @@ class Oracle:
         return "posted"
 
     def _top_up(self, account: str) -> None:
-        """After a spend each rule acts once if less than its limit is available, within the day's cap."""
-        if account.startswith("@"):
-            return
+        """Each rule acts until its level is available, or its day is used: all at once, as one grant."""
         box, day = self.books.boxes[account], self.now // DAY_MS
         for rule in box.rules:
-            if box.available < rule.below and rule.acted[day] < rule.max_per_day:
+            first, amount = rule.acted[day] + 1, 0
+            while box.available + amount < rule.below and rule.acted[day] < rule.max_per_day:
+                amount += rule.amount if rule.to is None else rule.to - box.available
                 rule.acted[day] += 1
-                name = f"topup:{rule.id}:{day}.{rule.acted[day]}"
-                self._issue(Grant(name, account, rule.amount, 50, rule.category, self.now, NEVER))
+            if amount:
+                name = f"topup:{rule.id}:{day}.{first}"
+                self._issue(Grant(name, account, amount, 50, rule.category, self.now, NEVER))

@@ -59,6 +59,7 @@ class Transfer:
     source: str
     destination: str
     parts: list[tuple[str | None, int]]
+    counts_from: int
     kind: str = "transfer"
 
 
@@ -69,6 +70,7 @@ class Rule:
     amount: int
     category: str
     max_per_day: int
+    to: int | None = None
     acted: Counter[int] = field(default_factory=Counter)
 
 
@@ -100,4 +102,5 @@ class Books:
     holds: dict[str, Hold] = field(default_factory=dict)
     transfers: dict[str, Transfer] = field(default_factory=dict)
     answers: dict[str, str] = field(default_factory=dict)
+    refusals: dict[str, tuple[str, str]] = field(default_factory=dict)
     issued: int = 0

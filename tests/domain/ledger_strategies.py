@@ -132,7 +132,7 @@ class Asker:
         dated_back = self._pick((None, None, None, self.now_ms - 5))
         return ask.transfer(
             source, destination, self._pick(AMOUNTS[:9]), id=self._new("t"), key=self._pick(KEYS),
-            effective_ms=dated_back,
+            effective_ms=dated_back, remembers_refusal=self._rarely(3),
         )  # fmt: skip
 
     def _grant(self) -> Command:
@@ -159,7 +159,8 @@ class Asker:
     def _reverse(self) -> Command:
         amount = self._pick((None, None, 1, 2, 5, 10))
         what = self._pick(("t", "t", "c", "g", "r"))
-        return ask.reverse(self._old(what), amount, id=self._new("r"))
+        dated = self._pick((None, None, None, self.now_ms - 5, self.now_ms))
+        return ask.reverse(self._old(what), amount, id=self._new("r"), effective_ms=dated)
 
     def _void_hold(self) -> Command:
         return ask.void_hold(self._old("h"), id=self._new("w"))
@@ -168,9 +169,11 @@ class Asker:
         return ask.void_grant(self._old("g"), id=self._new("v"))
 
     def _rule(self) -> Command:
+        below, amount = self._pick(AMOUNTS), self._pick(AMOUNTS)
+        to = below + amount if self._rarely(3) else None
         return ask.rule(
-            self._account(), self._pick(AMOUNTS), self._pick(AMOUNTS), id=self._new("rule"),
-            max_per_day=self._pick((1, 2)), category=self._pick((PAID, PROMOTIONAL)),
+            self._account(), below, amount if to is None else 0, id=self._new("rule"), to=to,
+            max_per_day=self._pick((1, 2, 5)), category=self._pick((PAID, PROMOTIONAL)),
         )  # fmt: skip
 
     def _remove_rule(self) -> Command:

@@ -91,6 +91,13 @@ class LedgerLife(RuleBasedStateMachine):
         self._ask(ask.transfer(source, destination, amount, id=name))
         return name
 
+    @rule(target=transfers, source=accounts, amount=amounts, key=st.integers(0, 3), old=st.booleans())
+    def transfer_of_a_keyed_batch(self, source: str, amount: int, key: int, old: bool) -> str:
+        name = f"keyed-{key}-{source}-{amount}" if old else self._id("t")
+        sent = ask.transfer(source, REVENUE, amount, id=name, key=f"k:{name}", remembers_refusal=True)
+        self._ask(sent)
+        return name
+
     @rule(target=transfers, account=accounts, amount=amounts)
     def take_back(self, account: str, amount: int) -> str:
         name = self._id("t")
@@ -129,14 +136,20 @@ class LedgerLife(RuleBasedStateMachine):
     def void_grant(self, grant: str) -> None:
         self._ask(ask.void_grant(grant, id=self._id("v")))
 
-    @rule(transfer=transfers, amount=st.one_of(st.none(), st.integers(1, 20)))
-    def reverse(self, transfer: str, amount: int | None) -> None:
-        self._ask(ask.reverse(transfer, amount, id=self._id("r")))
+    @rule(
+        transfer=transfers,
+        amount=st.one_of(st.none(), st.integers(1, 20)),
+        back=st.one_of(st.none(), st.integers(0, 20)),
+    )
+    def reverse(self, transfer: str, amount: int | None, back: int | None) -> None:
+        dated = None if back is None else self.now_ms - back
+        self._ask(ask.reverse(transfer, amount, id=self._id("r"), effective_ms=dated))
 
-    @rule(account=accounts, below=amounts, amount=amounts, most=st.integers(1, 2))
-    def set_rule(self, account: str, below: int, amount: int, most: int) -> None:
-        number = self.made % 4
-        self._ask(ask.rule(account, below, amount, id=f"rule-{number}", max_per_day=most))
+    @rule(account=accounts, below=amounts, amount=amounts, most=st.integers(1, 3), fills=st.booleans())
+    def set_rule(self, account: str, below: int, amount: int, most: int, fills: bool) -> None:
+        number, to = self.made % 4, below + amount if fills else None
+        step = 0 if fills else amount
+        self._ask(ask.rule(account, below, step, id=f"rule-{number}", max_per_day=most, to=to))
 
     @rule(number=st.integers(0, 3), account=accounts)
     def remove_rule(self, number: int, account: str) -> None:

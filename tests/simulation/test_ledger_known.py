@@ -84,7 +84,7 @@ def test_what_is_only_tried_out_takes_no_more_room_either() -> None:
             book = Book(BOOK, ports, accounts_max=10 * ABSENT_MAX)
             for number in (0, *range(1, ABSENT_MAX + 1), 0):
                 command = PostTransfer("t", "nobody", f"none-{number}", 1, "try", ("t:t",), "", "test")
-                assert await book.try_out(Submission((command,)))
+                assert (await book.try_out(Submission((command,)))).outcomes
 
     runtime.run(world)
     assert checkpoints.asked.count("none-0") == 2, "once, and once more when others had taken its place"

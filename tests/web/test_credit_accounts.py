@@ -22,11 +22,14 @@ def test_every_refusal_of_the_ledger_has_a_status() -> None:
     }  # fmt: skip
     for rejection, (status, detail) in REFUSALS.items():
         expected = 404 if rejection.value.endswith("not_found") else 409
-        assert status == (expected if expected == 404 or rejection.value in conflicts else 422), rejection
+        if rejection is Rejection.DATED_BEFORE_ORIGINAL:
+            expected = 400
+        is_said = expected != 409 or rejection.value in conflicts
+        assert status == (expected if is_said else 422), rejection
         assert detail.endswith(".")
 
 
-def test_an_account_opens_empty_and_answers_the_same_for_its_repeat(run_real: Driver) -> None:
+def test_an_account_opens_empty_and_answers_its_repeat_as_it_stands_now(run_real: Driver) -> None:
     async def story(house: House) -> None:
         body = {"asset": "GEMS", "id": "ada", "metadata": {"b": 1, "a": [2]}, "low_balance": 5}
         first = await house.post("/credits/accounts", body)
@@ -40,7 +43,9 @@ def test_an_account_opens_empty_and_answers_the_same_for_its_repeat(run_real: Dr
         assert first.all("idempotent-replayed") == []
         await house.give("ada", 10)
         again = await house.post("/credits/accounts", body)
-        assert (again.status, again.json()) == (201, opened)
+        now = (await house.get("/credits/accounts/ada")).json()
+        assert (again.status, again.json()) == (201, now)
+        assert (now["posted"], len(now["grants"]), now["metadata"]) == (10, 1, opened["metadata"])
         assert again.header("idempotent-replayed") == "true"
         other = await house.post("/credits/accounts", {"asset": "GOLD", "id": "ada"})
         assert (other.status, other.code) == (409, "account_exists")
@@ -82,18 +87,21 @@ def test_an_account_shows_its_live_grants_in_burn_down_order(run_real: Driver) -
         await house.open("ada")
         late = await house.give("ada", 10, expires_at=house.later(2 * DAY_MS))
         soon = await house.give("ada", 20, expires_at=house.later(DAY_MS), category="promotional")
-        first = await house.give("ada", 30, priority=0)
+        first = await house.give("ada", 30, priority=0, code="pack", metadata={"order": 7})
         await house.hold("ada", 35)
         answer = (await house.get("/credits/accounts/ada")).json()
         assert answer["grants"] == [
-            {"id": first, "remaining": 30, "held": 30, "priority": 0, "category": "paid", "expires_at": None},
+            {
+                "id": first, "remaining": 30, "held": 30, "priority": 0, "category": "paid",
+                "expires_at": None, "code": "pack", "metadata": {"order": 7},
+            },
             {
                 "id": soon, "remaining": 20, "held": 5, "priority": 50, "category": "promotional",
-                "expires_at": house.later(DAY_MS),
+                "expires_at": house.later(DAY_MS), "code": "grant", "metadata": {},
             },
             {
                 "id": late, "remaining": 10, "held": 0, "priority": 50, "category": "paid",
-                "expires_at": house.later(2 * DAY_MS),
+                "expires_at": house.later(2 * DAY_MS), "code": "grant", "metadata": {},
             },
         ]  # fmt: skip
         assert (answer["posted"], answer["held"], answer["available"]) == (60, 35, 25)
@@ -227,10 +235,12 @@ def test_explain_adds_up_to_the_balance(run_real: Driver) -> None:
     async def story(house: House) -> None:
         await house.open("ada", overdraft_limit=50)
         promo = await house.give("ada", 20, category="promotional", priority=0)
-        paid = await house.give("ada", 100, code="pack", expires_at=house.later(DAY_MS))
+        paid = await house.give(
+            "ada", 100, code="pack", expires_at=house.later(DAY_MS), metadata={"order": 7}
+        )
         scheduled = await house.give("ada", 7, effective_at=house.later(5 * DAY_MS))
         await house.spend("ada", 35)
-        hold = await house.hold("ada", 95, expires_in=3 * 86_400)
+        hold = await house.hold("ada", 95, expires_in=3 * 86_400, metadata={"job": 1})
         answer = (await house.get("/credits/accounts/ada/explain?limit=2")).json()
         _adds_up(answer)
         assert (answer["posted"], answer["held"], answer["available"]) == (85, 95, -10)
@@ -238,12 +248,12 @@ def test_explain_adds_up_to_the_balance(run_real: Driver) -> None:
         assert (grant["id"], grant["amount"], grant["used"], grant["remaining"], grant["held"]) == (
             paid, 100, 15, 85, 85,
         )  # fmt: skip
-        assert (grant["code"], grant["status"]) == ("pack", "active")
+        assert (grant["code"], grant["metadata"], grant["status"]) == ("pack", {"order": 7}, "active")
         assert answer["plain"] == {"posted": 0, "held": 10, "available": -10}
         assert answer["holds"] == [
             {
                 "id": hold, "remaining": 95, "funding": [{"grant": paid, "amount": 85}], "plain": 10,
-                "expires_at": house.later(3 * DAY_MS),
+                "expires_at": house.later(3 * DAY_MS), "code": "job", "metadata": {"job": 1},
             }
         ]  # fmt: skip
         assert [(each["id"], each["amount"]) for each in answer["scheduled"]] == [(scheduled, 7)]

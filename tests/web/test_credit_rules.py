@@ -22,7 +22,7 @@ def test_a_rule_tops_up_with_the_spend_that_went_below_and_so_often_a_day(run_re
     async def story(house: House) -> None:
         await furnished(house)
         rule = await house.made("/credits/top-up-rules", **RULE)
-        assert rule == {"id": rule["id"], **RULE}
+        assert rule == {"id": rule["id"], **RULE, "to": None, "last_skipped": None}
         await house.spend("ada", 10)
         assert await house.balance("ada") == (50, 0, 50), "not below yet"
         spent = await house.spend("ada", 1)
@@ -37,9 +37,105 @@ def test_a_rule_tops_up_with_the_spend_that_went_below_and_so_often_a_day(run_re
         await house.spend("ada", 100)
         assert await house.balance("ada") == (0, 0, 0), "twice is enough for a day"
         house.pass_time(DAY_MS)
-        await house.give("ada", 1)
         await house.hold("ada", 1)
-        assert await house.balance("ada") == (101, 1, 100), "a hold is a spend too"
+        assert await house.balance("ada") == (100, 1, 99), (
+            "on the next day it acts before the hold is looked at"
+        )
+
+    live(run_real, story)
+
+
+def test_a_rule_holds_its_level_by_as_many_uses_as_it_takes_at_once(run_real: Driver) -> None:
+    async def story(house: House) -> None:
+        await house.open("ada")
+        await house.give("ada", 600)
+        rule = {"account": "ada", "below": 500, "amount": 100, "category": "paid", "max_per_day": 10}
+        await house.made("/credits/top-up-rules", **rule)
+        spent = await house.spend("ada", 590)
+        assert await house.balance("ada") == (510, 0, 510)
+        entries = (await house.get("/credits/accounts/ada/entries")).json()["items"]
+        assert [(each["code"], each["amount"]) for each in entries[:2]] == [
+            ("top_up", 500),
+            ("purchase", -590),
+        ]
+        assert entries[0]["seq"] == spent["seq"], "one grant, in the spend's own document"
+
+    live(run_real, story)
+
+
+def test_a_rule_acts_at_once_when_it_is_set_below_its_level_and_fills_up_to_its_target(
+    run_real: Driver,
+) -> None:
+    async def story(house: House) -> None:
+        await furnished(house)
+        rule = {"account": "ada", "below": 100, "to": 250, "category": "promotional", "max_per_day": 3}
+        made = await house.made("/credits/top-up-rules", **rule)
+        assert made == {"id": made["id"], **rule, "amount": None, "last_skipped": None}
+        assert await house.balance("ada") == (250, 0, 250)
+        await house.spend("ada", 150)
+        assert await house.balance("ada") == (100, 0, 100), "not below yet"
+        await house.hold("ada", 1)
+        assert await house.balance("ada") == (251, 1, 250), "a hold lowers what is available, too"
+
+    live(run_real, story)
+
+
+def test_an_expiry_and_a_void_call_the_rule(run_real: Driver) -> None:
+    async def story(house: House) -> None:
+        await house.open("ada")
+        given = await house.give("ada", 60)
+        await house.give("ada", 40, expires_at=house.later(DAY_MS))
+        await house.made("/credits/top-up-rules", **{**RULE, "to": 100, "amount": None})
+        voided = await house.post(f"/credits/grants/{given}/void", {})
+        assert voided.status == 200
+        assert await house.balance("ada") == (100, 0, 100)
+        house.pass_time(2 * DAY_MS)
+        assert await house.balance("ada") == (60, 0, 60), "a read never tops up"
+        await house.spend("ada", 20)
+        assert await house.balance("ada") == (100, 0, 100), "40 left when the command looked, of 50"
+
+    live(run_real, story)
+
+
+def test_what_a_rule_skips_is_shown_counted_and_said_once_a_day_for_each_reason(run_real: Driver) -> None:
+    async def story(house: House) -> None:
+        await furnished(house)
+        rule = (await house.made("/credits/top-up-rules", **{**RULE, "max_per_day": 1}))["id"]
+        await house.spend("ada", 60)
+        assert await house.balance("ada") == (100, 0, 100)
+
+        async def last_skipped() -> Any:
+            (listed,) = (await house.get("/credits/top-up-rules")).json()["items"]
+            assert listed["id"] == rule
+            return listed["last_skipped"]
+
+        assert await last_skipped() is None
+        for amount in (60, 5, 5):
+            await house.spend("ada", amount)
+        assert await last_skipped() == {"at": house.later(0), "reason": "day_used"}
+        await house.announced()
+        counted = (await house.get("/metrics")).body.decode()
+        assert "credit_top_ups_skipped_total day_used 1\n" in counted
+        house.pass_time(DAY_MS)
+        await house.spend("ada", 30)
+        assert await house.balance("ada") == (100, 0, 100), "its day is new: it acts before the spend"
+        (listed,) = (await house.get("/credits/top-up-rules")).json()["items"]
+        assert listed["last_skipped"]["at"] < house.later(0), "what was last skipped stays to be seen"
+
+    live(run_real, story)
+
+
+def test_a_dry_run_shows_what_rules_would_do_and_they_do_nothing(run_real: Driver) -> None:
+    async def story(house: House) -> None:
+        await furnished(house)
+        rule = (await house.made("/credits/top-up-rules", **{**RULE, "amount": 20, "max_per_day": 1}))["id"]
+        body = {"source": "ada", "amount": 55, "code": "purchase", "dry_run": True}
+        tried = (await house.post("/credits/transfers", body)).json()
+        assert tried["top_ups"] == [
+            {"rule": rule, "account": "ada", "amount": 20, "skipped": None},
+            {"rule": rule, "account": "ada", "amount": 0, "skipped": "day_used"},
+        ]
+        assert await house.balance("ada") == (60, 0, 60)
 
     live(run_real, story)
 
@@ -105,6 +201,10 @@ def test_rules_are_listed_page_by_page_and_by_account(run_real: Driver) -> None:
         {"account": "@revenue"},
         {"max_per_week": 1},
         {"account": None},
+        {"amount": None},
+        {"to": 100},
+        {"amount": None, "to": 49},
+        {"amount": None, "to": 50.0},
     ],
 )
 def test_a_rule_that_is_not_well_formed_is_refused(run_real: Driver, wrong: dict[str, Any]) -> None:

@@ -148,7 +148,7 @@ def test_a_dry_run_tells_what_would_come_and_records_nothing(run_real: Driver) -
         assert (real.status, real.all("idempotent-replayed")) == (201, [])
         again = await house.post("/credits/transfers", {**PLAIN, "id": "order-1", "dry_run": True})
         assert (again.status, again.header("idempotent-replayed")) == (200, "true")
-        assert again.json() == {**real.json(), "dry_run": True}
+        assert again.json() == {**real.json(), "dry_run": True, "top_ups": []}
 
     live(run_real, story)
 

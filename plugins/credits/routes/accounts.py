@@ -7,19 +7,21 @@ from application.ledger.orders import AccountOrder
 from domain.access import USER
 from domain.api_keys import DEFAULT_BOOK
 from domain.ledger.account import AccountState
-from domain.ledger.outcomes import Rejected, Rejection
+from domain.ledger.outcomes import Rejected
 from plugins.credits.answers import (
     account_answer,
     answered,
     cursor_of,
     entry_answer,
+    live_grants,
     metadata_text,
+    opened_account,
     opening_answer,
     past_answer,
     position_of,
 )
 from plugins.credits.bodies import AccountBody, AccountQuery, EntriesQuery
-from plugins.credits.refusals import invalid_field, refusal
+from plugins.credits.refusals import invalid_field, no_account, problem_of
 from plugins.credits.route_problems import OF_ACCOUNT, OPENING
 from plugins.credits.routes.desk import MAY_READ, MAY_WRITE, Desk, caller_of
 from plugins.credits.shapes import AccountAnswer, AccountList, EntryList
@@ -63,7 +65,12 @@ class AccountRoutes:
         )
         outcome = await self._desk.done("open_account", self._ledger.open_account(caller_of(call), order))
         if isinstance(outcome, Rejected):
-            return refusal(outcome.reason)
+            return problem_of(outcome)
+        if outcome.replayed:
+            # Opened long ago, it may be: what is asked for again is the account as it stands.
+            state = await self._ledger.account(call.caller.book, opened_account(outcome.recorded).id)
+            if state is not None:
+                return answered(201, await self._answer(call.caller.book, state), outcome)
         return answered(201, opening_answer(outcome.recorded), outcome)
 
     async def get_account(self, call: Call[None, AccountQuery]) -> Answer | Problem:
@@ -73,7 +80,10 @@ class AccountRoutes:
             return found
         if query.at_ms is not None:
             return await self._account_at(call, found, query.at_ms)
-        return Answer(200, account_answer(found))
+        return Answer(200, await self._answer(call.caller.book, found))
+
+    async def _answer(self, book: str, state: AccountState) -> AccountAnswer:
+        return account_answer(state, await self._ledger.labels_of_grants(book, live_grants(state)))
 
     async def _account_at(
         self, call: Call[None, AccountQuery], state: AccountState, at_ms: int
@@ -83,8 +93,9 @@ class AccountRoutes:
         basis = call.query.basis
         past = await self._ledger.account_at(call.caller.book, state, at_ms, by_effect=basis == "effective")
         if past is None:
-            return refusal(Rejection.ACCOUNT_NOT_FOUND)
-        return Answer(200, past_answer(past, at_ms, basis))
+            return problem_of(no_account(state.account.id))
+        labels = await self._ledger.labels_of_grants(call.caller.book, live_grants(past.state))
+        return Answer(200, past_answer(past, at_ms, basis, labels))
 
     async def list_entries(self, call: Call[None, EntriesQuery]) -> Answer | Problem:
         state = await self._desk.account(call, call.query.asset)
@@ -109,10 +120,12 @@ class AccountRoutes:
             start = ids.index(call.query.cursor) + 1
         page = states[start : start + call.query.limit]
         more = start + len(page) < len(states)
+        grants = [grant for state in page for grant in live_grants(state)]
+        labels = await self._ledger.labels_of_grants(DEFAULT_BOOK, grants)
         return Answer(
             200,
             AccountList(
-                items=[account_answer(state) for state in page],
+                items=[account_answer(state, labels) for state in page],
                 next_cursor=page[-1].account.id if page and more else None,
             ),
         )

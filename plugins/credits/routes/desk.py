@@ -12,9 +12,9 @@ from domain.access import any_scope, scope_or_owner
 from domain.api_keys import Scope
 from domain.ids import is_id
 from domain.ledger.account import AccountState, is_system
-from domain.ledger.outcomes import Outcome, Rejection
+from domain.ledger.outcomes import Outcome
 from plugins.credits.measures import LedgerMeasures
-from plugins.credits.refusals import invalid_field, refusal
+from plugins.credits.refusals import invalid_field, no_account, problem_of
 from ports.runtime import Runtime
 
 MAY_READ: Final = scope_or_owner(Scope.CREDITS_READ)
@@ -47,7 +47,7 @@ class Desk:
         if refused is not None:
             return refused
         if state is None or (asset is not None and state.account.asset != asset):
-            return refusal(Rejection.ACCOUNT_NOT_FOUND)
+            return problem_of(no_account(account_id))
         return state
 
     async def refused(self, call: Call[Any, Any], *accounts: str) -> Problem | None:

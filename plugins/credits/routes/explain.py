@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from adapters.web import Answer, Call, Problem, Route, rfc3339
+from application.ledger.history import PastState, Position
+from application.ledger.labels import Label
 from domain.ledger.account import AccountState, ActiveHold, ScheduledGrant
 from domain.ledger.lots import Lot, total
 from domain.ledger.subjects import GrantState
-from plugins.credits.answers import entry_answer, parts, time_or_none
+from plugins.credits.answers import entry_answer, metadata_of, parts, time_or_none
 from plugins.credits.bodies import ExplainQuery
+from plugins.credits.refusals import invalid_field, no_account, problem_of
 from plugins.credits.route_problems import OF_ACCOUNT
 from plugins.credits.routes.desk import MAY_READ, Desk
 from plugins.credits.shapes import (
+    DatedBack,
     EntryAnswer,
     ExplainAnswer,
     ExplainedGrant,
@@ -39,16 +44,43 @@ class ExplainRoutes:
         state = await self._desk.account(call, call.query.asset)
         if isinstance(state, Problem):
             return state
-        as_of_ms = self._ledger.now_ms()
-        book = call.caller.book
-        entries, _ = await self._ledger.entries(book, state, limit=call.query.limit, before=None)
+        at_ms, now_ms, book = call.query.at_ms, self._ledger.now_ms(), call.caller.book
+        past = PastState(state, 0)
+        before = None
+        if at_ms is not None:
+            if at_ms > now_ms:
+                return invalid_field("at", "`at` lies in the future.")
+            by_effect = call.query.basis == "effective"
+            found = await self._ledger.account_at(book, state, at_ms, by_effect=by_effect)
+            if found is None:
+                return problem_of(no_account(state.account.id))
+            past, before = found, Position(found.state.seq + 1, 0)
+        entries, _ = await self._ledger.entries(book, state, limit=call.query.limit, before=before)
         # What never changes of them; what is left of each stands in the account's lots.
-        grants = await self._ledger.grants(book, [lot.grant for lot in state.holdings.lots])
-        return Answer(200, explanation(state, grants, [entry_answer(entry) for entry in entries], as_of_ms))
+        grants = await self._ledger.grants(book, [lot.grant for lot in past.state.holdings.lots])
+        holds = await self._ledger.labels_of_holds(book, [hold.id for hold in past.state.holdings.holds])
+        back = past.dated_back[: call.query.limit]
+        return Answer(
+            200,
+            explanation(
+                past.state,
+                Terms(grants, holds),
+                DatedBack(posted=past.adjusted, transfers=[entry_answer(entry) for entry in back]),
+                [entry_answer(entry) for entry in entries],
+                now_ms if at_ms is None else at_ms,
+            ),
+        )
+
+
+class Terms(NamedTuple):
+    """What an account's grants and holds were made as, by their ids."""
+
+    grants: Mapping[str, GrantState]
+    holds: Mapping[str, Label]
 
 
 def explanation(
-    state: AccountState, grants: dict[str, GrantState], transfers: list[EntryAnswer], as_of_ms: int
+    state: AccountState, terms: Terms, dated_back: DatedBack, transfers: list[EntryAnswer], as_of_ms: int
 ) -> ExplainAnswer:
     account, lots = state.account, state.holdings.lots
     plain_posted = state.posted - sum(lot.remaining for lot in lots)
@@ -57,16 +89,17 @@ def explanation(
         id=account.id,
         asset=account.asset,
         user_id=account.user_id,
-        posted=state.posted,
+        posted=state.posted + dated_back.posted,
         held=state.held,
         available=state.available,
         overdraft_limit=account.overdraft_limit,
         seq=state.seq,
         as_of=rfc3339(as_of_ms),
-        grants=[_explained(lot, grants[lot.grant]) for lot in lots],
+        grants=[_explained(lot, terms.grants[lot.grant]) for lot in lots],
         plain=PlainPart(posted=plain_posted, held=plain_held, available=plain_posted - plain_held),
-        holds=[_hold(hold) for hold in state.holdings.holds],
+        holds=[_hold(hold, terms.holds[hold.id]) for hold in state.holdings.holds],
         scheduled=[_scheduled(grant) for grant in state.holdings.scheduled],
+        dated_back=dated_back,
         transfers=transfers,
     )
 
@@ -86,16 +119,19 @@ def _explained(lot: Lot, grant: GrantState) -> ExplainedGrant:
         code=grant.code,
         recorded_at=rfc3339(grant.recorded_ms),
         expires_at=time_or_none(lot.expires_ms),
+        metadata=metadata_of(grant.metadata),
     )
 
 
-def _hold(hold: ActiveHold) -> ExplainedHold:
+def _hold(hold: ActiveHold, label: Label) -> ExplainedHold:
     return ExplainedHold(
         id=hold.id,
         remaining=hold.remaining,
         funding=parts(hold.funding),
         plain=hold.remaining - total(hold.funding),
         expires_at=rfc3339(hold.expires_ms),
+        code=label.code,
+        metadata=metadata_of(label.metadata),
     )
 
 
@@ -109,4 +145,5 @@ def _scheduled(grant: ScheduledGrant) -> ScheduledGrantAnswer:
         code=grant.code,
         effective_at=rfc3339(terms.effective_ms or 0),
         expires_at=time_or_none(terms.expires_ms),
+        metadata=metadata_of(grant.metadata),
     )

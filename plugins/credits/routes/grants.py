@@ -7,7 +7,7 @@ from application.ledger.orders import GrantOrder
 from domain.ledger.outcomes import Rejected, Rejection
 from plugins.credits.answers import answered, grant_answer, issued_answer, metadata_text, voided_answer
 from plugins.credits.bodies import GrantBody, NoFields
-from plugins.credits.refusals import invalid_field, refusal
+from plugins.credits.refusals import invalid_field, problem_of
 from plugins.credits.route_problems import GRANTING, OF_THING, VOIDING_A_GRANT
 from plugins.credits.routes.desk import MAY_READ, MAY_WRITE, Desk, caller_of, id_in_path
 from plugins.credits.shapes import GrantAnswer
@@ -52,7 +52,7 @@ class GrantRoutes:
                 # Said by the ledger, and not before it: a repeat of a grant that has expired since is
                 # no new grant that is over already.
                 return invalid_field("expires_at", "`expires_at` lies in the past.")
-            return refusal(outcome.reason)
+            return problem_of(outcome)
         return answered(201, issued_answer(outcome.recorded), outcome)
 
     async def get_grant(self, call: Call[None, None]) -> Answer | Problem:
@@ -71,7 +71,7 @@ class GrantRoutes:
             return grant_id
         outcome = await self._desk.done("void_grant", self._ledger.void_grant(caller_of(call), grant_id))
         if isinstance(outcome, Rejected):
-            return refusal(outcome.reason)
+            return problem_of(outcome)
         view = await self._ledger.grant_state(call.caller.book, grant_id)
         if view is None:
             return NOT_FOUND

@@ -19,7 +19,7 @@ from plugins.credits.answers import (
     released_answer,
 )
 from plugins.credits.bodies import CaptureBody, HoldBody, NoFields
-from plugins.credits.refusals import refusal
+from plugins.credits.refusals import problem_of
 from plugins.credits.route_problems import CAPTURING, HOLDING, OF_THING, VOIDING_A_HOLD
 from plugins.credits.routes.desk import MAY_READ, MAY_WRITE, Desk, caller_of, id_in_path
 from plugins.credits.shapes import HoldAnswer
@@ -60,7 +60,7 @@ class HoldRoutes:
         )
         outcome = await self._desk.done("hold", self._ledger.hold(caller_of(call), order))
         if isinstance(outcome, Rejected):
-            return refusal(outcome.reason)
+            return problem_of(outcome)
         return answered(201, placed_answer(outcome.recorded), outcome)
 
     async def get_hold(self, call: Call[None, None]) -> Answer | Problem:
@@ -81,7 +81,7 @@ class HoldRoutes:
         work = self._ledger.capture(caller_of(call), hold_id, body.amount, final=body.final)
         outcome = await self._desk.done("capture", work)
         if isinstance(outcome, Rejected):
-            return refusal(outcome.reason)
+            return problem_of(outcome)
         placed = await self._placed(call.caller.book, hold_id, outcome)
         if placed is None:
             return NOT_FOUND
@@ -93,7 +93,7 @@ class HoldRoutes:
             return hold_id
         outcome = await self._desk.done("void_hold", self._ledger.void_hold(caller_of(call), hold_id))
         if isinstance(outcome, Rejected):
-            return refusal(outcome.reason)
+            return problem_of(outcome)
         placed = await self._placed(call.caller.book, hold_id, outcome)
         if placed is None:
             return NOT_FOUND

@@ -8,7 +8,7 @@ from domain.ids import is_time_ordered_id
 from domain.ledger.outcomes import Rejected
 from plugins.credits.answers import answered, rule_answer, set_answer
 from plugins.credits.bodies import RuleBody, RulesQuery
-from plugins.credits.refusals import refusal
+from plugins.credits.refusals import problem_of
 from plugins.credits.route_problems import ENDING_A_RULE, RULING
 from plugins.credits.routes.desk import MAY_READ, MAY_WRITE, Desk, caller_of, id_in_path
 from plugins.credits.shapes import RuleAnswer, RuleList
@@ -25,7 +25,7 @@ class RuleRoutes:
             Route("POST", "/credits/top-up-rules", "create_top_up_rule", MAY_WRITE, self.create_rule,
                   body=RuleBody, answer=RuleAnswer, success=201, problems=RULING,
                   tags=tags,
-                  summary="Issue credits whenever a spend leaves less than `below`, so often a day"),
+                  summary="Hold at least `below` available in an account, by grants, so often a day"),
             Route("GET", "/credits/top-up-rules", "list_top_up_rules", MAY_READ, self.list_rules,
                   query=RulesQuery, answer=RuleList, tags=tags, summary="The rules, oldest first"),
             Route("DELETE", "/credits/top-up-rules/<rule_id>", "delete_top_up_rule", MAY_WRITE,
@@ -35,10 +35,10 @@ class RuleRoutes:
 
     async def create_rule(self, call: Call[RuleBody, None]) -> Answer | Problem:
         body = call.body
-        order = RuleOrder(body.account, body.below, body.amount, body.category, body.max_per_day)
+        order = RuleOrder(body.account, body.below, body.amount, body.category, body.max_per_day, body.to)
         outcome = await self._desk.done("set_rule", self._ledger.set_rule(caller_of(call), order))
         if isinstance(outcome, Rejected):
-            return refusal(outcome.reason)
+            return problem_of(outcome)
         return answered(201, set_answer(outcome.recorded), outcome)
 
     async def list_rules(self, call: Call[None, RulesQuery]) -> Answer | Problem:
@@ -57,10 +57,11 @@ class RuleRoutes:
         rules.sort(key=lambda each: each[1].id)
         after = [each for each in rules if query.cursor is None or each[1].id > query.cursor]
         page = after[: query.limit]
+        standing = await self._ledger.standing_rules(call.caller.book, page)
         return Answer(
             200,
             RuleList(
-                items=[rule_answer(account, rule) for account, rule in page],
+                items=[rule_answer(account, rule) for account, rule in standing],
                 next_cursor=page[-1][1].id if len(after) > len(page) else None,
             ),
         )
@@ -70,4 +71,4 @@ class RuleRoutes:
         if isinstance(rule_id, Problem):
             return rule_id
         outcome = await self._desk.done("remove_rule", self._ledger.remove_rule(caller_of(call), rule_id))
-        return refusal(outcome.reason) if isinstance(outcome, Rejected) else Answer(204)
+        return problem_of(outcome) if isinstance(outcome, Rejected) else Answer(204)

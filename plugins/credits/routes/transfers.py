@@ -18,7 +18,7 @@ from plugins.credits.answers import (
     transfer_answer,
 )
 from plugins.credits.bodies import BatchBody, ReversalBody, TransferBody, TransferOfBatch
-from plugins.credits.refusals import invalid_field, refusal
+from plugins.credits.refusals import REFUSALS, invalid_field, problem_of
 from plugins.credits.route_problems import OF_THING, RESULTS, REVERSING, TRANSFERRING, TRANSFERRING_MANY
 from plugins.credits.routes.desk import MAY_READ, MAY_WRITE, Desk, caller_of, id_in_path
 from plugins.credits.shapes import BatchAnswer, TransferAnswer
@@ -40,7 +40,7 @@ class TransferRoutes:
                   problems=TRANSFERRING, tags=tags,
                   summary="Move credits, or see what would come of it",
                   description="A dry run is answered 200, or refused as the transfer would be, and records"
-                  " nothing."),
+                  " nothing; `top_ups` says what the accounts' top-up rules would do."),
             Route("POST", "/credits/transfers/batch", "create_transfers", MAY_WRITE,
                   self.create_transfers, body=BatchBody, answer=BatchAnswer,
                   body_bytes_max=BATCH_BODY_BYTES_MAX, problems=TRANSFERRING_MANY,
@@ -54,9 +54,10 @@ class TransferRoutes:
                   self.reverse_transfer, body=ReversalBody, answer=TransferAnswer, success=201,
                   problems=REVERSING, tags=tags,
                   summary="Move back a transfer, or what is left of it",
-                  description="Credits go back to the grants that had paid, while these live (`restored`)."
-                  " What was paid by grants that have ended since (`lapsed`) came back to the account as"
-                  " credits without expiry."),
+                  description="It counts from now, or from `effective_at`, which is not before the moment"
+                  " that the transfer counts from. Credits go back to the grants that had paid, while these"
+                  " live (`restored`). What was paid by grants that have ended since (`lapsed`) came back to"
+                  " the account as credits without expiry."),
         ]  # fmt: skip
 
     async def create_transfer(self, call: Call[TransferBody, None]) -> Answer | Problem:
@@ -68,15 +69,16 @@ class TransferRoutes:
             return await self._dry_run(call)
         outcome = await self._desk.done("transfer", self._ledger.transfer(caller_of(call), _order(body)))
         if isinstance(outcome, Rejected):
-            return refusal(outcome.reason)
+            return problem_of(outcome)
         return answered(201, transfer_answer(outcome.recorded), outcome)
 
     async def _dry_run(self, call: Call[TransferBody, None]) -> Answer | Problem:
         work = self._ledger.try_transfer(caller_of(call), _order(call.body))
-        outcome = await self._desk.done("dry_run", work)
+        outcome, entries = await self._measures.timed("dry_run", work)
+        self._measures.count("dry_run", [outcome])
         if isinstance(outcome, Rejected):
-            return refusal(outcome.reason)
-        return answered(200, dry_answer(outcome, call.body.id), outcome)
+            return problem_of(outcome)
+        return answered(200, dry_answer(outcome, entries, call.body.id), outcome)
 
     async def create_transfers(self, call: Call[BatchBody, None]) -> Answer | Problem:
         body = call.body
@@ -95,8 +97,9 @@ class TransferRoutes:
         first = _first_rejection(outcomes) if body.atomic or is_conflict else None
         if first is not None:
             # The batch's own answer, whatever its rejected transfer would have got alone.
-            return replace(refusal(first, results=answer.results), status=409)
-        return Answer(200, answer, REPLAYED if all(repeats) else ())
+            return replace(problem_of(first, results=answer.results), status=409)
+        is_repeat = all(outcome.replayed for outcome in outcomes)
+        return Answer(200, answer, REPLAYED if is_repeat else ())
 
     async def get_transfer(self, call: Call[None, None]) -> Answer | Problem:
         transfer_id = id_in_path(call, "transfer_id")
@@ -118,10 +121,20 @@ class TransferRoutes:
         if isinstance(transfer_id, Problem):
             return transfer_id
         body = call.body
-        work = self._ledger.reverse(caller_of(call), transfer_id, body.amount, metadata_text(body.metadata))
+        if body.effective_ms is not None and body.effective_ms > self._ledger.now_ms():
+            return invalid_field("effective_at", "The `effective_at` of a reversal lies in the past.")
+        work = self._ledger.reverse(
+            caller_of(call),
+            transfer_id,
+            body.amount,
+            metadata_text(body.metadata),
+            effective_ms=body.effective_ms,
+        )
         outcome = await self._desk.done("reverse", work)
         if isinstance(outcome, Rejected):
-            return refusal(outcome.reason)
+            if outcome.reason is Rejection.DATED_BEFORE_ORIGINAL:
+                return invalid_field("effective_at", REFUSALS[outcome.reason][1])
+            return problem_of(outcome)
         return answered(201, transfer_answer(outcome.recorded), outcome)
 
     def _check_moments(self, transfers: Sequence[TransferOfBatch]) -> Problem | None:
@@ -150,7 +163,7 @@ def _is_conflict(outcomes: list[Outcome]) -> bool:
     return all(outcome == Rejected(Rejection.IDEMPOTENCY_CONFLICT) for outcome in outcomes)
 
 
-def _first_rejection(outcomes: list[Outcome]) -> Rejection | None:
+def _first_rejection(outcomes: list[Outcome]) -> Rejected | None:
     """The first that has a reason of its own."""
-    reasons = [outcome.reason for outcome in outcomes if isinstance(outcome, Rejected)]
-    return next((reason for reason in reasons if reason is not Rejection.BATCH_REJECTED), None)
+    rejected = [outcome for outcome in outcomes if isinstance(outcome, Rejected)]
+    return next((each for each in rejected if each.reason is not Rejection.BATCH_REJECTED), None)
