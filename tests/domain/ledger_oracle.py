@@ -153,6 +153,7 @@ class Oracle:
 
     def _looked_at(self, command: c.Command) -> list[str]:
         """The accounts that a command is about, whether it says so or a hold, grant or transfer does."""
+        named: list[str]
         match command:
             case c.PostTransfer():
                 named = [command.source, command.destination]

@@ -271,11 +271,13 @@ def test_explain_adds_up_to_the_balance(run_real: Driver) -> None:
 
 def _adds_up(answer: dict[str, Any]) -> None:
     grants, plain = answer["grants"], answer["plain"]
-    assert answer["posted"] == sum(each["remaining"] for each in grants) + plain["posted"]
+    dated_back = answer["dated_back"]["posted"]
+    assert dated_back == sum(each["amount"] for each in answer["dated_back"]["transfers"])
+    assert answer["posted"] == sum(each["remaining"] for each in grants) + plain["posted"] + dated_back
     assert answer["held"] == sum(each["held"] for each in grants) + plain["held"]
     assert answer["held"] == sum(each["remaining"] for each in answer["holds"])
     assert answer["available"] == sum(each["available"] for each in grants) + plain["available"]
-    assert answer["available"] == answer["posted"] - answer["held"]
+    assert answer["available"] == answer["posted"] - answer["held"] - dated_back
     assert all(each["amount"] == each["used"] + each["remaining"] for each in grants)
     for hold in answer["holds"]:
         assert hold["remaining"] == sum(part["amount"] for part in hold["funding"]) + hold["plain"]
@@ -375,5 +377,40 @@ def test_a_key_acts_in_its_own_book_alone(run_real: Driver) -> None:
         assert (opened.status, opened.json()["asset"]) == (201, "GOLD")
         head = (await house.get("/credits/ledger/head", other)).json()
         assert (head["book"], head["seq"]) == ("other", 1)
+
+    live(run_real, story)
+
+
+def test_explain_tells_of_a_moment_in_the_past(run_real: Driver) -> None:
+    async def story(house: House) -> None:
+        await house.open("ada")
+        pack = await house.give("ada", 100, metadata={"order": 7})
+        await house.spend("ada", 10)
+        hold = await house.hold("ada", 20, expires_in=3 * 86_400)
+        moment = house.later(0)
+        house.pass_time(DAY_MS)
+        await house.spend("ada", 30)
+        await house.spend("ada", 5, effective_at=moment, id="late")
+        path = f"/credits/accounts/ada/explain?at={moment}"
+        answer = (await house.get(f"{path}&basis=recorded")).json()
+        _adds_up(answer)
+        assert (answer["posted"], answer["held"], answer["available"], answer["as_of"]) == (
+            90,
+            20,
+            70,
+            moment,
+        )
+        assert [(each["id"], each["remaining"], each["metadata"]) for each in answer["grants"]] == [
+            (pack, 90, {"order": 7})
+        ]
+        assert [each["id"] for each in answer["holds"]] == [hold]
+        assert [each["amount"] for each in answer["transfers"]] == [-10, 100], "what came later is not there"
+        by_effect = (await house.get(path)).json()
+        _adds_up(by_effect)
+        assert (by_effect["posted"], by_effect["available"]) == (85, 70)
+        assert [each["transfer_id"] for each in by_effect["dated_back"]["transfers"]] == ["late"]
+        assert (await house.get(f"/credits/accounts/ada?at={moment}")).json()["posted"] == 85
+        for at, status in ((house.later(1), 400), ("1999-01-01T00:00:00Z", 404), ("yesterday", 400)):
+            assert (await house.get(f"/credits/accounts/ada/explain?at={at}")).status == status, at
 
     live(run_real, story)

@@ -144,3 +144,70 @@ def test_an_id_that_was_used_is_that_transfers_outcome_and_not_the_batchs(run_re
         )  # fmt: skip
 
     live(run_real, story)
+
+
+def test_the_answer_to_a_keyed_batch_is_remembered_whole(run_real: Driver) -> None:
+    async def story(house: House) -> None:
+        await furnished(house)
+        transfers = [
+            {**PLAIN, "id": "one"},
+            {**PLAIN, "amount": 1_000, "id": "two"},
+            {**PLAIN, "amount": 2_000},
+            {**PLAIN, "destination": "nobody"},
+            {**PLAIN, "id": "one"},
+            {**PLAIN, "id": "one", "amount": 11},
+        ]
+        first = await house.post("/credits/transfers/batch", {"transfers": transfers}, key="k")
+        assert (first.status, first.all("idempotent-replayed")) == (200, [])
+        assert first.json()["results"] == [
+            {"id": "one", "status": "posted"},
+            {"id": "two", "status": "rejected", "code": "insufficient_funds"},
+            {"id": None, "status": "rejected", "code": "insufficient_funds"},
+            {"id": None, "status": "rejected", "code": "account_not_found", "account": "nobody"},
+            {"id": "one", "status": "duplicate"},
+            {"id": "one", "status": "rejected", "code": "idempotency_conflict"},
+        ]
+        await house.give("ada", 100_000)
+        await house.open("nobody")
+        again = await house.post("/credits/transfers/batch", {"transfers": transfers}, key="k")
+        assert (again.status, again.header("idempotent-replayed")) == (200, "true")
+        assert again.json() == first.json()
+        # What was refused moved nothing, and its id is free for another request.
+        alone = await house.post("/credits/transfers", {**PLAIN, "amount": 1_000, "id": "two"})
+        assert (alone.status, alone.all("idempotent-replayed")) == (201, [])
+        third = await house.post("/credits/transfers/batch", {"transfers": transfers}, key="k")
+        assert (third.json(), third.header("idempotent-replayed")) == (first.json(), "true")
+
+    live(run_real, story)
+
+
+def test_a_keyed_batch_of_nothing_but_rejections_is_remembered_and_a_refused_atomic_one_is_not(
+    run_real: Driver,
+) -> None:
+    async def story(house: House) -> None:
+        await furnished(house)
+        body = {"transfers": [{**PLAIN, "amount": 1_000}, {**PLAIN, "amount": 2_000, "id": "two"}]}
+        first = await house.post("/credits/transfers/batch", body, key="plain")
+        refused = await house.post("/credits/transfers/batch", {**body, "atomic": True}, key="atomic")
+        assert (first.status, refused.status) == (200, 409)
+        await house.give("ada", 100_000)
+        again = await house.post("/credits/transfers/batch", body, key="plain")
+        assert (again.json(), again.header("idempotent-replayed")) == (first.json(), "true")
+        other = await house.post("/credits/transfers/batch", {"transfers": [PLAIN]}, key="plain")
+        assert (other.status, other.code) == (409, "idempotency_conflict"), "the key is that batch's"
+        tried_again = await house.post("/credits/transfers/batch", {**body, "atomic": True}, key="atomic")
+        assert [each["status"] for each in tried_again.json()["results"]] == ["posted", "posted"]
+
+    live(run_real, story)
+
+
+def test_a_batch_without_a_key_remembers_no_rejection(run_real: Driver) -> None:
+    async def story(house: House) -> None:
+        await furnished(house)
+        body = {"transfers": [{**PLAIN, "amount": 1_000, "id": "two"}]}
+        await house.post("/credits/transfers/batch", body)
+        await house.give("ada", 1_000)
+        again = await house.post("/credits/transfers/batch", body)
+        assert again.json()["results"] == [{"id": "two", "status": "posted"}]
+
+    live(run_real, story)

@@ -318,3 +318,59 @@ def test_a_reader_may_not_even_try_a_transfer(run_real: Driver) -> None:
         assert (refused.status, refused.code) == (403, "forbidden")
 
     live(run_real, story)
+
+
+def test_a_reversal_counts_from_now_or_from_a_moment_since_the_transfer(run_real: Driver) -> None:
+    async def story(house: House) -> None:
+        await furnished(house)
+        before, path = house.later(0), "/credits/transfers/order-1/reverse"
+        house.pass_time(DAY_MS)
+        await house.spend("ada", 40, id="order-1")
+        spent_at = house.later(0)
+        house.pass_time(DAY_MS)
+        for wrong in (house.later(1), before):
+            refused = await house.post(path, {"effective_at": wrong})
+            assert (refused.status, refused.code) == (400, "validation_failed"), wrong
+            assert refused.json()["field"] == "effective_at"
+        back = await house.post(path, {"amount": 30, "effective_at": spent_at}, key="back")
+        assert (back.status, back.json()["effective_at"]) == (201, spent_at)
+        again = await house.post(path, {"amount": 30, "effective_at": spent_at}, key="back")
+        assert (again.json(), again.header("idempotent-replayed")) == (back.json(), "true")
+        other = await house.post(path, {"amount": 30}, key="back")
+        assert (other.status, other.code) == (409, "idempotency_conflict")
+        now = await house.post(path)
+        assert (now.status, now.json()["effective_at"]) == (201, None)
+
+        async def posted(basis: str) -> int:
+            found = await house.get(f"/credits/accounts/ada?at={spent_at.replace('+', '%2B')}&basis={basis}")
+            return int(found.json()["posted"])
+
+        assert (await posted("recorded"), await posted("effective")) == (60, 90)
+
+    live(run_real, story)
+
+
+def test_a_refusal_says_which_account_does_not_exist(run_real: Driver) -> None:
+    async def story(house: House) -> None:
+        await furnished(house)
+        asked = {
+            "/credits/transfers": {"source": "ada", "destination": "ghost", "amount": 1, "code": "x"},
+            "/credits/transfers/batch": {
+                "transfers": [{"source": "ghost", "amount": 1, "code": "x"}], "atomic": True,
+            },
+            "/credits/holds": {"account": "ghost", "amount": 1, "code": "x"},
+            "/credits/grants": {"account": "ghost", "amount": 1, "category": "paid"},
+            "/credits/top-up-rules": {
+                "account": "ghost", "below": 1, "amount": 1, "category": "paid", "max_per_day": 1,
+            },
+        }  # fmt: skip
+        refusals = [await house.post(path, body) for path, body in asked.items()]
+        refusals += [
+            await house.get("/credits/accounts/ghost"),
+            await house.get("/credits/accounts/ghost/entries"),
+        ]
+        for refused in refusals:
+            assert (refused.code, refused.json()["account"]) == ("account_not_found", "ghost")
+            assert "`ghost`" in refused.json()["detail"]
+
+    live(run_real, story)
