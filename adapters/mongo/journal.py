@@ -143,14 +143,21 @@ class MongoJournal:
                 {"$match": {"book": book, "subjects": f"a:{key}", "seq": {"$gt": above, "$lte": upto}}},
                 {"$sort": {"seq": -1 if newest_first else 1}},
                 {"$limit": documents_max},
-                {"$project": {"seq": 1, "time": 1, "entries": _touching_account(account_id, asset)}},
+                {
+                    "$project": {
+                        "seq": 1,
+                        "time": 1,
+                        "format": 1,
+                        "entries": _touching_account(account_id, asset),
+                    }
+                },
             ]
         )
         placed: list[Placed] = []
         for document in found:
             seq, time_ms = document["seq"], document["time"]
             some = [
-                Placed(_entry(book, seq, each["entry"]), seq, each["place"], time_ms)
+                Placed(_entry(book, document, each["entry"]), seq, each["place"], time_ms)
                 for each in document["entries"]
             ]
             placed += reversed(some) if newest_first else some
@@ -162,7 +169,7 @@ class MongoJournal:
             wanted = set(some)
             for found in await self._documents.aggregate(_entries_with(book, some)):
                 record = found["entries"]
-                at = Recorded(_entry(book, found["seq"], record), found["seq"], found["time"])
+                at = Recorded(_entry(book, found, record), found["seq"], found["time"])
                 recorded.update((key, at) for key in record["keys"] if key in wanted)
         return recorded
 
@@ -176,7 +183,7 @@ def _entries_with(book: str, keys: Sequence[str]) -> list[dict[str, Any]]:
     named: dict[str, Any] = {"entries.keys": {"$in": list(keys)}}
     return [
         {"$match": {"book": book, **named}},
-        {"$project": {"seq": 1, "time": 1, "entries": 1}},
+        {"$project": {"seq": 1, "time": 1, "format": 1, "entries": 1}},
         {"$unwind": "$entries"},
         {"$match": named},
     ]
@@ -216,11 +223,20 @@ def _chunks(keys: list[str], size: int) -> Iterable[list[str]]:
     return (keys[start : start + size] for start in range(0, len(keys), size))
 
 
-def _entry(book: str, seq: int, record: dict[str, Any]) -> Entry:
+def _entry(book: str, stored: Document, record: dict[str, Any]) -> Entry:
+    """One entry of a stored document. Raises `UnreadableBook`."""
     try:
+        _format(stored)
         return entry_of(record)
     except ValueError as error:
-        raise UnreadableBook(book, str(error), seq=seq) from error
+        raise UnreadableBook(book, str(error), seq=stored["seq"]) from error
+
+
+def _format(stored: Document) -> int:
+    number = stored.get("format", 1)
+    if type(number) is not int or not 1 <= number <= FORMAT_MAX:
+        raise ValueError(f"it has format {number}, and formats up to {FORMAT_MAX} are known")
+    return number
 
 
 def _stored(document: JournalDocument) -> Document:
@@ -249,9 +265,6 @@ def _document(stored: Document) -> JournalDocument:
 
 
 def _read(stored: Document) -> JournalDocument:
-    number = stored.get("format", 1)
-    if number not in range(1, FORMAT_MAX + 1):
-        raise ValueError(f"it has format {number}, and formats up to {FORMAT_MAX} are known")
     return JournalDocument(
         book=stored["book"],
         seq=stored["seq"],
@@ -260,7 +273,7 @@ def _read(stored: Document) -> JournalDocument:
         previous=stored["previous"],
         digest=stored["digest"],
         entries=tuple(entry_of(record) for record in stored["entries"]),
-        format=number,
+        format=_format(stored),
     )
 
 

@@ -18,7 +18,16 @@ from domain.ledger.chain import Head, JournalDocument, is_intact, seal
 from domain.ledger.entries import AccountOpened, Entry, Issue, TransferPosted
 from domain.ledger.lots import GrantTerms
 from ports.errors import DependencyUnavailable
-from ports.journal import Append, AssetCensus, Checkpoints, Journal, Snapshot, StoredState, Unreadable
+from ports.journal import (
+    Append,
+    AssetCensus,
+    Checkpoints,
+    Journal,
+    Snapshot,
+    StoredState,
+    Unreadable,
+    UnreadableBook,
+)
 from ports.runtime import Runtime
 from tests.conformance.entries import every_kind_of_entry, rich_state
 from tests.conformance.identity import connect_as_app, database_of_its_own
@@ -389,3 +398,66 @@ def test_no_answer_to_an_append_is_an_unknown_result(mongod: MongodServer, run_r
             await journal.head("main")
 
     run_real(main)
+
+
+@pytest.mark.parametrize(
+    "newer",
+    [
+        {"$set": {"format": 3}},
+        {"$set": {"format": "2"}},
+        {"$set": {"entries.0.kind": "allowance"}},
+        {"$set": {"entries.0.member": "carol"}},
+        {"$set": {"entries.0.issue.uses": 2, "entries.0.issue.note": "x"}},
+    ],
+    ids=lambda newer: next(iter(newer["$set"])),
+)
+def test_what_a_newer_release_wrote_is_named_and_never_half_understood(
+    newer: dict[str, object], mongod: MongodServer, run_real: Driver
+) -> None:
+    with database_of_its_own(mongod) as url:
+
+        async def main(runtime: Runtime) -> None:
+            driver: ClientDriver = await connect_as_app(runtime, mongod, url, "pymongo")
+            try:
+                await create_schema(driver, [mongo_journal.INDEXES, mongo_checkpoints.INDEXES])
+                journal = mongo_journal.MongoJournal(driver)
+                document = seal("main", Head(), (issued("g1", "alice"),), time_ms=5, nonce="n")
+                assert await journal.append(document) is Append.APPENDED
+                await driver.collection("journal").update_one({"seq": 1}, newer)
+                reads: list[Callable[[], Awaitable[object]]] = [
+                    lambda: journal.head("main"),
+                    lambda: journal.at("main", 1),
+                    lambda: journal.after("main", 0, limit=9),
+                    lambda: journal.touching("main", {"a:alice": 0}, limit=9),
+                    lambda: journal.recorded("main", ["t:g1"]),
+                    lambda: journal.of_account("main", "alice", "GEMS", upto=9, documents_max=9),
+                ]
+                for read in reads:
+                    with pytest.raises(UnreadableBook, match="document 1 of the book main"):
+                        await read()
+                (stored,) = await journal.stored_after("main", 0, limit=9)
+                assert isinstance(stored, Unreadable)
+            finally:
+                await driver.close()
+
+        run_real(main)
+
+
+def test_a_checkpoint_with_a_field_that_nobody_here_knows_is_not_read(
+    mongod: MongodServer, run_real: Driver
+) -> None:
+    with database_of_its_own(mongod) as url:
+
+        async def main(runtime: Runtime) -> None:
+            driver: ClientDriver = await connect_as_app(runtime, mongod, url, "pymongo")
+            try:
+                checkpoints = mongo_checkpoints.MongoCheckpoints(driver)
+                await checkpoints.save("main", [rich_state(due_ms=7)])
+                assert await checkpoints.load("main", ["alice"]) == {"alice": rich_state(due_ms=7)}
+                await driver.collection("accounts").update_one({}, {"$set": {"rules.0.member": "x"}})
+                with pytest.raises(UnreadableBook, match="account alice"):
+                    await checkpoints.load("main", ["alice"])
+            finally:
+                await driver.close()
+
+        run_real(main)
