@@ -12,6 +12,7 @@ from domain.ledger.account import EXPIRED, ISSUANCE, REVENUE, is_system
 from domain.ledger.entries import Entry, HoldReleased, Issue, RuleSkipped, TransferPosted
 from domain.ledger.outcomes import Outcome, Rejected
 from domain.ledger.overlay import LEDGER
+from domain.ledger.top_ups import REASONS
 from plugins.credits.held import HeldTotals
 from plugins.plugin import PluginContext
 from ports.metrics import Merge, Metric, MetricKind
@@ -77,6 +78,8 @@ class LedgerMeasures:
         self._duration = context.register_metric(DURATION)
         self._balance = context.register_metric(BALANCE)
         self._skipped = context.register_metric(SKIPPED)
+        for reason in REASONS:
+            self._skipped.add(0, reason)  # There before the first one, or its increase could not be seen.
         self._head = context.register_metric(HEAD)
         self._dropped = context.register_metric(DROPPED)
         self._dropped_before = 0
