@@ -7,13 +7,12 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
-from ipaddress import IPv4Network, IPv6Network
 
 from application.audit_trail import AuditTrail
 from application.calls import traced
 from application.rate_limiter import BANS, JITTER_MAX, RateLimiter
 from application.recurring import Recurring
-from domain.addresses import parse_address
+from domain.addresses import Network, network_identity_of, parse_address
 from domain.audit import AuditAction, RequestContext, audit_event
 from domain.bans import DURATION_MS_MAX, Ban
 from domain.idempotency import RememberedAnswer
@@ -106,7 +105,7 @@ class Moderation:
         rate_limiter: RateLimiter,
         answers: Answers,
         trail: AuditTrail,
-        allowlist: Sequence[IPv4Network | IPv6Network],
+        allowlist: Sequence[Network],
         runtime: Runtime,
         clock: Clock,
         entropy: Entropy,
@@ -116,7 +115,7 @@ class Moderation:
         self._rate_limiter = rate_limiter
         self._answers = answers
         self._trail = trail
-        self._allowlist = tuple(allowlist)
+        self._allowlist = tuple(map(network_identity_of, allowlist))
         self._runtime = runtime
         self._clock = clock
         self._entropy = entropy

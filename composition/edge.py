@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 from quart import Quart
@@ -22,9 +23,12 @@ from composition.build import Surroundings, UseCases
 from composition.dependencies import all_dependencies
 from composition.settings import Settings
 from composition.stores import Stores
+from domain.addresses import Network
 from plugins.main.plugin import service_version
 
 TITLE = "Credit System"
+
+_log = logging.getLogger("credit.edge")
 
 
 def build_framework(routes: Sequence[Route], around: Surroundings, settings: Settings) -> Quart:
@@ -79,7 +83,7 @@ def build_guard(
     return Guard(
         behind,
         routes=RouteTable(routes),
-        addresses=AddressRules(trusted_proxies=settings.trusted_proxies, allowlist=settings.allowlist),
+        addresses=_address_rules(settings),
         credentials=Credentials(api_keys=use_cases.api_keys, tokens=use_cases.bearer_tokens),
         limiter=use_cases.rate_limiter,
         operations=Operations(
@@ -96,3 +100,16 @@ def build_guard(
         runtime=around.runtime,
         entropy=around.entropy,
     )
+
+
+def _address_rules(settings: Settings) -> AddressRules:
+    _warn_of_all(settings.trusted_proxies, "CREDIT_TRUSTED_PROXIES", "each client chooses its own address")
+    _warn_of_all(settings.allowlist, "CREDIT_ALLOWLIST", "none of them is counted or banned")
+    return AddressRules(trusted_proxies=settings.trusted_proxies, allowlist=settings.allowlist)
+
+
+def _warn_of_all(networks: Sequence[Network], variable: str, so: str) -> None:
+    """A prefix such as `64:ff9b::/96` does not look like all of a family, which it is."""
+    for network in networks:
+        if network.prefixlen == 0:
+            _log.warning("%s holds every IPv%s address: %s", variable, network.version, so)

@@ -6,14 +6,13 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
+from domain.addresses import Network, parse_network
 from domain.ratelimit import parse_policy_rate
 
-Network = IPv4Network | IPv6Network
 Choice = TypeVar("Choice", bound=Enum)
 
 DURATION_MS_MAX = 10 * 366 * 24 * 3600 * 1000
@@ -76,6 +75,13 @@ def whole(low: int, high: int) -> Callable[[str], int]:
     return parse
 
 
+def truth(text: str) -> bool:
+    """`true` or `false`."""
+    if text not in ("true", "false"):
+        raise ValueError("neither true nor false")
+    return text == "true"
+
+
 def one_of(kind: type[Choice]) -> Callable[[str], Choice]:
     """A member of the enumeration, by its value."""
 
@@ -96,11 +102,11 @@ def word(text: str) -> str:
 
 
 def networks(text: str) -> tuple[Network, ...]:
-    """Comma-separated addresses and networks, IPv4 or IPv6."""
+    """Comma-separated addresses and networks, IPv4 or IPv6; IPv4 written inside of IPv6 is IPv4."""
     found = []
     for part in _parts(text):
         try:
-            found.append(ip_network(part))
+            found.append(parse_network(part))
         except ValueError:
             raise ValueError(f"{part!r} is not an address or a network such as 10.0.0.0/8") from None
     return tuple(found)

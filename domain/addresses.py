@@ -1,13 +1,21 @@
-"""Network addresses, and the name under which each is counted."""
+"""Network addresses, and the name under which each is counted.
+
+An IPv4 address that is written inside of an IPv6 one is that IPv4 address: whoever comes through a translator
+or a tunnel is the same, in whichever family the packets arrive. Which forms there are, where they come from
+and who could forge them stands in `docs/addresses.md`.
+"""
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Final, NamedTuple
 
 UNKNOWN = "unknown"
 """Under which a peer without an address is counted (a Unix socket)."""
 
 ADDRESS_LENGTH_MAX = 45
+ZONE_LENGTH_MAX = 16
+"""`%` and the name of a network interface (Linux's IFNAMSIZ)."""
 IPV6_COUNTED_BITS = 64
 """A customer of most providers gets a whole /64: counting by address would count nobody."""
 IPV6_NETWORK_BITS = 56
@@ -15,24 +23,148 @@ IPV6_NETWORK_BITS = 56
 IPV6_PREFIX_BITS = frozenset({IPV6_COUNTED_BITS, IPV6_NETWORK_BITS})
 """Networks that can be named as a whole: what is counted, and what several of them escalate to."""
 
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
 
-def parse_address(text: str) -> IPv4Address | IPv6Address | None:
-    """An IP address without port or zone; IPv4-mapped IPv6 (RFC 4291, 2.5.5.2) is IPv4."""
-    if len(text) > ADDRESS_LENGTH_MAX:
+_IPV4_BITS, _IPV6_BITS = 32, 128
+
+
+class _Form(NamedTuple):
+    """One way to write an IPv4 address inside of an IPv6 one."""
+
+    prefix: int
+    """The bits of the IPv6 address that say so, from the highest on."""
+    bits: int
+    """How many these are."""
+    begins: int
+    """How many bits stand before the IPv4 address."""
+    is_inverted: bool
+    never: tuple[IPv4Network, ...]
+    """What an address of this form cannot hold: one that does is an IPv6 address and nothing else."""
+
+    def holds(self, number: int, bits: int = _IPV6_BITS) -> bool:
+        """Whether an address, or all of a network with so many bits, is written in this form."""
+        return bits >= self.bits and number >> (_IPV6_BITS - self.bits) == self.prefix
+
+    def inside(self, number: int, bits: int = _IPV6_BITS) -> IPv4Network | None:
+        """The IPv4 addresses in it, all of them where none of their bits are given."""
+        written = number >> (_IPV6_BITS - self.begins - _IPV4_BITS) & 0xFFFF_FFFF
+        if self.is_inverted:
+            written ^= 0xFFFF_FFFF
+        found = IPv4Network((written, min(max(0, bits - self.begins), _IPV4_BITS)), strict=False)
+        return None if any(found.subnet_of(impossible) for impossible in self.never) else found
+
+
+def _form(
+    network: str, *, begins: int, is_inverted: bool = False, never: tuple[IPv4Network, ...] = ()
+) -> _Form:
+    written = IPv6Network(network)
+    prefix = int(written.network_address) >> (_IPV6_BITS - written.prefixlen)
+    return _Form(prefix, written.prefixlen, begins, is_inverted, never)
+
+
+_NO_HOST: Final = IPv4Network("0.0.0.0/8")
+"""Nobody's address (RFC 1122, 3.2.1.3). So `::` and `::1` hold none."""
+_NOT_PUBLIC: Final = tuple(
+    IPv4Network(each)
+    for each in (
+        *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16"),
+        *("172.16.0.0/12", "192.168.0.0/16", "224.0.0.0/4", "240.0.0.0/4"),
+    )
+)
+"""What relays of 6to4 and Teredo must not carry (RFC 3056, 9; RFC 3964; RFC 4380, 5.4). A packet that
+came all the same was forged, and must not pass for one of a proxy or a host of the own network."""
+
+_FORMS: Final = (
+    _form("::ffff:0:0/96", begins=96),  # IPv4-mapped: RFC 4291, 2.5.5.2
+    _form("64:ff9b::/96", begins=96, never=(_NO_HOST,)),  # NAT64, the well-known prefix: RFC 6052, 2.1
+    _form("::ffff:0:0:0/96", begins=96, never=(_NO_HOST,)),  # IPv4-translated: RFC 2765, 2.1
+    _form("::/96", begins=96, never=(_NO_HOST,)),  # IPv4-compatible: RFC 4291, 2.5.5.1
+    _form("2002::/16", begins=16, never=_NOT_PUBLIC),  # 6to4: RFC 3056, 2
+    _form("2001::/32", begins=96, is_inverted=True, never=_NOT_PUBLIC),  # Teredo: RFC 4380, 4
+)
+_LOCAL_NAT64: Final = IPv6Network("64:ff9b:1::/48")
+"""From which networks take prefixes for translators of their own (RFC 8215)."""
+
+
+def identity_of(address: Address) -> Address:
+    """The one address that stands for all spellings of it: without zone, and IPv4 where that is inside."""
+    if isinstance(address, IPv4Address):
+        return address
+    number = int(address)
+    plain = IPv6Address(number)
+    for form in _FORMS:
+        if form.holds(number):
+            found = form.inside(number)
+            return plain if found is None else found.network_address
+    if plain in _LOCAL_NAT64:
+        return _locally_translated(plain) or plain
+    return plain
+
+
+def network_identity_of(network: Network) -> Network:
+    """The same of all addresses of a network: an IPv4 network where each of them has one inside.
+
+    A prefix that gives no bit of the IPv4 address (`64:ff9b::/96`) means all of IPv4. A network that holds
+    more than addresses of one form (`::/0`) means the IPv6 addresses in it, and no IPv4 address.
+    """
+    if isinstance(network, IPv4Network):
+        return network
+    number, bits = int(network.network_address), network.prefixlen
+    plain = IPv6Network((number, bits))
+    for form in _FORMS:
+        if form.holds(number, bits):
+            return form.inside(number, bits) or plain
+    if not plain.subnet_of(_LOCAL_NAT64):
+        return plain
+    if bits < _IPV6_BITS:
+        return IPv4Network((number & 0xFFFF_FFFF, max(0, bits - 96)), strict=False)
+    found = _locally_translated(plain.network_address)
+    return plain if found is None else IPv4Network(found)
+
+
+def _locally_translated(address: IPv6Address) -> IPv4Address | None:
+    """Prefixes of 48, 56, 64 or 96 bits, and which was chosen cannot be seen. But what follows the IPv4
+    address is zero (RFC 6052, 2.2), and hardly any host's address ends in 0: so the last octet that is
+    not zero is the IPv4 address's last."""
+    octets = address.packed
+    last = max(place for place, octet in enumerate(octets) if octet)
+    match last:
+        case 13 | 14 | 15:
+            written = octets[12:]
+        case 12:
+            written = octets[9:13]
+        case 11:
+            written = octets[7:8] + octets[9:12]
+        case 10:
+            written = octets[6:8] + octets[9:11]
+        case _:
+            return None
+    if last <= 12 and octets[8]:
+        # Between the halves of an address that such a prefix splits, or before it, stands a zero.
+        return None
+    found = IPv4Address(written)
+    return None if found in _NO_HOST else found
+
+
+def parse_address(text: str) -> Address | None:
+    """Whom a text names, without port; None for what is no address."""
+    if len(text) > ADDRESS_LENGTH_MAX + ZONE_LENGTH_MAX:
         return None
     try:
-        address = ip_address(text)
+        return identity_of(ip_address(text))
     except ValueError:
         return None
-    if isinstance(address, IPv6Address):
-        if address.scope_id is not None:
-            return IPv6Address(int(address))
-        return address.ipv4_mapped or address
-    return address
 
 
-def counted_as(address: IPv4Address | IPv6Address) -> str:
-    """IPv4 by itself, IPv6 by its /64."""
+def parse_network(text: str) -> Network:
+    """Whom a text names that is an address or a network. Raises ValueError for any other, and for a network
+    with bits beyond its prefix."""
+    return network_identity_of(ip_network(text))
+
+
+def counted_as(address: Address) -> str:
+    """IPv4 by itself, IPv6 by its /64; `address` is an identity."""
     if isinstance(address, IPv4Address):
         return str(address)
     prefix = int(address) >> IPV6_COUNTED_BITS << IPV6_COUNTED_BITS
@@ -45,16 +177,22 @@ def counted_name(text: str) -> str | None:
     if text == UNKNOWN:
         return UNKNOWN
     written, slash, bits = text.partition("/")
-    address = parse_address(written)
-    if address is None:
-        return None
     if not slash:
-        return counted_as(address)
-    if isinstance(address, IPv4Address):
-        return str(address) if bits == "32" and ":" not in written else None
-    if bits not in {str(known) for known in IPV6_PREFIX_BITS}:
+        address = parse_address(written)
+        return None if address is None else counted_as(address)
+    try:
+        network = ip_network(text, strict=False)
+    except ValueError:
         return None
-    return str(IPv6Network((int(address), int(bits)), strict=False))
+    if bits != str(network.prefixlen):
+        return None
+    meant = network_identity_of(network)
+    if meant.prefixlen == _IPV4_BITS and isinstance(meant, IPv4Network):
+        return str(meant.network_address)
+    # One that means more than one IPv4 address keeps its own name: a ban from before may stand under it.
+    if isinstance(network, IPv4Network) or network.prefixlen not in IPV6_PREFIX_BITS:
+        return None
+    return str(IPv6Network((int(network.network_address), network.prefixlen)))
 
 
 def neighbourhood(counted: str) -> str:

@@ -22,7 +22,8 @@ class IdentifierType(Enum):
 
     @property
     def bannable(self) -> bool:
-        """Anybody can type an account name: banning it would punish its owner for a stranger."""
+        """By hand, at least. Anybody can type an account name: banning it would punish its owner for a
+        stranger."""
         return self is not IdentifierType.ACCOUNT_NAME
 
 

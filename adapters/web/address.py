@@ -10,12 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from adapters.web.forwarded import hops_of_forwarded, hops_of_forwarded_for
-from domain.addresses import UNKNOWN, counted_as, parse_address
-
-Network = IPv4Network | IPv6Network
+from domain.addresses import UNKNOWN, Address, Network, counted_as, network_identity_of, parse_address
 
 CACHED_ADDRESSES_MAX = 4096
 CACHED_CHAIN_BYTES_MAX = 256
@@ -44,8 +41,8 @@ class AddressRules:
     __slots__ = ("_chained", "_judge")
 
     def __init__(self, *, trusted_proxies: Sequence[Network] = (), allowlist: Sequence[Network] = ()) -> None:
-        trusted = tuple(trusted_proxies)
-        exempt = tuple(allowlist)
+        trusted = tuple(map(network_identity_of, trusted_proxies))
+        exempt = tuple(map(network_identity_of, allowlist))
 
         @lru_cache(maxsize=CACHED_ADDRESSES_MAX)
         def judge(text: str) -> _Judged | None:
@@ -101,5 +98,5 @@ class AddressRules:
         return None if judged is None else judged.client
 
 
-def _within(address: IPv4Address | IPv6Address, networks: Sequence[Network]) -> bool:
+def _within(address: Address, networks: Sequence[Network]) -> bool:
     return any(address in network for network in networks)

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 HOPS_MAX = 16
 
 _PAIR = re.compile(r'([!#$%&\'*+.^_`|~0-9A-Za-z-]+)=(?:"([^"\\,;]*)"|([!#$%&\'*+.^_`|~0-9A-Za-z-]+))')
-_WITH_PORT = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::[0-9]{1,5})?")
+_WITH_PORT = re.compile(r"(?:\[([0-9A-Fa-f:.]+(?:%[0-9A-Za-z._~-]+)?)\]|([0-9.]+))(?::[0-9]{1,5})?")
 
 
 def hops_of_forwarded_for(values: Sequence[bytes]) -> Iterator[str]:

@@ -25,7 +25,7 @@ from adapters.memory.sessions import MemorySessions
 from adapters.memory.users import MemoryUsers
 from adapters.runtime.system import SystemEntropy
 from adapters.web import Route
-from adapters.web.address import AddressRules, Network
+from adapters.web.address import AddressRules
 from adapters.web.app import create_app
 from adapters.web.asgi import Receive, Scope, Send
 from adapters.web.cors import Cors
@@ -46,6 +46,7 @@ from application.rate_limiter import LimitPolicies, RateLimiter
 from application.sessions import SessionService
 from application.tokens import TokenService
 from application.users import UserService
+from domain.addresses import Network
 from domain.admission import Admission, Charge
 from domain.api_keys import Scope as KeyScope
 from domain.audit import SYSTEM, RequestContext

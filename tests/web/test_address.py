@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.web.address import AddressRules, ClientAddress, Network
+from adapters.web.address import AddressRules, ClientAddress
+from domain.addresses import Network
 
 Address = IPv4Address | IPv6Address
 
