@@ -10,6 +10,7 @@ from application.audit_trail import AuditTrail
 from application.denials import Denials
 from application.endings import REVOCATION_MS
 from application.error_frequency import ErrorFrequency
+from application.refusals import Refusals
 from domain.admission import Admission, Charge, Verdict, identifiers_of, refused_by
 from domain.audit import SYSTEM, AuditAction, RequestContext, audit_event
 from domain.bans import automatic_reason
@@ -101,6 +102,7 @@ class RateLimiter:
         self._bans = metrics.register(BANS)
         self._trail = trail
         self._denials = Denials(runtime)
+        self._refusals = Refusals(runtime)
         self._errors = ErrorFrequency(runtime=runtime, charge=self._charge_errors)
         self._warned_s: dict[str, float] = {}
         self._restoring: Task[None] | None = None
@@ -313,6 +315,8 @@ class RateLimiter:
         self._decisions.add(1, kind, outcome)
         if admission is not None and admission.newly_banned:
             self._bans.add(2 if admission.escalated else 1, kind)
+        if admission is not None and admission.identifier is not None:
+            self._refusals.note(admission.identifier, refused=1)
 
     def _note_ban(self, identifier: Identifier, duration_ms: int, address: str, *, escalated: bool) -> None:
         """Nobody imposed it by hand: the log names the service as who did. An escalated ban is two: its
@@ -327,6 +331,7 @@ class RateLimiter:
                 detail={"reason": automatic_reason(banned), "seconds": -(-duration_ms // 1000)},
             )
             self._trail.note(event)
+            self._refusals.note(banned, bans=1)
 
     def _note_outage(self, error: Exception) -> None:
         """A revocation may have been lost in it: this process asks where sessions are kept until it has

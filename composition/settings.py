@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from composition import values
-from composition.values import Network, Rate
+from composition.values import Rate
+from domain.addresses import Network
 from domain.bans import BanPolicy
 from domain.login_delay import DelayPolicy
 from domain.ratelimit import Algorithm
@@ -67,6 +68,7 @@ class Settings:
     ban_max_ms: int
     ban_half_life_ms: int
     ban_violations_ttl_ms: int
+    ban_api_keys: bool
     trusted_proxies: tuple[Network, ...]
     allowlist: tuple[Network, ...]
     fingerprint: Fingerprint
@@ -96,6 +98,7 @@ class Settings:
             max_ms=self.ban_max_ms,
             half_life_ms=self.ban_half_life_ms,
             violations_ttl_ms=self.ban_violations_ttl_ms,
+            bans_api_keys=self.ban_api_keys,
         )
 
     def login_delay_policy(self) -> DelayPolicy:
@@ -175,10 +178,14 @@ TABLE: tuple[Setting, ...] = (
             "After a ban's end, each such time without another lowers the level by one.", values.duration_ms),
     Setting("BAN_VIOLATIONS_TTL", "ban_violations_ttl_ms", "1h", DURATION,
             "Violations are forgotten after so long without one.", values.duration_ms),
+    Setting("BAN_API_KEYS", "ban_api_keys", "false", "true, false",
+            "Whether API keys that keep going over their limit are banned as others are; else they are only "
+            "refused.", values.truth),
     Setting("TRUSTED_PROXIES", "trusted_proxies", "", "networks, comma-separated",
-            "Whose `X-Forwarded-For` and `Forwarded` are believed.", values.networks),
-    Setting("ALLOWLIST", "allowlist", "", "networks, comma-separated", "Who is never counted.",
+            "Whose `X-Forwarded-For` and `Forwarded` are believed; see [addresses](addresses.md).",
             values.networks),
+    Setting("ALLOWLIST", "allowlist", "", "networks, comma-separated",
+            "Who is never counted; see [addresses](addresses.md).", values.networks),
     Setting("FINGERPRINT", "fingerprint", "enforce", "off, observe, enforce",
             "Whether a token used from another device is let pass, noted or refused.",
             values.one_of(Fingerprint)),
@@ -285,7 +292,7 @@ def _read_file(file: Path, problems: list[str]) -> dict[str, str]:
     for name, value in table.items():
         text = _text(value)
         if text is None:
-            problems.append(f"{name} ({file}): not a text, a whole number or a list of texts")
+            problems.append(f"{name} ({file}): not a text, a whole number, true or false, or a list of texts")
         else:
             texts[name] = text
     return texts
@@ -294,7 +301,9 @@ def _read_file(file: Path, problems: list[str]) -> dict[str, str]:
 def _text(value: object) -> str | None:
     if isinstance(value, str):
         return value
-    if isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
         return str(value)
     if isinstance(value, list) and all(isinstance(part, str) for part in value):
         return ",".join(value)

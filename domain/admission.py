@@ -194,10 +194,10 @@ def _refuse(
     ban_policy: BanPolicy,
     jitter: float,
 ) -> tuple[Admission, GuardState]:
-    """Over a limit: a violation of the first bannable identifier that is over one of its own."""
+    """Over a limit: a violation of the first that can be blamed and is over a limit of its own."""
     over = [c.identifier for c, d in zip(charges, decisions, strict=True) if not d.allowed]
-    identifier = next((i for i in over if i.type.bannable), over[0])
-    if identifier.type.bannable:
+    identifier = next((i for i in over if ban_policy.blames(i.type)), over[0])
+    if ban_policy.blames(identifier.type):
         state, escalated = blame(state, identifier, now_ms, ban_policy=ban_policy, jitter=jitter)
         if is_banned(state.conducts[identifier], now_ms):
             bans = refused_by(identifier) if escalated else (identifier,)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from domain.identifiers import Identifier, is_network
+from domain.identifiers import Identifier, IdentifierType, is_network
 
 DURATION_MS_MAX = 366 * 86_400_000
 LEVEL_MAX = 64
@@ -40,6 +40,9 @@ class BanPolicy:
     """Each full one since the last ban's end lowers the level by 1."""
     violations_ttl_ms: int = 3_600_000
     """Violations are forgotten after so long without one."""
+    bans_api_keys: bool = False
+    """Whether violations of a verified key count. Who holds one is known and can be talked to: going over
+    its limit is a bug or a burst, and a ban turns it into an outage."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.threshold < VIOLATIONS_MAX:
@@ -50,6 +53,10 @@ class BanPolicy:
             raise ValueError("the half-life must be within 1 ms … 366 days")
         if not 1 <= self.violations_ttl_ms <= DURATION_MS_MAX:
             raise ValueError("the memory of violations must be within 1 ms … 366 days")
+
+    def blames(self, kind: IdentifierType) -> bool:
+        """Whether violations of identifiers of this type count, and ban; by hand more can be banned."""
+        return kind.bannable and (self.bans_api_keys or kind is not IdentifierType.API_KEY)
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,8 @@ class Limiter(Protocol):
     async def violate(self, identifier: Identifier, *, jitter: float) -> Ban | None:
         """One violation seen elsewhere (a stolen token, …); the ban it led to, if it did.
 
-        While its ban or its network's is in force, and for those who cannot be banned, it counts as nothing.
+        While its ban or its network's is in force, and for those whom the ban policy does not blame, it
+        counts as nothing.
         """
 
     async def ban(

@@ -78,7 +78,7 @@ class MemoryLimiter:
         now_ms = self._clock.now_ms()
         before = self._blamed([identifier])
         banned = any(is_banned(conduct, now_ms) for conduct in before.conducts.values())
-        if not identifier.type.bannable or banned:
+        if not self._ban_policy.blames(identifier.type) or banned:
             return None
         after, escalated = blame(before, identifier, now_ms, ban_policy=self._ban_policy, jitter=jitter)
         self._keep(before, after, now_ms)

@@ -167,7 +167,7 @@ end
 -- --- the decision
 
 -- Plan: whether a session is asked for, identifiers, networks, charges, whether a refusal is a violation;
--- per charge: algorithm, limit, period, cost; the ban policy; per identifier: whether it can be banned,
+-- per charge: algorithm, limit, period, cost; the ban policy; per identifier: whether it can be blamed,
 -- its network or 0; per charge: its identifier.
 -- KEYS: [sentinel, session]; the ban of each identifier, of each network; each charge's window; the
 -- violations of each identifier, of each network; the spread of each network.

@@ -73,6 +73,8 @@ class Calls:
         self._script = script
         self._names = names
         self._now_ms = now_ms
+        self.may_blame = ban_policy.blames
+        """Whether violations of a type of identifier count."""
         self._ban_numbers = (
             *(ban_policy.threshold, ban_policy.base_ms, ban_policy.max_ms),
             *(ban_policy.half_life_ms, ban_policy.violations_ttl_ms),
@@ -144,7 +146,12 @@ class Calls:
             with_session,
             blames,
             len(networks),
-            tuple([(k.bannable, networks.index(k.network) + 1 if k.network else 0) for k in identifiers]),
+            tuple(
+                [
+                    (self.may_blame(k.identifier.type), networks.index(k.network) + 1 if k.network else 0)
+                    for k in identifiers
+                ]
+            ),
             tuple([(identifiers.index(k) + 1, c.policy, c.cost) for k, c in zip(keys, charges, strict=True)]),
         )
         return _Request(b"".join(words), len(words), plan, keys[0].ban if keys else b"", policies)
@@ -180,8 +187,8 @@ class Calls:
         for _, policy, cost in charges:
             numbers += (_ALGORITHMS[policy.algorithm], policy.limit, policy.period_ms, cost)
         numbers += self._ban_numbers
-        for bannable, network in identifiers:
-            numbers += (bannable, network)
+        for may_blame, network in identifiers:
+            numbers += (may_blame, network)
         numbers += [identifier for identifier, _, _ in charges]
         return _doubles(numbers)
 

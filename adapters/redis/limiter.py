@@ -78,7 +78,7 @@ class RedisLimiter:
 
     async def violate(self, identifier: Identifier, *, jitter: float) -> Ban | None:
         jitter_word = frame(jitter_ppm(jitter))
-        if not identifier.type.bannable:
+        if not self._ban_policy.blames(identifier.type):
             return None
         until_ms, level, wide_until_ms = await self._calls.violate(identifier, jitter_word)
         if not until_ms:

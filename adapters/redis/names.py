@@ -32,7 +32,6 @@ class IdentifierKeys:
         "_windows",
         "ban",
         "ban_frame",
-        "bannable",
         "identifier",
         "member",
         "network",
@@ -46,7 +45,6 @@ class IdentifierKeys:
         self.identifier = identifier
         self.member = member
         """`{type}:{id}`, its name in the list of bans."""
-        self.bannable = identifier.type.bannable
         self.network = network
         self.ban = b"banned:" + member
         self.violations = b"violations:" + member

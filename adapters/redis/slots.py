@@ -90,9 +90,10 @@ async def _over(calls: Calls, redis: Redis, told: Sequence[_Told], jitter: bytes
         for part, said in told
         if said.verdict is Verdict.QUOTA_EXCEEDED
     ]
-    # The first bannable one in the order of the charges, else the first.
-    _, offender, now_ms = min(over, key=lambda charge: (not charge[1].type.bannable, charge[0]))
-    blames: list[_Work] = [partial(calls.violate, offender, jitter)] if offender.type.bannable else []
+    # The first that can be blamed in the order of the charges, else the first.
+    _, offender, now_ms = min(over, key=lambda charge: (not calls.may_blame(charge[1].type), charge[0]))
+    may_blame = calls.may_blame(offender.type)
+    blames: list[_Work] = [partial(calls.violate, offender, jitter)] if may_blame else []
     given_back, bans = await _undo(calls, redis, told, blames)
     for ends_ms, _, wide_ends_ms in bans:
         if ends_ms:

@@ -30,6 +30,7 @@ TEST_TIMEOUT_MS_MAX = 5_000
 ADDRESS = Identifier(IdentifierType.IP, "192.0.2.7")
 USER = Identifier(IdentifierType.USER, "usr_1")
 ACCOUNT_NAME = Identifier(IdentifierType.ACCOUNT_NAME, "ada@example.org")
+API_KEY = Identifier(IdentifierType.API_KEY, "key_1")
 BAN_POLICY = BanPolicy(threshold=2, base_ms=60_000, max_ms=600_000, half_life_ms=3_600_000)
 
 

@@ -25,6 +25,7 @@ from ports.limiter import Limiter
 from tests.conformance.limiters import (
     ACCOUNT_NAME,
     ADDRESS,
+    API_KEY,
     BAN_POLICY,
     START_MS,
     USER,
@@ -41,7 +42,7 @@ LINKS = [Identifier(IdentifierType.IP, f"2001:db8:0:1{number:02x}::/64") for num
 """Five /64s of one /56."""
 NEIGHBOUR = Identifier(IdentifierType.IP, "2001:db8:0:200::/64")
 NETWORK = Identifier(IdentifierType.IP, "2001:db8:0:100::/56")
-IDENTIFIERS = [ADDRESS, USER, ACCOUNT_NAME, *LINKS, NEIGHBOUR, NETWORK]
+IDENTIFIERS = [ADDRESS, USER, ACCOUNT_NAME, API_KEY, *LINKS, NEIGHBOUR, NETWORK]
 
 
 @dataclass(frozen=True)
@@ -82,12 +83,15 @@ policy_sets = st.lists(
 )
 # A high threshold leaves the windows to themselves; a low one leads into bans again and again.
 ban_policies = st.builds(
-    lambda threshold, base, factor, half_life, ttl: BanPolicy(threshold, base, base * factor, half_life, ttl),
+    lambda threshold, base, factor, half_life, ttl, keys: BanPolicy(
+        threshold, base, base * factor, half_life, ttl, keys
+    ),
     st.sampled_from([0, 0, 1, 3, 1_000, 1_000]),
     st.one_of(st.integers(1, 50), st.integers(1, 60_000)),
     st.integers(1, 100),
     st.one_of(st.integers(1, 100), st.integers(1, 200_000)),
     st.one_of(st.integers(1, 100), st.integers(1, 200_000)),
+    st.booleans(),
 )
 
 
@@ -101,6 +105,8 @@ def mixes(policies: list[Policy]) -> list[list[Charge]]:
         [Charge(USER, b), Charge(NEIGHBOUR, c), Charge(NETWORK, a)],
         [Charge(LINKS[0], a), Charge(LINKS[1], a), Charge(NEIGHBOUR, b)],
         *([Charge(USER, c), Charge(link, a)] for link in LINKS),
+        [Charge(API_KEY, a)],
+        [Charge(API_KEY, a), Charge(ADDRESS, b)],
         [],
     ]
 

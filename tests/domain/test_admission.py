@@ -29,6 +29,8 @@ BAN_POLICY = BanPolicy(threshold=2, base_ms=1_000, max_ms=8_000)
 ADDRESS = Identifier(IdentifierType.IP, "192.0.2.7")
 USER = Identifier(IdentifierType.USER, "usr_1")
 NAME = Identifier(IdentifierType.ACCOUNT_NAME, "ada")
+KEY = Identifier(IdentifierType.API_KEY, "key_1")
+BANS_KEYS = replace(BAN_POLICY, bans_api_keys=True)
 FULL = WindowState(since_ms=NOW_MS, used=1)
 
 
@@ -182,6 +184,35 @@ def test_an_account_name_over_its_limit_alone_is_named_and_not_blamed() -> None:
     admission, after = judged([charge(NAME), charge(ADDRESS)], state)
     assert (admission.verdict, admission.identifier) == (Verdict.QUOTA_EXCEEDED, NAME)
     assert after == state
+
+
+def test_a_verified_key_is_refused_and_never_blamed() -> None:
+    state = GuardState((FULL, UNUSED))
+    for _ in range(2 * BAN_POLICY.threshold):
+        admission, after = judged([charge(KEY), charge(ADDRESS)], state)
+        assert (admission.verdict, admission.identifier) == (Verdict.QUOTA_EXCEEDED, KEY)
+        assert admission.retry_after_ms == 1_000
+        assert after == state
+
+
+def test_a_key_shields_no_address_that_is_over_a_limit_of_its_own() -> None:
+    admission, state = judged([charge(KEY), charge(ADDRESS, "login")], GuardState((FULL, FULL)))
+    assert admission.identifier == ADDRESS
+    assert state.conducts[ADDRESS].violations == 1
+
+
+def test_keys_are_banned_where_an_operator_says_so() -> None:
+    state, verdicts = GuardState((FULL,)), []
+    for _ in range(BANS_KEYS.threshold + 2):
+        admission, state = judged([charge(KEY)], state, policy=BANS_KEYS)
+        verdicts.append(admission.verdict)
+    assert verdicts == [Verdict.QUOTA_EXCEEDED] * 2 + [Verdict.BANNED] * 2
+
+
+def test_a_key_that_was_banned_by_hand_is_refused() -> None:
+    conducts = {KEY: Conduct(level=1, banned_until_ms=NOW_MS + 5)}
+    admission, _ = judged([charge(KEY)], GuardState((UNUSED,), conducts))
+    assert admission == Admission(Verdict.BANNED, 5, KEY)
 
 
 def test_violations_up_to_the_threshold_are_refused_and_the_next_one_bans() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -226,6 +227,6 @@ def test_a_ban_by_hand_of_no_or_absurd_length_is_refused(duration_ms: int) -> No
         {"violations_ttl_ms": 0},
     ],
 )
-def test_a_ban_policy_that_cannot_be_kept_is_refused(wrong: dict[str, int]) -> None:
+def test_a_ban_policy_that_cannot_be_kept_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="must"):
         BanPolicy(**wrong)
