@@ -9,6 +9,7 @@ from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 from domain.audit import RequestContext
+from ports.request_id import REQUEST_ID
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -39,7 +40,7 @@ def traced(
             outcome = _outcome(result)
             return result
         finally:
-            log.debug(name, extra={"outcome": outcome, "request_id": _request_id(*args, *kwargs.values())})
+            log.debug(name, extra={"outcome": outcome} | _request(*args, *kwargs.values()))
 
     return watched
 
@@ -51,6 +52,9 @@ def _outcome(result: object) -> str:
     return str(result) if isinstance(result, Enum) else type(result).__name__
 
 
-def _request_id(*values: object) -> str | None:
-    contexts = (value for value in values if isinstance(value, RequestContext))
-    return next((context.request_id for context in contexts), None)
+def _request(*values: object) -> dict[str, str]:
+    """The id of the request that the call was told of, else of the one under way; nothing where nobody
+    asked, as in a task of the service's own."""
+    contexts = (value.request_id for value in values if isinstance(value, RequestContext))
+    request_id = next(contexts, None) or REQUEST_ID.get()
+    return {"request_id": request_id} if request_id else {}

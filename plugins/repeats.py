@@ -34,13 +34,13 @@ Work = Callable[[Remember], Awaitable[Answer | Problem]]
 
 
 async def once(
-    idempotency: Idempotency, call: Call[Any, Any], operation: str, work: Work, *, headers: Headers = ()
+    idempotency: Idempotency, call: Call[Any, Any], operation: str, work: Work
 ) -> Answer | Problem:
     """The work's answer; a key that was seen before gets the first one again. Refusals are not remembered,
-    so what was refused may be tried again. `headers` go along with every success."""
+    so what was refused may be tried again."""
     key = call.idempotency_key
     if key is None:
-        return _with(await work(Remember(None)), headers)
+        return await work(Remember(None))
     target = "\0".join((operation, *(f"{name}={value}" for name, value in sorted(call.path.items()))))
     body = b"" if call.body is None else msgspec.json.encode(call.body)
 
@@ -56,7 +56,7 @@ async def once(
             pass
         else:
             if isinstance(answer, Answer):
-                return _with(answer, headers)
+                return answer
             refused = answer
         # The same request, sent twice at once, may have been first, and the reason for the refusal.
         found = await look()
@@ -64,11 +64,5 @@ async def once(
             return refused
     if isinstance(found, Replay):
         replayed = msgspec.Raw(found.body) if found.body else None
-        return Answer(found.status, replayed, (*headers, *ANSWERED_BEFORE))
+        return Answer(found.status, replayed, ANSWERED_BEFORE)
     return KEY_CONFLICT
-
-
-def _with(answer: Answer | Problem, headers: Headers) -> Answer | Problem:
-    if isinstance(answer, Problem) or not headers:
-        return answer
-    return Answer(answer.status, answer.body, (*answer.headers, *headers))

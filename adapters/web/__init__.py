@@ -26,6 +26,7 @@ from adapters.web.fields import (
 from adapters.web.head import DEVICE_COOKIE
 from adapters.web.quota import refusal as limit_refusal
 from adapters.web.route import (
+    BAD_DEVICE,
     FORBIDDEN,
     NOT_AUTHENTICATED,
     NOT_FOUND,
@@ -39,6 +40,7 @@ from adapters.web.route import (
 
 __all__ = [
     "AMOUNT_MAX",
+    "BAD_DEVICE",
     "DEVICE_COOKIE",
     "FORBIDDEN",
     "METADATA_BYTES_MAX",

@@ -50,7 +50,7 @@ def create_app(
 
     async def http_error(error: HTTPException) -> Response:
         exchange = exchange_of(request.scope)  # type: ignore[arg-type] # a TypedDict is a dict at run time
-        return _problem_response(problem_of(error, exchange.request_id), exchange, app.response_class)
+        return _problem_response(problem_of(error, exchange), exchange, app.response_class)
 
     app.register_error_handler(HTTPException, http_error)
     return app
@@ -93,7 +93,7 @@ def _connection_class(
                 return await self.app.handle_request(self._create_request_from_scope(send))
             except Exception as error:  # noqa: BLE001 - raised before Quart could handle it (a bad Host)
                 exchange = exchange_of(scope)
-                problem = problem_of(error, exchange.request_id)
+                problem = problem_of(error, exchange)
                 return _problem_response(problem, exchange, self.app.response_class)
 
     return DirectConnection

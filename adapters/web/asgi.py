@@ -18,14 +18,26 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 RawHeaders = list[tuple[bytes, bytes]]
 
 
+NO_STORE = (b"cache-control", b"no-store")
+_CONNECTION = frozenset({b"connection", b"upgrade"})
+"""Fields that HTTP/2 and 3 have no place for (RFC 9113, 8.2.2)."""
+
+
 class Responder:
-    """`send` of one HTTP request: adds the headers that every answer carries, remembers the status."""
+    """`send` of one HTTP request: adds the headers that every answer carries, remembers the status.
 
-    __slots__ = ("_is_head", "_send", "headers", "status")
+    `Cache-Control` is written here and nowhere else: `no-store`, whatever a handler or the framework says,
+    but for a success that its route declares to be everybody's (`Route.cache`) and that nobody asked for
+    with a credential.
+    """
 
-    def __init__(self, send: Send, headers: RawHeaders, *, is_head: bool) -> None:
+    __slots__ = ("_exchange", "_is_head", "_is_http1", "_send", "headers", "status")
+
+    def __init__(self, scope: Scope, send: Send, headers: RawHeaders, exchange: Exchange) -> None:
         self._send = send
-        self._is_head = is_head
+        self._exchange = exchange
+        self._is_head = exchange.method == "HEAD"
+        self._is_http1 = str(scope.get("http_version", "1.1")).startswith("1")
         self.headers = headers
         self.status: int | None = None
         """None until the answer has begun."""
@@ -33,8 +45,21 @@ class Responder:
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            message["headers"] = [*message["headers"], *self.headers]
+            message["headers"] = [
+                *(header for header in message["headers"] if self._passes(header[0].lower())),
+                self._caching(),
+                *self.headers,
+            ]
         await self._send(message)
+
+    def _passes(self, name: bytes) -> bool:
+        return name != NO_STORE[0] and (self._is_http1 or name not in _CONNECTION)
+
+    def _caching(self) -> tuple[bytes, bytes]:
+        cache = self._exchange.cache
+        if cache is None or self._exchange.has_credentials:
+            return NO_STORE
+        return (NO_STORE[0], cache.encode("ascii"))
 
     async def answer(self, status: int, content_type: bytes, body: bytes, headers: RawHeaders) -> None:
         """A whole answer at once."""
@@ -65,6 +90,17 @@ def about_body(content_type: bytes, body: bytes) -> RawHeaders:
 def raw_headers(headers: Headers) -> RawHeaders:
     """As ASGI wants them: lower case, bytes."""
     return [(name.lower().encode("ascii"), value.encode("latin-1")) for name, value in headers]
+
+
+def uncached(send: Send) -> Send:
+    """`send` of a WebSocket: an answer in place of the upgrade is kept by nobody."""
+
+    async def send_uncached(message: Message) -> None:
+        if message["type"] == "websocket.http.response.start":
+            message["headers"] = [*message["headers"], NO_STORE]
+        await send(message)
+
+    return send_uncached
 
 
 _CLOSE_CODES = {401: 4401, 403: 4403, 429: 4429}

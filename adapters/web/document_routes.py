@@ -8,10 +8,11 @@ from typing import Any
 
 import msgspec
 
-from adapters.web.asyncapi import asyncapi_document
+from adapters.web.asyncapi import ADDRESS, asyncapi_document
 from adapters.web.documents import openapi_document
 from adapters.web.route import NOT_FOUND, Answer, Call, Headers, Problem, Route
 from domain.access import PUBLIC
+from domain.realtime.protocol import SUBPROTOCOL
 from ports.runtime import Runtime
 
 PAGE = "/docs"
@@ -32,18 +33,26 @@ POLICY = (
 )
 """Swagger UI needs no more: it sets styles through the DOM and draws its icons from `data:` addresses."""
 
+UPGRADE_REQUIRED = Problem(
+    426,
+    "upgrade_required",
+    f"`{ADDRESS}` is a WebSocket (RFC 6455) of the subprotocol `{SUBPROTOCOL}`: connect with a WebSocket "
+    "client. `/asyncapi.json` says what it speaks.",
+    headers=(("Upgrade", "websocket"), ("Connection", "Upgrade")),
+)
 _HEADERS: Headers = (
     ("Content-Security-Policy", POLICY),
     ("Referrer-Policy", "no-referrer"),
-    ("Cache-Control", "public, max-age=3600"),
 )
 _TAGS = ("service",)
+_PAGE_CACHE, _DOCUMENT_CACHE = "public, max-age=3600", "public, max-age=60"
 
 
 def document_routes(
     routes: Sequence[Route], *, title: str, version: str, runtime: Runtime
 ) -> tuple[Route, ...]:
-    """What is shown is made in a thread when it is first asked for, then remembered."""
+    """What is shown is made in a thread when it is first asked for, then remembered. Whoever asks for the
+    WebSocket without speaking it is told what it is, too."""
     made: dict[str, bytes] = {}
 
     async def remembered(name: str, make: Callable[[], bytes]) -> bytes:
@@ -75,14 +84,23 @@ def document_routes(
         return await asset(name) if name in MEDIA_TYPES else NOT_FOUND
 
     own = (
-        Route("GET", "/openapi.json", "openapi", PUBLIC, show_openapi, tags=_TAGS, summary="This document"),
-        Route("GET", "/asyncapi.json", "asyncapi", PUBLIC, show_asyncapi, tags=_TAGS,
+        Route("GET", "/openapi.json", "openapi", PUBLIC, show_openapi, tags=_TAGS, cache=_DOCUMENT_CACHE,
+              summary="This document"),
+        Route("GET", "/asyncapi.json", "asyncapi", PUBLIC, show_asyncapi, tags=_TAGS, cache=_DOCUMENT_CACHE,
               summary="What a WebSocket speaks"),
-        Route("GET", PAGE, "docs", PUBLIC, show_page, tags=_TAGS, summary="A page to try the routes with"),
-        Route("GET", f"{PAGE}/<asset>", "docs_asset", PUBLIC, show_asset, tags=_TAGS, problems=(NOT_FOUND,),
-              summary="What that page is made of"),
+        Route("GET", PAGE, "docs", PUBLIC, show_page, tags=_TAGS, cache=_PAGE_CACHE,
+              summary="A page to try the routes with"),
+        Route("GET", f"{PAGE}/<asset>", "docs_asset", PUBLIC, show_asset, tags=_TAGS, cache=_PAGE_CACHE,
+              problems=(NOT_FOUND,), summary="What that page is made of"),
+        Route("GET", ADDRESS, "websocket", PUBLIC, refuse_plain_http, in_document=False,
+              problems=(UPGRADE_REQUIRED,)),
     )  # fmt: skip
     return own
+
+
+async def refuse_plain_http(_call: Call[None, None]) -> Problem:
+    """What is no WebSocket handshake, where WebSockets are served."""
+    return UPGRADE_REQUIRED
 
 
 def _json(document: Mapping[str, Any]) -> bytes:

@@ -58,6 +58,7 @@ def openapi_document(routes: Sequence[Route], *, title: str, version: str) -> di
     from quart import Quart  # noqa: PLC0415 - start-up must not pay for what few ask for
     from quart_schema import QuartSchema  # noqa: PLC0415 - as above
 
+    routes = [route for route in routes if route.in_document]
     app = Quart("documents", static_folder=None)
     for route in routes:
         # quart-schema takes two parameters for one where the second has a converter.

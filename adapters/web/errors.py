@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Iterator
 from http import HTTPStatus
+from urllib.parse import quote
 
 import msgspec
 from werkzeug.exceptions import HTTPException
@@ -32,6 +33,10 @@ BODY_TOO_LARGE = Problem(413, "body_too_large", "The body is larger than this ro
 BODY_TIMEOUT = Problem(408, "request_timeout", "The body did not arrive in time.")
 
 OUTAGE_INTERVAL_S = 60.0
+METHOD_LENGTH_MAX = 16
+PATH_LENGTH_MAX = 256
+PATH_CHARACTERS = "/:@!$&'()*+,;=~"
+"""Of a path, besides letters, digits and `_.-` (RFC 3986, 3.3)."""
 
 _log = logging.getLogger("credit.web")
 _noted_s: dict[str, float] = {}
@@ -47,25 +52,41 @@ _HTTP_CODES = {
 }
 
 
-def problem_of(error: BaseException, request_id: str) -> Problem:
+def problem_of(error: BaseException, exchange: Exchange) -> Problem:
     """What an exception means to the caller. Only the log learns more."""
     for leaf in _leaves(error):
         known = _known(leaf)
         if known is not None:
             if isinstance(leaf, DependencyUnavailable):
-                _note_outage(leaf, request_id)
+                _note_outage(leaf, exchange)
             return known
-    _log.error("request %s failed", request_id, exc_info=error)
+    method, path = about(exchange)
+    _log.error(
+        "request %s failed: %s %s",
+        exchange.request_id,
+        method,
+        path,
+        exc_info=error,
+        extra={"request_id": exchange.request_id, "method": method, "path": path, "route": exchange.route},
+    )
     return INTERNAL_ERROR
 
 
-def _note_outage(error: DependencyUnavailable, request_id: str) -> None:
+def about(exchange: Exchange) -> tuple[str, str]:
+    """Method and path as a log can hold them: what a client wrote there ends no line."""
+    return (
+        quote(exchange.method[:METHOD_LENGTH_MAX]),
+        quote(exchange.path[:PATH_LENGTH_MAX], safe=PATH_CHARACTERS, errors="replace"),
+    )
+
+
+def _note_outage(error: DependencyUnavailable, exchange: Exchange) -> None:
     """Once a minute a dependency: in an outage every request says the same."""
     now_s = time.monotonic()
     noted_s = _noted_s.get(error.dependency)
     if noted_s is None or now_s - noted_s >= OUTAGE_INTERVAL_S:
         _noted_s[error.dependency] = now_s
-        _log.warning("request %s: %s", request_id, error)
+        _log.warning("request %s: %s %s: %s", exchange.request_id, *about(exchange), error)
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:

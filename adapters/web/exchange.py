@@ -6,6 +6,7 @@ from collections.abc import MutableMapping
 from typing import Any
 
 from domain.access import Principal
+from domain.addresses import UNKNOWN
 
 SCOPE_KEY = "credit.exchange"
 
@@ -16,7 +17,12 @@ class Exchange:
     __slots__ = (
         "address",
         "blames_address",
+        "cache",
         "device_id",
+        "has_bad_device",
+        "has_credentials",
+        "method",
+        "path",
         "principal",
         "problem_code",
         "request_id",
@@ -24,14 +30,22 @@ class Exchange:
         "user_agent",
     )
 
-    def __init__(self, request_id: str, address: str) -> None:
+    def __init__(self, request_id: str, address: str, method: str, path: str) -> None:
         self.request_id = request_id
+        self.method = method
+        self.path = path
         self.address = address
         """The client's, as it is counted: an IPv4 address or an IPv6 /64."""
         self.blames_address = False
         """Whether an error of this request is its address's; see `Guard`."""
         self.principal: Principal | None = None
+        self.has_credentials = False
+        """Whether anything was presented to say who calls, be it good or bad."""
+        self.cache: str | None = None
+        """The route's, once it answered with a success; see `Route.cache`."""
         self.device_id: str | None = None
+        self.has_bad_device = False
+        """Whether `X-Device-Id` is there and is not one device's id."""
         self.user_agent = ""
         self.route: str | None = None
         """The template that matched, once one did."""
@@ -44,6 +58,6 @@ def exchange_of(scope: MutableMapping[str, Any]) -> Exchange:
     exchange = scope.get(SCOPE_KEY)
     if isinstance(exchange, Exchange):
         return exchange
-    exchange = Exchange("unguarded", "unknown")
+    exchange = Exchange("unguarded", UNKNOWN, scope.get("method", "GET"), scope["path"])
     scope[SCOPE_KEY] = exchange
     return exchange

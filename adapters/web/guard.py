@@ -11,7 +11,16 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from adapters.web.address import AddressRules
-from adapters.web.asgi import Application, RawHeaders, Receive, Responder, Scope, Send, deny_websocket
+from adapters.web.asgi import (
+    Application,
+    RawHeaders,
+    Receive,
+    Responder,
+    Scope,
+    Send,
+    deny_websocket,
+    uncached,
+)
 from adapters.web.cors import Cors
 from adapters.web.credentials import BAD_API_KEY, STALE_TOKEN, Credentials
 from adapters.web.errors import problem_of
@@ -26,6 +35,7 @@ from adapters.web.route_table import RouteTable
 from domain.access import Principal, PrincipalKind
 from domain.admission import Admission
 from ports.entropy import Entropy
+from ports.request_id import REQUEST_ID
 from ports.runtime import Runtime
 
 REFUSED = "refused"
@@ -34,7 +44,6 @@ REFUSED = "refused"
 _AUTH = "/auth/"
 _ERRORS = (400, 401)
 _NOSNIFF = (b"x-content-type-options", b"nosniff")
-_NO_STORE = (b"cache-control", b"no-store")
 
 
 class Limiting(Protocol):
@@ -111,12 +120,10 @@ class Guard:
         started_s = self._runtime.monotonic()
         method, path = scope["method"].upper(), canonical_path(scope)
         head = Head(scope)
-        exchange, exempt = self._exchange(scope, head)
+        exchange, exempt = self._exchange(scope, head, method, path)
         headers = [(b"x-request-id", exchange.request_id.encode("ascii")), _NOSNIFF]
         headers += self._cors.headers(head)
-        if path.startswith(_AUTH):
-            headers.append(_NO_STORE)
-        responder = Responder(send, headers, is_head=method == "HEAD")
+        responder = Responder(scope, send, headers, exchange)
         try:
             if path in OPERATIONS_PATHS:
                 await self._operations.answer(path, method, head, responder, exchange)
@@ -131,7 +138,7 @@ class Guard:
                     exchange.route = self._routes.template(method, path) or REFUSED
                     await responder.problem(refused, exchange)
         except Exception as error:
-            problem = problem_of(error, exchange.request_id)
+            problem = problem_of(error, exchange)
             if responder.status is not None:
                 # The answer has begun: only cutting the connection tells the client that it is broken.
                 raise
@@ -144,9 +151,8 @@ class Guard:
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         started_s = self._runtime.monotonic()
-        head = Head(scope)
-        exchange, exempt = self._exchange(scope, head)
-        path = canonical_path(scope)
+        head, path, send = Head(scope), canonical_path(scope), uncached(send)
+        exchange, exempt = self._exchange(scope, head, "GET", path)
         headers = [(b"x-request-id", exchange.request_id.encode("ascii")), _NOSNIFF]
         refused = await self._admit("GET", path, head, exchange, exempt, headers)
         if refused is None:
@@ -157,14 +163,18 @@ class Guard:
         self._metrics.count("GET", refused.status, exchange, self._runtime.monotonic() - started_s)
         self._blame(refused.status, exchange)
 
-    def _exchange(self, scope: Scope, head: Head) -> tuple[Exchange, bool]:
+    def _exchange(self, scope: Scope, head: Head, method: str, path: str) -> tuple[Exchange, bool]:
         """The exchange, and whether its address is exempt from counting."""
         client = scope.get("client")
         address = self._addresses.client(
             client[0] if client else None, head.all(b"x-forwarded-for"), head.all(b"forwarded")
         )
-        exchange = Exchange(head.request_id() or self._entropy.token(12).hex(), address.counted)
-        exchange.device_id = head.device_id()
+        request_id = head.request_id() or self._entropy.token(12).hex()
+        exchange = Exchange(request_id, address.counted, method, path)
+        # The server runs each request in a task of its own.
+        REQUEST_ID.set(request_id)
+        exchange.has_credentials = head.has_credentials
+        exchange.device_id, exchange.has_bad_device = head.device_id(), head.has_bad_device()
         exchange.user_agent = head.user_agent()
         scope[SCOPE_KEY] = exchange
         scope["credit.address"] = exchange.address
@@ -185,7 +195,7 @@ class Guard:
             exchange.blames_address = not exempt and _is_unknown(caller, path)
             admission = await self._count(caller, method, path, exchange, exempt)
         except Exception as error:  # noqa: BLE001 - whatever fails here becomes a problem, never a way in
-            return problem_of(error, exchange.request_id)
+            return problem_of(error, exchange)
         headers += quota_headers(admission)
         refused = refusal(admission)
         if refused is REVOKED:

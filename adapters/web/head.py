@@ -9,6 +9,7 @@ from adapters.web.asgi import Scope
 from adapters.web.signed import http_request
 from domain.audit import RequestContext
 from domain.request_signing import HttpRequest
+from domain.sessions import is_device_id
 
 DEVICE_COOKIE = "__Host-device"
 BEARER = b"bearer "
@@ -69,6 +70,16 @@ class Head:
                     return _device_id(text[len(_COOKIE_PREFIX) :])
         values = self.all(b"x-device-id")
         return _device_id(values[0]) if len(values) == 1 else None
+
+    def has_bad_device(self) -> bool:
+        """Whether the header is there and names no device: empty, of another form, or twice."""
+        values = self.all(b"x-device-id")
+        return bool(values) and (len(values) > 1 or not is_device_id(_device_id(values[0])))
+
+    @property
+    def has_credentials(self) -> bool:
+        """Whether anything says who calls, in whatever form."""
+        return b"authorization" in self._values or b"x-api-key" in self._values
 
     @property
     def exempt(self) -> bool:

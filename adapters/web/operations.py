@@ -21,7 +21,6 @@ METRICS = "/metrics"
 PATHS = frozenset({LIVE, READY, METRICS})
 
 _JSON = b"application/json"
-_NO_STORE = (b"cache-control", b"no-store")
 
 NOT_THE_SCRAPER = Problem(
     401, "not_authenticated", "The metrics need their token.", headers=(("WWW-Authenticate", "Bearer"),)
@@ -54,9 +53,9 @@ class Operations:
         except _RefusedError:
             await responder.problem(NOT_THE_SCRAPER, exchange)
         except Exception as error:  # noqa: BLE001 - an operator's route answers, whatever failed
-            await responder.problem(problem_of(error, exchange.request_id), exchange)
+            await responder.problem(problem_of(error, exchange), exchange)
         else:
-            await responder.answer(status, content_type, body, [_NO_STORE])
+            await responder.answer(status, content_type, body, [])
 
     async def _render(self, path: str, head: Head) -> tuple[int, bytes, bytes]:
         if path == LIVE:

@@ -105,12 +105,23 @@ class Route:
     """Whether it matters to a public route which device calls. It does to each that a user's token opens."""
     ignores_key: bool = False
     """For a route whose answer must never be given twice: `Idempotency-Key` is not looked at."""
+    cache: str | None = None
+    """The `Cache-Control` of a success that is the same for everybody and may be kept. Without it, and for
+    whoever shows a credential, an answer is `no-store`; so is each refusal."""
+    in_document: bool = True
+    """Whether the API document shows it."""
     body_bytes_max: int | None = None
     """Overrides the service's limit for this route."""
     summary: str = ""
     description: str = ""
     """What the summary has no room for, for the API document."""
     tags: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.cache is not None and self.permission.kind is not PermissionKind.PUBLIC:
+            raise ValueError(
+                f"{self.method} {self.path} is not for everybody, so nobody may keep its answers"
+            )
 
     @property
     def knows_device(self) -> bool:
@@ -122,6 +133,12 @@ NOT_AUTHENTICATED = Problem(
     "not_authenticated",
     "This needs an access token or an API key.",
     headers=(("WWW-Authenticate", "Bearer"),),
+)
+BAD_DEVICE = Problem(
+    400,
+    "validation_failed",
+    "A device id has 16 to 64 of letters, digits and `_.:-`.",
+    extensions={"field": "X-Device-Id"},
 )
 FORBIDDEN = Problem(403, "forbidden", "The caller may not do this.")
 NOT_FOUND = Problem(404, "not_found", "There is nothing here by this name.")

@@ -13,7 +13,7 @@ from adapters.web.body import BodyLimits, read_body
 from adapters.web.errors import PROBLEM_TYPE, encode_problem, problem_of
 from adapters.web.exchange import Exchange, exchange_of
 from adapters.web.parsing import UNSUPPORTED, body_parser, idempotency_key, is_json, query_parser
-from adapters.web.route import FORBIDDEN, NOT_AUTHENTICATED, Answer, Call, Problem, Route
+from adapters.web.route import BAD_DEVICE, FORBIDDEN, NOT_AUTHENTICATED, Answer, Call, Problem, Route
 from adapters.web.signed import unsigned_body
 from domain.access import Permission, Principal, may
 from domain.audit import ANONYMOUS, RequestContext
@@ -55,9 +55,10 @@ class View:
         try:
             answer = await self._handle(scope, receive, exchange, path)
         except Exception as error:  # noqa: BLE001 - the one place where a request's failures end
-            answer = problem_of(error, exchange.request_id)
+            answer = problem_of(error, exchange)
         if isinstance(answer, Problem):
             return _encoded(answer, PROBLEM_TYPE, encode_problem(answer, exchange))
+        exchange.cache = self._route.cache
         if answer.body is None:
             # No body has no length either (RFC 9110, 8.6).
             return Encoded(answer.status, raw_headers(answer.headers), b"")
@@ -70,6 +71,8 @@ class View:
         refused = authorise(exchange.principal, self._route.permission)
         if refused is not None:
             return refused
+        if exchange.has_bad_device and self._route.knows_device:
+            return BAD_DEVICE
         keys = [value for name, value in scope["headers"] if name == b"idempotency-key"]
         key = None if self._route.ignores_key else idempotency_key(keys)
         if isinstance(key, Problem):

@@ -11,6 +11,7 @@ import pytest
 from application.calls import traced
 from application.sessions import LoginRejection
 from domain.audit import RequestContext
+from ports.request_id import REQUEST_ID
 from ports.runtime import Runtime, TaskCancelled
 from tests.application.identity_house import CONTEXT, PASSWORD, build
 from tests.conformance.runtimes import Driver, run
@@ -72,8 +73,29 @@ def test_an_error_passes_through_and_is_told_by_its_kind(
     caplog.set_level(logging.DEBUG, logger=__name__)
     run(body)
     (line,) = said(caplog)
-    assert (line["outcome"], line["request_id"]) == ("raised ValueError", None)
+    assert line["outcome"] == "raised ValueError"
+    # Nobody asked.
+    assert "request_id" not in line
     assert "hunter2" not in caplog.text
+
+
+def test_a_call_that_was_not_told_of_its_request_is_told_by_the_one_under_way(
+    run: Driver, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def body(runtime: Runtime) -> None:
+        token = REQUEST_ID.set("req-under-way")
+        try:
+            await use_case(7)
+            await runtime.start(lambda: use_case(8), name="begun by the request").wait()
+            await runtime.shielded(lambda: use_case(9), name="shielded")
+            await use_case(10, context=CONTEXT)
+        finally:
+            REQUEST_ID.reset(token)
+
+    caplog.set_level(logging.DEBUG, logger=__name__)
+    run(body)
+    ids = [line["request_id"] for line in said(caplog)]
+    assert ids == ["req-under-way"] * 3 + [CONTEXT.request_id]
 
 
 def test_a_cancelled_call_is_told_as_one(run: Driver, caplog: pytest.LogCaptureFixture) -> None:
@@ -136,7 +158,7 @@ def test_where_debug_is_off_no_record_is_made(
         assert await use_case(7, context=CONTEXT) == 7
 
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr("application.calls._request_id", forbidden)
+    monkeypatch.setattr("application.calls._request", forbidden)
     monkeypatch.setattr("application.calls._outcome", forbidden)
     run(body)
     assert said(caplog) == []

@@ -27,6 +27,7 @@ TABLE: Final[Mapping[str, str]] = {
     "GET /asyncapi.json": EVERYBODY,
     "GET /docs": EVERYBODY,
     "GET /docs/<asset>": EVERYBODY,
+    "GET /ws": EVERYBODY,
     "GET /.well-known/jwks.json": EVERYBODY,
     "POST /auth/register": EVERYBODY,
     "POST /auth/login": EVERYBODY,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from adapters.web import Route
+from adapters.web import Answer, Call, Route
 from domain.access import PUBLIC
 from domain.api_keys import Scope
 from ports.errors import DependencyUnavailable, OutcomeUnknown
@@ -62,6 +62,28 @@ def test_an_unforeseen_failure_is_logged_with_the_requests_id(
     (record,) = [record for record in caplog.records if "find-me" in record.getMessage()]
     assert record.exc_info is not None
     assert str(record.exc_info[1]) == "the cause"
+
+
+def test_a_failure_is_logged_with_method_and_path_and_a_client_ends_no_line_of_the_log(
+    run_real: Driver, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail(_call: Call[None, None]) -> Answer:
+        raise ValueError("the cause")
+
+    async def body(runtime: Runtime) -> None:
+        routes = [Route("PUT", "/fails/<name>", "fails", PUBLIC, fail)]
+        service = open_service(runtime, Options(routes=routes))
+        sent = {"X-Request-ID": "find-me"}
+        reply = await service.client.request("PUT", "/fails/a%0aERROR%20b", headers=sent)
+        assert reply.status == 500
+        await service.client.request("PUT", "/fails/" + "x" * 10_000)
+
+    run_real(body)
+    named, long = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert named.getMessage() == "request find-me failed: PUT /fails/a%0AERROR%20b"
+    fields = (named.request_id, named.method, named.path, named.route)  # type: ignore[attr-defined] # `extra`
+    assert fields == ("find-me", "PUT", "/fails/a%0AERROR%20b", "/fails/<name>")
+    assert len(long.getMessage()) < 400
 
 
 def test_an_outage_is_not_logged_once_a_request(

@@ -7,6 +7,8 @@ from ipaddress import ip_network
 import pytest
 
 from adapters.web import Route
+from adapters.web.asgi import Receive, Send
+from adapters.web.asgi import Scope as AsgiScope
 from domain.access import PUBLIC
 from domain.api_keys import Scope
 from ports.runtime import Runtime
@@ -62,12 +64,8 @@ def test_every_answer_carries_its_id_and_forbids_sniffing(run_real: Driver) -> N
         assert all(reply.header("x-content-type-options") == "nosniff" for reply in replies)
         ids = {reply.header("x-request-id") for reply in replies}
         assert len(ids) == len(requests)
-        stores = [
-            path
-            for (_, path), reply in zip(requests, replies, strict=True)
-            if "no-store" in reply.all("cache-control")
-        ]
-        assert stores == ["/health/live", "/metrics", "/auth/login"]
+        kept = [reply.status for reply in replies if reply.header("cache-control") != "no-store"]
+        assert kept == [200], "the first one: everybody's, and no refusal"
 
     run_real(body)
 
@@ -336,5 +334,38 @@ def test_a_limit_that_would_never_be_counted_stops_the_start(
         route = Route("GET", path, "thing", PUBLIC, done, policies=policies)
         with pytest.raises(ValueError, match=fault):
             open_service(runtime, Options(routes=[route]))
+
+    run_real(body)
+
+
+def test_where_websockets_are_served_who_asks_for_no_upgrade_is_told_what_is_there(run_real: Driver) -> None:
+    async def body(runtime: Runtime) -> None:
+        service = open_service(runtime, Options(ip="5/60s"))
+        reply = await service.client.request("GET", "/ws")
+        assert (reply.status, reply.code) == (426, "upgrade_required")
+        assert "credit-system.v1" in reply.json()["detail"]
+        assert (reply.header("upgrade"), reply.header("connection")) == ("websocket", "Upgrade")
+        assert reply.header("ratelimit") == '"ip";r=4;t=60'
+        assert service.metrics.value("credit_http_requests_total", "GET", "/ws", "426") == 1
+        assert (await service.client.request("HEAD", "/ws")).status == 426
+        posted = await service.client.request("POST", "/ws")
+        assert (posted.status, posted.code) == (405, "method_not_allowed")
+        assert (await service.client.request("GET", "/ws/")).status == 404
+        bad = await service.client.request("GET", "/ws", headers={"X-API-Key": "ck_nobody_nothing"})
+        assert (bad.status, bad.code) == (401, "invalid_credentials")
+        assert (await service.client.request("GET", "/ws")).status == 429
+
+    run_real(body)
+
+
+def test_over_http2_no_answer_holds_fields_of_the_connection(run_real: Driver) -> None:
+    async def body(runtime: Runtime) -> None:
+        service = open_service(runtime)
+
+        async def over_http2(scope: AsgiScope, receive: Receive, send: Send) -> None:
+            await service.guard({**scope, "http_version": "2"}, receive, send)
+
+        reply = await Client(over_http2).request("GET", "/ws")
+        assert (reply.status, reply.all("upgrade"), reply.all("connection")) == (426, [], [])
 
     run_real(body)

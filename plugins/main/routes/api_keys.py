@@ -12,7 +12,6 @@ from adapters.web import (
     Answer,
     Body,
     Call,
-    Headers,
     Identifier,
     ListQuery,
     Problem,
@@ -69,7 +68,6 @@ _SIGNING = (
     "the key needs `Signature-Input` and `Signature` (RFC 9421, `hmac-sha256`), and a covered "
     "`Content-Digest` (RFC 9530) where it has a body; else it is 401 `invalid_signature`."
 )
-_NO_STORE: Headers = (("Cache-Control", "no-store"),)
 
 
 def api_key_routes(api: ConnectionAPI, idempotency: Idempotency) -> tuple[Route, ...]:
@@ -77,7 +75,7 @@ def api_key_routes(api: ConnectionAPI, idempotency: Idempotency) -> tuple[Route,
         async def make(remember: Remember) -> Answer | Problem:
             return await _create(api, call, remember)
 
-        return await once(idempotency, call, "create_api_key", make, headers=_NO_STORE)
+        return await once(idempotency, call, "create_api_key", make)
 
     async def list_keys(call: Call[None, ListQuery]) -> Answer | Problem:
         refused = foreign_cursor(ID_PREFIX, call.query.cursor)

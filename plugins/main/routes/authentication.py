@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from adapters.web import DEVICE_COOKIE, Answer, Body, Call, Headers, Problem, Route, limit_refusal
+from adapters.web import BAD_DEVICE, DEVICE_COOKIE, Answer, Body, Call, Headers, Problem, Route, limit_refusal
 from application.idempotency import Idempotency
 from application.login_gate import LoginDelayed
 from application.sessions import LoginRejection, RefreshRejection, TokenPair
@@ -33,12 +33,6 @@ TOKEN_REUSED = Problem(
     "token_reused",
     "This refresh token was used before; its session has been ended.",
     headers=(("WWW-Authenticate", 'Bearer error="invalid_token"'),),
-)
-BAD_DEVICE = Problem(
-    400,
-    "validation_failed",
-    "A device id has 16 to 64 of letters, digits and `_.:-`.",
-    extensions={"field": "X-Device-Id"},
 )
 
 

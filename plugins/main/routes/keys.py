@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from adapters.web import Answer, Body, Call, Headers, Route
+from adapters.web import Answer, Body, Call, Route
 from application.tokens import TokenService
 from domain.access import PUBLIC
 
 # A new key stands here for a minute before it signs: nobody may keep an older answer for longer.
-_CACHED: Headers = (("Cache-Control", "public, max-age=60"),)
+_CACHE = "public, max-age=60"
 
 
 class JsonWebKeys(Body, frozen=True, kw_only=True):
@@ -18,9 +18,9 @@ class JsonWebKeys(Body, frozen=True, kw_only=True):
 
 def key_routes(tokens: TokenService) -> tuple[Route, ...]:
     async def show(_call: Call[None, None]) -> Answer:
-        return Answer(200, JsonWebKeys(keys=[dict(key) for key in tokens.public_keys]), _CACHED)
+        return Answer(200, JsonWebKeys(keys=[dict(key) for key in tokens.public_keys]))
 
     return (
         Route("GET", "/.well-known/jwks.json", "json_web_keys", PUBLIC, show, answer=JsonWebKeys,
-              tags=("service",), summary="Public keys of access tokens"),
+              cache=_CACHE, tags=("service",), summary="Public keys of access tokens"),
     )  # fmt: skip

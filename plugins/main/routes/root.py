@@ -34,6 +34,14 @@ def root_routes(*, name: str, version: str) -> tuple[Route, ...]:
 
     return (
         Route(
-            "GET", "/", "about", PUBLIC, show, answer=About, summary="Name, version, links", tags=("service",)
+            "GET",
+            "/",
+            "about",
+            PUBLIC,
+            show,
+            answer=About,
+            summary="Name, version, links",
+            tags=("service",),
+            cache="public, max-age=60",
         ),
     )
