@@ -14,6 +14,7 @@ from adapters.socket.handshake import (
     UNAVAILABLE,
     Accepted,
     Denial,
+    Mute,
     deny,
     judge,
     normal_origin,
@@ -35,8 +36,8 @@ LIMITS: Final = SocketLimits()
 class SocketApplication:
     """`/ws`, protocol `credit-system.v1`; other paths are 404.
 
-    A client that offers no subprotocol is served, one that offers only others gets 400 before the upgrade; a
-    foreign `Origin` gets 403. `origins` are allowed besides the service's own.
+    A client that offers no subprotocol is closed at once with 4400, one that offers only others gets 400
+    before the upgrade; a foreign `Origin` gets 403. `origins` are allowed besides the service's own.
 
     Liveness is the server's work: listen with SO_KEEPALIVE and TCP_USER_TIMEOUT, which connections inherit on
     Linux. Nothing else ends a send to a peer that has stopped reading (on trio not even a cancellation gets
@@ -77,18 +78,20 @@ class SocketApplication:
         if (await receive())["type"] != "websocket.connect":
             return
         verdict = judge(scope, self._origins)
-        if isinstance(verdict, Accepted) and self._is_full():
+        if not isinstance(verdict, Denial) and self._is_full():
             verdict = UNAVAILABLE
         if isinstance(verdict, Denial):
             self._counters.dropped(verdict.code)
             await deny(scope, send, verdict)
             return
         connection = self._enter(scope)
+        if isinstance(verdict, Mute):
+            connection.close(CloseCode.PROTOCOL_ERROR, verdict.reason)
         try:
             await send(
                 {
                     "type": "websocket.accept",
-                    "subprotocol": verdict.subprotocol,
+                    "subprotocol": verdict.subprotocol if isinstance(verdict, Accepted) else None,
                     "headers": request_id_headers(scope),
                 }
             )

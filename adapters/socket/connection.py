@@ -27,6 +27,7 @@ from ports.clock import Clock
 from ports.errors import DependencyUnavailable
 from ports.message_limit import MessageLimit, MessageVerdict
 from ports.realtime import Recipient, Switchboard
+from ports.request_id import REQUEST_ID
 from ports.runtime import DeadlineExceeded, Event, Overloaded, Runtime
 from ports.socket_tokens import SocketIdentity
 
@@ -174,7 +175,7 @@ class SocketConnection:
             # How some servers say that the client has gone (ASGI, websocket spec 2.4).
             self._gone = True
         except Exception:
-            _logger.exception("a WebSocket connection failed")
+            _logger.exception("a WebSocket connection failed", extra={"request_id": REQUEST_ID.get()})
             self._fault()
         if not self._gone:
             await self._hang_up(send)

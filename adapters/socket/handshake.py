@@ -17,9 +17,18 @@ _TITLES: Final = {400: "Bad Request", 403: "Forbidden", 404: "Not Found", 503: "
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """`subprotocol` is None for a client that offers none: it is served too."""
+    """`subprotocol` is what was offered and is spoken."""
 
-    subprotocol: str | None
+    subprotocol: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mute:
+    """Whoever offers no subprotocol is upgraded and closed at once, with 4400: a browser shows its page
+    nothing of an HTTP refusal but 1006, after which it comes again, and shows code and reason of a close.
+    (Where others are offered, clients end the handshake themselves unless one of these is chosen.)"""
+
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +43,11 @@ class Denial:
 NOT_FOUND: Final = Denial(404, "not_found", f"WebSockets are served at {PATH}")
 FOREIGN_ORIGIN: Final = Denial(403, "forbidden", "this origin may not connect")
 NO_SUBPROTOCOL: Final = Denial(400, "validation_failed", f"the only subprotocol here is {SUBPROTOCOL}")
+MUTE: Final = Mute(f"offer the subprotocol {SUBPROTOCOL}")
 UNAVAILABLE: Final = Denial(503, "dependency_unavailable", "no more connections now, try again later")
 
 
-def judge(scope: Scope, origins: frozenset[str]) -> Accepted | Denial:
+def judge(scope: Scope, origins: frozenset[str]) -> Accepted | Mute | Denial:
     """`origins` are allowed besides the service's own, as `normal_origin` writes them."""
     if scope["path"] != PATH:
         return NOT_FOUND
@@ -45,7 +55,7 @@ def judge(scope: Scope, origins: frozenset[str]) -> Accepted | Denial:
         return FOREIGN_ORIGIN
     offered = scope.get("subprotocols") or ()
     if not offered:
-        return Accepted(None)
+        return MUTE
     return Accepted(SUBPROTOCOL) if SUBPROTOCOL in offered else NO_SUBPROTOCOL
 
 

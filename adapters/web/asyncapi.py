@@ -111,6 +111,11 @@ _DESCRIPTION = f"""\
 Text frames of JSON, at most {FRAME_BYTES_MAX} bytes each, under the subprotocol `{SUBPROTOCOL}`. The first \
 frame is `connect`. Each command has an `id` and gets one reply with it, in the order in which they came.
 
+A client has to offer the subprotocol. One that offers none is closed with 4400 as soon as the connection \
+is open, and the reason names it: an HTTP refusal is hidden from the pages of a browser, which see 1006 and \
+come again. One that offers only others is refused before the upgrade with 400, a foreign `Origin` with 403, \
+and a request for no upgrade with 426.
+
 The service ends a connection with one of these codes; those of 44xx but 4413 and 4429 are final: do not \
 reconnect unchanged. After 1012 reconnect, with jitter. The HTTP routes stand in `/openapi.json`.
 

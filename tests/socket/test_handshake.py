@@ -8,14 +8,18 @@ from typing import Any
 import pytest
 
 from adapters.socket.handshake import Accepted, Denial, judge, normal_origin
+from domain.realtime.events import CloseCode
+from domain.realtime.protocol import SUBPROTOCOL
 from ports.runtime import Runtime
 from tests.conformance.runtimes import Driver
-from tests.socket.wire import Service
+from tests.socket.wire import Service, Wire
 
 ALLOWED = frozenset({"https://app.example"})
 
 
-def scope(path: str = "/ws", *, subprotocols: tuple[str, ...] = (), **headers: str) -> dict[str, Any]:
+def scope(
+    path: str = "/ws", *, subprotocols: tuple[str, ...] = (SUBPROTOCOL,), **headers: str
+) -> dict[str, Any]:
     named = {"host": "credit.example", **headers}
     return {
         "path": path,
@@ -34,15 +38,36 @@ def test_other_paths_are_not_found(path: str) -> None:
 @pytest.mark.parametrize(
     ("offered", "chosen"),
     [
-        ((), None),
         (("credit-system.v1",), "credit-system.v1"),
         (("graphql-ws", "credit-system.v1"), "credit-system.v1"),
     ],
 )
-def test_our_subprotocol_is_chosen_when_offered_and_none_is_needed(
-    offered: tuple[str, ...], chosen: str | None
-) -> None:
+def test_our_subprotocol_is_chosen_when_offered(offered: tuple[str, ...], chosen: str) -> None:
     assert judge(scope(subprotocols=offered), ALLOWED) == Accepted(chosen)
+
+
+def test_a_client_that_offers_no_subprotocol_is_told_at_once_why_it_must_go(run: Driver) -> None:
+    async def body(runtime: Runtime) -> None:
+        service = Service(runtime)
+        wire = await service.dial(subprotocols=[])
+        assert await wire.ended() is CloseCode.PROTOCOL_ERROR
+        accepted, closed = wire.sent
+        assert (accepted["type"], accepted["subprotocol"]) == ("websocket.accept", None)
+        assert closed["reason"] == "offer the subprotocol credit-system.v1"
+        assert (service.open, service.dropped("protocol_error")) == (0, 1)
+
+    run(body)
+
+
+def test_a_client_without_subprotocol_that_never_answers_the_close_is_let_go(run: Driver) -> None:
+    async def body(runtime: Runtime) -> None:
+        service = Service(runtime)
+        wire = Wire(service, {"subprotocols": []})
+        wire.is_rude = True
+        assert await wire.ended() is CloseCode.PROTOCOL_ERROR
+        assert service.open == 0
+
+    run(body)
 
 
 def test_a_client_that_offers_only_other_subprotocols_is_refused_400() -> None:

@@ -92,9 +92,12 @@ def test_a_client_connects_pings_and_gets_its_balance(server: Server) -> None:
     until(lambda: server.service.open == 0 and not server.service.realtime._audiences)
 
 
-def test_a_client_that_offers_no_subprotocol_is_served(server: Server) -> None:
-    with logged_in(server, subprotocols=None) as client:
+def test_a_client_that_offers_no_subprotocol_is_closed_4400_at_once(server: Server) -> None:
+    with dialled(server, subprotocols=None) as client:
         assert client.subprotocol is None
+        assert closed_with(client) == CloseCode.PROTOCOL_ERROR
+        assert client.close_reason == "offer the subprotocol credit-system.v1"
+    until(lambda: server.service.open == 0)
 
 
 @pytest.mark.parametrize(
