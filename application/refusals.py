@@ -1,4 +1,5 @@
-"""Who is over a limit, in the log: at once, and then once a minute. A flood of requests is no flood of lines.
+"""Who is refused for a limit or a ban, in the log: at once, and then once a minute. A flood of requests is no
+flood of lines.
 
 Keys and users are named by their ids. Addresses and account names, which the logs never hold, are counted
 together; the audit log names what was banned.
@@ -91,4 +92,4 @@ class Refusals:
 
 def _tell(name: str, tally: _Tally, when: str) -> None:
     level = logging.WARNING if tally.bans else tally.level
-    _log.log(level, "over the limit: %s, %s refused, %s bans, %s", name, tally.refused, tally.bans, when)
+    _log.log(level, "limit or ban: %s, %s refused, %s new bans, %s", name, tally.refused, tally.bans, when)

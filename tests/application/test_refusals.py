@@ -39,10 +39,10 @@ def test_a_key_over_its_limit_is_told_of_at_once_and_then_once_a_minute(
         assert told(caplog) == []
         assert await ask(50) == {Verdict.QUOTA_EXCEEDED}
         assert told(caplog) == [
-            ("WARNING", "over the limit: API key key_1, 1 refused, 0 bans, now; more is told once a minute")
+            ("WARNING", "limit or ban: API key key_1, 1 refused, 0 new bans, now; more is told once a minute")
         ]
         await runtime.sleep(INTERVAL_S + 1)
-        assert told(caplog) == [("WARNING", "over the limit: API key key_1, 49 refused, 0 bans, in 60 s")]
+        assert told(caplog) == [("WARNING", "limit or ban: API key key_1, 49 refused, 0 new bans, in 60 s")]
         await runtime.sleep(3 * INTERVAL_S)
         assert told(caplog) == []
         # It is quiet again: the next one is told of at once.
@@ -66,7 +66,7 @@ def test_a_ban_is_told_of_whoever_was_banned_and_no_address_is_written_down(
         await runtime.sleep(INTERVAL_S + 1)
         lines = told(caplog)
         assert [level for level, _ in lines] == ["INFO", "WARNING"]
-        assert lines[1][1] == "over the limit: addresses, 18 refused, 1 bans, in 60 s"
+        assert lines[1][1] == "limit or ban: addresses, 18 refused, 1 new bans, in 60 s"
         assert not any(ADDRESS in text for _, text in lines)
 
     simulated(body)
@@ -87,8 +87,8 @@ def test_as_many_keys_as_there_may_be_have_a_line_and_all_others_one(
         await runtime.sleep(INTERVAL_S + 1)
         lines = dict(text.split(", ")[:2] for _, text in told(caplog))
         assert len(lines) == NAMED_MAX + 1
-        assert lines["over the limit: API key key_0"] == "2 refused"
-        assert lines["over the limit: other API keys"] == f"{27 * NAMED_MAX - 1} refused"
+        assert lines["limit or ban: API key key_0"] == "2 refused"
+        assert lines["limit or ban: other API keys"] == f"{27 * NAMED_MAX - 1} refused"
 
     simulated(body)
 
@@ -104,4 +104,4 @@ def test_what_was_not_told_yet_is_told_at_the_end(caplog: pytest.LogCaptureFixtu
         await runtime.sleep(1)
 
     simulated(body)
-    assert told(caplog)[-1] == ("INFO", "over the limit: user usr_1, 2 refused, 0 bans, before the end")
+    assert told(caplog)[-1] == ("INFO", "limit or ban: user usr_1, 2 refused, 0 new bans, before the end")

@@ -45,7 +45,7 @@ def key_of(demo: Serving) -> dict[str, str]:
 
 def refusals_told(demo: Serving) -> list[str]:
     lines = [json.loads(line) for line in demo.errors.splitlines() if line.startswith("{")]
-    return [line["message"] for line in lines if line["message"].startswith("over the limit")]
+    return [line["message"] for line in lines if line["message"].startswith("limit or ban: ")]
 
 
 @pytest.mark.parametrize(("server", "runtime"), CARRIERS)
@@ -115,12 +115,32 @@ def test_a_key_over_its_limit_is_refused_and_told_of_and_never_banned(tmp_path: 
         wait_until(lambda: bool(refusals_told(demo)), "the log")
         key_id = key["X-API-Key"].split("_")[1]
         (told,) = refusals_told(demo)
-        assert f"API key key_{key_id}, 1 refused, 0 bans, now" in told
+        assert f"API key key_{key_id}, 1 refused, 0 new bans, now" in told
         demo.stop()
         assert "29 refused" in refusals_told(demo)[-1]
         assert key["X-API-Key"] not in demo.errors
         lines = [json.loads(line) for line in (tmp_path / "function.log").read_text().splitlines()]
         assert [line for line in lines if line.get("request_id", "") is None] == []
+
+
+def test_a_key_over_its_limit_is_banned_where_an_operator_says_so() -> None:
+    with Serving("demo", settings={**LIMITED, "CREDIT_BAN_API_KEYS": "true"}) as demo:
+        key = key_of(demo)
+        with httpx.Client(base_url=demo.url(), timeout=WAIT_S_MAX) as http:
+            answers = [http.get("/", headers=key).status_code for _ in range(30)]
+        assert answers == [200] * 20 + [429] * 5 + [403] * 5
+        demo.stop()
+        assert ", 9 refused, 1 new bans, before the end" in refusals_told(demo)[-1]
+
+
+def test_a_list_that_holds_all_of_ipv4_in_other_words_is_warned_of() -> None:
+    settings = {**LIMITED, "CREDIT_ALLOWLIST": "64:ff9b::/96", "CREDIT_RATE_LIMIT_IP": "2/60s"}
+    with Serving("demo", settings=settings) as demo:
+        with httpx.Client(base_url=demo.url(), timeout=WAIT_S_MAX) as http:
+            for address, last in (("192.0.2.1", 200), ("2001:db8::1", 429)):
+                headers = {"X-Forwarded-For": address}
+                assert [http.get("/", headers=headers).status_code for _ in range(3)][-1] == last
+        assert "CREDIT_ALLOWLIST holds every IPv4 address" in demo.errors
 
 
 def test_one_address_is_one_however_it_is_written() -> None:
