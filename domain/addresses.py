@@ -27,6 +27,7 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
 _IPV4_BITS, _IPV6_BITS = 32, 128
+_IPV4_MASK = (1 << _IPV4_BITS) - 1
 
 
 class _Form(NamedTuple):
@@ -39,20 +40,21 @@ class _Form(NamedTuple):
     begins: int
     """How many bits stand before the IPv4 address."""
     is_inverted: bool
-    never: tuple[IPv4Network, ...]
-    """What an address of this form cannot hold: one that does is an IPv6 address and nothing else."""
+    never: tuple[tuple[int, int], ...]
+    """First and last of what an address of this form cannot hold: one that does is an IPv6 address and
+    nothing else."""
 
     def holds(self, number: int, bits: int = _IPV6_BITS) -> bool:
         """Whether an address, or all of a network with so many bits, is written in this form."""
         return bits >= self.bits and number >> (_IPV6_BITS - self.bits) == self.prefix
 
-    def inside(self, number: int, bits: int = _IPV6_BITS) -> IPv4Network | None:
-        """The IPv4 addresses in it, all of them where none of their bits are given."""
-        written = number >> (_IPV6_BITS - self.begins - _IPV4_BITS) & 0xFFFF_FFFF
-        if self.is_inverted:
-            written ^= 0xFFFF_FFFF
-        found = IPv4Network((written, min(max(0, bits - self.begins), _IPV4_BITS)), strict=False)
-        return None if any(found.subnet_of(impossible) for impossible in self.never) else found
+    def inside(self, number: int) -> int:
+        """The IPv4 address in it."""
+        written = number >> (_IPV6_BITS - self.begins - _IPV4_BITS) & _IPV4_MASK
+        return written ^ _IPV4_MASK if self.is_inverted else written
+
+    def cannot_hold(self, first: int, last: int) -> bool:
+        return any(low <= first and last <= high for low, high in self.never)
 
 
 def _form(
@@ -60,7 +62,8 @@ def _form(
 ) -> _Form:
     written = IPv6Network(network)
     prefix = int(written.network_address) >> (_IPV6_BITS - written.prefixlen)
-    return _Form(prefix, written.prefixlen, begins, is_inverted, never)
+    ranges = tuple((int(each[0]), int(each[-1])) for each in never)
+    return _Form(prefix, written.prefixlen, begins, is_inverted, ranges)
 
 
 _NO_HOST: Final = IPv4Network("0.0.0.0/8")
@@ -85,6 +88,8 @@ _FORMS: Final = (
 )
 _LOCAL_NAT64: Final = IPv6Network("64:ff9b:1::/48")
 """From which networks take prefixes for translators of their own (RFC 8215)."""
+_LOCAL_NAT64_SHIFT: Final = _IPV6_BITS - _LOCAL_NAT64.prefixlen
+_LOCAL_NAT64_PREFIX: Final = int(_LOCAL_NAT64.network_address) >> _LOCAL_NAT64_SHIFT
 
 
 def identity_of(address: Address) -> Address:
@@ -95,9 +100,9 @@ def identity_of(address: Address) -> Address:
     plain = IPv6Address(number)
     for form in _FORMS:
         if form.holds(number):
-            found = form.inside(number)
-            return plain if found is None else found.network_address
-    if plain in _LOCAL_NAT64:
+            written = form.inside(number)
+            return plain if form.cannot_hold(written, written) else IPv4Address(written)
+    if number >> _LOCAL_NAT64_SHIFT == _LOCAL_NAT64_PREFIX:
         return _locally_translated(plain) or plain
     return plain
 
@@ -114,13 +119,15 @@ def network_identity_of(network: Network) -> Network:
     plain = IPv6Network((number, bits))
     for form in _FORMS:
         if form.holds(number, bits):
-            return form.inside(number, bits) or plain
+            fixed = min(max(0, bits - form.begins), _IPV4_BITS)
+            found = IPv4Network((form.inside(number), fixed), strict=False)
+            return plain if form.cannot_hold(int(found[0]), int(found[-1])) else found
     if not plain.subnet_of(_LOCAL_NAT64):
         return plain
     if bits < _IPV6_BITS:
-        return IPv4Network((number & 0xFFFF_FFFF, max(0, bits - 96)), strict=False)
-    found = _locally_translated(plain.network_address)
-    return plain if found is None else IPv4Network(found)
+        return IPv4Network((number & _IPV4_MASK, max(0, bits - 96)), strict=False)
+    address = _locally_translated(plain.network_address)
+    return plain if address is None else IPv4Network(address)
 
 
 def _locally_translated(address: IPv6Address) -> IPv4Address | None:
