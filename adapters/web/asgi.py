@@ -19,8 +19,9 @@ RawHeaders = list[tuple[bytes, bytes]]
 
 
 NO_STORE = (b"cache-control", b"no-store")
-_CONNECTION = frozenset({b"connection", b"upgrade"})
-"""Fields that HTTP/2 and 3 have no place for (RFC 9113, 8.2.2)."""
+_REPLACED = frozenset({NO_STORE[0]})
+_REPLACED_ON_HTTP2 = _REPLACED | {b"connection", b"upgrade"}
+"""HTTP/2 and 3 have no place for fields of the connection (RFC 9113, 8.2.2)."""
 
 
 class Responder:
@@ -31,33 +32,29 @@ class Responder:
     with a credential.
     """
 
-    __slots__ = ("_exchange", "_is_head", "_is_http1", "_send", "headers", "status")
+    __slots__ = ("_exchange", "_is_head", "_replaced", "_send", "headers", "status")
 
     def __init__(self, scope: Scope, send: Send, headers: RawHeaders, exchange: Exchange) -> None:
         self._send = send
         self._exchange = exchange
         self._is_head = exchange.method == "HEAD"
-        self._is_http1 = str(scope.get("http_version", "1.1")).startswith("1")
+        is_http1 = scope.get("http_version", "1.1").startswith("1")
+        self._replaced = _REPLACED if is_http1 else _REPLACED_ON_HTTP2
         self.headers = headers
         self.status: int | None = None
         """None until the answer has begun."""
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self.status = message["status"]
-            message["headers"] = [
-                *(header for header in message["headers"] if self._passes(header[0].lower())),
-                self._caching(),
-                *self.headers,
-            ]
+            self.status = status = int(message["status"])
+            replaced = self._replaced
+            kept = [header for header in message["headers"] if header[0] not in replaced]
+            message["headers"] = [*kept, self._caching(status), *self.headers]
         await self._send(message)
 
-    def _passes(self, name: bytes) -> bool:
-        return name != NO_STORE[0] and (self._is_http1 or name not in _CONNECTION)
-
-    def _caching(self) -> tuple[bytes, bytes]:
+    def _caching(self, status: int) -> tuple[bytes, bytes]:
         cache = self._exchange.cache
-        if cache is None or self._exchange.has_credentials:
+        if cache is None or status >= 400 or self._exchange.has_credentials:
             return NO_STORE
         return (NO_STORE[0], cache.encode("ascii"))
 
