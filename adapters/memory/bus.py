@@ -13,6 +13,13 @@ class MemoryBus:
     def __init__(self) -> None:
         self._topics: dict[str, dict[_MemorySubscription, Callable[[bytes], None]]] = {}
 
+    @property
+    def is_whole(self) -> bool:
+        return True
+
+    def on_gap(self, callback: Callable[[], None]) -> None:
+        """Within one process nothing is missed."""
+
     async def publish(self, topic: str, message: bytes) -> None:
         # A copy: a receiver may subscribe or close. Who was closed by an earlier one gets nothing.
         for subscription, receive in list(self._topics.get(topic, {}).items()):

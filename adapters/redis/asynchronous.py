@@ -102,6 +102,9 @@ class AsyncTransport:
             await connection.disconnect(nowait=True)
             raise
 
+    async def drop(self) -> None:
+        await self._connection.disconnect(nowait=True)
+
     async def close(self) -> None:
         await _close(self._runtime, self._connection, self._connect_timeout_s)
 

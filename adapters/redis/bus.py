@@ -1,4 +1,10 @@
-"""The bus over Redis's publish and subscribe: one subscribing connection a process."""
+"""The bus over Redis's publish and subscribe: one subscribing connection a process.
+
+A subscription can be deaf without a sign: its connection may be good and its server the wrong one. So three
+things are looked at. What is subscribed on a new connection has a gap before it, always. A beat goes to the
+process itself once a second, by the way that all messages go, and is missed when it does not come back. And
+it writes, for a replica takes messages too, and hands them to nobody who should have them.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +13,9 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from secrets import token_hex
 
-from adapters.redis.driver import DEPENDENCY, Listener, Redis, Reply, accepted
+from adapters.redis.driver import DEPENDENCY, Listener, Redis, Reply, accepted, pack
 from adapters.redis.names import Names
 from ports.bus import Bus, Subscription
 from ports.errors import DependencyUnavailable
@@ -17,9 +24,18 @@ from ports.runtime import DeadlineExceeded, Event, Runtime, Task, TaskCancelled
 SUBSCRIBE_TIMEOUT_MS_MAX = 5_000
 BACKOFF_MS_MIN = 50
 BACKOFF_MS_MAX = 2_000
-PING_S = 5.0
-SILENCE_S_MAX = 15.0
+PING_S = 1.0
+SILENCE_S_MAX = 5.0
 """A connection that says nothing for so long, not even a pong, is lost."""
+BEAT_S = 1.0
+BEATS_MISSED_MAX = 3
+"""So many beats that Redis took, and that were not heard: the listener hears another server, or none."""
+BEAT_AGE_S_MAX = 6.0
+"""A process that has not heard itself for so long is deaf: detectors and a new connection had their time."""
+BEAT_TTL_MS = 10_000
+RENEWAL_S_MIN = 5.0
+"""A connection is not given up sooner for what others say of the server: each time has a gap."""
+CHANNELS_A_SUBSCRIBE_MAX = 500
 
 _logger = logging.getLogger(__name__)
 
@@ -29,7 +45,10 @@ class RedisBus:
     another channel does not open there.
 
     A lost connection is made again, and what was subscribed is subscribed again; messages of the gap are
-    lost, as at-most-once allows. `reconnections` tells that there was one.
+    lost, as at-most-once allows, and whoever asked for it is told of the gap.
+
+    In a cluster every message goes to the node of one slot, which hands it to all the others: so messages
+    of different topics come in the order of their publisher, and a beat tries the way that all of them go.
     """
 
     def __init__(
@@ -56,24 +75,51 @@ class RedisBus:
         self._listener: Listener | None = None
         self._task: Task[None] | None = None
         self._connections = 0
+        self._on_gap: list[Callable[[], None]] = []
+        # Those of a new connection that are not confirmed yet; None while there is no connection.
+        self._unsettled: set[bytes] | None = None
+        name = token_hex(16)
+        self._beat_key, self._beat_channel = self._names.beat(name), self._names.channel(f"beat:{name}")
+        # Numbers of beats: the last one that was sent, that Redis took, that came back.
+        self._beat_sent = self._beat_taken = self._beat_heard = 0
+        self._heard_itself_s = runtime.monotonic()
 
     @property
     def reconnections(self) -> int:
         return max(0, self._connections - 1)
 
+    @property
+    def is_whole(self) -> bool:
+        return self._unsettled is not None and not self._unsettled
+
+    def on_gap(self, callback: Callable[[], None]) -> None:
+        self._on_gap.append(callback)
+
     async def publish(self, topic: str, message: bytes) -> None:
-        channel = self._names.channel(topic)
-        accepted(await self._driver.execute(b"PUBLISH", channel, self._seal(channel + message)))
+        await self._publish(self._names.channel(topic), message)
+
+    async def _publish(self, channel: bytes, message: bytes) -> None:
+        packed = pack((b"PUBLISH", channel, self._seal(channel + message)))
+        accepted(await self._driver.execute_packed(packed, self._names.bus_route))
+
+    def check_hearing(self) -> None:
+        """Raises `DependencyUnavailable` when what is published does not come back to this process."""
+        if self._task is not None and self._runtime.monotonic() - self._heard_itself_s > BEAT_AGE_S_MAX:
+            raise DependencyUnavailable(DEPENDENCY, "what is published is not heard")
 
     async def subscribe(self, topic: str, receive: Callable[[bytes], None]) -> Subscription:
         """Returns when Redis has confirmed it; raises `DependencyUnavailable` when it does not in time."""
         name = self._names.channel(topic)
+        if self._task is None:
+            # First of all, so that whoever hears their topic hears the beat, too.
+            self._channels[self._beat_channel] = _Channel(self._runtime.event())
         if (channel := self._channels.get(name)) is None:
             channel = self._channels[name] = _Channel(self._runtime.event())
             await self._ask(b"SUBSCRIBE", name)
         subscription = _RedisSubscription(self, name)
         channel.receivers[subscription] = receive
         if self._task is None:
+            self._heard_itself_s = self._runtime.monotonic()
             self._task = self._runtime.start(self._listen, name="redis bus")
         try:
             async with self._runtime.deadline(self._subscribe_timeout_s):
@@ -124,40 +170,58 @@ class RedisBus:
 
     async def _listen(self) -> None:
         backoff_ms = BACKOFF_MS_MIN
-        while True:
-            listener = self._driver.listener()
-            pings: Task[None] | None = None
-            try:
-                await listener.connect()
-                self._connections += 1
-                backoff_ms = BACKOFF_MS_MIN
-                await self._resubscribe(listener)
-                pings = self._runtime.start(partial(self._ping, listener), name="redis bus ping")
-                await self._receive_all(listener)
-            except DependencyUnavailable as error:
-                _logger.warning("the bus lost its connection: %s", error)
-            finally:
-                self._listener = None
-                self._unanswered.clear()
-                if pings is not None:
-                    pings.cancel()
-                for channel in self._channels.values():
-                    if channel.live.is_set():
-                        channel.live = self._runtime.event()
-                await listener.close()
-            await self._runtime.sleep(backoff_ms / 1_000)
-            backoff_ms = min(self._backoff_ms_max, backoff_ms * 2)
+        beats = self._runtime.start(self._beat, name="redis bus beat")
+        try:
+            while True:
+                if await self._hear_one_connection():
+                    backoff_ms = BACKOFF_MS_MIN
+                await self._runtime.sleep(backoff_ms / 1_000)
+                backoff_ms = min(self._backoff_ms_max, backoff_ms * 2)
+        finally:
+            beats.cancel()
+
+    async def _hear_one_connection(self) -> bool:
+        """Returns when it is lost; whether there was one."""
+        # What is connected from here on is not older than the trust.
+        trusted, listener = self._driver.trusted, self._driver.listener()
+        pings: Task[None] | None = None
+        was_connected = False
+        try:
+            await listener.connect()
+            self._connections += 1
+            was_connected = True
+            await self._resubscribe(listener)
+            pings = self._runtime.start(partial(self._ping, listener), name="redis bus ping")
+            await self._receive_all(listener, trusted)
+        except DependencyUnavailable as error:
+            _logger.warning("the bus lost its connection: %s", error)
+        finally:
+            self._listener = self._unsettled = None
+            self._beat_heard = self._beat_taken
+            self._unanswered.clear()
+            if pings is not None:
+                pings.cancel()
+            for channel in self._channels.values():
+                if channel.live.is_set():
+                    channel.live = self._runtime.event()
+            await listener.close()
+        return was_connected
 
     async def _resubscribe(self, listener: Listener) -> None:
         # Set first: a subscription that comes between may be asked for twice, never not at all.
         self._listener = listener
-        for channel in list(self._channels):
-            self._unanswered[channel] += 1
-            await listener.send((b"SUBSCRIBE", channel))
+        channels = list(self._channels)
+        self._unsettled = set(channels)
+        for start in range(0, len(channels), CHANNELS_A_SUBSCRIBE_MAX):
+            some = channels[start : start + CHANNELS_A_SUBSCRIBE_MAX]
+            self._unanswered.update(some)
+            await listener.send((b"SUBSCRIBE", *some))
 
-    async def _receive_all(self, listener: Listener) -> None:
-        """Until the connection is lost: raises `DependencyUnavailable`."""
-        heard_s = self._runtime.monotonic()
+    async def _receive_all(self, listener: Listener, trusted: int) -> None:
+        """Until the connection is lost, or not believed any more: raises `DependencyUnavailable`.
+
+        Every pong is an occasion to look, so that nothing has to break into a read."""
+        connected_s = heard_s = self._runtime.monotonic()
         while True:
             try:
                 async with self._runtime.deadline(SILENCE_S_MAX):
@@ -170,6 +234,25 @@ class RedisBus:
                 self._hear(accepted(reply))
             elif now_s - heard_s > SILENCE_S_MAX:
                 raise DependencyUnavailable(DEPENDENCY, "silence")
+            if self._beat_taken - self._beat_heard >= BEATS_MISSED_MAX:
+                raise DependencyUnavailable(DEPENDENCY, "it does not hear what it publishes")
+            if self._driver.trusted != trusted and now_s - connected_s >= RENEWAL_S_MIN:
+                raise DependencyUnavailable(DEPENDENCY, "its server is not the one wanted")
+
+    async def _beat(self) -> None:
+        """By the connection that publishes; only what Redis took can be missed."""
+        write = pack((b"SET", self._beat_key, 1, b"PX", BEAT_TTL_MS))
+        while True:
+            await self._runtime.sleep(BEAT_S)
+            self._beat_sent = number = self._beat_sent + 1
+            try:
+                # Whatever else it refuses: only that it is the wrong server matters, and the driver sees to it.
+                await self._driver.execute_packed(write, self._names.bus_route)
+                await self._publish(self._beat_channel, b"%d" % number)
+            except DependencyUnavailable:
+                continue
+            if self.is_whole:
+                self._beat_taken = number
 
     async def _ping(self, listener: Listener) -> None:
         try:
@@ -195,6 +278,19 @@ class RedisBus:
         del self._unanswered[name]
         if (channel := self._channels.get(name)) is not None:
             channel.live.set()
+        if self._unsettled and name in self._unsettled:
+            self._unsettled.discard(name)
+            if not self._unsettled:
+                self._end_gap()
+
+    def _end_gap(self) -> None:
+        self._beat_heard = self._beat_taken = self._beat_sent
+        for callback in self._on_gap:
+            try:
+                callback()
+            except Exception:
+                # The others must hear of it, and the bus must go on.
+                _logger.exception("a watcher of the bus raised")
 
     def _deliver(self, name: bytes, sealed: bytes) -> None:
         channel = self._channels.get(name)
@@ -205,6 +301,9 @@ class RedisBus:
             _logger.warning("a message on the bus did not open and was dropped")
             return
         message = opened[len(name) :]
+        if name == self._beat_channel:
+            self._beat_heard, self._heard_itself_s = int(message), self._runtime.monotonic()
+            return
         for subscription, receive in list(channel.receivers.items()):
             if subscription not in channel.receivers:
                 continue

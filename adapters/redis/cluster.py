@@ -19,6 +19,7 @@ from adapters.redis.driver import (
     pack,
     together,
 )
+from adapters.redis.trust import Trust, says_wrong_server
 from ports.errors import DependencyUnavailable
 from ports.runtime import Runtime, Task
 
@@ -30,6 +31,7 @@ LOOK_INTERVAL_S = 0.25
 Address = tuple[str, int]
 _SLOTS_ASKED = pack(("CLUSTER", "SLOTS"))
 _ASKING = pack(("ASKING",))
+_DOWN = "CLUSTERDOWN"
 
 
 class RedisCluster:
@@ -40,11 +42,18 @@ class RedisCluster:
     """
 
     def __init__(
-        self, *, runtime: Runtime, seeds: Sequence[Address], driver_at: Callable[[Address], RedisDriver]
+        self,
+        *,
+        runtime: Runtime,
+        seeds: Sequence[Address],
+        driver_at: Callable[[Address], RedisDriver],
+        trust: Trust,
     ) -> None:
+        """`trust` is what the drivers share that `driver_at` makes."""
         if not seeds:
             raise ValueError("a cluster needs the address of at least one node")
         self._runtime = runtime
+        self._trust = trust
         self._seeds = tuple(seeds)
         self._driver_at = driver_at
         self._drivers: dict[Address, RedisDriver] = {}
@@ -68,6 +77,10 @@ class RedisCluster:
     @property
     def commands(self) -> int:
         return self._commands_gone + sum(driver.commands for driver in self._drivers.values())
+
+    @property
+    def trusted(self) -> int:
+        return self._trust.number
 
     @property
     def is_cluster(self) -> bool:
@@ -124,6 +137,8 @@ class RedisCluster:
             self._look_soon()
             raise
         for number, reply in enumerate(replies):
+            if isinstance(reply, Refusal):
+                self._doubt(reply)
             if _is_redirect(reply):
                 replies[number] = await self._follow(reply, packed[number], slot, address)
         return replies
@@ -135,7 +150,14 @@ class RedisCluster:
         except DependencyUnavailable:
             self._look_soon()
             raise
+        if isinstance(reply, Refusal):
+            self._doubt(reply)
         return await self._follow(reply, packed, slot, address) if _is_redirect(reply) else reply
+
+    def _doubt(self, refusal: Refusal) -> None:
+        """What a node says of itself may be news: who holds what is looked up."""
+        if refusal.code == _DOWN or says_wrong_server(refusal.code, in_cluster=True):
+            self._look_soon()
 
     async def _follow(self, reply: Reply, packed: bytes, slot: int, address: Address) -> Reply:
         """Where a command that was not run is run instead."""

@@ -15,6 +15,7 @@ from adapters.redis.driver import (
     RedisDriver,
 )
 from adapters.redis.threaded import ThreadedConnector
+from adapters.redis.trust import Trust
 from ports.runtime import Runtime
 
 _ASYNCIO_RUNTIMES = frozenset({"asyncio", "uvloop"})
@@ -30,13 +31,15 @@ def connect(
     decision_timeout_ms_max: int = DECISION_TIMEOUT_MS_MAX,
     connect_timeout_ms_max: int = CONNECT_TIMEOUT_MS_MAX,
     lanes: int = 1,
+    trust: Trust | None = None,
 ) -> Redis:
     """A driver for `redis://user@host:port/db` or `rediss://…?ssl_ca_certs=…`; for a cluster
     `redis+cluster://user@host:port,host:port` or `rediss+cluster://…`, which names some of its nodes.
 
     It connects with its first command and again whenever a connection was lost. Call it while the
-    runtime runs. `lanes` are the connections to each server. Raises ValueError for a URL that is none.
+    runtime runs. `lanes` are the connections to each server; drivers of one URL share a `trust`. Raises ValueError for a URL that is none.
     """
+    trust = trust or Trust(runtime)
     one = partial(
         _one_server,
         runtime,
@@ -44,6 +47,7 @@ def connect(
         decision_timeout_ms_max=decision_timeout_ms_max,
         connect_timeout_ms_max=connect_timeout_ms_max,
         lanes=lanes,
+        trust=trust,
     )
     scheme, _, rest = url.partition("://")
     if not scheme.endswith(_CLUSTER):
@@ -56,11 +60,12 @@ def connect(
 
     def driver_at(address: Address) -> RedisDriver:
         host, port = address
-        return one(url=f"{scheme}://{user}{at}{f'[{host}]' if ':' in host else host}:{port}{tail}")
+        node = f"[{host}]" if ":" in host else host
+        return one(url=f"{scheme}://{user}{at}{node}:{port}{tail}", in_cluster=True)
 
     for seed in seeds:
         driver_at(seed)  # a URL that is none is told of now
-    return RedisCluster(runtime=runtime, seeds=seeds, driver_at=driver_at)
+    return RedisCluster(runtime=runtime, seeds=seeds, driver_at=driver_at, trust=trust)
 
 
 def _one_server(
@@ -71,6 +76,8 @@ def _one_server(
     decision_timeout_ms_max: int,
     connect_timeout_ms_max: int,
     lanes: int,
+    trust: Trust,
+    in_cluster: bool = False,
 ) -> RedisDriver:
     connector: Connector
     if runtime.name in _ASYNCIO_RUNTIMES:
@@ -82,7 +89,12 @@ def _one_server(
             runtime=runtime, url=url, password=password, connect_timeout_ms_max=connect_timeout_ms_max
         )
     return RedisDriver(
-        runtime=runtime, connector=connector, timeout_ms_max=decision_timeout_ms_max, lanes=lanes
+        runtime=runtime,
+        connector=connector,
+        timeout_ms_max=decision_timeout_ms_max,
+        lanes=lanes,
+        trust=trust,
+        in_cluster=in_cluster,
     )
 
 

@@ -7,6 +7,10 @@ from typing import Any
 from redis.backoff import NoBackoff
 from redis.exceptions import (
     AskError,
+    AuthenticationError,
+    BusyLoadingError,
+    ClusterDownError,
+    MasterDownError,
     MovedError,
     NoScriptError,
     OutOfMemoryError,
@@ -16,7 +20,7 @@ from redis.exceptions import (
 )
 from redis.retry import Retry
 
-from adapters.redis.driver import DEPENDENCY, Refusal
+from adapters.redis.driver import DEPENDENCY, Refusal, WrongServer
 from ports.errors import DependencyUnavailable
 
 _CODES: tuple[tuple[type[ResponseError], str], ...] = (
@@ -25,18 +29,30 @@ _CODES: tuple[tuple[type[ResponseError], str], ...] = (
     (ReadOnlyError, "READONLY"),
     (MovedError, "MOVED"),
     (AskError, "ASK"),
+    (MasterDownError, "MASTERDOWN"),
+    # After it, whose base it is.
+    (ClusterDownError, "CLUSTERDOWN"),
 )
+_ABOUT_THE_SERVER = (AuthenticationError, BusyLoadingError)
+"""What redis-py raises of a connection where the server refused one command."""
 
 
 def refusal(error: ResponseError) -> Refusal:
     """redis-py strips an error's code where it has a class for it, and keeps it elsewhere."""
-    code = next((code for kind, code in _CODES if isinstance(error, kind)), "ERR")
-    return Refusal(code, str(error))
+    text = str(error)
+    for kind, code in _CODES:
+        if isinstance(error, kind):
+            return Refusal(code, text)
+    word, _, detail = text.partition(" ")
+    is_code = word.isascii() and word.isalpha() and word.isupper()
+    return Refusal(word, detail) if is_code else Refusal("ERR", text)
 
 
 def unavailable(error: Exception) -> DependencyUnavailable:
     """In words without address or credentials: redis-py's own go no further than the cause."""
     kind = type(error).__name__ if isinstance(error, RedisError) else "no answer in time"
+    if isinstance(error, _ABOUT_THE_SERVER):
+        return WrongServer(DEPENDENCY, kind)
     return DependencyUnavailable(DEPENDENCY, kind)
 
 

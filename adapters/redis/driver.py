@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, TypeAlias, TypeVar
 
+from adapters.redis.trust import Trust, says_wrong_server
 from ports.errors import DependencyUnavailable
 from ports.runtime import Batcher, DeadlineExceeded, Overloaded, Runtime, Task
 
@@ -45,6 +46,10 @@ class NotOpen(Exception):
     """There is no connection, or the server has taken its leave of it: nothing was sent."""
 
 
+class WrongServer(DependencyUnavailable):
+    """It spoke for the whole connection: this is no server to ask now, or not the one that was meant."""
+
+
 class Transport(Protocol):
     """One connection. Only one exchange, or one attempt to connect, is under way at a time."""
 
@@ -61,6 +66,9 @@ class Transport(Protocol):
         Raises `NotOpen`, and `DependencyUnavailable` within the time it was given; the connection is
         closed then, so that no late reply is ever taken for another's. Nothing is sent twice.
         """
+
+    async def drop(self) -> None:
+        """Closes it without a word to the server; the next `connect` looks the address up anew."""
 
     async def close(self) -> None: ...
 
@@ -105,6 +113,11 @@ class Redis(Protocol):
     @property
     def commands(self) -> int:
         """Commands sent so far."""
+
+    @property
+    def trusted(self) -> int:
+        """Changes when a server turned out to be the wrong one: whatever is connected since before then is
+        to connect anew."""
 
     @property
     def is_cluster(self) -> bool:
@@ -152,7 +165,7 @@ without them, and whoever comes meanwhile is told at once that there is none."""
 class _Lane:
     """One connection, and what waits for it."""
 
-    __slots__ = ("batcher", "failure", "opening", "opening_since_s", "pending", "transport")
+    __slots__ = ("batcher", "failure", "opening", "opening_since_s", "pending", "transport", "trusted")
 
     def __init__(self, transport: Transport) -> None:
         self.transport = transport
@@ -161,12 +174,14 @@ class _Lane:
         self.opening: Task[None] | None = None
         self.opening_since_s = 0.0
         self.failure: DependencyUnavailable | None = None
+        self.trusted = 0
 
 
 class RedisDriver:
     """Commands of many callers, gathered: what arrives while a pipeline is under way forms the next.
 
-    Every process has one for its decisions. A command that fails is never tried again. With several
+    Every process has one for its decisions. A command that fails is never tried again. A reply that means
+    the wrong server closes the connections of every driver that shares the `trust`. With several
     lanes, each a connection of its own, this process packs one's pipeline while the server works on
     another's; a lone caller uses the first only.
     """
@@ -180,9 +195,13 @@ class RedisDriver:
         pipeline_commands_max: int = PIPELINE_COMMANDS_MAX,
         waiting_commands_max: int = WAITING_COMMANDS_MAX,
         lanes: int = 1,
+        trust: Trust | None = None,
+        in_cluster: bool = False,
     ) -> None:
         self._connector = connector
         self._runtime = runtime
+        self._trust = trust or Trust(runtime)
+        self._in_cluster = in_cluster
         self._lanes = []
         for _ in range(lanes):
             lane = _Lane(connector.transport(timeout_ms_max=timeout_ms_max))
@@ -215,6 +234,10 @@ class RedisDriver:
     def pending(self) -> int:
         """Commands that somebody waits for."""
         return sum(lane.pending for lane in self._lanes)
+
+    @property
+    def trusted(self) -> int:
+        return self._trust.number
 
     @property
     def is_cluster(self) -> bool:
@@ -283,11 +306,22 @@ class RedisDriver:
 
     async def _exchange(self, lane: _Lane, packed: Sequence[bytes]) -> Sequence[Reply]:
         began_s = self._monotonic()
+        if lane.trusted != self._trust.number:
+            await lane.transport.drop()
         try:
-            return await lane.transport.exchange(packed)
+            replies = await lane.transport.exchange(packed)
+        except WrongServer as error:
+            self._trust.withdraw(str(error))
+            raise
         except DependencyUnavailable:
             self._note_failure(began_s)
             raise
+        for reply in replies:
+            if isinstance(reply, Refusal) and says_wrong_server(reply.code, in_cluster=self._in_cluster):
+                # What was refused so was not done. It is not sent again: the next command finds the way.
+                self._trust.withdraw(f"{reply.code} {reply.detail}")
+                break
+        return replies
 
     async def _opened(self, lane: _Lane, *, wait_s_max: float | None) -> None:
         """Returns when the lane's connection is open; waits no longer than that since it was begun."""
@@ -307,9 +341,10 @@ class RedisDriver:
             raise lane.failure
 
     async def _open(self, lane: _Lane) -> None:
-        began_s = self._monotonic()
+        began_s, trusted = self._monotonic(), self._trust.number
         try:
             await lane.transport.connect()
+            lane.trusted = trusted
         except DependencyUnavailable as error:
             lane.failure = error
             self._note_failure(began_s)

@@ -88,6 +88,7 @@ class Names:
         # The same identifiers and sessions come again and again; the hash is then the dearest part of a call.
         self.identifier = lru_cache(maxsize=NAMES_CACHED_MAX)(self._identifier)
         self.session = lru_cache(maxsize=NAMES_CACHED_MAX)(self._session)
+        self.bus_route = b"bus-route:{%b}" % self.hashed("bus", "")
         self.ban_index = b"bans:{%b}" % self.hashed("bans", "")
         self._groups = [self.hashed("revocations", str(number)) for number in range(SESSION_GROUPS)]
         self.sentinels = tuple(b"revocations:{%b}" % group for group in self._groups)
@@ -99,6 +100,10 @@ class Names:
 
     def channel(self, topic: str) -> bytes:
         return b"bus:{%b}" % self.hashed("topic", topic)
+
+    def beat(self, listener: str) -> bytes:
+        """The key that a listener's beat writes, in the slot of `bus_route`."""
+        return b"%b:%b" % (self.bus_route, self.hashed("beat", listener))
 
     def cache_place(self, name: str, places: int) -> bytes:
         """One of so many keys; which, nobody can tell from the name without the key."""

@@ -79,6 +79,9 @@ class ThreadedTransport:
     async def exchange(self, packed: Sequence[bytes]) -> Sequence[Reply]:
         return await self._runtime.run_in_thread(self._exchange, packed)
 
+    async def drop(self) -> None:
+        self._connection.disconnect()
+
     async def close(self) -> None:
         self._connection.disconnect()
 

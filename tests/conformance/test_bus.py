@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, closing
+from functools import partial
+from typing import Any
 
 import pytest
 
 from adapters.memory.bus import MemoryBus
-from adapters.redis.bus import RedisBus
+from adapters.redis.bus import BEAT_S, BEATS_MISSED_MAX, CHANNELS_A_SUBSCRIBE_MAX, RedisBus
 from adapters.redis.connect import connect
-from adapters.redis.driver import Redis
+from adapters.redis.driver import Listener, Redis
 from ports.bus import Bus
 from ports.errors import DependencyUnavailable
 from ports.runtime import Runtime
 from tests.conformance.runtimes import Driver
+from tests.servers.redis_cluster import RedisCluster
 from tests.servers.redis_server import RedisServer
 
 Open = Callable[[Runtime], AbstractAsyncContextManager[Bus]]
@@ -22,6 +25,8 @@ Open = Callable[[Runtime], AbstractAsyncContextManager[Bus]]
 NAMING_KEY = b"n" * 32
 TEST_TIMEOUT_MS_MAX = 5_000
 ARRIVAL_S_MAX = 10.0
+SLACK_S = 3.0
+"""A busy machine's, on top of what is promised."""
 
 
 def seal(plaintext: bytes) -> bytes:
@@ -50,7 +55,7 @@ class Inbox:
 
 @asynccontextmanager
 async def redis_bus(
-    runtime: Runtime, server: RedisServer, naming_key: bytes = NAMING_KEY
+    runtime: Runtime, server: RedisServer | RedisCluster, naming_key: bytes = NAMING_KEY
 ) -> AsyncIterator[tuple[RedisBus, Redis]]:
     driver = connect(
         runtime,
@@ -177,18 +182,18 @@ def test_neither_topic_nor_message_can_be_read_in_redis(run_real: Driver, redis_
             await bus.subscribe("user:ada", inbox.receive)
             channels = await driver.execute("PUBSUB", "CHANNELS")
             assert isinstance(channels, list)
-            assert len(channels) == 1
-            assert b"ada" not in channels[0]  # type: ignore[operator]  # channels are texts
+            assert len(channels) == 2, "the topic's, and the beat's"
+            assert b"ada" not in repr(channels).encode()
 
             listener = driver.listener()
             await listener.connect()
-            await listener.send(("SUBSCRIBE", channels[0]))  # type: ignore[arg-type]  # as above
+            await listener.send(("SUBSCRIBE", *channels))  # type: ignore[arg-type]  # channels are texts
             heard: list[object] = []
-            while not heard:
+            while len(heard) < 2:
                 if (reply := await listener.receive()) is not None:
                     heard.append(reply)
             await bus.publish("user:ada", b"balance 750")
-            while len(heard) < 2:
+            while len(heard) < 4:
                 if (reply := await listener.receive()) is not None:
                     heard.append(reply)
             await listener.close()
@@ -206,9 +211,127 @@ def test_a_message_moved_to_another_channel_is_dropped(run_real: Driver, redis_s
             channels = await driver.execute("PUBSUB", "CHANNELS")
             assert isinstance(channels, list)
             foreign = seal(b"bus:{another channel}" + b"moved")
-            await driver.execute("PUBLISH", channels[0], foreign)  # type: ignore[arg-type]  # a text
+            for channel in channels:
+                await driver.execute("PUBLISH", channel, foreign)  # type: ignore[arg-type]  # a text
             await bus.publish("b", b"own")
             assert await inbox.holds(1) == [b"own"]
+
+    run_real(body)
+
+
+def test_a_killed_subscription_is_told_of_as_a_gap_once_all_is_heard_again(
+    run_real: Driver, redis_server: RedisServer
+) -> None:
+    async def body(runtime: Runtime) -> None:
+        async with redis_bus(runtime, redis_server) as (bus, driver):
+            gap = Inbox(runtime)
+            bus.on_gap(lambda: gap.receive(b"whole" if bus.is_whole else b"not yet"))
+            inbox = Inbox(runtime)
+            await bus.subscribe("topic", inbox.receive)
+            assert await gap.holds(1) == [b"whole"]
+            await driver.execute("CLIENT", "KILL", "TYPE", "pubsub")
+            assert await gap.holds(2) == [b"whole"] * 2
+            await bus.publish("topic", b"after the gap")
+            assert await inbox.holds(1) == [b"after the gap"]
+
+    run_real(body)
+
+
+def test_many_topics_are_subscribed_again_in_few_commands(
+    run_real: Driver, redis_server: RedisServer
+) -> None:
+    topics = 2 * CHANNELS_A_SUBSCRIBE_MAX + 1
+
+    async def body(runtime: Runtime) -> None:
+        async with redis_bus(runtime, redis_server) as (bus, driver):
+            gap, inbox = Inbox(runtime), Inbox(runtime)
+            await bus.subscribe("first", inbox.receive)
+            for start in range(0, topics, 100):
+                asked = [
+                    runtime.start(partial(bus.subscribe, f"topic {number}", inbox.receive), name="subscribe")
+                    for number in range(start, min(topics, start + 100))
+                ]
+                for each in asked:
+                    await each.wait()
+            before = await subscribe_calls(driver)
+            bus.on_gap(lambda: gap.receive(b""))
+            await driver.execute("CLIENT", "KILL", "TYPE", "pubsub")
+            await gap.holds(1)
+            assert await subscribe_calls(driver) == before + 3
+            for number in (0, topics - 1):
+                await bus.publish(f"topic {number}", b"%d" % number)
+            assert await inbox.holds(2) == [b"0", b"%d" % (topics - 1)]
+
+    run_real(body)
+
+
+async def subscribe_calls(driver: Redis) -> int:
+    stats = await driver.execute("INFO", "commandstats")
+    assert isinstance(stats, bytes)
+    (line,) = (line for line in stats.splitlines() if line.startswith(b"cmdstat_subscribe:"))
+    return int(line.partition(b"calls=")[2].partition(b",")[0])
+
+
+class DeafAt:
+    """A driver whose listeners hear another server than the one it publishes at, while it is told to."""
+
+    def __init__(self, driver: Redis, elsewhere: Redis) -> None:
+        self._driver, self._elsewhere = driver, elsewhere
+        self.is_deaf = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._driver, name)
+
+    def listener(self) -> Listener:
+        return (self._elsewhere if self.is_deaf else self._driver).listener()
+
+
+def test_a_listener_that_hears_another_server_is_given_up_by_its_beat(
+    run_real: Driver, redis_server: RedisServer
+) -> None:
+    with closing(RedisServer().start()) as other_server:
+
+        async def body(runtime: Runtime) -> None:
+            elsewhere = connect(runtime, url=other_server.url, password=other_server.password)
+            async with redis_bus(runtime, redis_server) as (_, driver):
+                torn = DeafAt(driver, elsewhere)
+                torn.is_deaf = True
+                bus = RedisBus(
+                    runtime=runtime, driver=torn, naming_key=NAMING_KEY, seal=seal, open_sealed=seal
+                )
+                inbox, gap = Inbox(runtime), Inbox(runtime)
+                await bus.subscribe("topic", inbox.receive)
+                torn.is_deaf = False
+                bus.on_gap(lambda: gap.receive(b""))
+                began_s = runtime.monotonic()
+                await gap.holds(1)
+                assert runtime.monotonic() - began_s < (BEATS_MISSED_MAX + 2) * BEAT_S + SLACK_S
+                await bus.publish("topic", b"heard")
+                assert await inbox.holds(1) == [b"heard"]
+                await bus.close()
+            await elsewhere.close()
+
+        run_real(body)
+
+
+def test_messages_of_a_cluster_all_go_one_way_and_reach_listeners_at_every_node(
+    run_real: Driver, redis_cluster: RedisCluster
+) -> None:
+    async def body(runtime: Runtime) -> None:
+        async with AsyncExitStack() as stack:
+            buses = [
+                (await stack.enter_async_context(redis_bus(runtime, redis_cluster)))[0] for _ in range(3)
+            ]
+            inboxes = [Inbox(runtime) for _ in buses]
+            for bus, inbox in zip(buses, inboxes, strict=True):
+                for topic in range(20):
+                    await bus.subscribe(f"topic {topic}", inbox.receive)
+            # In order over all topics: that is what one way for all of them gives.
+            sent = [b"%d" % number for number in range(60)]
+            for number, message in enumerate(sent):
+                await buses[0].publish(f"topic {number % 20}", message)
+            for inbox in inboxes:
+                assert await inbox.holds(60) == sent
 
     run_real(body)
 

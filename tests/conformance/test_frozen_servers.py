@@ -117,6 +117,9 @@ class Frozen:
             raise NotOpen
         return [b"PONG"] * len(packed)
 
+    async def drop(self) -> None:
+        return
+
     async def close(self) -> None:
         return
 

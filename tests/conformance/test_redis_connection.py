@@ -301,6 +301,9 @@ class StuckTransport:
         await self._released.wait()
         return [b"OK"] * len(packed)
 
+    async def drop(self) -> None:
+        return
+
     async def close(self) -> None:
         return
 

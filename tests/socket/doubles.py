@@ -26,6 +26,16 @@ class ObservedBus:
         self.subscribed: defaultdict[str, int] = defaultdict(int)
         """How often each topic was subscribed to in all."""
         self.is_away = False
+        self.is_whole = True
+        self._on_gap: list[Callable[[], None]] = []
+
+    def on_gap(self, callback: Callable[[], None]) -> None:
+        self._on_gap.append(callback)
+
+    def tell_of_gap(self) -> None:
+        """As if messages had been missed."""
+        for callback in self._on_gap:
+            callback()
 
     def live(self, topic: str) -> int:
         """Subscriptions to the topic now."""

@@ -1,0 +1,55 @@
+"""Whether what is connected is still the server that the address leads to.
+
+After a fail-over an address may lead to another server while connections to the old one live on. That one
+tells by its replies, and nothing but a new connection finds the new one.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from ports.runtime import Runtime
+
+RENEWAL_S_MIN: Final = 1.0
+"""Between two times that all connections are given up: the address may go on to lead to a wrong server, and
+a connection for each command would be a storm."""
+
+_WRONG_SERVER: Final = frozenset(
+    {
+        "READONLY",  # a replica now, and not the master that it was
+        "MASTERDOWN",  # a replica that has lost its master
+        "NOREPLICAS",  # a master that its replicas have left: so is one that was replaced
+        "UNBLOCKED",  # it became a replica just now
+        "LOADING",
+        "NOAUTH",
+        "WRONGPASS",
+    }
+)
+
+_REDIRECTIONS: Final = frozenset({"MOVED", "ASK"})
+
+_log = logging.getLogger(__name__)
+
+
+def says_wrong_server(code: str, *, in_cluster: bool) -> bool:
+    """Whether a refusal of this code is about the server, and not about the command. In a cluster a
+    redirection is an answer."""
+    return code in _WRONG_SERVER or (code in _REDIRECTIONS and not in_cluster)
+
+
+class Trust:
+    """Shared by all drivers of one address: what one of them learns holds for the connections of all."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._monotonic = runtime.monotonic
+        self._withdrawn_s: float | None = None
+        self.number = 0
+        """Of the present trust; connections made under another one are not to be used."""
+
+    def withdraw(self, reason: str) -> None:
+        now_s = self._monotonic()
+        if self._withdrawn_s is None or now_s - self._withdrawn_s >= RENEWAL_S_MIN:
+            self._withdrawn_s = now_s
+            self.number += 1
+            _log.warning("redis is connected anew, for what answers is not the server wanted: %s", reason)
