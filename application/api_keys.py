@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from application.calls import traced
+from application.endings import tell_ended
 from domain.access import Principal, PrincipalKind
 from domain.api_keys import (
     DEFAULT_BOOK,
@@ -71,7 +72,7 @@ class ApiKeyService:
 
     Keys are believed from a local cache for up to `CACHE_AGE_MS_MAX`, so that a request costs no read.
     A revoked one is handed to the limiter like a revoked session, under the key's id, so that other
-    processes refuse it at once.
+    processes refuse it at once; where that fails, they find it where keys are kept.
     """
 
     def __init__(
@@ -158,7 +159,7 @@ class ApiKeyService:
         async def end() -> None:
             await self._keys.revoke(key_id, now_ms=event.at_ms, event=event)
             self._cache.pop(key_id, None)
-            await self._revocations.revoke_session(key_id, ttl_ms=2 * CACHE_AGE_MS_MAX)
+            await tell_ended(self._revocations, {key_id: 2 * CACHE_AGE_MS_MAX})
 
         await self._runtime.shielded(end, name="revoke-api-key")
         return True

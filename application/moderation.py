@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
@@ -103,6 +103,7 @@ class Moderation:
         *,
         limiter: Limiter,
         rate_limiter: RateLimiter,
+        turn_out: Callable[[str], Awaitable[None]],
         answers: Answers,
         trail: AuditTrail,
         allowlist: Sequence[Network],
@@ -113,6 +114,7 @@ class Moderation:
     ) -> None:
         self._limiter = limiter
         self._rate_limiter = rate_limiter
+        self._turn_out = turn_out
         self._answers = answers
         self._trail = trail
         self._allowlist = tuple(map(network_identity_of, allowlist))
@@ -161,6 +163,10 @@ class Moderation:
             left_s = -(-(ban.until_ms - self._clock.now_ms()) // 1000)
             self._note(AuditAction.BAN_ADDED, identifier, context, reason=reason, seconds=left_s)
             await self._remember(None if answer is None else answer(ban))
+            if identifier.type is IdentifierType.USER:
+                # The ban is in force: a connection that does not hear of it ends with its next message.
+                with suppress(DependencyUnavailable, DeadlineExceeded, Overloaded):
+                    await self._turn_out(identifier.value)
             return ban
 
         return await self._runtime.shielded(impose, name="ban")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from application.audit_trail import AuditTrail
 from application.denials import Denials
+from application.ended import EndedLately
 from application.endings import REVOCATION_MS
 from application.error_frequency import ErrorFrequency
 from application.refusals import Refusals
@@ -25,7 +26,7 @@ from ports.errors import DependencyUnavailable
 from ports.limiter import Limiter
 from ports.metrics import Metric, MetricKind, Metrics
 from ports.runtime import DeadlineExceeded, Overloaded, Runtime, Task
-from ports.sessions import Sessions
+from ports.sessions import SessionRevocations, Sessions
 
 WARNING_INTERVAL_S = 60.0
 RESTORED_MAX = 10_000
@@ -88,8 +89,11 @@ class RateLimiter:
         entropy: Entropy,
         metrics: Metrics,
         trail: AuditTrail,
+        ended: EndedLately,
+        revocations: SessionRevocations,
     ) -> None:
-        """`fallback` is a bounded local limiter, asked when `limiter` is away."""
+        """`fallback` is a bounded local limiter, asked when `limiter` is away. `revocations` are the same
+        limiter's, told with more patience; `ended` is what this process knows without it."""
         self._limiter = limiter
         self._fallback = fallback
         self._policies = policies
@@ -101,6 +105,8 @@ class RateLimiter:
         self._decisions = metrics.register(DECISIONS)
         self._bans = metrics.register(BANS)
         self._trail = trail
+        self._ended = ended
+        self._revocations = revocations
         self._denials = Denials(runtime)
         self._refusals = Refusals(runtime)
         self._errors = ErrorFrequency(runtime=runtime, charge=self._charge_errors)
@@ -228,8 +234,14 @@ class RateLimiter:
             return denied
         asked = self._denials.moment()
         admission, outcome = await self._ask(charges, session_id, fail_closed)
-        unsure = admission.verdict is Verdict.ALLOWED and not admission.revocations_known
-        if unsure and not await self._is_active(user_session_id, api_key_id):
+        if admission.verdict is not Verdict.BANNED and (
+            session_id in self._ended
+            or (
+                admission.verdict is Verdict.ALLOWED
+                and not (admission.revocations_known and self._ended.is_complete)
+                and not await self._is_active(user_session_id, api_key_id)
+            )
+        ):
             admission, outcome = Admission(Verdict.REVOKED), Verdict.REVOKED.value
         self._denials.remember(identifiers, admission, asked)
         self._count(charges, admission, outcome)
@@ -260,11 +272,14 @@ class RateLimiter:
         return admission, admission.verdict.value
 
     async def revoke_session(self, session: str, *, ttl_ms: int) -> None:
-        """`SessionRevocations`: tells the limiter, and remembers when it could not be told."""
+        """`SessionRevocations`: refuses it here from now on and tells the limiter; remembers when that could
+        not be told."""
+        self._ended.add((session,))
         try:
-            await self._limiter.revoke_session(session, ttl_ms=ttl_ms)
-        except _AWAY:
+            await self._revocations.revoke_session(session, ttl_ms=ttl_ms)
+        except _AWAY as error:
             self._missed += 1
+            self._warn("what ended was not told to the limiter; workers find it where it is kept: %s", error)
             raise
 
     async def _is_active(self, session_id: str | None, api_key_id: str | None) -> bool:

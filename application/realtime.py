@@ -1,13 +1,18 @@
-"""Who is connected here, and how messages reach them: one bus subscription per user and worker."""
+"""Who is connected here, and how messages reach them: one bus subscription per user and worker.
+
+The bus may miss messages, and says so (`ports.bus`). Nothing is lost with them that is kept elsewhere: ended
+sessions are found by `application.ended`, balances by whoever publishes them.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
 from domain.realtime.events import CloseCode
-from domain.realtime.messages import Push
+from domain.realtime.messages import Push, balance_place
 from ports.bus import Bus, Subscription
 from ports.realtime import Recipient, Switchboard
 from ports.runtime import Runtime
@@ -18,18 +23,36 @@ CLOSED_SESSIONS_MAX: Final = 10_000
 """Sessions closed lately that a worker remembers; the oldest go first."""
 CLOSED_SESSIONS_S: Final = 60.0
 """How long: longer than any client may take between the check of its token and being attached."""
+BALANCES_TOLD_MAX: Final = 1_024
+"""Of a user's accounts, whose newest balance told is remembered, so that no older one follows it."""
+_REASONS: Final = {CloseCode.FORBIDDEN: "banned", CloseCode.RESTARTING: "reconnect: something was missed"}
 
 
 class _Audience:
     """A user's connections here. It has a subscription while it has members; the lock guards the change."""
 
-    __slots__ = ("lock", "members", "subscription")
+    __slots__ = ("lock", "members", "subscription", "told")
 
     def __init__(self, runtime: Runtime) -> None:
         self.lock = runtime.lock()
         # A tuple: most users have one connection, and a delivery sees the members of its moment.
         self.members: tuple[Recipient, ...] = ()
         self.subscription: Subscription | None = None
+        self.told: dict[str, int] = {}
+
+    def deliver(self, message: bytes) -> None:
+        """To all members, unless a newer balance of that account was told: two publishers have no order, and
+        what was missed may come after what came later."""
+        if (place := balance_place(message)) is not None:
+            account, seq = place
+            if seq <= self.told.get(account, 0):
+                return
+            self.told[account] = seq
+            if len(self.told) > BALANCES_TOLD_MAX:
+                del self.told[next(iter(self.told))]
+        text = message.decode("utf-8", "replace")
+        for recipient in self.members:
+            recipient.deliver(text, len(message))
 
 
 class Realtime:
@@ -108,17 +131,59 @@ class Realtime:
 
         Those of this worker are closed even when the bus is away.
         """
-        self._close_here(session_id, code)
-        message = json.dumps({"session": session_id, "code": code.value}, separators=(",", ":"))
-        await self._bus.publish(CLOSED_SESSIONS_TOPIC, message.encode())
+        self.close_session_here(session_id, code)
+        await self._say_closed({"session": session_id, "code": code.value})
+
+    async def close_user(self, user_id: str, code: CloseCode) -> None:
+        """The same for all connections of a user."""
+        self.close_user_here(user_id, code)
+        await self._say_closed({"user": user_id, "code": code.value})
+
+    # --- for those who make good what the bus missed
+
+    @property
+    def hears_all(self) -> bool:
+        """Whether the bus misses nothing, as far as this worker knows."""
+        return self._bus.is_whole
+
+    def on_gap(self, callback: Callable[[], None]) -> None:
+        """Calls back when the bus may have missed something and hears everything again."""
+        self._bus.on_gap(callback)
+
+    def sessions_here(self) -> list[str]:
+        """Those with a connection to this process."""
+        return list(self._by_session)
+
+    def users_here(self) -> list[str]:
+        """The same of users."""
+        return list(self._audiences)
+
+    def is_here(self, user_id: str) -> bool:
+        """Whether the user is connected to this process."""
+        return user_id in self._audiences
+
+    def deliver_here(self, user_id: str, push: Push) -> None:
+        """To the user's connections to this process; a balance older than one that was told, to none."""
+        if (audience := self._audiences.get(user_id)) is not None:
+            audience.deliver(push.encode())
+
+    async def tell_workers(self, topic: str, message: bytes) -> None:
+        """To whoever hears the topic in any worker. Raises `DependencyUnavailable`."""
+        await self._bus.publish(topic, message)
+
+    async def hear_workers(self, topic: str, receive: Callable[[bytes], None]) -> Subscription:
+        """Calls `receive` with what workers tell about the topic. Raises `DependencyUnavailable`."""
+        return await self._bus.subscribe(topic, receive)
+
+    async def _say_closed(self, word: dict[str, str | int]) -> None:
+        await self._bus.publish(CLOSED_SESSIONS_TOPIC, json.dumps(word, separators=(",", ":")).encode())
 
     async def _settle(self, user_id: str, audience: _Audience) -> None:
         """Subscribes the audience that has members, or forgets the one that has none."""
         async with audience.lock:
             if audience.members:
                 if audience.subscription is None:
-                    deliver = partial(self._deliver, audience)
-                    audience.subscription = await self._bus.subscribe(_topic(user_id), deliver)
+                    audience.subscription = await self._bus.subscribe(_topic(user_id), audience.deliver)
                 return
             subscription, audience.subscription = audience.subscription, None
             try:
@@ -129,23 +194,29 @@ class Realtime:
                 if not audience.members and self._audiences.get(user_id) is audience:
                     del self._audiences[user_id]
 
-    def _deliver(self, audience: _Audience, message: bytes) -> None:
-        text = message.decode("utf-8", "replace")
-        for recipient in audience.members:
-            recipient.deliver(text, len(message))
-
     def _on_closed_session(self, message: bytes) -> None:
         try:
             closed = json.loads(message)
-            session_id, code = str(closed["session"]), CloseCode(closed["code"])
+            code, kind = CloseCode(closed["code"]), "user" if "user" in closed else "session"
+            named = str(closed[kind])
         except (ValueError, KeyError, TypeError):
             return  # said by a worker of another release, in words that this one does not know
-        self._close_here(session_id, code)
+        if kind == "user":
+            self.close_user_here(named, code)
+        else:
+            self.close_session_here(named, code)
 
-    def _close_here(self, session_id: str, code: CloseCode) -> None:
+    def close_session_here(self, session_id: str, code: CloseCode) -> None:
+        """Ends the session's connections to this process."""
         self._remember_closed(session_id)
         for recipient in self._by_session.get(session_id, ()):
-            recipient.close(code, "the session was ended")
+            recipient.close(code, _REASONS.get(code, "the session was ended"))
+
+    def close_user_here(self, user_id: str, code: CloseCode) -> None:
+        """Ends the user's connections to this process."""
+        audience = self._audiences.get(user_id)
+        for recipient in () if audience is None else audience.members:
+            recipient.close(code, _REASONS.get(code, "the session was ended"))
 
     def _remember_closed(self, session_id: str) -> None:
         """For a client whose token was checked before, and who is attached after."""

@@ -305,7 +305,7 @@ class SessionService:
 
         async def end() -> None:
             await self._sessions.revoke(session_id, now_ms=event.at_ms, event=event)
-            await self._revocations.revoke_session(session_id, ttl_ms=REVOCATION_MS)
+            await tell_ended(self._revocations, {session_id: REVOCATION_MS})
 
         await self._runtime.shielded(end, name="end-session")
 

@@ -152,6 +152,8 @@ class AppManager:
         services.register("documents", use_cases.documents, start=use_cases.documents.start)
         realtime = use_cases.realtime
         services.register("realtime", realtime, start=realtime.start, stop=realtime.stop)
+        watch_ended = use_cases.ended_watch
+        services.register("ended_watch", watch_ended, start=watch_ended.start, stop=watch_ended.stop)
 
         async def start_ledger() -> None:
             # Opened now, so that the first request does not wait for the replay of the journal's tail.

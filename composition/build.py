@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from adapters.crypto.sealing import AesGcmSealer
 from adapters.crypto.token_keys import TokenKeyring
@@ -13,6 +14,7 @@ from application.audit_trail import AuditTrail
 from application.bearer_tokens import BearerTokens
 from application.device_watch import DeviceWatch
 from application.documents import DocumentService
+from application.ended import EndedLately, EndedWatch
 from application.idempotency import Idempotency
 from application.ledger.announcer import Announce
 from application.ledger.book import BookPorts
@@ -33,6 +35,7 @@ from composition.settings import Settings
 from composition.stores import Stores
 from composition.values import Rate
 from domain.ratelimit import Policy
+from domain.realtime.events import CloseCode
 from domain.tokens import ACCESS_KEY_LIFETIME_MS, TokenPolicy
 from ports.clock import Clock
 from ports.entropy import Entropy
@@ -78,6 +81,7 @@ class UseCases:
     audit_reader: AuditReader
     messages: MessageLimiter
     realtime: Realtime
+    ended_watch: EndedWatch
     ledger: Ledger
 
 
@@ -95,7 +99,8 @@ def build_use_cases(
         fingerprint=settings.fingerprint,
     )
     trail = AuditTrail(log=stores.audit, runtime=runtime)
-    rate_limiter = _rate_limiter(around, settings, stores, trail)
+    ended = EndedLately(runtime)
+    rate_limiter = _rate_limiter(around, settings, stores, trail, ended)
     devices = _devices(around, stores, trail, rate_limiter)
     realtime = _realtime(around, stores, tokens, devices)
     # Through the rate limiter: it remembers what it could not tell a store that was away.
@@ -123,7 +128,7 @@ def build_use_cases(
         sessions=sessions,
         api_keys=_api_keys(around, secrets, stores, revocations),
         rate_limiter=rate_limiter,
-        moderation=_moderation(around, settings, stores, rate_limiter, trail),
+        moderation=_moderation(around, settings, stores, rate_limiter, trail, realtime),
         audit_trail=trail,
         documents=_documents(around, stores),
         messages=MessageLimiter(
@@ -131,6 +136,7 @@ def build_use_cases(
         ),
         audit_reader=AuditReader(log=stores.audit, journal=stores.journal_log),
         realtime=realtime,
+        ended_watch=_ended_watch(around, stores, realtime, ended),
         ledger=_ledger(around, settings, stores, announce),
     )
 
@@ -193,7 +199,23 @@ def _token_keys(around: Surroundings, settings: Settings, secrets: Secrets) -> T
     )
 
 
-def _rate_limiter(around: Surroundings, settings: Settings, stores: Stores, trail: AuditTrail) -> RateLimiter:
+def _ended_watch(around: Surroundings, stores: Stores, realtime: Realtime, ended: EndedLately) -> EndedWatch:
+    watch = EndedWatch(
+        sessions=stores.sessions,
+        api_keys=stores.api_keys,
+        limiter=stores.patient_limiter,
+        connected=realtime,
+        ended=ended,
+        runtime=around.runtime,
+        clock=around.clock,
+    )
+    realtime.on_gap(watch.doubt)
+    return watch
+
+
+def _rate_limiter(
+    around: Surroundings, settings: Settings, stores: Stores, trail: AuditTrail, ended: EndedLately
+) -> RateLimiter:
     return RateLimiter(
         limiter=stores.limiter,
         fallback=MemoryLimiter(
@@ -207,15 +229,23 @@ def _rate_limiter(around: Surroundings, settings: Settings, stores: Stores, trai
         entropy=around.entropy,
         metrics=around.metrics,
         trail=trail,
+        ended=ended,
+        revocations=stores.patient_limiter,
     )
 
 
 def _moderation(
-    around: Surroundings, settings: Settings, stores: Stores, rate_limiter: RateLimiter, trail: AuditTrail
+    around: Surroundings,
+    settings: Settings,
+    stores: Stores,
+    rate_limiter: RateLimiter,
+    trail: AuditTrail,
+    realtime: Realtime,
 ) -> Moderation:
     return Moderation(
-        limiter=stores.limiter,
+        limiter=stores.patient_limiter,
         rate_limiter=rate_limiter,
+        turn_out=partial(realtime.close_user, code=CloseCode.FORBIDDEN),
         answers=stores.answers,
         trail=trail,
         allowlist=settings.allowlist,

@@ -88,8 +88,7 @@ def build_guard(
         limiter=use_cases.rate_limiter,
         operations=Operations(
             readiness=Readiness(
-                probes=[each.probe for each in all_dependencies(stores, use_cases.ledger)],
-                runtime=around.runtime,
+                probes=all_dependencies(stores, use_cases.ledger), runtime=around.runtime
             ),
             metrics=around.metrics,
             runtime=around.runtime,

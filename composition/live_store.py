@@ -30,10 +30,11 @@ from adapters.redis.connect import connect
 from adapters.redis.driver import Redis
 from adapters.redis.limiter import RedisLimiter
 from adapters.redis.nonces import RedisNonces
-from adapters.redis.probe import RedisProbe
+from adapters.redis.probe import RedisBusProbe, RedisProbe
+from adapters.redis.trust import Trust
 from composition.secrets import Secrets
 from composition.settings import Settings
-from composition.stores import Dependency, Stores
+from composition.stores import Stores
 from ports.audit import Recorded
 from ports.entropy import Entropy
 from ports.runtime import Runtime
@@ -62,15 +63,21 @@ async def live_store(
 ) -> Stores:
     """From inside the running loop, to which the drivers belong. `recorded` hears of each audit event."""
     pools = await connect_mongo(runtime, settings, secrets)
-    redis = partial(connect, runtime, url=settings.redis_url, password=secrets.redis_password)
+    redis = partial(
+        connect, runtime, url=settings.redis_url, password=secrets.redis_password, trust=Trust(runtime)
+    )
     decisions = redis(decision_timeout_ms_max=settings.redis_decision_timeout_ms, lanes=DECISION_LANES)
-    # A driver of its own: a message may wait longer than a decision, and must not hold one up.
+    # A driver of its own: what is said may wait longer than a decision, and must not hold one up.
     publishing = redis(decision_timeout_ms_max=MESSAGE_TIMEOUT_MS_MAX)
     # Another, since answers are large, and a decision must not wait behind one in a pipeline.
     caching = redis(decision_timeout_ms_max=settings.redis_decision_timeout_ms)
     naming_key = derived_key(secrets.encryption_key, "redis-names")
     sealer = partial(AesGcmSealer, root_key=secrets.encryption_key.encode(), entropy=entropy)
     bus = _bus(runtime, publishing, naming_key, sealer(purpose="bus"))
+    limiter_over = partial(
+        _limiter, settings=settings, naming_key=naming_key, sealer=sealer(purpose="redis-bans")
+    )
+    limiter = limiter_over(decisions)
     ledger_clock = ServerClock(driver=pools.read_write, runtime=runtime)
 
     async def start() -> None:
@@ -101,13 +108,15 @@ async def live_store(
             runtime=runtime, reader=pools.read_only, writer=writer, admin=pools.admin
         ),
         cache=_cache(caching, naming_key, sealer(purpose="cache")),
-        limiter=_limiter(decisions, settings, naming_key, sealer(purpose="redis-bans")),
+        limiter=limiter,
+        patient_limiter=limiter_over(publishing),
         nonces=RedisNonces(driver=decisions, naming_key=naming_key),
         bus=bus,
         dependencies=(
-            *(Dependency(probe, probe.role) for probe in pools.probes()),
-            Dependency(RedisProbe(driver=decisions), "limiter"),
-            Dependency(ClockProbe(ledger_clock), "ledger"),
+            *pools.probes(),
+            RedisProbe(driver=decisions, limiter=limiter),
+            RedisBusProbe(bus=bus),
+            ClockProbe(ledger_clock),
         ),
         start=start,
         stop=stop,

@@ -34,6 +34,7 @@ def memory_store(settings: Settings, clock: Clock, *, recorded: Recorded | None 
         return
 
     journal = MemoryJournal()
+    limiter = MemoryLimiter(clock=clock, ban_policy=settings.ban_policy())
     return Stores(
         users=users,
         sessions=sessions,
@@ -51,7 +52,8 @@ def memory_store(settings: Settings, clock: Clock, *, recorded: Recorded | None 
         ledger_clock=clock,
         documents=MemoryDocuments(audit=audit),
         cache=MemoryCache(clock=clock),
-        limiter=MemoryLimiter(clock=clock, ban_policy=settings.ban_policy()),
+        limiter=limiter,
+        patient_limiter=limiter,
         nonces=MemoryNonces(clock=clock),
         bus=MemoryBus(),
         dependencies=(),

@@ -30,14 +30,6 @@ class StoreName(Enum):
     MEMORY = "memory"
 
 
-@dataclass(frozen=True, slots=True)
-class Dependency:
-    """A part outside of the process, and what it is asked for."""
-
-    probe: Probe
-    role: str
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stores:
     """Built inside the running loop; `start` is the first to wait for a server."""
@@ -58,8 +50,11 @@ class Stores:
     documents: Documents
     cache: Cache
     limiter: Limiter
+    patient_limiter: Limiter
+    """The same for what is done by hand, and for what ends: it waits for a store that is late."""
     nonces: Nonces
     bus: Bus
-    dependencies: Sequence[Dependency]
+    dependencies: Sequence[Probe]
+    """The parts outside of the process, each for what it is wanted for."""
     start: Callable[[], Awaitable[None]]
     stop: Callable[[], Awaitable[None]]

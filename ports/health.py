@@ -1,4 +1,4 @@
-"""Whether a dependency answers."""
+"""Whether a dependency does what it is wanted for."""
 
 from __future__ import annotations
 
@@ -12,5 +12,10 @@ class Probe(Protocol):
     def name(self) -> str:
         """As operators know it: `mongo`, `redis`, …"""
 
+    @property
+    def role(self) -> str:
+        """What it is wanted for: a dependency can do one thing and not another."""
+
     async def check(self) -> None:
-        """Returns when it answers; raises `DependencyUnavailable` when it does not, in bounded time."""
+        """Does the least of what the service does with it: to answer is not enough. Returns when that was
+        done; raises `DependencyUnavailable` when it was not, in bounded time."""

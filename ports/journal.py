@@ -35,6 +35,13 @@ class Placed(NamedTuple):
     time_ms: int
 
 
+class Named(NamedTuple):
+    """A document's number, and the subjects that it touches."""
+
+    seq: int
+    subjects: tuple[str, ...]
+
+
 class Excerpt(NamedTuple):
     """Entries of some documents. `upto` is the `seq` of the last document that was looked at, None when
     there was no other one."""
@@ -102,6 +109,9 @@ class Journal(Protocol):
     async def head(self, book: str) -> JournalDocument | None:
         """The newest document, None when the book is empty."""
 
+    async def last_seq(self, book: str) -> int:
+        """The number of the newest document, 0 when the book is empty; reads nothing else of it."""
+
     async def at(self, book: str, seq: int) -> JournalDocument | None: ...
 
     async def after(self, book: str, seq: int, *, limit: int) -> Sequence[JournalDocument]:
@@ -117,6 +127,9 @@ class Journal(Protocol):
         self, book: str, subjects: Mapping[str, int], *, limit: int
     ) -> Sequence[JournalDocument]:
         """Documents that name a subject at a higher `seq` than the one given for it, ascending."""
+
+    async def named(self, book: str, first: int, last: int, *, limit: int) -> Sequence[Named]:
+        """What documents from `first` to `last` touch, ascending, of at most `limit` of them."""
 
     async def of_account(
         self,

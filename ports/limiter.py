@@ -99,3 +99,6 @@ class Limiter(Protocol):
         """Bans in force, at most `limit` of them, from `after` on."""
 
     async def bans_in_force(self) -> int: ...
+
+    async def banned_among(self, identifiers: Sequence[Identifier]) -> Sequence[Identifier]:
+        """Those of a few hundred with a ban of their own in force."""

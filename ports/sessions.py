@@ -54,6 +54,9 @@ class Sessions(Protocol):
     async def revoked_since(self, since_ms: int, *, limit: int) -> Sequence[str]:
         """Ids of sessions revoked at or after it, newest first, for a limiter that forgot them."""
 
+    async def ended_among(self, session_ids: Sequence[str], *, now_ms: int) -> Sequence[str]:
+        """Those of a few hundred that were revoked, have expired, or are not there."""
+
     async def count_active(self, now_ms: int) -> ActiveCount:
         """Over all users; no dearer than a walk through an index of the living."""
 
@@ -62,4 +65,7 @@ class SessionRevocations(Protocol):
     """What makes the revocation of a session cheap to check; a limiter is one."""
 
     async def revoke_session(self, session: str, *, ttl_ms: int) -> None:
-        """Its tokens are refused from now on, for as long as one of them could live."""
+        """Its tokens are refused from now on, for as long as one of them could live.
+
+        Raises `DependencyUnavailable` where it could not be said; it has ended all the same where it is kept,
+        and is found there."""

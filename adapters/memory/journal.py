@@ -19,6 +19,7 @@ from ports.journal import (
     Checkpoints,
     Excerpt,
     Journal,
+    Named,
     Placed,
     Snapshot,
     StoredState,
@@ -56,6 +57,9 @@ class MemoryJournal:
         documents = self._documents.get(book)
         return documents[-1] if documents else None
 
+    async def last_seq(self, book: str) -> int:
+        return len(self._documents.get(book, ()))
+
     async def at(self, book: str, seq: int) -> JournalDocument | None:
         documents = self._documents.get(book, [])
         return documents[seq - 1] if 0 < seq <= len(documents) else None
@@ -83,6 +87,10 @@ class MemoryJournal:
 
     async def last_before(self, book: str, time_ms: int) -> int:
         return bisect_left(self._documents.get(book, []), time_ms, key=attrgetter("time_ms"))
+
+    async def named(self, book: str, first: int, last: int, *, limit: int) -> Sequence[Named]:
+        some = self._documents.get(book, [])[max(0, first - 1) : last][:limit]
+        return [Named(document.seq, tuple(document.subjects())) for document in some]
 
     async def touching(
         self, book: str, subjects: Mapping[str, int], *, limit: int

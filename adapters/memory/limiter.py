@@ -169,6 +169,10 @@ class MemoryLimiter:
     async def bans_in_force(self) -> int:
         return sum(1 for _ in self._table.banned(self._clock.now_ms()))
 
+    async def banned_among(self, identifiers: Sequence[Identifier]) -> Sequence[Identifier]:
+        now_ms = self._clock.now_ms()
+        return tuple(i for i in identifiers if self._ban_in_force(i, now_ms) is not None)
+
     def _load(self, charges: Sequence[Charge], session: str | None, now_ms: int) -> GuardState:
         return replace(
             self._blamed(identifiers_of(charges)),

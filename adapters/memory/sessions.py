@@ -90,6 +90,14 @@ class MemorySessions:
         ]
         return tuple(session_id for _, session_id in sorted(revoked, reverse=True)[:limit])
 
+    async def ended_among(self, session_ids: Sequence[str], *, now_ms: int) -> Sequence[str]:
+        return tuple(
+            session_id
+            for session_id in session_ids
+            if (session := self._sessions.get(session_id)) is None
+            or session.state(now_ms) is not SessionState.ACTIVE
+        )
+
     async def count_active(self, now_ms: int) -> ActiveCount:
         users = [s.user_id for s in self._sessions.values() if s.state(now_ms) is SessionState.ACTIVE]
         return ActiveCount(sessions=len(users), users=len(set(users)))

@@ -11,6 +11,7 @@ from adapters.mongo import (
     documents,
     journal,
     login_failures,
+    probes,
     sessions,
     users,
 )
@@ -28,6 +29,7 @@ CATALOG: tuple[Indexes, ...] = (
     checkpoints.INDEXES,
     claims.INDEXES,
     documents.INDEXES,
+    probes.INDEXES,
 )
 
 VIEWS: tuple[View, ...] = (TRANSFERS,)

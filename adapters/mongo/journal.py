@@ -16,7 +16,7 @@ from domain.ledger.chain import FORMAT_MAX, JournalDocument
 from domain.ledger.entries import Entry, Recorded
 from domain.ledger.records import entry_of, record_of
 from ports.errors import DependencyUnavailable
-from ports.journal import Append, Excerpt, Journal, Placed, Unreadable, UnreadableBook
+from ports.journal import Append, Excerpt, Journal, Named, Placed, Unreadable, UnreadableBook
 from ports.journal_log import JournalLog, Wanted
 
 COLLECTION: Final = "journal"
@@ -57,6 +57,13 @@ class MongoJournal:
     async def head(self, book: str) -> JournalDocument | None:
         found = await self._documents.find_one({"book": book}, sort=(("seq", -1),))
         return None if found is None else _document(found)
+
+    async def last_seq(self, book: str) -> int:
+        # The index alone answers it.
+        found = await self._documents.find_one(
+            {"book": book}, sort=(("seq", -1),), projection={"_id": 0, "seq": 1}
+        )
+        return 0 if found is None else int(found["seq"])
 
     async def at(self, book: str, seq: int) -> JournalDocument | None:
         found = await self._documents.find_one({"book": book, "seq": seq})
@@ -115,6 +122,16 @@ class MongoJournal:
             else:
                 high = middle
         return low
+
+    async def named(self, book: str, first: int, last: int, *, limit: int) -> Sequence[Named]:
+        found = await self._documents.find(
+            {"book": book, "seq": {"$gte": first, "$lte": last}},
+            sort=(("seq", 1),),
+            limit=limit,
+            projection={"_id": 0, "seq": 1, "subjects": 1},
+            hint=FENCE,
+        )
+        return [Named(document["seq"], tuple(document["subjects"])) for document in found]
 
     async def touching(
         self, book: str, subjects: Mapping[str, int], *, limit: int

@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 
 from adapters.mongo.client import Bounds, ClientDriver, DriverName, connect
 from adapters.mongo.driver import MongoDriver
-from ports.health import Probe
+from adapters.mongo.probes import ADMIN, READ_ONLY, READ_WRITE, MongoProbe
 from ports.runtime import Runtime
 
-PING_TIMEOUT_MS_MAX = 1_000
 READ_ONLY_CONNECTIONS_MAX = 16
 ADMIN_CONNECTIONS_MAX = 4
 
@@ -23,21 +22,6 @@ class Credentials:
     password: str = field(repr=False)
 
 
-class MongoProbe:
-    """Whether the primary answers this role's user within a second."""
-
-    def __init__(self, *, driver: MongoDriver, role: str) -> None:
-        self._driver = driver
-        self.role = role
-
-    @property
-    def name(self) -> str:
-        return "mongo"
-
-    async def check(self) -> None:
-        await self._driver.command({"ping": 1}, timeout_ms_max=PING_TIMEOUT_MS_MAX)
-
-
 @dataclass(frozen=True, slots=True)
 class MongoPools:
     """The application's, the analysts' and the administrator's way into one database."""
@@ -48,9 +32,9 @@ class MongoPools:
 
     def probes(self) -> Sequence[MongoProbe]:
         return (
-            MongoProbe(driver=self.read_write, role="read_write"),
-            MongoProbe(driver=self.read_only, role="read_only"),
-            MongoProbe(driver=self.admin, role="admin"),
+            MongoProbe(driver=self.read_write, role=READ_WRITE),
+            MongoProbe(driver=self.read_only, role=READ_ONLY),
+            MongoProbe(driver=self.admin, role=ADMIN),
         )
 
     async def close(self) -> None:
@@ -88,5 +72,5 @@ async def connect_pools(
     )
 
 
-def _fits(driver: ClientDriver, probe: MongoProbe) -> tuple[MongoDriver, Probe]:
-    return driver, probe
+def _fits(driver: ClientDriver) -> MongoDriver:
+    return driver

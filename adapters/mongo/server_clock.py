@@ -191,6 +191,7 @@ class ClockProbe:
     """Whether the ledger knows the time: while it does not, it appends nothing."""
 
     name = "ledger_clock"
+    role = "ledger"
 
     def __init__(self, clock: ServerClock) -> None:
         self._clock = clock

@@ -119,6 +119,19 @@ class MongoSessions:
         )
         return tuple(document["_id"] for document in found)
 
+    async def ended_among(self, session_ids: Sequence[str], *, now_ms: int) -> Sequence[str]:
+        found = await self._sessions.find(
+            {
+                "_id": {"$in": list(session_ids)},
+                "revoked_ms": None,
+                "idle_expires_ms": {"$gt": now_ms},
+                "absolute_expires_ms": {"$gt": now_ms},
+            },
+            projection={"_id": 1},
+        )
+        living = {document["_id"] for document in found}
+        return tuple(session_id for session_id in session_ids if session_id not in living)
+
     async def count_active(self, now_ms: int) -> ActiveCount:
         found = await self._sessions.aggregate(
             [

@@ -37,7 +37,8 @@ def connect(
     `redis+cluster://user@host:port,host:port` or `rediss+cluster://…`, which names some of its nodes.
 
     It connects with its first command and again whenever a connection was lost. Call it while the
-    runtime runs. `lanes` are the connections to each server; drivers of one URL share a `trust`. Raises ValueError for a URL that is none.
+    runtime runs. `lanes` are the connections to each server; drivers of one URL share a `trust`. Raises
+    ValueError for a URL that is none.
     """
     trust = trust or Trust(runtime)
     one = partial(

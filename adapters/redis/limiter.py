@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 from adapters.redis.decision import Calls, answer, integers
 from adapters.redis.driver import Command, Redis, Reply, accepted, frame
@@ -22,12 +23,13 @@ from domain.bans import (
     violations_at,
 )
 from domain.identifiers import Identifier, IdentifierType, network_of
-from domain.ratelimit import UNUSED, Policy, WindowState, look
+from domain.ratelimit import UNUSED, Algorithm, Policy, WindowState, look
 from ports.errors import DependencyUnavailable
 from ports.limiter import BanPage, BanPlace, Limiter, LimitStatus
 
 SENTINEL_TTL_MS = 86_400_000
 RESTORE_COMMANDS_MAX = 1_024
+_TRIED = Policy("probe", 1_000_000, 60_000, Algorithm.FIXED_WINDOW)
 
 
 class RedisLimiter:
@@ -103,13 +105,17 @@ class RedisLimiter:
         name = self._sealed(identifier, reason)
         reply = await self._run_for(identifier, b"ban", jitter, duration, name)
         until_ms, level = integers(reply)
-        await self._enlist(identifier, until_ms)
+        # It is in force, listed or not: what was done is not to be called undone.
+        with suppress(DependencyUnavailable):
+            await self._enlist(identifier, until_ms)
         return Ban(identifier, until_ms, level, reason)
 
     async def lift(self, identifier: Identifier) -> bool:
         lifted = integers(await self._run_for(identifier, b"lift", 0.0)) == [1]
         member = self._names.identifier(identifier).member
-        accepted(await self._driver.execute("ZREM", self._names.ban_index, member))
+        # What is listed and not in force is left out when the list is read.
+        with suppress(DependencyUnavailable):
+            accepted(await self._driver.execute("ZREM", self._names.ban_index, member))
         return lifted
 
     async def status(self, identifier: Identifier, charges: Sequence[Charge]) -> LimitStatus:
@@ -177,6 +183,28 @@ class RedisLimiter:
     async def bans_in_force(self) -> int:
         count = await self._driver.execute("ZCOUNT", self._names.ban_index, f"({await self._now()}", "+inf")
         return int(str(accepted(count)))
+
+    async def banned_among(self, identifiers: Sequence[Identifier]) -> Sequence[Identifier]:
+        if not identifiers:
+            return ()
+        now_ms = await self._now()
+        values = await self._driver.execute_many(
+            [("GET", self._names.identifier(i).ban) for i in identifiers]
+        )
+        read = zip(identifiers, map(_optional_text, values), strict=True)
+        return tuple(i for i, value in read if self._read_ban(i.type, value, now_ms, i) is not None)
+
+    async def try_out(self, number: int) -> None:
+        """Everything that decisions, revocations and bans write, about nobody. `number` says in which slots.
+
+        Raises `DependencyUnavailable` where one of it is refused."""
+        nobody = f"probe {number}"
+        await self.decide(
+            [Charge(Identifier(IdentifierType.API_KEY, nobody), _TRIED)], session=None, jitter=0.0
+        )
+        await self.revoke_session(nobody, ttl_ms=_TRIED.period_ms)
+        # A ban that ended long ago: the list drops it with the next one, and shows it to nobody.
+        await self._run_list(b"list", 0, b"probe")
 
     async def _banned_members(
         self, now_ms: int, limit: int, after: BanPlace | None

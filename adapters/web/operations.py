@@ -63,7 +63,10 @@ class Operations:
         if path == READY:
             down = await self._readiness.down()
             if down:
-                return 503, _JSON, msgspec.json.encode({"status": "unavailable", "down": down})
+                names = list(dict.fromkeys(part.name for part in down))
+                parts = [part._asdict() for part in down]
+                body = msgspec.json.encode({"status": "unavailable", "down": names, "parts": parts})
+                return 503, _JSON, body
             return 200, _JSON, b'{"status":"ok"}'
         if self._token is not None:
             presented = head.bearer()

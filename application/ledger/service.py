@@ -25,7 +25,7 @@ from application.ledger.orders import (
 )
 from application.ledger.reservation import Reservation, reserved
 from application.ledger.verification import Verification, verify
-from domain.ledger.account import REVENUE, AccountState, TopUpRule, account_key
+from domain.ledger.account import REVENUE, AccountState, TopUpRule, account_key, is_system
 from domain.ledger.chain import Head
 from domain.ledger.commands import (
     Command,
@@ -46,6 +46,10 @@ from domain.ledger.subjects import EXPIRED, PENDING, GrantState, HoldState, Tran
 ACCOUNTS_OF_A_USER_MAX: Final = 1_000
 RULES_OF_A_BOOK_MAX: Final = 10_000
 DOCUMENTS_A_READ_MAX: Final = 64
+DOCUMENTS_MOVED_MAX: Final = 1_000
+ACCOUNTS_MOVED_MAX: Final = 2_048
+DOCUMENTS_NAMED_MAX: Final = 16
+"""Each may name some 16,000 accounts."""
 COMMANDS_A_PART: Final = 32
 """Of a batch that is not atomic."""
 
@@ -344,6 +348,29 @@ class Ledger:
         """Raises `UnreadableBook` while a book that somebody asked for cannot be read by this release."""
         await self._books.check()
 
+    async def last_seq(self, book_name: str) -> int:
+        """The number of the book's newest document, 0 when it is empty: cheap, whoever wrote it."""
+        return await self._ports.journal.last_seq(book_name)
+
+    async def moved(self, book_name: str, spans: Sequence[tuple[int, int]]) -> list[AccountState] | None:
+        """The accounts that documents of these numbers name, as they stand now, the system's left out. None
+        for more documents than `DOCUMENTS_MOVED_MAX` or more accounts than `ACCOUNTS_MOVED_MAX`."""
+        if sum(last - first + 1 for first, last in spans) > DOCUMENTS_MOVED_MAX:
+            return None
+        keys: dict[str, None] = {}
+        for first, last in spans:
+            begin = first
+            while begin <= last:
+                found = await self._ports.journal.named(book_name, begin, last, limit=DOCUMENTS_NAMED_MAX)
+                for document in found:
+                    keys |= dict.fromkeys(account_keys_among(document.subjects))
+                if len(keys) > ACCOUNTS_MOVED_MAX:
+                    return None
+                begin = found[-1].seq + 1 if found else last + 1
+        book = await self._book(book_name)
+        now_ms, states = self.now_ms(), await book.accounts(list(keys))
+        return [effective(state, now_ms).state for state in states if state is not None]
+
     async def head(self, book_name: str) -> Head:
         return (await self._book(book_name)).head
 
@@ -365,6 +392,11 @@ class Ledger:
     async def _history(self, name: str) -> History:
         book = await self._books.get(name)
         return History(book, self._ports.journal, self._ports.checkpoints)
+
+
+def account_keys_among(subjects: Iterable[str]) -> list[str]:
+    """Those of accounts that are not the system's."""
+    return [subject[2:] for subject in subjects if subject.startswith("a:") and not is_system(subject[2:])]
 
 
 def _status_of(grant: GrantState, lot: Lot | None, *, is_scheduled: bool, now_ms: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 
 class Push(Protocol):
@@ -35,6 +35,20 @@ class BalancePush:
                 "seq": self.seq,
             }
         )
+
+
+_BALANCE: Final = b'{"type":"balance",'
+
+
+def balance_place(message: bytes) -> tuple[str, int] | None:
+    """Which account an encoded push tells the balance of, and after which document; None for any other."""
+    if not message.startswith(_BALANCE):
+        return None
+    try:
+        told = json.loads(message)
+        return str(told["account"]), int(told["seq"])
+    except (ValueError, KeyError, TypeError):
+        return None  # said by a worker of another release
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,14 +8,16 @@ from domain.api_keys import DEFAULT_BOOK
 from domain.ledger.entries import HoldPlaced, HoldReleased, TransferPosted
 from domain.ledger.replay import accounts_of
 from domain.realtime.messages import BalancePush, LowBalancePush
+from plugins.credits.missed import MissedBalances
 
 MOVING = (TransferPosted, HoldPlaced, HoldReleased)
 """Whatever changes what is posted or held: captures, expiries and grants that begin are transfers."""
 
 
 class BalanceAnnouncements:
-    def __init__(self, realtime: Realtime) -> None:
+    def __init__(self, realtime: Realtime, missed: MissedBalances) -> None:
         self._realtime = realtime
+        self._missed = missed
 
     async def committed(self, payload: object) -> None:
         """Hook `ledger.committed`: one push for each account that the document moved, as it left it.
@@ -41,3 +43,5 @@ class BalanceAnnouncements:
             if key in low and account.low_balance is not None:
                 warning = LowBalancePush(account.id, state.available, account.low_balance, document.seq)
                 await self._realtime.publish_to_user(account.user_id, warning)
+        # Only now: a push that failed leaves the document to those who look for what was missed.
+        self._missed.published(document.seq)

@@ -8,6 +8,7 @@ from application.realtime import Realtime
 from plugins.credits.announcements import BalanceAnnouncements
 from plugins.credits.balances import BalanceMeasures
 from plugins.credits.measures import LedgerMeasures
+from plugins.credits.missed import MissedBalances
 from plugins.credits.routes import credit_routes
 from plugins.credits.routes.desk import Desk
 from plugins.plugin import SERVICE_STARTED, Plugin, PluginContext
@@ -26,7 +27,9 @@ class CreditsPlugin:
         measures = LedgerMeasures(context, runtime, ledger)
         context.register_module("credits", ledger)
         context.register_routes(credit_routes(Desk(ledger, measures, runtime)))
-        context.register_hook(LEDGER_COMMITTED, BalanceAnnouncements(realtime).committed)
+        missed = MissedBalances(runtime, ledger, realtime)
+        context.register_hook(LEDGER_COMMITTED, BalanceAnnouncements(realtime, missed).committed)
+        context.register_hook(SERVICE_STARTED, missed.begin)
         context.register_hook(LEDGER_COMMITTED, measures.committed)
         context.register_hook(SERVICE_STARTED, BalanceMeasures(context, runtime, ledger, measures).begin)
 

@@ -15,6 +15,7 @@ from adapters.memory.sessions import MemorySessions
 from adapters.memory.users import MemoryUsers
 from adapters.runtime.simulated_runtime import SimulatedRuntime
 from application.audit_trail import AuditTrail
+from application.ended import EndedLately
 from application.endings import REVOCATION_MS
 from application.rate_limiter import (
     LimitPolicies,
@@ -121,6 +122,7 @@ class Bench:
     api_keys: MemoryApiKeys = field(init=False)
     users: MemoryUsers = field(init=False)
     trail: AuditTrail = field(init=False)
+    ended: EndedLately = field(init=False)
     rates: RateLimiter = field(init=False)
 
     def __post_init__(self) -> None:
@@ -132,6 +134,7 @@ class Bench:
         self.sessions = WatchedSessions(users=self.users, audit=audit)
         self.api_keys = MemoryApiKeys(users=self.users, audit=audit)
         self.trail = AuditTrail(log=self.audit, runtime=self.runtime)
+        self.ended = EndedLately(self.runtime)
         self.rates = RateLimiter(
             limiter=self.limiter,
             fallback=MemoryLimiter(clock=self.clock, ban_policy=BanPolicy()),
@@ -150,6 +153,8 @@ class Bench:
             entropy=HalfEntropy(),
             metrics=self.metrics,
             trail=self.trail,
+            ended=self.ended,
+            revocations=self.limiter,
         )
 
     async def open_session(self, name: str) -> Session:

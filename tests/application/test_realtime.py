@@ -199,7 +199,7 @@ def test_closed_sessions_are_remembered_up_to_a_bound(run: Driver) -> None:
     async def body(runtime: Runtime) -> None:
         worker = Worker(runtime)
         for number in range(CLOSED_SESSIONS_MAX + 10):
-            worker.realtime._close_here(f"ses_{number}", CloseCode.NOT_AUTHENTICATED)
+            worker.realtime.close_session_here(f"ses_{number}", CloseCode.NOT_AUTHENTICATED)
         assert len(worker.realtime._closed_lately) == CLOSED_SESSIONS_MAX
 
     run(body)

@@ -12,7 +12,8 @@ from pymongo.errors import BulkWriteError, DocumentTooLarge, OperationFailure, W
 from adapters.mongo.client import Bounds, ClientDriver, DriverName
 from adapters.mongo.driver import Concern, Index, MongoTransaction, Updated, UpdateOne
 from adapters.mongo.errors import DuplicateKey, NotPermitted
-from adapters.mongo.pools import Credentials, MongoProbe, connect_pools
+from adapters.mongo.pools import Credentials, connect_pools
+from adapters.mongo.probes import MongoProbe
 from adapters.mongo.schema import create_schema
 from ports.errors import DependencyUnavailable, OutcomeUnknown
 from ports.runtime import Runtime

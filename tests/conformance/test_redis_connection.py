@@ -16,13 +16,16 @@ from redis.connection import Connection, parse_url
 
 from adapters.redis.connect import connect
 from adapters.redis.connection import options
-from adapters.redis.driver import Listener, Redis, RedisDriver, Refusal, Reply, pack
+from adapters.redis.driver import Listener, Redis, RedisDriver, Refusal, Reply, accepted, pack
 from adapters.redis.probe import RedisProbe
 from adapters.redis.threaded import ThreadedTransport
+from adapters.redis.trust import Trust
 from adapters.runtime.trio_runtime import TrioRuntime
 from ports.errors import DependencyUnavailable
 from ports.runtime import Event, Runtime
+from tests.conformance.limiters import connected, redis_limiter
 from tests.conformance.runtimes import Driver
+from tests.servers.redis_cluster import RedisCluster
 from tests.servers.redis_server import RedisServer
 
 PATIENT_MS_MAX = 5_000
@@ -264,13 +267,17 @@ def test_a_connection_lost_while_idle_costs_no_command(run_real: Driver, redis_s
     run_real(body)
 
 
+def probe_of(driver: Redis) -> RedisProbe:
+    return RedisProbe(driver=driver, limiter=redis_limiter(driver, None))
+
+
 def test_the_probe_passes_while_redis_answers_and_fails_while_it_does_not(
     run_real: Driver, redis_server: RedisServer
 ) -> None:
     async def body(runtime: Runtime) -> None:
         driver = patient(runtime, redis_server)
-        probe = RedisProbe(driver=driver)
-        assert probe.name == "redis"
+        probe = probe_of(driver)
+        assert (probe.name, probe.role) == ("redis", "limiter")
         await probe.check()
         redis_server.kill()
         try:
@@ -282,6 +289,135 @@ def test_the_probe_passes_while_redis_answers_and_fails_while_it_does_not(
         await driver.close()
 
     run_real(body)
+
+
+AILMENTS = {
+    "no replica": (
+        ("CONFIG", "SET", "min-replicas-to-write", 1),
+        ("CONFIG", "SET", "min-replicas-to-write", 0),
+    ),
+    "no memory": (("CONFIG", "SET", "maxmemory", 1), ("CONFIG", "SET", "maxmemory", 256 * 2**20)),
+    "a replica now": (("REPLICAOF", "127.0.0.1", 1), ("REPLICAOF", "NO", "ONE")),
+    "no list of bans": (("ACL", "SETUSER", "credit", "-zadd"), ("ACL", "SETUSER", "credit", "+@all")),
+    "no revocations": (("ACL", "SETUSER", "credit", "-pexpire"), ("ACL", "SETUSER", "credit", "+@all")),
+    "no scripts": (("ACL", "SETUSER", "credit", "-evalsha"), ("ACL", "SETUSER", "credit", "+@all")),
+}
+"""Commands that make a server that answers PING and cannot do its work, and well again."""
+
+
+@pytest.mark.parametrize("ailment", AILMENTS)
+def test_a_redis_that_answers_and_cannot_do_its_work_is_down(
+    run_real: Driver, redis_server: RedisServer, ailment: str
+) -> None:
+    fall_ill, get_well = AILMENTS[ailment]
+
+    async def body(runtime: Runtime) -> None:
+        driver = patient(runtime, redis_server)
+        probe = probe_of(driver)
+        await probe.check()
+        with redis_server.client() as client:
+            client.execute_command(*fall_ill)
+            try:
+                assert client.ping()
+                with pytest.raises(DependencyUnavailable):
+                    await probe.check()
+            finally:
+                client.execute_command(*get_well)
+        async with runtime.deadline(WAIT_S_MAX):
+            while not await passes(probe):
+                await runtime.sleep(0.05)
+        await driver.close()
+
+    run_real(body)
+
+
+async def passes(probe: RedisProbe) -> bool:
+    try:
+        await probe.check()
+    except DependencyUnavailable:
+        return False
+    return True
+
+
+def test_a_probe_of_a_cluster_works_in_the_slots_of_every_node(
+    run_real: Driver, redis_cluster: RedisCluster
+) -> None:
+    async def body(runtime: Runtime) -> None:
+        async with connected(runtime, redis_cluster) as driver:
+            probe = probe_of(driver)
+            await probe.check()
+            for node in redis_cluster.nodes:
+                node.ask("CONFIG", "SET", "min-replicas-to-write", 1)
+                try:
+                    with pytest.raises(DependencyUnavailable, match="NOREPLICAS"):
+                        await probe.check()
+                finally:
+                    node.ask("CONFIG", "SET", "min-replicas-to-write", 0)
+                await probe.check()
+
+    run_real(body)
+
+
+REPLIES_OF_A_WRONG_SERVER = (
+    b"-READONLY You can't write against a read only replica.",
+    b"-MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+    b"-NOREPLICAS Not enough good replicas to write.",
+    b"-UNBLOCKED force unblock from blocking operation, instance state changed",
+    b"-LOADING Redis is loading the dataset in memory",
+    b"-NOAUTH Authentication required.",
+    b"-MOVED 3999 127.0.0.1:6381",
+)
+
+
+@pytest.mark.parametrize("reply", REPLIES_OF_A_WRONG_SERVER)
+def test_a_reply_of_a_wrong_server_ends_the_connections_of_all_drivers_of_the_address(
+    run_real: Driver, reply: bytes
+) -> None:
+    def serve(_number: int, connection: socket.socket) -> None:
+        while asked := connection.recv(4_096):
+            connection.sendall((reply if b"SET" in asked else b"+PONG") + b"\r\n")
+
+    async def body(runtime: Runtime, url: str) -> None:
+        trust = Trust(runtime)
+        one, other = (
+            connect(runtime, url=url, decision_timeout_ms_max=PATIENT_MS_MAX, trust=trust) for _ in range(2)
+        )
+        for driver in (one, other):
+            assert await driver.execute("PING") == b"PONG"
+        with pytest.raises(DependencyUnavailable):
+            accepted(await one.execute("SET", "key", "value"))
+        for driver in (one, other):
+            assert await driver.execute("PING") == b"PONG"
+            assert driver.connections == 2
+        # A wrong server that stays is not asked over a new connection for each command.
+        for _ in range(5):
+            with pytest.raises(DependencyUnavailable):
+                accepted(await other.execute("SET", "key", "value"))
+        assert one.connections <= 3
+        for driver in (one, other):
+            await driver.close()
+
+    with scripted_server(serve) as url:
+        run_real(lambda runtime: body(runtime, url))
+
+
+@pytest.mark.parametrize(
+    "reply", [b"-ERR syntax error", b"-OOM command not allowed", b"-NOPERM no permissions"]
+)
+def test_a_refusal_of_a_command_ends_no_connection(run_real: Driver, reply: bytes) -> None:
+    def serve(_number: int, connection: socket.socket) -> None:
+        while connection.recv(4_096):
+            connection.sendall(reply + b"\r\n")
+
+    async def body(runtime: Runtime, url: str) -> None:
+        driver = connect(runtime, url=url, decision_timeout_ms_max=PATIENT_MS_MAX)
+        for _ in range(3):
+            assert isinstance(await driver.execute("SET", "key", "value"), Refusal)
+        assert driver.connections == 1
+        await driver.close()
+
+    with scripted_server(serve) as url:
+        run_real(lambda runtime: body(runtime, url))
 
 
 class StuckTransport:

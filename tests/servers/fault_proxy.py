@@ -70,6 +70,10 @@ class FaultProxy:
         """Resets every connection, and nobody gets a new one."""
         self._call(self._refuse())
 
+    def lead_to(self, upstream_port: int) -> None:
+        """New connections go to another server; those that there are stay where they are."""
+        self._upstream_port = upstream_port
+
     def delay(self, seconds: float) -> None:
         """Each piece on its way to the server takes so much longer."""
         self._call(self._set(delay_s=seconds))

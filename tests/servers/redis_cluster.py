@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from typing import Self
 
@@ -15,7 +14,6 @@ NODES = 3
 SLOTS = 16_384
 READY_S_MAX = 30.0
 POLL_S = 0.02
-_CERTIFICATES = frozenset({".crt", ".key", ".pem"})
 
 
 class ClusterNode(RedisServer):
@@ -23,11 +21,8 @@ class ClusterNode(RedisServer):
 
     def __init__(self, first: ClusterNode | None = None) -> None:
         """Nodes trust each other, so all have the password and the certificates of the first one."""
-        super().__init__()
+        super().__init__(twin=first)
         self.bus_port = free_port()
-        self._first = first
-        if first is not None:
-            self.password = first.password
 
     @property
     def _with_tls(self) -> bool:
@@ -45,14 +40,6 @@ class ClusterNode(RedisServer):
     def ask(self, *command: str | int | bytes) -> object:
         with self.client() as client:
             return client.execute_command(*command)
-
-    def _write_certificates(self) -> None:
-        if self._first is None:
-            super()._write_certificates()
-            return
-        for file in self._first.directory.iterdir():
-            if file.suffix in _CERTIFICATES:
-                shutil.copy2(file, self.directory)
 
     def _make_processes(self) -> tuple[ServerProcess, ...]:
         ports = self._tls_arguments() if self._with_tls else ["--bind", self.host, "--port", str(self.port)]

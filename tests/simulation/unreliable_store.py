@@ -24,6 +24,7 @@ from ports.journal import (
     Checkpoints,
     Excerpt,
     Journal,
+    Named,
     Snapshot,
     StoredState,
     Unreadable,
@@ -116,6 +117,9 @@ class UnreliableJournal(_Connection):
     async def head(self, book: str) -> JournalDocument | None:
         return await self._call(lambda: self._outside.journal.head(book))
 
+    async def last_seq(self, book: str) -> int:
+        return await self._call(lambda: self._outside.journal.last_seq(book))
+
     async def at(self, book: str, seq: int) -> JournalDocument | None:
         return await self._call(lambda: self._outside.journal.at(book, seq))
 
@@ -131,6 +135,9 @@ class UnreliableJournal(_Connection):
         self, book: str, subjects: Mapping[str, int], *, limit: int
     ) -> Sequence[JournalDocument]:
         return await self._call(lambda: self._outside.journal.touching(book, subjects, limit=limit))
+
+    async def named(self, book: str, first: int, last: int, *, limit: int) -> Sequence[Named]:
+        return await self._call(lambda: self._outside.journal.named(book, first, last, limit=limit))
 
     async def of_account(
         self,

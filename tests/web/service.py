@@ -40,6 +40,7 @@ from application.audit_trail import AuditTrail
 from application.bearer_tokens import BearerTokens
 from application.device_watch import DeviceWatch
 from application.documents import DocumentService
+from application.ended import EndedLately
 from application.idempotency import Idempotency
 from application.login_gate import LoginGate
 from application.rate_limiter import LimitPolicies, RateLimiter
@@ -212,6 +213,8 @@ def open_service(runtime: Runtime, options: Options | None = None) -> TestServic
         entropy=entropy,
         metrics=metrics,
         trail=trail,
+        ended=EndedLately(runtime),
+        revocations=limiter,
     )
     # The smallest cost Argon2id takes: what it costs is the crypto adapter's own test.
     passwords = Argon2PasswordHasher(runtime=runtime, entropy=entropy, memory_kib=8, passes=1)

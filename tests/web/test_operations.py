@@ -11,8 +11,16 @@ from tests.web.service import Options, open_service
 class SwitchedProbe:
     """A dependency that is up, down, broken, or hangs until it is let go."""
 
-    def __init__(self, name: str, *, error: Exception | None = None, until: Event | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        role: str = "any",
+        error: Exception | None = None,
+        until: Event | None = None,
+    ) -> None:
         self.name = name
+        self.role = role
         self.checks = 0
         self._error = error
         self._until = until
@@ -33,17 +41,25 @@ def test_a_live_process_says_so(run_real: Driver) -> None:
     run_real(body)
 
 
-def test_readiness_names_every_part_that_is_down_once(run_real: Driver) -> None:
+def test_readiness_names_every_part_that_is_down_once_and_what_it_is_wanted_for(run_real: Driver) -> None:
     async def body(runtime: Runtime) -> None:
         probes = [
-            SwitchedProbe("mongo", error=DependencyUnavailable("mongo")),
-            SwitchedProbe("redis"),
-            SwitchedProbe("mongo", error=DependencyUnavailable("mongo")),
-            SwitchedProbe("bus", error=ValueError("a fault of its own")),
+            SwitchedProbe("mongo", role="read_write", error=DependencyUnavailable("mongo")),
+            SwitchedProbe("redis", role="limiter"),
+            SwitchedProbe("mongo", role="admin", error=DependencyUnavailable("mongo")),
+            SwitchedProbe("redis", role="bus", error=ValueError("a fault of its own")),
         ]
         reply = await open_service(runtime, Options(probes=probes)).client.request("GET", "/health/ready")
         assert reply.status == 503
-        assert reply.json() == {"status": "unavailable", "down": ["mongo", "bus"]}
+        assert reply.json() == {
+            "status": "unavailable",
+            "down": ["mongo", "redis"],
+            "parts": [
+                {"name": "mongo", "role": "read_write"},
+                {"name": "mongo", "role": "admin"},
+                {"name": "redis", "role": "bus"},
+            ],
+        }
         assert reply.header("content-type") == "application/json"
 
     run_real(body)
