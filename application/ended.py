@@ -65,12 +65,12 @@ class EndedLately:
         now_s, since_s = self._monotonic(), self._since_s
         new = [each for each in ended if each not in since_s]
         since_s.update(dict.fromkeys(new, now_s))
-        if len(since_s) > self._ids_max:
-            self.miss_some()
         while since_s:
             oldest = next(iter(since_s))
-            if len(since_s) <= self._ids_max and now_s - since_s[oldest] < REVOCATION_MS / 1_000:
-                break
+            if now_s - since_s[oldest] < REVOCATION_MS / 1_000:
+                if len(since_s) <= self._ids_max:
+                    break
+                self.miss_some()
             del since_s[oldest]
         return new
 

@@ -168,6 +168,23 @@ def test_the_tail_comes_in_order_and_in_pages(ledgers: OnLedgers) -> None:
     ledgers(body)
 
 
+def test_the_last_number_and_what_documents_touch_are_told_without_the_documents(ledgers: OnLedgers) -> None:
+    async def body(stores: Ledgers) -> None:
+        assert await stores.journal.last_seq("main") == 0
+        await append_all(stores.journal, (opened("alice", "u-1"), opened("bob")), (issued("g1", "bob"),))
+        await append_all(stores.journal, *[(opened(f"x{number}"),) for number in range(3)], book="other")
+        assert await stores.journal.last_seq("main") == 2
+        assert await stores.journal.last_seq("other") == 3
+        first, second = await stores.journal.named("main", 1, 9, limit=9)
+        assert (first.seq, set(first.subjects) >= {"a:alice", "a:bob", "u:u-1"}) == (1, True)
+        assert (second.seq, set(second.subjects) >= {"a:bob", "a:@issuance:GEMS"}) == (2, True)
+        assert [each.seq for each in await stores.journal.named("other", 2, 3, limit=9)] == [2, 3]
+        assert [each.seq for each in await stores.journal.named("other", 1, 3, limit=2)] == [1, 2]
+        assert list(await stores.journal.named("main", 3, 9, limit=9)) == []
+
+    ledgers(body)
+
+
 def test_documents_are_found_by_the_subjects_they_touch(ledgers: OnLedgers) -> None:
     async def body(stores: Ledgers) -> None:
         await append_all(

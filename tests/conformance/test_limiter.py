@@ -289,3 +289,20 @@ def test_two_charges_of_one_window_are_refused(run_real: Driver, open_limiter: O
                 await ask(limiter, Charge(ADDRESS, policy(3)), Charge(ADDRESS, policy(4)))
 
     run_real(body)
+
+
+def test_the_banned_among_many_are_told(run_real: Driver, open_limiter: Open) -> None:
+    async def body(runtime: Runtime) -> None:
+        time = Time()
+        async with open_limiter(runtime, time) as limiter:
+            users = [Identifier(IdentifierType.USER, f"usr_{number}") for number in range(20)]
+            assert list(await limiter.banned_among(users)) == []
+            for user in users[::7]:
+                await limiter.ban(user, duration_ms=60_000, jitter=0.0)
+            await limiter.lift(users[7])
+            assert list(await limiter.banned_among(users)) == [users[0], users[14]]
+            assert list(await limiter.banned_among([])) == []
+            time.moment_ms += 60_000
+            assert list(await limiter.banned_among(users)) == []
+
+    run_real(body)

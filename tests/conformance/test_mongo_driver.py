@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, closing, contextmanager
 from typing import Any
 
 import pytest
@@ -12,7 +12,7 @@ from pymongo.errors import BulkWriteError, DocumentTooLarge, OperationFailure, W
 from adapters.mongo.client import Bounds, ClientDriver, DriverName
 from adapters.mongo.driver import Concern, Index, MongoTransaction, Updated, UpdateOne
 from adapters.mongo.errors import DuplicateKey, NotPermitted
-from adapters.mongo.pools import Credentials, connect_pools
+from adapters.mongo.pools import Credentials, MongoPools, connect_pools
 from adapters.mongo.probes import MongoProbe
 from adapters.mongo.schema import create_schema
 from ports.errors import DependencyUnavailable, OutcomeUnknown
@@ -20,6 +20,7 @@ from ports.runtime import Runtime
 from tests.conformance.identity import connect_as_app, database_of_its_own
 from tests.conformance.runtimes import Driver
 from tests.servers.mongod import MongodServer
+from tests.servers.replica_set import ReplicaSet
 
 BY_NAME = Index("by_name", (("name", 1),), unique=True)
 HASTY = Bounds(
@@ -379,6 +380,89 @@ def test_each_pool_may_do_what_its_role_may(run_real: Driver, mongod: MongodServ
                 ]  # fmt: skip
             finally:
                 await pools.close()
+
+        run_real(body)
+
+
+async def down(probes: Sequence[MongoProbe]) -> list[str]:
+    return [probe.role for probe in probes if not await _answers(probe)]
+
+
+@asynccontextmanager
+async def pools_of(runtime: Runtime, mongod: MongodServer, url: str) -> AsyncIterator[MongoPools]:
+    pools = await connect_pools(
+        runtime=runtime,
+        url=url,
+        read_write=Credentials(mongod.app.user, mongod.app.password),
+        read_only=Credentials(mongod.analytics.user, mongod.analytics.password),
+        admin=Credentials(mongod.admin.user, mongod.admin.password),
+    )
+    try:
+        yield pools
+    finally:
+        await pools.close()
+
+
+def test_a_mongod_that_answers_and_writes_nothing_is_down_for_those_who_write(
+    run_real: Driver, mongod: MongodServer
+) -> None:
+    with database_of_its_own(mongod) as url, mongod.client(mongod.root) as root:
+
+        async def body(runtime: Runtime) -> None:
+            async with pools_of(runtime, mongod, url) as pools:
+                assert await down(pools.probes()) == []
+                root.admin.command({"fsync": 1, "lock": True})
+                try:
+                    assert root.admin.command({"ping": 1})["ok"]
+                    assert await down(pools.probes()) == ["read_write", "admin"]
+                finally:
+                    root.admin.command({"fsyncUnlock": 1})
+                assert await down(pools.probes()) == []
+
+        run_real(body)
+
+
+def test_a_role_that_was_taken_away_is_down(run_real: Driver, mongod: MongodServer) -> None:
+    with database_of_its_own(mongod) as url, mongod.client(mongod.root) as root:
+        roles = {
+            user: root.admin.command({"usersInfo": user})["users"][0]["roles"]
+            for user in (mongod.app.user, mongod.analytics.user, mongod.admin.user)
+        }
+
+        async def body(runtime: Runtime) -> None:
+            async with pools_of(runtime, mongod, url) as pools:
+                assert await down(pools.probes()) == []
+                for (user, held), role in zip(
+                    roles.items(), ("read_write", "read_only", "admin"), strict=True
+                ):
+                    root.admin.command({"updateUser": user, "roles": []})
+                    try:
+                        assert await down(pools.probes()) == [role]
+                    finally:
+                        root.admin.command({"updateUser": user, "roles": held})
+
+        run_real(body)
+
+
+def test_a_primary_without_its_majority_is_down_for_those_who_write(run_real: Driver) -> None:
+    with closing(ReplicaSet()) as replica_set:
+        replica_set.start()
+        replica_set.wait_for_all()
+        primary = replica_set.wait_for_primary()
+
+        async def body(runtime: Runtime) -> None:
+            async with pools_of(runtime, replica_set, replica_set.url) as pools:
+                assert await down(pools.probes()) == []
+                for other in replica_set.others_than(primary):
+                    other.freeze()
+                try:
+                    assert "read_write" in await down(pools.probes())
+                finally:
+                    for other in replica_set.others_than(primary):
+                        other.thaw()
+                async with runtime.deadline(20):
+                    while await down(pools.probes()):
+                        await runtime.sleep(0.05)
 
         run_real(body)
 

@@ -128,6 +128,24 @@ def test_a_list_names_the_living_newest_first(identity: OnStores) -> None:
     identity(body)
 
 
+def test_those_that_ended_are_told_from_those_that_live(identity: OnStores) -> None:
+    async def body(stores: Stores) -> None:
+        user = a_user()
+        await stores.users.add(user, an_event())
+        living, revoked, expired = (a_session(user, now_ms=NOW_MS + number) for number in range(3))
+        expired = replace(expired, idle_expires_ms=NOW_MS + 50)
+        for session in (living, revoked, expired):
+            assert await stores.opened(session, an_event(AuditAction.SESSION_OPENED)) is not None
+        await stores.sessions.revoke(revoked.id, now_ms=NOW_MS + 10, event=an_event())
+        asked = [revoked.id, "ses_none", living.id, expired.id]
+        assert list(await stores.sessions.ended_among(asked, now_ms=NOW_MS + 49)) == [revoked.id, "ses_none"]
+        ended = [revoked.id, "ses_none", expired.id]
+        assert list(await stores.sessions.ended_among(asked, now_ms=NOW_MS + 50)) == ended
+        assert list(await stores.sessions.ended_among([], now_ms=NOW_MS)) == []
+
+    identity(body)
+
+
 def test_what_was_revoked_since_a_moment_is_told_newest_first(identity: OnStores) -> None:
     async def body(stores: Stores) -> None:
         user = a_user()
