@@ -444,6 +444,7 @@ def test_a_role_that_was_taken_away_is_down(run_real: Driver, mongod: MongodServ
         run_real(body)
 
 
+@pytest.mark.parametrize("run_real", ["asyncio"], indirect=True)
 def test_a_primary_without_its_majority_is_down_for_those_who_write(run_real: Driver) -> None:
     with closing(ReplicaSet()) as replica_set:
         replica_set.start()

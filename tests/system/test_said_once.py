@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -38,7 +39,11 @@ def stage_on(directory: Path, runtime: str, mongod: MongodServer, redis_server: 
     return live_stage(
         directory, runtime, mongod, redis_server, database=f"said_{secrets.token_hex(6)}"
     ).with_settings(
-        CREDIT_ALLOWLIST="127.0.0.1/32", CREDIT_RATE_LIMIT_LOGIN=MANY, CREDIT_RATE_LIMIT_REGISTER=MANY
+        CREDIT_ALLOWLIST="127.0.0.1/32",
+        CREDIT_RATE_LIMIT_LOGIN=MANY,
+        CREDIT_RATE_LIMIT_REGISTER=MANY,
+        # So that a busy machine is not taken for a Redis that is away.
+        CREDIT_REDIS_DECISION_TIMEOUT="200ms",
     )
 
 
@@ -51,9 +56,26 @@ class Site:
     stage: Stage
     directory: Path
 
-    def forget_connections(self) -> None:
-        with self.redis_server.client() as client:
-            client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+    @contextmanager
+    def nobody_listening(self) -> Iterator[None]:
+        """Within the block every subscription is killed as soon as it is there."""
+        over = threading.Event()
+        begun = threading.Event()
+
+        def kill_all() -> None:
+            with self.redis_server.client() as client:
+                while not over.wait(0.005):
+                    client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+                    begun.set()
+
+        killer = threading.Thread(target=kill_all)
+        killer.start()
+        try:
+            assert begun.wait(GAP_S_MAX)
+            yield
+        finally:
+            over.set()
+            killer.join()
 
 
 @pytest.fixture(scope="module", params=["uvloop", "trio"])
@@ -140,8 +162,8 @@ def test_after_a_killed_subscription_every_socket_is_told_how_its_accounts_stand
     account = Account(person)
     with sockets_of(person) as sockets:
         for amount in (1, 10, 100):
-            site.forget_connections()
-            account.gets(amount)
+            with site.nobody_listening():
+                account.gets(amount)
             assert_told(sockets, account)
         # And it goes on as if nothing had happened.
         account.gets(1_000)
@@ -161,16 +183,16 @@ def test_after_a_killed_subscription_the_sockets_of_what_ended_are_closed(
     site: Site, person: Person, end: Callable[[Person], int]
 ) -> None:
     with sockets_of(person) as sockets:
-        site.forget_connections()
-        assert end(person) == 204
+        with site.nobody_listening():
+            assert end(person) == 204
         assert {close_code(socket, GAP_S_MAX + SLACK_S) for socket in sockets} == {4401}
 
 
 def test_a_ban_by_hand_closes_the_users_sockets_though_nobody_heard_of_it(site: Site, person: Person) -> None:
     with sockets_of(person) as sockets:
-        site.forget_connections()
         body = {"type": "user", "identifier": person.id, "seconds": 60, "reason": "a test"}
-        assert site.product.admin("POST", "/admin/bans", body).status_code == 201
+        with site.nobody_listening():
+            assert site.product.admin("POST", "/admin/bans", body).status_code == 201
         assert {close_code(socket, GAP_S_MAX + SLACK_S) for socket in sockets} == {4403}
 
 
@@ -203,8 +225,7 @@ def test_a_publisher_that_nobody_hears_is_made_good_for_by_whoever_is_connected(
                 ).status_code
                 == 204
             )
-            time.sleep(BELIEVED_S_MAX)
-            assert seen_by_all(site.product, person.tokens) == {(401, "invalid_token")}
+            until_refused(site.product, person.tokens)
             assert {close_code(socket, GAP_S_MAX) for socket in sockets} == {4401}
 
 
@@ -232,7 +253,7 @@ def test_what_ends_while_redis_is_frozen_is_done_and_refused_everywhere_when_it_
                 until_told(socket, {"posted": 5}, GAP_S_MAX + SLACK_S)
         finally:
             site.redis_server.thaw()
-        assert seen_by_all(site.product, other.tokens) == {(401, "invalid_token")}
+        until_refused(site.product, other.tokens)
     until_ready(site.product)
 
 
@@ -246,9 +267,15 @@ def test_an_ending_whose_process_died_right_after_it_is_found_where_it_is_kept(
             client[database].sessions.update_one(
                 {"_id": person.tokens["session_id"]}, {"$set": {"revoked_ms": int(time.time() * 1000)}}
             )
-        time.sleep(BELIEVED_S_MAX)
-        assert seen_by_all(site.product, person.tokens) == {(401, "invalid_token")}
+        until_refused(site.product, person.tokens)
         assert {close_code(socket, GAP_S_MAX) for socket in sockets} == {4401}
+
+
+def until_refused(product: Product, tokens: dict[str, Any]) -> None:
+    """By every worker, as soon as is promised."""
+    give_up_s = time.monotonic() + BELIEVED_S_MAX + SLACK_S
+    while (seen := seen_by_all(product, tokens)) != {(401, "invalid_token")}:
+        assert time.monotonic() < give_up_s, seen
 
 
 def until_ready(product: Product) -> None:
@@ -285,11 +312,11 @@ def test_a_redis_that_writes_nothing_is_named_by_readiness_and_metrics(site: Sit
         try:
             refused = site.product.anyone("POST", "/auth/login", {"username": "nobody", "password": PASSWORD})
             assert refused.status_code == 503
-            time.sleep(0.6)  # readiness is half a second old at most
-            ready = site.product.anyone("GET", "/health/ready")
-            assert ready.status_code == 503
-            assert {"name": "redis", "role": "limiter"} in ready.json()["parts"]
             give_up_s = time.monotonic() + 20
+            # Its answers are half a second old at most.
+            while (ready := site.product.anyone("GET", "/health/ready")).status_code == 200:
+                assert time.monotonic() < give_up_s
+            assert {"name": "redis", "role": "limiter"} in ready.json()["parts"]
             while is_up() != 0:
                 assert time.monotonic() < give_up_s
                 time.sleep(0.1)
