@@ -1,4 +1,7 @@
-"""`creditctl doctor`: is everything that the service needs there, and fit? It changes nothing."""
+"""`creditctl doctor`: is everything that the service needs there, and fit?
+
+It changes nothing but what its probes write: a document a role, and keys in Redis that end by themselves.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +11,17 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 
+from adapters.mongo import probes
 from adapters.mongo.catalog import CATALOG
 from adapters.mongo.journal import MongoJournal
 from adapters.mongo.pools import MongoPools
 from adapters.mongo.server_clock import sample
 from adapters.redis.connect import connect as connect_redis
 from adapters.redis.driver import Redis, accepted
+from adapters.redis.probe import RedisProbe
 from adapters.runtime.system import SystemClock
 from composition.configuration import ConfigurationInvalid
-from composition.live_store import connect_mongo
+from composition.live_store import connect_mongo, redis_limiter
 from composition.load import load
 from composition.logging import redacted
 from composition.process import RuntimeName, make_runtime
@@ -81,16 +86,18 @@ async def _look(settings: Settings, secrets: Secrets) -> list[Finding]:
             decision_timeout_ms_max=REDIS_TIMEOUT_MS_MAX,
         )
         try:
-            return await _Examination(pools, redis, runtime).findings()
+            probe = RedisProbe(driver=redis, limiter=redis_limiter(redis, settings, secrets))
+            return await _Examination(pools, redis, probe, runtime).findings()
         finally:
             await redis.close()
             await pools.close()
 
 
 class _Examination:
-    def __init__(self, pools: MongoPools, redis: Redis, runtime: Runtime) -> None:
+    def __init__(self, pools: MongoPools, redis: Redis, redis_probe: RedisProbe, runtime: Runtime) -> None:
         self._pools = pools
         self._redis = redis
+        self._redis_probe = redis_probe
         self._runtime = runtime
 
     async def findings(self) -> list[Finding]:
@@ -98,6 +105,7 @@ class _Examination:
             ("mongo replica set", self._replica_set),
             ("mongo roles", self._roles),
             ("mongo indexes", self._indexes),
+            ("mongo work", self._work),
             ("clock", self._clock),
             ("ledger head", self._ledger_head),
             ("redis", self._redis_answers),
@@ -160,6 +168,17 @@ class _Examination:
             raise
         return {index["name"] for index in listing["cursor"]["firstBatch"]}
 
+    async def _work(self) -> str:
+        """What each role's probe does in a running service. Before the first start there is no place for it."""
+        if not await self._index_names(probes.COLLECTION):
+            return "not tried: the service has not started here yet"
+        for probe in self._pools.probes():
+            try:
+                await probe.check()
+            except DependencyUnavailable as error:
+                raise Unfit(f"{probe.role}: {error}") from error
+        return "each role reads or writes as it must"
+
     async def _clock(self) -> str:
         theirs = await sample(self._pools.read_write, self._runtime)
         now_s = self._runtime.monotonic()
@@ -174,8 +193,8 @@ class _Examination:
 
     async def _redis_answers(self) -> str:
         started_s = self._runtime.monotonic()
-        await self._redis.reach()
-        return f"answers in {(self._runtime.monotonic() - started_s) * 1000:.1f} ms"
+        await self._redis_probe.check()
+        return f"decides and remembers in {(self._runtime.monotonic() - started_s) * 1000:.1f} ms"
 
     async def _redis_eviction(self) -> str:
         reply = accepted(await self._redis.execute("INFO", "memory"))

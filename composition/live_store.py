@@ -32,6 +32,7 @@ from adapters.redis.limiter import RedisLimiter
 from adapters.redis.nonces import RedisNonces
 from adapters.redis.probe import RedisBusProbe, RedisProbe
 from adapters.redis.trust import Trust
+from adapters.runtime.system import SystemEntropy
 from composition.secrets import Secrets
 from composition.settings import Settings
 from composition.stores import Stores
@@ -71,12 +72,10 @@ async def live_store(
     publishing = redis(decision_timeout_ms_max=MESSAGE_TIMEOUT_MS_MAX)
     # Another, since answers are large, and a decision must not wait behind one in a pipeline.
     caching = redis(decision_timeout_ms_max=settings.redis_decision_timeout_ms)
-    naming_key = derived_key(secrets.encryption_key, "redis-names")
+    naming_key = redis_naming_key(secrets)
     sealer = partial(AesGcmSealer, root_key=secrets.encryption_key.encode(), entropy=entropy)
     bus = _bus(runtime, publishing, naming_key, sealer(purpose="bus"))
-    limiter_over = partial(
-        _limiter, settings=settings, naming_key=naming_key, sealer=sealer(purpose="redis-bans")
-    )
+    limiter_over = partial(redis_limiter, settings=settings, secrets=secrets, entropy=entropy)
     limiter = limiter_over(decisions)
     ledger_clock = ServerClock(driver=pools.read_write, runtime=runtime)
 
@@ -123,11 +122,22 @@ async def live_store(
     )
 
 
-def _limiter(driver: Redis, settings: Settings, naming_key: bytes, sealer: AesGcmSealer) -> RedisLimiter:
+def redis_naming_key(secrets: Secrets) -> bytes:
+    """What every name in Redis is hashed with."""
+    return derived_key(secrets.encryption_key, "redis-names")
+
+
+def redis_limiter(
+    driver: Redis, settings: Settings, secrets: Secrets, entropy: Entropy | None = None
+) -> RedisLimiter:
+    """The service's own, over this driver."""
+    sealer = AesGcmSealer(
+        root_key=secrets.encryption_key.encode(), purpose="redis-bans", entropy=entropy or SystemEntropy()
+    )
     return RedisLimiter(
         driver=driver,
         ban_policy=settings.ban_policy(),
-        naming_key=naming_key,
+        naming_key=redis_naming_key(secrets),
         seal=lambda plaintext: sealer.seal(plaintext, b"ban"),
         open_sealed=lambda sealed: sealer.open(sealed, b"ban"),
     )

@@ -24,6 +24,7 @@ from domain.realtime.messages import BalancePush
 from domain.realtime.spans import Span, Spans
 from ports.bus import Subscription
 from ports.errors import DependencyUnavailable
+from ports.journal import UnreadableBook
 from ports.runtime import DeadlineExceeded, Overloaded, Runtime, Task
 
 TOPIC: Final = "ledger:announced"
@@ -133,6 +134,10 @@ class MissedBalances:
                 states = await self._ledger.moved(DEFAULT_BOOK, spans)
         except DeadlineExceeded:
             states = None
+        except UnreadableBook:
+            # What a newer release wrote can be told by that one only.
+            await self._send_away(self._realtime.users_here())
+            return
         if states is None:
             await self._ask_for_all(began_s + CATCH_UP_S_MAX)
         else:
@@ -150,7 +155,10 @@ class MissedBalances:
         asking = [self._runtime.start(ask, name="all balances") for _ in range(USERS_AT_ONCE_MAX)]
         for each in asking:
             await each.wait()
-        for place, user_id in enumerate(left, start=1):
+        await self._send_away(left)
+
+    async def _send_away(self, users: Sequence[str]) -> None:
+        for place, user_id in enumerate(users, start=1):
             self._realtime.close_user_here(user_id, CloseCode.RESTARTING)
             if place % CLOSED_AT_ONCE_MAX == 0:
                 await self._runtime.sleep(CLOSE_PAUSE_S)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from pymongo.errors import BulkWriteError, DocumentTooLarge, OperationFailure, WriteConcernError
 
+from adapters.mongo import api_keys, journal, sessions
 from adapters.mongo.client import Bounds, ClientDriver, DriverName
 from adapters.mongo.driver import Concern, Index, MongoTransaction, Updated, UpdateOne
 from adapters.mongo.errors import DuplicateKey, NotPermitted
@@ -380,6 +381,34 @@ def test_each_pool_may_do_what_its_role_may(run_real: Driver, mongod: MongodServ
                 ]  # fmt: skip
             finally:
                 await pools.close()
+
+        run_real(body)
+
+
+def test_what_every_worker_asks_again_and_again_is_answered_by_indexes(
+    run_real: Driver, mongod: MongodServer
+) -> None:
+    with database_of_its_own(mongod) as url, mongod.client(mongod.root) as root:
+
+        async def body(runtime: Runtime) -> None:
+            driver = await connect_as_app(runtime, mongod, url, "pymongo")
+            await create_schema(driver, [sessions.INDEXES, api_keys.INDEXES, journal.INDEXES])
+            kept, keys = sessions.MongoSessions(driver=driver), api_keys.MongoApiKeys(driver=driver)
+            documents = journal.MongoJournal(driver)
+            root[driver.database].command({"profile": 2})
+            try:
+                await kept.revoked_since(1, limit=10)
+                await keys.revoked_since(1, limit=10)
+                await kept.ended_among(["ses_a", "ses_b"], now_ms=1)
+                await documents.last_seq("main")
+                await documents.named("main", 1, 9, limit=9)
+            finally:
+                root[driver.database].command({"profile": 0})
+                await driver.close()
+            profiled = root[driver.database]["system.profile"].find({"op": "query"})
+            plans = [each["planSummary"] for each in profiled]
+            assert len(plans) == 5
+            assert [plan for plan in plans if not plan.startswith("IXSCAN")] == []
 
         run_real(body)
 
