@@ -169,7 +169,7 @@ class _Examination:
         return {index["name"] for index in listing["cursor"]["firstBatch"]}
 
     async def _work(self) -> str:
-        """What each role's probe does in a running service. Before the first start there is no place for it."""
+        """What each role's probe does in a running service; before the first start it has no place."""
         if not await self._index_names(probes.COLLECTION):
             return "not tried: the service has not started here yet"
         for probe in self._pools.probes():

@@ -87,9 +87,7 @@ def build_guard(
         credentials=Credentials(api_keys=use_cases.api_keys, tokens=use_cases.bearer_tokens),
         limiter=use_cases.rate_limiter,
         operations=Operations(
-            readiness=Readiness(
-                probes=all_dependencies(stores, use_cases.ledger), runtime=around.runtime
-            ),
+            readiness=Readiness(probes=all_dependencies(stores, use_cases.ledger), runtime=around.runtime),
             metrics=around.metrics,
             runtime=around.runtime,
             metrics_token=settings.metrics_token,

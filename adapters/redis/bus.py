@@ -246,7 +246,7 @@ class RedisBus:
             await self._runtime.sleep(BEAT_S)
             self._beat_sent = number = self._beat_sent + 1
             try:
-                # Whatever else it refuses: that it is the wrong server is what matters, and the driver's work.
+                # That it is the wrong server is what matters, and the driver sees to that.
                 await self._driver.execute_packed(write, self._names.bus_route)
                 await self._publish(self._beat_channel, b"%d" % number)
             except DependencyUnavailable:

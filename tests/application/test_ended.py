@@ -1,4 +1,4 @@
-"""What has ended is refused and closed by every process that looks where it is kept, whoever said so or not."""
+"""What has ended is refused and closed by every process, for each looks where it is kept."""
 
 from __future__ import annotations
 

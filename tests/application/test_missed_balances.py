@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from adapters.memory.journal import MemoryCheckpoints, MemoryJournal
@@ -15,6 +15,7 @@ from application.realtime import Realtime
 from domain.ledger.account import AccountState
 from domain.ledger.outcomes import Posted
 from domain.realtime.events import CloseCode
+from domain.realtime.spans import Span
 from plugins.credits.announcements import BalanceAnnouncements
 from plugins.credits.missed import (
     CATCH_UP_S_MAX,
@@ -209,8 +210,9 @@ def test_when_too_much_was_missed_everybody_connected_is_asked_for() -> None:
 class SlowLedger(Ledger):
     """Too much was missed, and each user's accounts take a second to find."""
 
-    async def moved(self, book_name: str, spans: object) -> None:  # type: ignore[override]  # never a list
-        return
+    async def moved(self, book_name: str, spans: Sequence[Span]) -> None:
+        assert book_name == "main"
+        assert spans
 
     async def accounts_of(self, book_name: str, user_id: str) -> list[AccountState]:
         found = await super().accounts_of(book_name, user_id)

@@ -51,7 +51,7 @@ class RedisServer:
         self._temporary = directory is None
         self.directory = directory or Path(tempfile.mkdtemp(prefix="credit-redis-"))
         self.port = free_port()
-        self.password = secrets.token_urlsafe(24) if twin is None else twin.password
+        self.password: str = secrets.token_urlsafe(24) if twin is None else twin.password
         self._processes: tuple[ServerProcess, ...] = ()
 
     @property

@@ -1,7 +1,7 @@
 """What was said once over Redis and not heard: two workers, real sockets, and a Redis that fails in between.
 
-What a client may rely on: within five seconds every open socket is told how the accounts of its user stand, or
-is closed; what has ended is refused by all; and the answer to whoever ended it is what is true.
+What a client may rely on: within five seconds every open socket is told how the accounts of its user stand,
+or is closed; what has ended is refused by all; and the answer to whoever ended it is what is true.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import pytest
 from websockets.exceptions import ConnectionClosed
@@ -141,12 +141,15 @@ def until_told(socket: WebSocket, stands: dict[str, Any], seconds: float) -> lis
 def close_code(socket: WebSocket, seconds: float) -> int:
     """How the service closes it within the time."""
     give_up_s = time.monotonic() + seconds
-    try:
+
+    def read_on() -> NoReturn:
         while True:
             connection_of(socket).recv(timeout=max(0.01, give_up_s - time.monotonic()))
-    except ConnectionClosed as closed:
-        assert closed.rcvd is not None
-        return closed.rcvd.code
+
+    with pytest.raises(ConnectionClosed) as closed:
+        read_on()
+    assert closed.value.rcvd is not None
+    return closed.value.rcvd.code
 
 
 def assert_told(sockets: Sequence[WebSocket], account: Account, seconds: float = GAP_S_MAX) -> None:
