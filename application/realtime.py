@@ -45,7 +45,7 @@ class _Audience:
         what was missed may come after what came later."""
         if (place := balance_place(message)) is not None:
             account, seq = place
-            if seq <= self.told.get(account, 0):
+            if seq < self.told.get(account, 0):
                 return
             self.told[account] = seq
             if len(self.told) > BALANCES_TOLD_MAX:

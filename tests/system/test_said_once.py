@@ -156,7 +156,7 @@ def assert_told(sockets: Sequence[WebSocket], account: Account, seconds: float =
     stands, began_s = account.stands_at(), time.monotonic()
     for socket in sockets:
         seqs = until_told(socket, stands, began_s + seconds + SLACK_S - time.monotonic())
-        assert seqs == sorted(set(seqs)), "no older balance follows a newer one"
+        assert seqs == sorted(seqs), "no older balance follows a newer one"
 
 
 def test_after_a_killed_subscription_every_socket_is_told_how_its_accounts_stand(
