@@ -1,19 +1,21 @@
 from __future__ import annotations
 
+import os
 import re
-import subprocess
-import sys
-import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from adapters.memory.metrics import MemoryMetrics
+from adapters.metrics import segment
 from adapters.metrics.labels import OTHER, VALUES_MAX
 from adapters.metrics.prometheus import PrometheusMetrics
-from ports.metrics import Metric, MetricKind, Metrics
-
-ROOT = Path(__file__).parents[2]
+from adapters.metrics.segment import Segment
+from adapters.metrics.shared import SharedMetrics
+from composition.worker_metrics import DESCRIPTORS, WorkerTables, metrics_of
+from composition.worker_process import Ending, WorkerState
+from ports.metrics import Merge, Metric, MetricKind, Metrics
 
 REQUESTS = Metric("credit_sample_requests_total", MetricKind.COUNTER, "Requests", ("route",))
 OPEN = Metric("credit_sample_open", MetricKind.GAUGE, "Open connections")
@@ -101,50 +103,174 @@ def test_metrics_in_memory_tell_what_was_counted() -> None:
         metrics.register(REQUESTS).add(-1, "/health")
 
 
-PROCESS = """
-    import os, sys
-    from pathlib import Path
-    from adapters.metrics.prometheus import PrometheusMetrics, forget_process
-    from ports.metrics import Merge, Metric, MetricKind
-    directory = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
-    metrics = PrometheusMetrics(directory=directory)
-    metrics.register(Metric("credit_sample_total", MetricKind.COUNTER, "Samples")).add(1)
-    metrics.register(Metric("credit_sample_open", MetricKind.GAUGE, "Open")).set(5)
-    known = Metric("credit_sample_head", MetricKind.GAUGE, "Head", ("book",), merge=Merge.NEWEST)
-    metrics.register(known).set(7, "main")
-    drift = Metric("credit_sample_drift", MetricKind.GAUGE, "Drift", merge=Merge.MOST)
-    metrics.register(drift).set(9 - len(sys.argv))
-    spread = Metric("credit_sample_spread", MetricKind.DISTRIBUTION, "Spread", (), (0,), merge=Merge.NEWEST)
-    metrics.register(spread).put([1], 2, 3.0)
-    if len(sys.argv) > 1:
-        forget_process(directory, int(sys.argv[1]))
-    print(os.getpid() if sys.argv[1:] == [] else metrics.render()[1].decode())
-"""
+OPEN_BY = Metric("credit_sample_by", MetricKind.GAUGE, "Open", ("route",))
+HEAD = Metric("credit_sample_head", MetricKind.GAUGE, "Head", ("book",), merge=Merge.NEWEST)
+DRIFT = Metric("credit_sample_drift", MetricKind.GAUGE, "Drift", merge=Merge.MOST)
+SPREAD = Metric("credit_sample_spread", MetricKind.DISTRIBUTION, "Spread", (), (0,), merge=Merge.NEWEST)
 
 
-def run(directory: Path, *arguments: str) -> str:
-    command = [sys.executable, "-c", textwrap.dedent(PROCESS), *arguments]
-    environ = {"PROMETHEUS_MULTIPROC_DIR": str(directory), "PATH": "/usr/bin:/bin"}
-    done = subprocess.run(
-        command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, text=True, timeout=60, check=True
-    )
-    return done.stdout
+class Tables:
+    """As many as there are workers; `metrics` is what one of them counts in after a start."""
+
+    def __init__(self, workers: int = 2) -> None:
+        self.segments = [Segment.make(f"test-{place}") for place in range(workers)]
+
+    def metrics(self, worker: int) -> SharedMetrics:
+        inherited = [Segment(each.descriptor) for each in self.segments]
+        return SharedMetrics(inherited[worker], inherited)
+
+    def close(self) -> None:
+        for each in self.segments:
+            os.close(each.descriptor)
 
 
-def test_one_scrape_shows_the_sum_of_all_processes(tmp_path: Path) -> None:
-    first = run(tmp_path).strip()
-    run(tmp_path)
-    lines = run(tmp_path, first).splitlines()
-    assert "credit_sample_total 3.0" in lines
-    # The first one's gauge is forgotten, the second one's is not: nobody said that it ended.
-    assert "credit_sample_open 10.0" in lines
-    assert 'credit_sample_head{book="main"} 7.0' in lines
-    assert "credit_sample_drift 8.0" in lines
-    assert "# TYPE credit_sample_spread histogram" in lines
-    assert 'credit_sample_spread_bucket{le="+Inf"} 2.0' in lines
-    assert any(line.startswith("process_resident_memory_bytes ") for line in lines)
+@pytest.fixture
+def tables() -> Iterator[Tables]:
+    made = Tables()
+    yield made
+    made.close()
 
 
-def test_a_directory_that_the_library_does_not_know_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="PROMETHEUS_MULTIPROC_DIR"):
-        PrometheusMetrics(directory=tmp_path)
+def lines_of(metrics: SharedMetrics) -> list[str]:
+    return metrics.render()[1].decode().splitlines()
+
+
+def test_one_scrape_shows_all_workers(tables: Tables) -> None:
+    workers = [tables.metrics(0), tables.metrics(1)]
+    for place, worker in enumerate(workers):
+        worker.register(REQUESTS).add(2, "/health")
+        worker.register(OPEN).add(5)
+        worker.register(SECONDS).observe(0.2 + place, "/health")
+        worker.register(HEAD).set(7 - place, "main")
+        worker.register(DRIFT).set(9 - place)
+        worker.register(SPREAD).put([1], 2 + place, 3.0)
+    for worker in workers:
+        lines = lines_of(worker)
+        assert 'credit_sample_requests_total{route="/health"} 4.0' in lines
+        assert "credit_sample_open 10.0" in lines
+        assert 'credit_sample_head{book="main"} 6.0' in lines
+        assert "credit_sample_drift 9.0" in lines
+        assert [line for line in lines if "credit_sample_seconds" in line] == [
+            "# HELP credit_sample_seconds How long",
+            "# TYPE credit_sample_seconds histogram",
+            'credit_sample_seconds_bucket{le="0.1",route="/health"} 0.0',
+            'credit_sample_seconds_bucket{le="0.5",route="/health"} 1.0',
+            'credit_sample_seconds_bucket{le="+Inf",route="/health"} 2.0',
+            'credit_sample_seconds_count{route="/health"} 2.0',
+            'credit_sample_seconds_sum{route="/health"} 1.4',
+        ]
+        assert "# TYPE credit_sample_requests_total counter" in lines
+        assert "# TYPE credit_sample_spread histogram" in lines
+        assert 'credit_sample_spread_bucket{le="+Inf"} 3.0' in lines
+        assert any(line.startswith("process_resident_memory_bytes ") for line in lines)
+
+
+def test_several_workers_show_what_one_process_shows() -> None:
+    tables = Tables(1)
+    shared, alone = tables.metrics(0), PrometheusMetrics()
+    for metrics in (shared, alone):
+        metrics.register(REQUESTS).add(2, 'a "quoted" \\ route')
+        metrics.register(OPEN).add(5)
+        metrics.register(OPEN_BY).set(5, "x")
+        metrics.register(SECONDS).observe(0.5, "/health")
+        metrics.register(BALANCES).put([1, 2], 3, 50.0, "GOLD")
+    theirs = [line for line in alone.render()[1].decode().splitlines() if "credit_sample" in line]
+    assert [line for line in lines_of(shared) if "credit_sample" in line] == theirs
+    tables.close()
+
+
+def test_a_dead_workers_counts_stay_and_its_gauges_vanish(tables: Tables) -> None:
+    dead, other = tables.metrics(0), tables.metrics(1)
+    for worker in (dead, other):
+        worker.register(REQUESTS).add(2, "/health")
+        worker.register(SECONDS).observe(0.2, "/health")
+        worker.register(OPEN).set(5)
+        worker.register(HEAD)
+        worker.register(DRIFT)
+    dead.register(HEAD).set(7, "main")
+    dead.register(DRIFT).set(3)
+    tables.segments[0].forget_writer()
+    lines = lines_of(other)
+    assert 'credit_sample_requests_total{route="/health"} 4.0' in lines
+    assert 'credit_sample_seconds_count{route="/health"} 2.0' in lines
+    assert "credit_sample_open 5.0" in lines
+    assert "credit_sample_drift 0.0" in lines
+    assert not any(line.startswith("credit_sample_head{") for line in lines)
+
+    replaced = tables.metrics(0)
+    replaced.register(REQUESTS).add(1, "/health")
+    replaced.register(SECONDS).observe(0.2, "/health")
+    replaced.register(OPEN)
+    replaced.register(HEAD)
+    for worker in (replaced, other):
+        lines = lines_of(worker)
+        assert 'credit_sample_requests_total{route="/health"} 5.0' in lines
+        assert 'credit_sample_seconds_count{route="/health"} 3.0' in lines
+        assert "credit_sample_open 5.0" in lines
+        assert not any(line.startswith("credit_sample_head{") for line in lines)
+
+
+def test_processor_time_of_the_dead_is_kept(tables: Tables) -> None:
+    def shown(metrics: SharedMetrics) -> float:
+        (line,) = [each for each in lines_of(metrics) if each.startswith("process_cpu_seconds_total ")]
+        return float(line.split()[1])
+
+    tables.metrics(0).note_time()
+    tables.segments[0].forget_writer()
+    first = tables.metrics(1)
+    before = shown(first)
+    assert before > 0
+    tables.segments[1].forget_writer()
+    assert shown(tables.metrics(1)) >= before
+
+
+def test_numbers_for_which_there_is_no_room_harm_nobody(
+    tables: Tables, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    metrics = tables.metrics(0)
+    metrics.register(REQUESTS).add(1, "/first")
+    monkeypatch.setattr(segment, "SEGMENT_BYTES", 1024)
+    for place in range(100):
+        metrics.register(REQUESTS).add(1, f"/{place}")
+    lines = lines_of(metrics)
+    assert 'credit_sample_requests_total{route="/first"} 1.0' in lines
+    assert 'credit_sample_requests_total{route="/99"} 1.0' not in lines
+    assert [record.getMessage() for record in caplog.records] == [
+        "there is no room for further metrics: credit_sample_requests_total and others are not shown"
+    ]
+
+
+def test_whoever_is_killed_while_it_adds_a_number_leaves_none_that_is_half_made(tables: Tables) -> None:
+    one = Segment(tables.segments[0].descriptor)
+    one.place(("first",), lasting=True).add(1)
+    # As far as a writer may get: the record stands there, and nothing says so yet.
+    used = one._number(segment._USED_AT)
+    one.place(("second",), lasting=True).add(1)
+    one._put(segment._USED_AT, used)
+    after = Segment(tables.segments[0].descriptor)
+    assert [reading.key for reading in after.readings()] == [("first",)]
+    after.place(("third", "longer"), lasting=True).add(2)
+    assert {each.key: each.value for each in after.readings()} == {("first",): 1, ("third", "longer"): 2}
+
+
+def test_workers_whose_tables_are_something_else_count_for_themselves(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with (tmp_path / "file").open("w") as other:
+        for text in ("", "x", "99999", str(other.fileno())):
+            assert isinstance(metrics_of({DESCRIPTORS: text}, 0), PrometheusMetrics)
+    assert len(caplog.records) == 4
+
+
+def test_the_supervisor_shows_its_workers_in_the_scrape_of_each() -> None:
+    supervisor = WorkerTables(2)
+    supervisor.show({WorkerState.SERVING: 2, WorkerState.WAITING: 0, WorkerState.STARTING: 0})
+    supervisor.count_restart(Ending.SIGNAL)
+    worker = metrics_of(supervisor.environ(), 1)
+    assert isinstance(worker, SharedMetrics)
+    lines = lines_of(worker)
+    assert 'credit_workers{state="serving"} 2.0' in lines
+    assert 'credit_worker_restarts_total{reason="signal"} 1.0' in lines
+    assert 'credit_worker_restarts_total{reason="silent"} 0.0' in lines
+    for descriptor in supervisor.descriptors:
+        os.close(descriptor)
