@@ -26,7 +26,7 @@ class ServeOptions:
     worker: int | None = None
     """This process's number under a supervisor."""
     ready_fd: int | None = None
-    """Where the supervisor hears that it serves."""
+    """Where the supervisor hears that it serves, and that it lives."""
 
     def worker_arguments(self, address: Address, index: int, ready_fd: int, *, first: bool) -> list[str]:
         """The command line of one worker; the first start of the first one writes the bootstrap key."""

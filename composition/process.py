@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from typing import Any, Protocol
 
 from adapters.runtime.asyncio_runtime import AsyncioRuntime
+from composition.heartbeat import BEAT_S
 from ports.runtime import Runtime
 
 EXIT_INTERRUPTED = 130
@@ -72,15 +73,17 @@ def run(
     drain: Callable[[], Awaitable[None]],
     grace_s: float,
     leash: bool = False,
+    beat: Callable[[], None] | None = None,
 ) -> None:
     """Runs until SIGINT or SIGTERM, then ends in order; a second signal ends the process at once.
 
     `drain` runs beside the server's own end of requests. With a leash, the end of standard input
     means that the supervisor is gone: nobody would stop this process any more, so it stops itself.
+    `beat` is called by the event loop every `BEAT_S`, as long as it turns.
     """
     collect_rarely()
     if name is RuntimeName.TRIO:
-        _run_on_trio(serve, drain, grace_s, leash)
+        _run_on_trio(serve, drain, grace_s, leash, beat)
         return
     loop_factory = None
     if name is RuntimeName.UVLOOP:
@@ -88,7 +91,7 @@ def run(
 
         loop_factory = uvloop.new_event_loop
     with asyncio.Runner(loop_factory=loop_factory) as runner:
-        runner.run(_on_asyncio(serve, drain, grace_s, leash))
+        runner.run(_on_asyncio(serve, drain, grace_s, leash, beat))
 
 
 def end_at_once(code: int = EXIT_INTERRUPTED) -> None:
@@ -109,7 +112,11 @@ def _watch_leash(pull: Callable[[], object]) -> None:
 
 
 async def _on_asyncio(
-    serve: Serve, drain: Callable[[], Awaitable[None]], grace_s: float, leash: bool
+    serve: Serve,
+    drain: Callable[[], Awaitable[None]],
+    grace_s: float,
+    leash: bool,
+    beat: Callable[[], None] | None,
 ) -> None:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
@@ -123,6 +130,7 @@ async def _on_asyncio(
         loop.add_signal_handler(number, on_signal)
     if leash:
         _watch_leash(lambda: loop.call_soon_threadsafe(stop.set))
+    beating = [] if beat is None else [asyncio.create_task(_keep_beating(beat, asyncio.sleep))]
     draining: list[asyncio.Task[None]] = []
 
     async def stopped() -> None:
@@ -141,9 +149,24 @@ async def _on_asyncio(
     except asyncio.CancelledError:
         if not serving.cancelled():
             raise
+    finally:
+        for each in beating:
+            each.cancel()
 
 
-def _run_on_trio(serve: Serve, drain: Callable[[], Awaitable[None]], grace_s: float, leash: bool) -> None:
+async def _keep_beating(beat: Callable[[], None], sleep: Callable[[float], Awaitable[None]]) -> None:
+    while True:
+        beat()
+        await sleep(BEAT_S)
+
+
+def _run_on_trio(
+    serve: Serve,
+    drain: Callable[[], Awaitable[None]],
+    grace_s: float,
+    leash: bool,
+    beat: Callable[[], None] | None,
+) -> None:
     import trio  # noqa: PLC0415 - trio costs others' start
 
     async def main() -> None:
@@ -172,6 +195,8 @@ def _run_on_trio(serve: Serve, drain: Callable[[], Awaitable[None]], grace_s: fl
         async with trio.open_nursery() as nursery:
             nursery.start_soon(watch_signals)
             nursery.start_soon(cut_off)
+            if beat is not None:
+                nursery.start_soon(_keep_beating, beat, trio.sleep)
             await serve(stopped)
             nursery.cancel_scope.cancel()
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import atexit
 import os
-import shutil
 import sys
-import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from composition.heartbeat import Heartbeat
 from composition.load import load
 from composition.logging import configure_logging
 from composition.options import ServeOptions
@@ -22,13 +21,10 @@ if TYPE_CHECKING:
     from composition.secrets import Secrets
 
 EXIT_FAILED = 1
-METRICS_DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 HANDOFF_DIRECTORY = "CREDITCTL_HANDOFF_DIR"
 """Where the workers of one supervisor meet. Not a setting: the supervisor makes it, for its workers only."""
 WORKERS = "CREDITCTL_WORKERS"
 """How many they are: the supervisor says it to each."""
-HANDOFF_PATH_BYTES_MAX = 60
-"""A Unix socket's path has 104 bytes at most, of which its name takes 38."""
 
 
 def serve(options: ServeOptions, environ: Mapping[str, str]) -> int:
@@ -60,24 +56,37 @@ def _serve_here(options: ServeOptions, settings: Settings, secrets: Secrets) -> 
     from composition.process import end_at_once, run  # noqa: PLC0415
     from composition.service import assemble  # noqa: PLC0415
     from composition.startup import Startup  # noqa: PLC0415
+    from composition.worker_metrics import metrics_of  # noqa: PLC0415
 
     bound = bound_socket(options.address, shared=options.worker is not None)
     # Without the supervisor that made it a directory is somebody else's.
     is_worker = options.worker is not None
     handoff = _directory(HANDOFF_DIRECTORY) if is_worker else None
     processes = int(os.environ.get(WORKERS, "1")) if is_worker else 1
-    around, manager = assemble(
-        options.store, options.runtime, settings, secrets, _directory(METRICS_DIRECTORY), handoff, processes
-    )
-    startup = Startup(options=options, manager=manager, bound=bound, say=_say)
+    metrics = metrics_of(os.environ, options.worker)
+    around, manager = assemble(options.store, options.runtime, settings, secrets, metrics, handoff, processes)
+    heartbeat = None if options.ready_fd is None else Heartbeat(options.ready_fd)
+    startup = Startup(options=options, manager=manager, bound=bound, say=_say, heartbeat=heartbeat)
     root = Root(runtime=around.runtime, service=manager, on_ready=startup.ready)
     grace_s = settings.shutdown_grace_ms / 1000
 
     async def serving(stop: Callable[[], Awaitable[Any]]) -> None:
         await startup.carry(root, stop, grace_s=grace_s)
 
+    def beat() -> None:
+        if heartbeat is not None:
+            heartbeat.beat()
+        metrics.note_time()
+
     try:
-        run(options.runtime, serving, drain=manager.drain, grace_s=grace_s, leash=options.worker is not None)
+        run(
+            options.runtime,
+            serving,
+            drain=manager.drain,
+            grace_s=grace_s,
+            leash=is_worker,
+            beat=beat if is_worker else None,
+        )
     except (Exception, BaseExceptionGroup) as error:  # noqa: BLE001 - said in one line, logged by who raised it
         if root.failure is None:
             return _failed(reason_of(error))
@@ -94,51 +103,40 @@ def _directory(variable: str) -> Path | None:
     return Path(directory) if directory else None
 
 
-def _make_handoff_directory() -> Path:
-    """Private, and with a path that is short enough, wherever temporary files go."""
-    made = Path(tempfile.mkdtemp(prefix="credit-"))
-    if len(os.fsencode(made)) <= HANDOFF_PATH_BYTES_MAX:
-        return made
-    made.rmdir()
-    return Path(tempfile.mkdtemp(prefix="credit-", dir="/tmp"))
-
-
 def _supervise(options: ServeOptions, settings: Settings, environ: Mapping[str, str]) -> int:
     from composition.listen import address_of, bound_socket  # noqa: PLC0415 - only a supervisor needs it
+    from composition.runtime_directory import runtime_directory  # noqa: PLC0415
     from composition.startup import url_of  # noqa: PLC0415
     from composition.supervisor import Plan, Supervisor  # noqa: PLC0415
+    from composition.worker_metrics import WorkerTables  # noqa: PLC0415
 
     # Held, never listened on: it fails now when the port is taken, and keeps the port between restarts.
-    reserved = bound_socket(options.address, shared=True)
-    address = address_of(reserved)
-    directory = Path(tempfile.mkdtemp(prefix="credit-metrics-"))
-    handoff = _make_handoff_directory()
+    with (
+        bound_socket(options.address, shared=True) as reserved,
+        runtime_directory(settings.runtime_dir) as handoff,
+    ):
+        address = address_of(reserved)
+        tables = WorkerTables(options.workers)
 
-    def forget(pid: int) -> None:
-        # prometheus-client's own file names; importing it here would double the supervisor's memory.
-        for file in directory.glob(f"gauge_live*_{pid}.db"):
-            file.unlink(missing_ok=True)
+        def command(index: int, pipe: int, first: bool) -> list[str]:
+            arguments = options.worker_arguments(address, index, pipe, first=first)
+            return [sys.executable, "-m", "composition", *arguments]
 
-    def command(index: int, ready_fd: int, first: bool) -> list[str]:
-        arguments = options.worker_arguments(address, index, ready_fd, first=first)
-        return [sys.executable, "-m", "composition", *arguments]
-
-    plan = Plan(
-        workers=options.workers,
-        command=command,
-        environ={
-            **environ,
-            METRICS_DIRECTORY: str(directory),
-            HANDOFF_DIRECTORY: str(handoff),
-            WORKERS: str(options.workers),
-        },
-        stop_s_max=settings.shutdown_grace_ms / 1000 + STOP_EXTRA_S_MAX + 5.0,
-        on_ready=lambda: _say(f"serving on {url_of(options, address)} ({options.workers} workers)"),
-        on_death=forget,
-    )
-    try:
+        plan = Plan(
+            workers=options.workers,
+            command=command,
+            environ={
+                **environ,
+                **tables.environ(),
+                HANDOFF_DIRECTORY: str(handoff),
+                WORKERS: str(options.workers),
+            },
+            keep=tables.descriptors,
+            stop_s_max=settings.shutdown_grace_ms / 1000 + STOP_EXTRA_S_MAX + 5.0,
+            silence_s_max=settings.worker_timeout_ms / 1000,
+            on_ready=lambda: _say(f"serving on {url_of(options, address)} ({options.workers} workers)"),
+            on_death=tables.forget,
+            on_restart=tables.count_restart,
+            on_change=tables.show,
+        )
         return Supervisor(plan).run()
-    finally:
-        reserved.close()
-        for each in (directory, handoff):
-            shutil.rmtree(each, ignore_errors=True)

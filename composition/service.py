@@ -16,6 +16,7 @@ from composition.secrets import Secrets
 from composition.settings import Settings
 from composition.stores import StoreName, Stores
 from ports.handoff import Handoff
+from ports.metrics import Metrics
 from ports.runtime import Runtime
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def assemble(
     runtime: RuntimeName,
     settings: Settings,
     secrets: Secrets,
-    metrics_directory: Path | None = None,
+    metrics: Metrics | None = None,
     handoff_directory: Path | None = None,
     processes: int = 1,
 ) -> tuple[Surroundings, AppManager]:
@@ -39,7 +40,7 @@ def assemble(
         runtime=made,
         clock=SystemClock(),
         entropy=SystemEntropy(),
-        metrics=PrometheusMetrics(directory=metrics_directory),
+        metrics=metrics or PrometheusMetrics(),
         handoff=handoff_of(made, runtime, handoff_directory),
         processes=processes,
     )

@@ -26,6 +26,8 @@ from domain.tokens import Fingerprint, SigningAlgorithm
 PREFIX = "CREDIT_"
 CONFIG_FILE = "CREDIT_CONFIG_FILE"
 CONFIG_FILE_BYTES_MAX = 1 << 20
+WORKER_TIMEOUT_MS_MIN = 2_000
+"""Four heartbeats: less would take a moment's work for a fault."""
 FORGET_FAILURES_MS = 3_600_000
 """Wrong passwords count for so long after the last one."""
 
@@ -86,6 +88,8 @@ class Settings:
     ledger_accounts_max: int
     shutdown_grace_ms: int
     probe_interval_ms: int
+    runtime_dir: Path | None
+    worker_timeout_ms: int
     log_dir: Path | None
     log_level: LogLevel
     metrics_token: str | None = field(repr=False)
@@ -219,6 +223,12 @@ TABLE: tuple[Setting, ...] = (
             values.duration_ms),
     Setting("PROBE_INTERVAL", "probe_interval_ms", "5s", DURATION,
             "How often dependencies are probed for the metrics.", values.duration_ms),
+    Setting("RUNTIME_DIR", "runtime_dir", "", "path",
+            "Where several workers make the private directory in which they meet; where temporary files go"
+            " when empty.", values.optional_path),
+    Setting("WORKER_TIMEOUT", "worker_timeout_ms", "5s", DURATION,
+            "One of several workers that does not answer its supervisor for so long is killed and replaced;"
+            " at least 2s.", values.duration_ms),
     Setting("LOG_DIR", "log_dir", "", "path",
             "Where server.log, game_play.log and function.log are written; nowhere when empty.",
             values.optional_path),
@@ -270,6 +280,8 @@ def _contradictions(settings: Settings) -> list[str]:
         settings.ban_policy()
     except ValueError as error:
         found.append(f"CREDIT_BAN_BASE, CREDIT_BAN_MAX, CREDIT_BAN_HALF_LIFE: {error}")
+    if settings.worker_timeout_ms < WORKER_TIMEOUT_MS_MIN:
+        found.append("CREDIT_WORKER_TIMEOUT is less than 2s")
     if settings.session_idle_ttl_ms > settings.session_ttl_ms:
         found.append("CREDIT_SESSION_IDLE_TTL is longer than CREDIT_SESSION_TTL")
     return found

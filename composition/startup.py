@@ -11,6 +11,7 @@ from typing import Any
 from application.api_keys import CreatedApiKey
 from composition.app_manager import AppManager
 from composition.asgi import Root
+from composition.heartbeat import Heartbeat
 from composition.listen import BACKLOG_MAX, Address, address_of
 from composition.options import ServeOptions
 from composition.process import RuntimeName
@@ -32,13 +33,20 @@ class Startup:
     """What happens once between the manager's start and the first request."""
 
     def __init__(
-        self, *, options: ServeOptions, manager: AppManager, bound: socket.socket, say: Callable[[str], None]
+        self,
+        *,
+        options: ServeOptions,
+        manager: AppManager,
+        bound: socket.socket,
+        say: Callable[[str], None],
+        heartbeat: Heartbeat | None,
     ) -> None:
         self._options = options
         self._manager = manager
         self._bound = bound
         self._address = address_of(bound)
         self._say = say
+        self._heartbeat = heartbeat
         self._key: str | None = None
         self._walk: tuple[str, ...] = ()
 
@@ -77,9 +85,8 @@ class Startup:
         options = self._options
         if options.bootstrap_api_key_file is not None and self._key is not None:
             write_private(options.bootstrap_api_key_file, self._key)
-        if options.ready_fd is not None:
-            os.write(options.ready_fd, b"\n")
-            os.close(options.ready_fd)
+        if self._heartbeat is not None:
+            self._heartbeat.ready()
         if options.worker is None:
             how = f"{options.store.value} store, {options.runtime.value}, {options.server.value}"
             self._say(f"serving on {url_of(options, self._address)} ({how})")

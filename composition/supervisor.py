@@ -1,7 +1,8 @@
-"""Several processes serve one port: a parent starts them, replaces one that dies, and ends them in order.
+"""Several processes serve one port: a parent starts, replaces and ends them.
 
-The parent accepts no connection and has no event loop. It is deaf to nothing: signals, deaths and
-readiness all arrive at one `select`.
+The parent accepts no connection and has no event loop. It is deaf to nothing: signals, deaths, readiness and
+heartbeats all arrive at one `select`. Once the service has been announced nothing but a signal ends it:
+whatever a worker ended with may be mended by the next try.
 """
 
 from __future__ import annotations
@@ -10,18 +11,20 @@ import logging
 import os
 import select
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from composition.worker_process import CONFIGURATION_EXITS, Ending, WorkerProcess, WorkerState
+
 RESTART_DELAY_S_MIN = 0.1
 RESTART_DELAY_S_MAX = 10.0
-STEADY_S = 30.0
-"""A worker that lived so long starts the count of restarts anew."""
+STEADY_S = 10.0
+"""A worker that served and lived so long starts the count of restarts anew."""
+START_S_MAX = 90.0
+"""A worker that does not serve after so long is killed."""
 WAIT_S_MAX = 0.5
-FINAL_EXITS = (2, 78)
-"""Wrong usage or configuration: another start would end the same."""
+"""Whatever a turn takes longer, this process slept, and what it did not hear then says nothing."""
 
 _log = logging.getLogger("credit.supervisor")
 
@@ -30,30 +33,36 @@ _log = logging.getLogger("credit.supervisor")
 class _Worker:
     index: int
     restarts: int = 0
-    process: subprocess.Popen[bytes] | None = None
-    ready_fd: int = -1
-    leash_fd: int = -1
-    started_s: float = 0.0
+    process: WorkerProcess | None = None
     start_at_s: float = 0.0
-    was_ready: bool = False
+
+    @property
+    def state(self) -> WorkerState:
+        return WorkerState.WAITING if self.process is None else self.process.state
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What to run. `command(index, ready_fd, first)` gives the arguments of a worker: it writes a byte to
-    `ready_fd` once it serves; its standard input ends when the supervisor is gone."""
+    """What to run. `command(index, pipe, first)` gives the arguments of a worker: it says on the descriptor
+    `pipe` that it lives, and when it serves; its standard input ends when the supervisor is gone."""
 
     workers: int
     command: Callable[[int, int, bool], Sequence[str]]
     environ: Mapping[str, str] = field(repr=False)
+    keep: Sequence[int] = ()
+    """Descriptors that the workers inherit."""
     stop_s_max: float
+    silence_s_max: float
     on_ready: Callable[[], None]
     on_death: Callable[[int], None]
-    """Given the process id of each worker that ended."""
+    """Given the index of each worker that ended."""
+    on_restart: Callable[[Ending], None]
+    on_change: Callable[[Mapping[WorkerState, int]], None]
+    """Given how many workers are in which state."""
 
 
 class Supervisor:
-    """Runs until SIGINT or SIGTERM, or until its workers cannot be started at all."""
+    """Runs until SIGINT or SIGTERM, or until its workers cannot be started for the first time."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
@@ -63,6 +72,7 @@ class Supervisor:
         self._announced = False
         self._exit_code: int | None = None
         self._stop_by_s = 0.0
+        self._states: Mapping[WorkerState, int] = {}
 
     def run(self) -> int:
         """The exit code: 0 after an orderly end."""
@@ -89,8 +99,11 @@ class Supervisor:
 
     def _loop(self, wake_fd: int) -> int:
         stopping = False
+        turned_s = time.monotonic()
         while True:
             now_s = time.monotonic()
+            self._listen(min(now_s - turned_s, WAIT_S_MAX))
+            turned_s = now_s
             if not stopping and (self._signals or self._exit_code is not None):
                 stopping = True
                 self._stop_by_s = now_s + self._plan.stop_s_max
@@ -103,69 +116,89 @@ class Supervisor:
                 # Workers cut off by a second signal did not end in order, and neither did this.
                 return self._exit_code or (1 if self._killed else 0)
             if not stopping:
+                self._kill_silent()
                 self._start_due(now_s)
+            self._report()
             self._wait(wake_fd, stopping=stopping)
 
-    def _alive(self) -> list[_Worker]:
-        return [worker for worker in self._workers if worker.process is not None]
+    def _alive(self) -> list[WorkerProcess]:
+        return [worker.process for worker in self._workers if worker.process is not None]
 
     def _send_all(self, number: signal.Signals) -> None:
-        for worker in self._alive():
-            if worker.process is not None:
-                worker.process.send_signal(number)
+        for process in self._alive():
+            process.send(number)
+
+    def _listen(self, awake_s: float) -> None:
+        for process in self._alive():
+            process.listen(awake_s)
+        if not self._announced and all(worker.state is WorkerState.SERVING for worker in self._workers):
+            self._announced = True
+            self._plan.on_ready()
+
+    def _kill_silent(self) -> None:
+        for worker in self._workers:
+            process, bound_s = worker.process, self._plan.silence_s_max
+            if process is None or process.is_killed:
+                continue
+            if process.is_silent(serving_s_max=bound_s, starting_s_max=START_S_MAX):
+                what = f"does not answer for {bound_s:g} s" if process.heard.is_ready else "did not get ready"
+                _log.error("worker %s (process %s) %s and is killed", worker.index, process.pid, what)
+                process.kill()
 
     def _start_due(self, now_s: float) -> None:
         for worker in self._workers:
             if worker.process is None and worker.start_at_s <= now_s and self._exit_code is None:
-                self._start(worker, now_s)
+                self._start(worker)
 
-    def _start(self, worker: _Worker, now_s: float) -> None:
-        ready_read, ready_write = os.pipe()
-        leash_read, leash_write = os.pipe()
+    def _start(self, worker: _Worker) -> None:
+        index, first = worker.index, worker.restarts == 0
         try:
-            worker.process = subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
-                self._plan.command(worker.index, ready_write, worker.restarts == 0),
-                stdin=leash_read,
-                pass_fds=(ready_write,),
-                env=dict(self._plan.environ),
-                # Ctrl-C on the terminal reaches the supervisor alone, which tells the workers.
-                start_new_session=True,
+            worker.process = WorkerProcess(
+                lambda pipe: self._plan.command(index, pipe, first), self._plan.environ, self._plan.keep
             )
-        finally:
-            os.close(ready_write)
-            os.close(leash_read)
-        os.set_blocking(ready_read, False)
-        worker.ready_fd, worker.leash_fd = ready_read, leash_write
-        worker.started_s, worker.was_ready = now_s, False
+        except OSError as error:
+            if not self._announced:
+                raise
+            worker.restarts += 1
+            self._pause(worker, Ending.NOT_STARTED, f"worker {index} could not be started ({error})")
 
     def _reap(self, stopping: bool) -> None:
-        for worker in self._alive():
+        for worker in self._workers:
             process = worker.process
-            if process is None or process.poll() is None:
+            code = None if process is None else process.ended()
+            if process is None or code is None:
                 continue
-            self._read_ready(worker)
-            os.close(worker.leash_fd)
-            if worker.ready_fd >= 0:
-                os.close(worker.ready_fd)
-            worker.process, worker.ready_fd, worker.leash_fd = None, -1, -1
-            self._plan.on_death(process.pid)
+            worker.process = None
+            self._plan.on_death(worker.index)
             if not stopping:
-                self._plan_restart(worker, process)
+                self._plan_restart(worker, process, code)
 
-    def _plan_restart(self, worker: _Worker, process: subprocess.Popen[bytes]) -> None:
-        code = process.returncode
-        if code in FINAL_EXITS or not (worker.was_ready or self._announced):
+    def _plan_restart(self, worker: _Worker, process: WorkerProcess, code: int) -> None:
+        was_ready = process.heard.is_ready
+        if not self._announced and (code in CONFIGURATION_EXITS or not was_ready):
             # Never served anything: the reason stands in its own output, and another try has the same.
             self._exit_code = code if code > 0 else 1
             return
-        now_s = time.monotonic()
-        worker.restarts = 1 if now_s - worker.started_s > STEADY_S else worker.restarts + 1
-        delay_s = min(RESTART_DELAY_S_MAX, RESTART_DELAY_S_MIN * 2 ** min(worker.restarts - 1, 10))
-        worker.start_at_s = now_s + delay_s
-        _log.error(
-            "worker %s (process %s) ended with %s and is replaced in %.1f s",
-            *(worker.index, process.pid, code, delay_s),
+        worker.restarts = 1 if was_ready and process.lived_s > STEADY_S else worker.restarts + 1
+        ending = process.ending(code)
+        self._pause(
+            worker,
+            ending,
+            f"worker {worker.index} (process {process.pid}) ended with {code} ({ending.value})",
         )
+
+    def _pause(self, worker: _Worker, ending: Ending, what: str) -> None:
+        delay_s = min(RESTART_DELAY_S_MAX, RESTART_DELAY_S_MIN * 2 ** min(worker.restarts - 1, 10))
+        worker.start_at_s = time.monotonic() + delay_s
+        self._plan.on_restart(ending)
+        _log.error("%s and is replaced in %.1f s", what, delay_s)
+
+    def _report(self) -> None:
+        states = [worker.state for worker in self._workers]
+        counted = {state: states.count(state) for state in WorkerState}
+        if counted != self._states:
+            self._states = counted
+            self._plan.on_change(counted)
 
     def _until_next_start(self) -> float:
         due_s = [worker.start_at_s for worker in self._workers if worker.process is None]
@@ -173,25 +206,8 @@ class Supervisor:
         return min(max(left_s, 0.0), WAIT_S_MAX)
 
     def _wait(self, wake_fd: int, *, stopping: bool) -> None:
-        waiting = {worker.ready_fd: worker for worker in self._workers if worker.ready_fd >= 0}
+        heard = [each.heard.descriptor for each in self._alive() if not each.heard.is_over]
         timeout_s = WAIT_S_MAX if stopping else self._until_next_start()
-        readable, _, _ = select.select([wake_fd, *waiting], [], [], timeout_s)
-        for descriptor in readable:
-            if descriptor == wake_fd:
-                os.read(wake_fd, 4096)
-            else:
-                self._read_ready(waiting[descriptor])
-
-    def _read_ready(self, worker: _Worker) -> None:
-        if worker.ready_fd < 0:
-            return
-        try:
-            said = os.read(worker.ready_fd, 1)
-        except BlockingIOError:
-            return
-        os.close(worker.ready_fd)
-        worker.ready_fd = -1
-        worker.was_ready = bool(said)
-        if not self._announced and all(each.was_ready for each in self._workers):
-            self._announced = True
-            self._plan.on_ready()
+        readable, _, _ = select.select([wake_fd, *heard], [], [], timeout_s)
+        if wake_fd in readable:
+            os.read(wake_fd, 4096)
