@@ -34,6 +34,10 @@ class ResultUnknown(Exception):
 class Holding(Protocol):
     """This worker holds the book, and answers the others."""
 
+    async def lost(self) -> None:
+        """Returns when others cannot find this worker any more, so that one of them may hold the book too;
+        and when it was released."""
+
     async def release(self) -> None:
         """Takes nothing more, answers what it took, within a bound, and lets another worker hold the book."""
 
@@ -43,11 +47,12 @@ class Link(Protocol):
 
     @property
     def is_silent(self) -> bool:
-        """Whether an answer is overdue, and none has come since."""
+        """Whether the holder says nothing, as one does that is stopped, or an answer of it is overdue."""
 
     async def submit(self, submissions: Sequence[Submission]) -> Outcomes:
         """What the holder answers. What it raised is raised here: `Overloaded`, `DependencyUnavailable`,
-        the latter also when no answer came in time. Else `HandoffUnusable`, `NotTaken` or `ResultUnknown`.
+        the latter also when no answer came in time. Else `HandoffUnusable`, `NotTaken` or `ResultUnknown`,
+        the last also when the holder says nothing at all.
         """
 
     async def ended(self) -> None:

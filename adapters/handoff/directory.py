@@ -1,6 +1,7 @@
 """A private directory that the workers of one supervisor share: for each name a lock and a Unix socket.
 
-The kernel gives a dead process's lock free and ends its connections, however it died.
+The kernel gives a dead process's lock free and ends its connections, however it died. Whoever tidies up
+temporary files may remove the directory: it is made again, and who put something there notices its loss.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ import fcntl
 import os
 import socket
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -34,17 +37,18 @@ class Sockets(Protocol):
 
 
 class DirectoryHost:
-    """Raises `PermissionError` when the directory is anybody else's, or open to anybody else."""
+    """Each call raises `PermissionError` when the directory is anybody else's, or open to anybody else."""
 
     def __init__(self, directory: Path, sockets: Sockets) -> None:
-        found = directory.stat()
-        if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o077:
-            raise PermissionError(f"{directory} is not private")
         self._directory = directory
         self._sockets = sockets
+        with self._opened():
+            pass
 
     def lock(self, name: str) -> FileLock | None:
-        descriptor = os.open(self._directory / f"{name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        path = self._directory / f"{name}.lock"
+        with self._opened():
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -53,25 +57,28 @@ class DirectoryHost:
         except OSError:
             os.close(descriptor)
             raise
-        return FileLock(descriptor)
+        return FileLock(path, descriptor)
 
     def listen(self, name: str) -> SocketListener:
-        path = self._path(name)
-        path.unlink(missing_ok=True)
+        path = self._directory / _socket_name(name)
         listening = _unix_socket()
         try:
-            listening.bind(str(path))
-            listening.listen(BACKLOG)
+            with self._opened() as short:
+                path.unlink(missing_ok=True)
+                listening.bind(f"{short}/{path.name}")
+                listening.listen(BACKLOG)
+                bound = path.stat()
         except OSError:
             listening.close()
             raise
-        return SocketListener(path, listening, self._sockets)
+        return SocketListener(path, bound, listening, self._sockets)
 
     def connect(self, name: str) -> SocketStream | None:
         connected = _unix_socket()
         try:
             # A Unix socket connects at once or not at all.
-            connected.connect(str(self._path(name)))
+            with self._opened() as short:
+                connected.connect(f"{short}/{_socket_name(name)}")
         except NOBODY:
             connected.close()
             return None
@@ -80,30 +87,50 @@ class DirectoryHost:
             raise
         return SocketStream(connected, self._sockets)
 
-    def _path(self, name: str) -> Path:
-        return self._directory / f"{name}.sock"
+    @contextmanager
+    def _opened(self) -> Iterator[str]:
+        """The directory, there and private, under a path that is short: a socket's has 107 bytes at most."""
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            found = os.fstat(descriptor)
+            if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o077:
+                raise PermissionError(f"{self._directory} is not private")
+            yield f"/proc/self/fd/{descriptor}"
+        finally:
+            os.close(descriptor)
 
 
 class FileLock:
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self._path = path
         self._descriptor = descriptor
+
+    def is_in_place(self) -> bool:
+        return _is_there(self._path, os.fstat(self._descriptor))
 
     def release(self) -> None:
         os.close(self._descriptor)
 
 
 class SocketListener:
-    def __init__(self, path: Path, listening: socket.socket, sockets: Sockets) -> None:
+    def __init__(self, path: Path, bound: os.stat_result, listening: socket.socket, sockets: Sockets) -> None:
         self._path = path
+        self._bound = bound
         self._listening = listening
         self._sockets = sockets
 
     async def accept(self) -> Stream:
         return SocketStream(await self._sockets.accept(self._listening), self._sockets)
 
+    def is_in_place(self) -> bool:
+        return _is_there(self._path, self._bound)
+
     def close(self) -> None:
         self._listening.close()
-        self._path.unlink(missing_ok=True)
+        # Somebody else's may have taken its place.
+        if self.is_in_place():
+            self._path.unlink(missing_ok=True)
 
 
 class SocketStream:
@@ -125,6 +152,19 @@ class SocketStream:
 
     def close(self) -> None:
         self._connected.close()
+
+
+def _socket_name(name: str) -> str:
+    return f"{name}.sock"
+
+
+def _is_there(path: Path, known: os.stat_result) -> bool:
+    """Whether the path still leads to the same file."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return False
+    return (found.st_dev, found.st_ino) == (known.st_dev, known.st_ino)
 
 
 def _unix_socket() -> socket.socket:

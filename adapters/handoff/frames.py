@@ -9,7 +9,7 @@ from enum import IntEnum
 from struct import Struct
 from typing import Final, NamedTuple
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Of the frames and of what is in them. During an upgrade two versions may meet, which then do not speak."""
 PAYLOAD_BYTES_MAX: Final = 16 * 1024 * 1024
 _HEADER: Final = Struct(">IBBQ")
@@ -26,6 +26,10 @@ class Kind(IntEnum):
     """What was raised instead of an answer."""
     CLOSING = 5
     """Requests beyond this number were not taken, and none will be."""
+    PING = 6
+    """Asks whether the holder lives."""
+    PONG = 7
+    """It does."""
 
 
 class Frame(NamedTuple):

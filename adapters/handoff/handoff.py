@@ -49,7 +49,9 @@ class StreamHandoff:
         if stream is None:
             return None
         self._books += 1
-        return StreamLink(self._runtime, stream, on_end=self._forget)
+        link = StreamLink(self._runtime, stream, on_end=self._forget)
+        await link.greet()
+        return link
 
     def _forget(self) -> None:
         self._books -= 1

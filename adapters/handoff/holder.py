@@ -19,6 +19,8 @@ RELEASE_S_MAX: Final = 10.0
 """How long whoever lets a book go waits for what it took to be committed."""
 REQUESTS_UNDER_WAY_MAX: Final = 256
 """Of one connection; more of them wait unread."""
+LOOK_INTERVAL_S: Final = 1.0
+"""How often a holder looks whether others can still find it."""
 ACCEPT_PAUSE_S: Final = 0.1
 """After an accept that failed, as it does without a free descriptor."""
 
@@ -41,7 +43,12 @@ class StreamHolding:
         self._listener = listener
         self._serve = serve
         self._sessions: set[_Session] = set()
+        self._lost = runtime.event()
         self._accepting: Task[None] | None = runtime.start(self._accept, name="accept handed commands")
+        self._looking = runtime.start(self._look, name="look whether others find the holder")
+
+    async def lost(self) -> None:
+        await self._lost.wait()
 
     async def release(self) -> None:
         accepting, self._accepting = self._accepting, None
@@ -50,6 +57,8 @@ class StreamHolding:
         for session in self._sessions:
             session.take_no_more()
         accepting.cancel()
+        self._looking.cancel()
+        self._lost.set()
         try:
             with suppress(TaskCancelled):
                 await accepting.wait()
@@ -64,6 +73,12 @@ class StreamHolding:
             for session in list(self._sessions):
                 session.end()
             self._on_end()
+
+    async def _look(self) -> None:
+        """The directory is where anybody may tidy up: another worker would then hold the book as well."""
+        while self._lock.is_in_place() and self._listener.is_in_place():
+            await self._runtime.sleep(LOOK_INTERVAL_S)
+        self._lost.set()
 
     async def _accept(self) -> None:
         while True:
@@ -126,6 +141,10 @@ class _Session:
         self._stream.end()
 
     def _take(self, frame: Frame) -> None:
+        if frame.kind is Kind.PING:
+            pong = encoded(Frame(Kind.PONG, frame.number, b""))
+            self._runtime.start(lambda: self._send([pong]), name="answer a ping")
+            return
         if frame.kind is not Kind.REQUEST or frame.number <= self._last:
             raise BadFrame(f"{frame.kind.name} {frame.number} after {self._last}")
         if self._closing:

@@ -25,12 +25,18 @@ class Listener(Protocol):
     async def accept(self) -> Stream:
         """Raises `OSError`."""
 
+    def is_in_place(self) -> bool:
+        """Whether others would connect to this one."""
+
     def close(self) -> None:
         """Nobody accepts any more, and nobody can connect."""
 
 
 class HostLock(Protocol):
     """Held by one process at a time, and by no dead one."""
+
+    def is_in_place(self) -> bool:
+        """Whether it still keeps others from taking it."""
 
     def release(self) -> None: ...
 

@@ -165,6 +165,7 @@ class SharedBook(Book):
                 self._holding = await self._handoff.hold(self.name, self._submit_here)
                 if self._holding is not None:
                     _log.info("this worker holds the book %s", self.name)
+                    runtime.start(partial(self._keep, self._holding), name="watch whether a book is held")
                     return True
                 self._link = link = await self._handoff.reach(self.name)
                 if link is not None:
@@ -177,6 +178,17 @@ class SharedBook(Book):
         except HandoffUnusable as error:
             _log.warning("this worker appends to the book %s by itself: %s", self.name, error)
         return False
+
+    async def _keep(self, holding: Holding) -> None:
+        """A holder that nobody finds lets the book go, since another worker may hold it as well by now."""
+        await holding.lost()
+        if self._holding is not holding:
+            return
+        _log.warning("other workers cannot find this one, which holds the book %s: it lets go", self.name)
+        self._holding = None
+        await holding.release()
+        if not self._stopped and self._link is None and self._holding is None:
+            await self._find()
 
     async def _watch(self, link: Link) -> None:
         """The book is taken over when its holder is gone, not when somebody asks next."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from adapters.handoff.handoff import BOOKS_MAX, StreamHandoff
-from adapters.handoff.link import ANSWER_S_MAX
-from adapters.runtime.simulated_runtime import SimulatedRuntime
+from adapters.handoff.link import ANSWER_S_MAX, GREETING_S_MAX, LOOK_INTERVAL_S, QUIET_LOOKS_MAX
+from adapters.runtime.simulated_runtime import SimulatedRuntime, Simulation
 from domain.ledger.commands import Submission
 from domain.ledger.outcomes import Posted, Rejected, Rejection
 from ports.errors import DependencyUnavailable
@@ -274,3 +275,87 @@ def test_an_answer_that_does_not_come_is_given_up() -> None:
             assert not link.is_silent
 
     runtime.run(main)
+
+
+@pytest.mark.parametrize("idle_s", [0.0, LOOK_INTERVAL_S * 1.5])
+def test_a_holder_that_says_nothing_is_given_up(idle_s: float) -> None:
+    simulation = Simulation(5)
+    host = OneHost(simulation)
+    holding, asking = simulation.process("holding"), simulation.process("asking")
+
+    async def hold() -> None:
+        async with holding.running():
+            await held(StreamHandoff(holding, host.seen_by(holding, "holding")), Holder(holding))
+            await holding.sleep(60)
+
+    async def ask() -> None:
+        async with asking.running():
+            link = await reached(StreamHandoff(asking, host.seen_by(asking, "asking")))
+            await link.submit([transfer("t1")])
+            await asking.sleep(idle_s)
+            host.freeze(holding)
+            began_s = asking.monotonic()
+            with pytest.raises(ResultUnknown):
+                await link.submit([transfer("t2")])
+            assert asking.monotonic() - began_s <= LOOK_INTERVAL_S * (QUIET_LOOKS_MAX + 1) + 0.1
+            assert link.is_silent
+            # Nothing more is handed to it, and nobody waits for it again.
+            began_s = asking.monotonic()
+            with pytest.raises(HandoffUnusable):
+                await link.submit([transfer("t3")])
+            assert asking.monotonic() - began_s < LOOK_INTERVAL_S
+
+    async def world() -> None:
+        holding.launch(hold)
+        await simulation.outside.sleep(0.1)
+        await asking.launch(ask).wait()
+
+    simulation.run(world)
+
+
+def test_a_new_link_to_a_holder_that_says_nothing_is_silent_from_the_start() -> None:
+    simulation = Simulation(5)
+    host = OneHost(simulation)
+    holding, asking = simulation.process("holding"), simulation.process("asking")
+
+    async def hold() -> None:
+        async with holding.running():
+            await held(StreamHandoff(holding, host.seen_by(holding, "holding")), Holder(holding))
+            await holding.sleep(60)
+
+    async def ask() -> None:
+        async with asking.running():
+            began_s = asking.monotonic()
+            link = await reached(StreamHandoff(asking, host.seen_by(asking, "asking")))
+            assert link.is_silent
+            assert asking.monotonic() - began_s <= GREETING_S_MAX + 0.1
+
+    async def world() -> None:
+        holding.launch(hold)
+        await simulation.outside.sleep(0.1)
+        host.freeze(holding)
+        await asking.launch(ask).wait()
+
+    simulation.run(world)
+
+
+def test_a_holder_learns_that_others_cannot_find_it_any_more(on_handoff: OnHandoff, tmp_path: Path) -> None:
+    async def body(runtime: Runtime, handoff: Handoff, holder: Holder) -> None:
+        holding = await held(handoff, holder)
+        if runtime.name != "simulated":
+            shutil.rmtree(tmp_path)
+            await holding.lost()
+            # Whoever needs the directory makes it again.
+            again = await held(handoff, holder)
+            link = await reached(handoff)
+            await link.submit([transfer("t1")])
+            await holding.release()
+            await link.submit([transfer("t2")])
+            link.close()
+            await again.release()
+        else:
+            await holding.release()
+        await holding.lost()
+
+    on_handoff(body)
+    assert tmp_path.stat().st_mode & 0o777 == 0o700

@@ -125,6 +125,9 @@ class _Listener:
             await self._event.wait()
         return self._waiting.popleft()
 
+    def is_in_place(self) -> bool:
+        return True
+
     def close(self) -> None:
         del self._host.listeners[self._name]
         for stream in self._waiting:
@@ -135,6 +138,9 @@ class _Lock:
     def __init__(self, host: OneHost, name: str) -> None:
         self._host = host
         self._name = name
+
+    def is_in_place(self) -> bool:
+        return True
 
     def release(self) -> None:
         del self._host.locks[self._name]

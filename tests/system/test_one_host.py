@@ -7,7 +7,6 @@ import secrets
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from threading import Event
 from time import monotonic, sleep
@@ -17,12 +16,12 @@ import httpx
 import pytest
 
 from adapters.mongo.journal import _document
-from composition.serve import HANDOFF_DIRECTORY
 from domain.ledger.chain import Head, JournalDocument, follows, is_intact
 from domain.ledger.entries import TransferPosted
 from tests.servers.mongod import MongodServer
 from tests.servers.redis_server import RedisServer
 from tests.system.product import ANSWER_S_MAX, Product, Stage, live_stage, running
+from tests.system.workers import directory_of, holder_of, workers_of
 
 WORKERS = 3
 CLIENTS = 24
@@ -30,28 +29,8 @@ TRANSFERS = 30
 """Of each client, one after the other."""
 TRIES_MAX = 200
 FUNDS = CLIENTS * TRANSFERS
-
-
-def workers_of(product: Product) -> list[int]:
-    pid = product.process.pid
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def directory_of(worker: int) -> Path:
-    variables = Path(f"/proc/{worker}/environ").read_bytes().split(b"\0")
-    (found,) = [each for each in variables if each.startswith(HANDOFF_DIRECTORY.encode() + b"=")]
-    return Path(os.fsdecode(found.partition(b"=")[2]))
-
-
-def holder_of(product: Product) -> int | None:
-    """The worker that has the lock of the one book: the others open it for a moment only."""
-    for worker in workers_of(product):
-        with suppress(OSError):
-            for descriptor in Path(f"/proc/{worker}/fd").iterdir():
-                target = str(descriptor.readlink())
-                if target.startswith(str(directory_of(worker))) and target.endswith(".lock"):
-                    return worker
-    return None
+STOPPED_TIMEOUT_S = 4.0
+"""How long a client waits for a worker that may be stopped: longer than another one does."""
 
 
 def journal_of(mongod: MongodServer, database: str) -> Iterator[JournalDocument]:
@@ -63,10 +42,10 @@ def journal_of(mongod: MongodServer, database: str) -> Iterator[JournalDocument]
 class Client:
     """Sends each transfer until it is answered, on connections that any worker may get."""
 
-    def __init__(self, product: Product, name: str, account: str) -> None:
+    def __init__(self, product: Product, name: str, account: str, *, timeout_s: float = ANSWER_S_MAX) -> None:
         # A new connection each time: any worker may get it.
         headers = {"X-API-Key": product.key, "Connection": "close"}
-        self._http = httpx.Client(base_url=product.url, headers=headers, timeout=ANSWER_S_MAX)
+        self._http = httpx.Client(base_url=product.url, headers=headers, timeout=timeout_s)
         self._name = name
         self._account = account
         self.told: dict[str, dict[str, Any]] = {}
@@ -133,6 +112,41 @@ def test_a_killed_holder_loses_doubles_and_reorders_nothing(
                 each.result()
         assert product.admin("GET", f"/credits/accounts/{account}").json()["posted"] == 0
     assert not directory.exists()
+    _audit(list(journal_of(mongod, stage.environment["DATABASE"])), clients)
+
+
+@pytest.mark.parametrize("stage", ["uvloop"], indirect=True)
+def test_a_holder_that_is_stopped_and_goes_on_loses_and_doubles_nothing(
+    stage: Stage, tmp_path: Path, mongod: MongodServer
+) -> None:
+    # Nobody kills it meanwhile: it wakes up with commands in its hands that others have posted since.
+    patient = stage.with_settings(CREDIT_WORKER_TIMEOUT="10m")
+    with running(patient, tmp_path, ("--workers", str(WORKERS))) as product:
+        opened = product.admin("POST", "/credits/accounts", {"asset": "GEMS"})
+        account: str = opened.json()["id"]
+        body = {"account": account, "amount": FUNDS, "category": "paid"}
+        assert product.admin("POST", "/credits/grants", body).status_code == 201
+        clients = [
+            Client(product, f"client-{number}", account, timeout_s=STOPPED_TIMEOUT_S)
+            for number in range(CLIENTS)
+        ]
+        halfway = Event()
+        with ThreadPoolExecutor(CLIENTS) as pool:
+            running_clients = [pool.submit(client.run, halfway) for client in clients]
+            assert halfway.wait(ANSWER_S_MAX * 3)
+            holder = holder_of(product)
+            assert holder is not None
+            os.kill(holder, signal.SIGSTOP)
+            told = sum(len(client.told) for client in clients)
+            give_up_s = monotonic() + ANSWER_S_MAX * 3
+            while sum(len(client.told) for client in clients) < told + CLIENTS:
+                assert monotonic() < give_up_s, "nobody went on without the holder"
+                sleep(0.005)
+            os.kill(holder, signal.SIGCONT)
+            for each in running_clients:
+                each.result()
+        assert product.admin("GET", f"/credits/accounts/{account}").json()["posted"] == 0
+        assert holder in workers_of(product)
     _audit(list(journal_of(mongod, stage.environment["DATABASE"])), clients)
 
 
