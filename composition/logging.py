@@ -7,12 +7,11 @@ import logging
 import re
 import sys
 from datetime import UTC, datetime
-from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any, TextIO
 
-FILE_BYTES_MAX = 16 << 20
-FILES_KEPT_MAX = 5
+from composition.log_file import LogFile
+
 TEXT_CHARACTERS_MAX = 16_384
 REDACTED = "[redacted]"
 
@@ -137,9 +136,7 @@ def _file_name(name: str, worker: int) -> str:
 
 
 def _file_handler(path: Path, level: int | str) -> logging.Handler:
-    handler = RotatingFileHandler(
-        path, maxBytes=FILE_BYTES_MAX, backupCount=FILES_KEPT_MAX, encoding="utf-8", delay=True
-    )
+    handler = LogFile(path)
     handler.setLevel(level)
     handler.setFormatter(JsonFormatter())
     return handler

@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import json
 import logging
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from application.calls import traced
+from composition import log_file
 from composition.logging import DETAIL_FILES, REDACTED, configure_logging, redacted
 
 
@@ -185,3 +187,35 @@ def test_drivers_are_quiet() -> None:
     logging.getLogger("pymongo.command").debug("saslStart")
     logging.getLogger("hypercorn.error").info("Running on …")
     assert stream.getvalue() == ""
+
+
+@pytest.mark.parametrize("what", ["file", "folder"])
+def test_a_log_that_was_removed_is_there_again(
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_file, "LOOK_INTERVAL_S", 0.0)
+    directory = tmp_path / "logs"
+    configure_logging(level="info", directory=directory, stream=io.StringIO())
+    logging.getLogger("test").info("first")
+    if what == "file":
+        (directory / "server.log").rename(directory / "moved")
+    else:
+        shutil.rmtree(directory)
+    logging.getLogger("test").info("second")
+    assert json.loads((directory / "server.log").read_text())["message"] == "second"
+
+
+def test_a_log_that_cannot_be_written_stops_nobody_and_is_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(log_file, "LOOK_INTERVAL_S", 0.0)
+    directory = tmp_path / "logs"
+    configure_logging(level="info", directory=directory, stream=io.StringIO())
+    directory.rmdir()
+    directory.write_text("no folder")
+    for _ in range(3):
+        logging.getLogger("test").info("lost")
+    assert capsys.readouterr().err.count("server.log is not written") == 1
+    directory.unlink()
+    logging.getLogger("test").info("found")
+    assert json.loads((directory / "server.log").read_text())["message"] == "found"
