@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from composition.connections import contain_on_asyncio, contain_on_trio
 from composition.granian_sockets import closing_while_reading
 from composition.listen import BACKLOG_MAX
 from domain.realtime.frames import FRAME_BYTES_MAX
@@ -77,15 +78,17 @@ def hypercorn_config(bound: socket.socket, tls: Tls | None, *, grace_s: float) -
 
 async def hypercorn_on_asyncio(root: Any, config: Any, stop: Stop) -> None:
     """Serves until `stop` returns, then until requests in flight have ended."""
-    from hypercorn.asyncio import serve  # noqa: PLC0415
+    from hypercorn.asyncio import run, serve  # noqa: PLC0415
 
+    contain_on_asyncio(run)
     await serve(root, config, shutdown_trigger=stop, mode="asgi")
 
 
 async def hypercorn_on_trio(root: Any, config: Any, stop: Stop) -> None:
     """The same on trio."""
-    from hypercorn.trio import serve  # noqa: PLC0415
+    from hypercorn.trio import run, serve  # noqa: PLC0415
 
+    contain_on_trio(run)
     await serve(root, config, shutdown_trigger=stop, mode="asgi")
 
 
