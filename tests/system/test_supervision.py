@@ -210,7 +210,7 @@ def test_however_often_workers_die_counters_never_fall_and_nothing_is_left_behin
         descriptors = descriptors_of(product)
         files = sorted(tmp_path.glob("run/*"))
         scraping = pool.submit(scrape, product)
-        deaths = 6
+        deaths = 4
         for _ in range(deaths):
             dead = workers_of(product)[0]
             os.kill(dead, signal.SIGKILL)
