@@ -17,6 +17,8 @@ from adapters.web.fields import (
     ListLimit,
     ListQuery,
     Metadata,
+    Moment,
+    StoredMetadata,
     Time,
     TransferCode,
     check_metadata,
@@ -36,6 +38,7 @@ from adapters.web.route import (
     Headers,
     Problem,
     Route,
+    Shape,
 )
 
 __all__ = [
@@ -59,8 +62,11 @@ __all__ = [
     "ListLimit",
     "ListQuery",
     "Metadata",
+    "Moment",
     "Problem",
     "Route",
+    "Shape",
+    "StoredMetadata",
     "Time",
     "TransferCode",
     "check_metadata",

@@ -89,9 +89,10 @@ def document_routes(
         Route("GET", "/asyncapi.json", "asyncapi", PUBLIC, show_asyncapi, tags=_TAGS, cache=_DOCUMENT_CACHE,
               summary="What a WebSocket speaks"),
         Route("GET", PAGE, "docs", PUBLIC, show_page, tags=_TAGS, cache=_PAGE_CACHE,
-              summary="A page to try the routes with"),
+              media_types=("text/html",), summary="A page to try the routes with"),
         Route("GET", f"{PAGE}/<asset>", "docs_asset", PUBLIC, show_asset, tags=_TAGS, cache=_PAGE_CACHE,
-              problems=(NOT_FOUND,), summary="What that page is made of"),
+              problems=(NOT_FOUND,), summary="What that page is made of",
+              media_types=tuple(sorted({each.partition(";")[0] for each in MEDIA_TYPES.values()}))),
         Route("GET", ADDRESS, "websocket", PUBLIC, refuse_plain_http, in_document=False,
               problems=(UPGRADE_REQUIRED,)),
     )  # fmt: skip

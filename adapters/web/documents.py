@@ -1,149 +1,221 @@
-"""The OpenAPI document, made from the routes by quart-schema.
+"""The OpenAPI document, made from the routes.
 
-It is made from an application that never serves: the one that does stays free of the wrappers that
-quart-schema lays around every response. What quart-schema leaves out for msgspec (nested types,
-refusals, who may call) is completed here.
+Whatever is said more than once stands under `components` and is referred to: shapes (`adapters.web.shapes`),
+parameters, headers, and the problems that many routes have.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable, Coroutine, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any, Final
 
 import msgspec
+from msgspec import UNSET, Meta, UnsetType
 
-from adapters.web.route import Route
+from adapters.web.route import Problem, Route
+from adapters.web.shapes import Schema, Shapes, pascal_case
 from domain.access import PermissionKind
 
 _PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
 
-_REFERENCE = "#/components/schemas/{name}"
-_SECURITY_SCHEMES: dict[str, Any] = {
-    "bearer": {"type": "http", "scheme": "bearer", "bearer_format": "JWT"},
-    "apiKey": {"type": "apiKey", "in_": "header", "name": "X-API-Key"},
+SECURITY_SCHEMES: Final[Schema] = {
+    "bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "The `access_token` of a login, on the device that it was given to.",
+    },
+    "apiKey": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-API-Key",
+        "description": "A service key, `ck_…`.",
+    },
 }
-
-
-_DEVICE: dict[str, Any] = {
+DEVICE: Final[Schema] = {
     "name": "X-Device-Id",
     "in": "header",
     "description": "The `device_id` of the login, for a client that keeps no cookie: a token is good "
     "only on the device that it was given to. A login without one makes one.",
     "schema": {"type": "string", "pattern": "^[A-Za-z0-9_.:-]{16,64}$"},
 }
-_KEY: dict[str, Any] = {
+KEY: Final[Schema] = {
     "name": "Idempotency-Key",
     "in": "header",
     "description": "Of the caller's choice: the same request under the same key is carried out once, and "
     "answered again with `Idempotent-Replayed: true`.",
     "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
 }
+HEADERS: Final[Schema] = {
+    "X-Request-ID": {
+        "description": "The caller's own, if it is sane; it stands in the log, too.",
+        "schema": {"type": "string"},
+    },
+    "RateLimit": {
+        "description": "What is left of the policy that is nearest to its end.",
+        "schema": {"type": "string"},
+    },
+    "RateLimit-Policy": {"description": "Every policy that counted.", "schema": {"type": "string"}},
+    "Retry-After": {
+        "description": "Seconds until another try makes sense: with 429 and 503, and with a ban.",
+        "schema": {"type": "integer", "minimum": 0},
+    },
+    "WWW-Authenticate": {"description": "With 401.", "schema": {"type": "string"}},
+    "Allow": {"description": "With 405: the methods that this path has.", "schema": {"type": "string"}},
+    "Idempotent-Replayed": {
+        "description": "`true` where this request was carried out before, and this is its first answer.",
+        "schema": {"type": "string"},
+    },
+}
+ANSWERED: Final = ("X-Request-ID", "RateLimit", "RateLimit-Policy")
+OF_STATUS: Final = {
+    401: "WWW-Authenticate",
+    403: "Retry-After",
+    405: "Allow",
+    429: "Retry-After",
+    503: "Retry-After",
+}
+"""What a refusal carries beside its request's id."""
+
+DESCRIPTION: Final = """\
+Amounts are integers in minor units, times RFC 3339 in UTC. An unknown member of a body is refused. Answers may \
+grow: there may be more members in time, and more values of a choice (`x-extensible-enum`). Pass over what \
+you do not know.
+"""
 
 
-class ProblemDocument(msgspec.Struct, rename={"type_": "type"}):
-    """A refusal or a failure (RFC 9457). `code` is stable."""
+class WrongInput(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that is wrong with one input."""
+
+    field: str
+    detail: str
+
+
+class ProblemDocument(msgspec.Struct, frozen=True, kw_only=True, rename={"type_": "type"}):
+    """A refusal or a failure (RFC 9457)."""
 
     type_: str
     title: str
     status: int
-    code: str
-    detail: str
+    code: Annotated[str, Meta(description="Stable, for programs. There may be more in time.")]
+    detail: Annotated[str, Meta(description="For people; its words may change.")]
     request_id: str
+    field: (
+        Annotated[str, Meta(description="The input that it is about, where it is about one")] | UnsetType
+    ) = UNSET
+    errors: Annotated[list[WrongInput], Meta(description="All that is wrong with the inputs")] | UnsetType = (
+        UNSET
+    )
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether the service can do its work."""
+
+    status: str
+    down: Annotated[list[str], Meta(description="The parts that do not answer")] | UnsetType = UNSET
 
 
 def openapi_document(routes: Sequence[Route], *, title: str, version: str) -> dict[str, Any]:
-    """OpenAPI 3.1. Takes tens of milliseconds and imports quart-schema."""
-    from quart import Quart  # noqa: PLC0415 - start-up must not pay for what few ask for
-    from quart_schema import QuartSchema  # noqa: PLC0415 - as above
-
+    """OpenAPI 3.1. Takes tens of milliseconds. Raises ValueError when two shapes want one name."""
     routes = [route for route in routes if route.in_document]
-    app = Quart("documents", static_folder=None)
+    shapes = shapes_of(routes)
+    paths: Schema = {}
     for route in routes:
-        # quart-schema takes two parameters for one where the second has a converter.
-        path = _PARAMETER.sub(r"<\1>", route.path)
-        app.add_url_rule(path, endpoint=route.name, view_func=_documented(route), methods=[route.method])
-    extension = QuartSchema(
-        openapi_path=None,
-        info={"title": title, "version": version},
-        conversion_preference="msgspec",
-        security_schemes=_SECURITY_SCHEMES,
-    )
-    extension.init_app(app)
-    document = msgspec.to_builtins(extension.openapi_provider.schema(), str_keys=True)
-    for route in routes:
-        _complete(document["paths"][_template(route.path)][route.method.lower()], route)
-    document["paths"] |= _operations()
-    document["components"]["schemas"] = _schemas(routes)
-    whole: dict[str, Any] = _with_portable_patterns(document)
-    return whole
+        paths.setdefault(_template(route.path), {})[route.method.lower()] = _operation(route, shapes)
+    paths |= _operations(shapes)
+    parameters = _shared_parameters(paths)
+    spread = {shapes.taken(kind)["$ref"].rpartition("/")[2] for kind in _spread(routes)}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": title, "version": version, "description": DESCRIPTION},
+        "paths": paths,
+        "components": {
+            "schemas": {name: each for name, each in shapes.components.items() if name not in spread},
+            "responses": {
+                "Problem": _problem_response(
+                    "A problem that any route can have", dict.fromkeys(OF_STATUS.values()), shapes, {}
+                ),
+                **_shared_responses(paths),
+            },
+            "parameters": parameters,
+            "headers": {pascal_case(name): header for name, header in HEADERS.items()},
+            "securitySchemes": SECURITY_SCHEMES,
+        },
+    }
 
 
-def _documented(route: Route) -> Callable[..., Coroutine[Any, Any, str]]:
-    from quart_schema import (  # noqa: PLC0415 - as above
-        document_querystring,
-        document_request,
-        document_response,
-        tag,
-    )
-
-    async def view(**_path: str) -> str:
-        return route.name
-
-    if route.body is not None:
-        view = document_request(route.body)(view)
-    if route.query is not None:
-        view = document_querystring(route.query)(view)
-    if route.answer is not None:
-        view = document_response(route.answer, route.success)(view)
-    return tag(route.tags)(view)
+def shapes_of(routes: Sequence[Route]) -> Shapes:
+    """Everything that these routes take and give. Raises ValueError when two shapes want one name."""
+    bodies = [route.body for route in routes if route.body is not None]
+    given = [shape for route in routes for shapes in _answers(route).values() for shape in shapes]
+    return Shapes(taken=[*bodies, *_spread(routes)], given=[*given, ProblemDocument, Health])
 
 
-def _complete(operation: dict[str, Any], route: Route) -> None:
-    operation["operationId"] = route.name
-    operation["summary"] = route.summary
-    operation.pop("description", None)
+def _spread(routes: Sequence[Route]) -> list[type[msgspec.Struct]]:
+    """Shapes that are no component: each of their fields is a parameter."""
+    return [shape for route in routes for shape in (route.query, route.parameters) if shape is not None]
+
+
+def _answers(route: Route) -> dict[int, tuple[type[msgspec.Struct], ...]]:
+    """The shapes of each success; none for one without a body, or whose body is no JSON of ours."""
+    statuses = dict.fromkeys((route.success, *route.other_successes), route.answer)
+    return {
+        status: () if shape is None else shape if isinstance(shape, tuple) else (shape,)
+        for status, shape in (statuses | dict(route.other_answers)).items()
+    }
+
+
+def _operation(route: Route, shapes: Shapes) -> Schema:
+    operation: Schema = {"operationId": route.name, "tags": list(route.tags), "summary": route.summary}
     if route.description:
         operation["description"] = route.description
-    success = operation["responses"].setdefault(str(route.success), {})
-    for status in (*route.other_successes, route.success):
-        operation["responses"][str(status)] = {**success, "description": HTTPStatus(status).phrase}
-    operation["responses"] |= _problems(route)
-    headers = [_DEVICE] * route.knows_device + [_KEY] * _takes_key(route)
-    operation["parameters"] = [*operation.get("parameters", ()), *headers]
     if route.permission.kind is PermissionKind.PUBLIC:
         operation["security"] = []
     elif route.permission.kind is PermissionKind.USER:
         operation["security"] = [{"bearer": []}]
     else:
         operation["security"] = [{"bearer": []}, {"apiKey": []}]
-    if "requestBody" in operation:
-        operation["requestBody"]["required"] = not _may_be_empty(route.body)
+    operation["parameters"] = list(_parameters(route, shapes))
+    if route.body is not None:
+        operation["requestBody"] = {
+            "required": not _may_be_empty(route.body),
+            "content": {"application/json": {"schema": shapes.taken(route.body)}},
+        }
+    operation["responses"] = _successes(route, shapes) | _problems(route, shapes)
+    return operation
+
+
+# --- what is sent
+
+
+def _parameters(route: Route, shapes: Shapes) -> Iterator[Schema]:
+    said = (
+        {} if route.parameters is None else {name: each for name, each, _ in shapes.fields(route.parameters)}
+    )
+    for name in _PARAMETER.findall(route.path):
+        schema = said.get(name, {"type": "string", "minLength": 1})
+        yield _parameter(name, "path", schema, required=True)
+    if route.query is not None:
+        for name, schema, required in shapes.fields(route.query):
+            yield _parameter(name, "query", schema, required=required)
+    if route.knows_device:
+        yield DEVICE
+    if _takes_key(route):
+        yield KEY
+
+
+def _parameter(name: str, place: str, schema: Schema, *, required: bool) -> Schema:
+    told = {"description": schema["description"]} if "description" in schema else {}
+    inner = {member: value for member, value in schema.items() if member != "description"}
+    return {"name": name, "in": place, "required": required, **told, "schema": inner}
 
 
 def _takes_key(route: Route) -> bool:
     return any(problem.code == "idempotency_conflict" for problem in route.problems)
-
-
-def _problems(route: Route) -> dict[str, Any]:
-    """The route's own refusals by status, and `default` for those that every route can give."""
-    reference = {"$ref": _REFERENCE.format(name="ProblemDocument")}
-    by_status: dict[str, dict[str, str]] = {}
-    for problem in route.problems:
-        by_status.setdefault(str(problem.status), {})[problem.code] = problem.detail
-    responses = {
-        status: _problem_response(
-            "\n\n".join(f"`{code}`: {detail}" for code, detail in codes.items()),
-            {"allOf": [reference, {"properties": {"code": {"enum": list(codes)}}}]},
-        )
-        for status, codes in by_status.items()
-    }
-    return {**responses, "default": _problem_response("A problem that any route can have", reference)}
-
-
-def _problem_response(description: str, schema: dict[str, Any]) -> dict[str, Any]:
-    return {"description": description, "content": {"application/problem+json": {"schema": schema}}}
 
 
 def _may_be_empty(body: type[msgspec.Struct] | None) -> bool:
@@ -155,59 +227,161 @@ def _may_be_empty(body: type[msgspec.Struct] | None) -> bool:
     return True
 
 
-def _operations() -> dict[str, Any]:
-    """The routes that the guard answers itself."""
+# --- what is answered
 
-    def operation(name: str, summary: str, media_type: str, *statuses: int) -> dict[str, Any]:
-        responses = {
-            str(status): {
-                "description": HTTPStatus(status).phrase,
-                "content": {media_type: {}},
-            }
-            for status in statuses
-        }
-        return {
-            "get": {
-                "operationId": name,
-                "summary": summary,
-                "tags": ["service"],
-                "security": [],
-                "responses": responses,
-            }
-        }
 
+def _successes(route: Route, shapes: Shapes) -> Schema:
+    replayed = ("Idempotent-Replayed",) * _takes_key(route)
+    responses: Schema = {}
+    for status, given in _answers(route).items():
+        response = {"description": HTTPStatus(status).phrase, "headers": _headers(*ANSWERED, *replayed)}
+        if status != HTTPStatus.NO_CONTENT:
+            schema = shapes.given(*given) if given else None
+            response["content"] = {
+                media_type: _content(media_type, schema) for media_type in route.media_types
+            }
+        responses[str(status)] = response
+    return responses
+
+
+def _content(media_type: str, schema: Schema | None) -> Schema:
+    if schema is not None:
+        return {"schema": schema}
+    if media_type == "application/json":
+        return {"schema": {"type": "object", "additionalProperties": True}}
+    return {"schema": {"type": "string"}} if media_type.startswith("text/") else {}
+
+
+def _problems(route: Route, shapes: Shapes) -> Schema:
+    """The route's own refusals by status, and `default` for those that every route can give."""
+    by_status: dict[int, dict[str, Problem]] = {}
+    for problem in route.problems:
+        by_status.setdefault(problem.status, {})[problem.code] = problem
+    responses = {
+        str(status): _problem_response(
+            "\n\n".join(f"`{code}`: {problem.detail}" for code, problem in problems.items()),
+            (OF_STATUS[status],) if status in OF_STATUS else (),
+            shapes,
+            problems,
+        )
+        for status, problems in by_status.items()
+    }
+    return {**responses, "default": {"$ref": "#/components/responses/Problem"}}
+
+
+def _problem_response(
+    description: str, headers: Iterable[str], shapes: Shapes, problems: Mapping[str, Problem]
+) -> Schema:
+    content: Schema = {"schema": shapes.given(ProblemDocument)}
+    if problems:
+        content["examples"] = {
+            code: {
+                "value": {
+                    "type": "about:blank",
+                    "title": HTTPStatus(problem.status).phrase,
+                    "status": problem.status,
+                    "code": code,
+                    "detail": problem.detail,
+                    "request_id": "2f6c1c1e9d0b4a57",
+                }
+            }
+            for code, problem in problems.items()
+        }
     return {
-        "/health/live": operation("live", "Whether the process runs", "application/json", 200),
-        "/health/ready": operation("ready", "Whether its parts answer", "application/json", 200, 503),
-        "/metrics": operation("metrics", "Prometheus text", "text/plain", 200, 401),
+        "description": description,
+        "headers": _headers("X-Request-ID", *headers),
+        "content": {"application/problem+json": content},
     }
 
 
-def _schemas(routes: Sequence[Route]) -> dict[str, Any]:
-    shapes = {
-        shape: None
-        for route in routes
-        for shape in (route.body, route.query, route.answer)
-        if shape is not None
+def _headers(*names: str) -> Schema:
+    return {name: {"$ref": f"#/components/headers/{pascal_case(name)}"} for name in names}
+
+
+# --- what is said more than once
+
+
+def _shared_parameters(paths: Schema) -> Schema:
+    """Puts references in place of parameters that several operations have, and gives these. Of two that
+    differ under one name, the one that more operations have is the component."""
+    lists = [operation["parameters"] for path in paths.values() for operation in path.values()]
+    counts = Counter(_frozen(parameter) for parameters in lists for parameter in parameters)
+    shared: Schema = {}
+    for text, count in counts.most_common():
+        parameter = json.loads(text)
+        if count > 1:
+            shared.setdefault(pascal_case(parameter["name"]), parameter)
+    for parameters in lists:
+        for index, parameter in enumerate(parameters):
+            name = pascal_case(parameter["name"])
+            if shared.get(name) == parameter:
+                parameters[index] = {"$ref": f"#/components/parameters/{name}"}
+    return dict(sorted(shared.items()))
+
+
+def _shared_responses(paths: Schema) -> Schema:
+    """Puts references in place of problems of one code that several operations have, and gives these."""
+    everything = [operation["responses"] for path in paths.values() for operation in path.values()]
+    found = [
+        (responses, status, code, response)
+        for responses in everything
+        for status, response in responses.items()
+        if (code := _only_code(response)) is not None
+    ]
+    counts = Counter(_frozen(response) for *_, response in found)
+    shared: Schema = {}
+    for responses, status, code, response in found:
+        name = pascal_case(code)
+        if counts[_frozen(response)] > 1 and shared.setdefault(name, response) == response:
+            responses[status] = {"$ref": f"#/components/responses/{name}"}
+    return dict(sorted(shared.items()))
+
+
+def _only_code(response: Schema) -> str | None:
+    examples = response.get("content", {}).get("application/problem+json", {}).get("examples", {})
+    return next(iter(examples)) if len(examples) == 1 else None
+
+
+def _frozen(value: Schema) -> str:
+    return json.dumps(value)
+
+
+# --- the routes that the guard answers itself
+
+
+def _operations(shapes: Shapes) -> Schema:
+    health = {"application/json": {"schema": shapes.given(Health)}}
+    text = {"text/plain": {"schema": {"type": "string"}}}
+    return {
+        "/health/live": _uncounted("live", "Whether the process runs", {200: health}),
+        "/health/ready": _uncounted("ready", "Whether its parts answer", {200: health, 503: health}),
+        "/metrics": _uncounted(
+            "metrics", "Prometheus text, or OpenMetrics where that is asked for", {200: text}
+        ),
     }
-    _, schemas = msgspec.json.schema_components([*shapes, ProblemDocument], ref_template=_REFERENCE)
-    return dict(schemas)
+
+
+def _uncounted(name: str, summary: str, contents: Mapping[int, Schema]) -> Schema:
+    responses = {
+        str(status): {
+            "description": HTTPStatus(status).phrase,
+            "headers": _headers("X-Request-ID"),
+            "content": content,
+        }
+        for status, content in contents.items()
+    }
+    return {
+        "get": {
+            "operationId": name,
+            "tags": ["service"],
+            "summary": summary,
+            "security": [],
+            "parameters": [],
+            "responses": {**responses, "default": {"$ref": "#/components/responses/Problem"}},
+        }
+    }
 
 
 def _template(path: str) -> str:
     """Werkzeug's `<name>` and `<converter:name>` as OpenAPI writes them."""
     return _PARAMETER.sub(r"{\1}", path)
-
-
-def _with_portable_patterns(value: Any) -> Any:
-    r"""`\Z` is Python's; in the dialect that JSON Schema names (ECMA-262) `$` means the same."""
-    if isinstance(value, dict):
-        return {
-            name: member.replace(r"\Z", "$")
-            if name == "pattern" and isinstance(member, str)
-            else _with_portable_patterns(member)
-            for name, member in value.items()
-        }
-    if isinstance(value, list):
-        return [_with_portable_patterns(member) for member in value]
-    return value

@@ -32,16 +32,23 @@ TransferCode = Annotated[
     str, Meta(pattern=r"^[a-z0-9_.-]{1,32}\Z", description="Why credits move, in a word of the caller's")
 ]
 Amount = Annotated[int, Meta(ge=1, le=AMOUNT_MAX, description="Minor units, never a fraction")]
-Metadata = Annotated[
-    dict[str, Any], Meta(description="The caller's own object, at most 512 bytes of JSON; kept as it is")
-]
+_METADATA = Meta(
+    title="Metadata",
+    description="The caller's own object, at most 512 bytes of JSON; kept as it is",
+    extra_json_schema={"type": "object", "additionalProperties": True},
+)
+Metadata = Annotated[dict[str, Any], _METADATA]
 """A Struct with such a field calls `check_metadata` from its `__post_init__`."""
+StoredMetadata = Annotated[msgspec.Raw, _METADATA]
+"""The same in an answer: JSON already."""
 Cursor = Annotated[
     str,
     Meta(pattern=r"^[\x21-\x7e]{1,512}\Z", description="`next_cursor` of the page before, as it was given"),
 ]
 ListLimit = Annotated[int, Meta(ge=1, le=LIST_LIMIT_MAX)]
 Time = Annotated[datetime, Meta(tz=True, description="RFC 3339, with its offset; answers are in UTC")]
+Moment = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+"""A time in an answer: RFC 3339 in UTC, as `rfc3339` writes it."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)

@@ -15,6 +15,8 @@ BodyT = TypeVar("BodyT")
 QueryT = TypeVar("QueryT")
 
 Headers = tuple[tuple[str, str], ...]
+Shape = type[msgspec.Struct] | tuple[type[msgspec.Struct], ...]
+"""Of an answer; where it may have one of several shapes, the first that fits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +94,17 @@ class Route:
     handle: Handler
     body: type[msgspec.Struct] | None = None
     query: type[msgspec.Struct] | None = None
-    answer: type[msgspec.Struct] | None = None
+    parameters: type[msgspec.Struct] | None = None
+    """What the path's parameters are like, for the API document; those that it leaves out are text."""
+    answer: Shape | None = None
     """The success's shape, for the API document."""
     success: int = 200
     other_successes: tuple[int, ...] = ()
     """Further statuses of the same shape, for the API document."""
+    other_answers: Mapping[int, Shape] = field(default_factory=dict)
+    """Further statuses of another shape, for the API document."""
+    media_types: tuple[str, ...] = ("application/json",)
+    """What the success's body may be, for the API document."""
     problems: tuple[Problem, ...] = ()
     """Refusals that only some routes give, for the API document."""
     policies: tuple[str, ...] = ()

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 from msgspec import UNSET, UnsetType
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from adapters.web import Answer, Problem, rfc3339
 from application.ledger.history import AccountEntry, PastState, Position
@@ -40,10 +40,12 @@ from plugins.credits.shapes import (
     AccountGrant,
     BatchAnswer,
     BatchResult,
+    DryRunAnswer,
     EntryAnswer,
     GrantAnswer,
     GrantPart,
     HoldAnswer,
+    PastAccountAnswer,
     RuleAnswer,
     SkippedTopUp,
     TopUpPart,
@@ -119,9 +121,10 @@ def past_answer(
     at_ms: int,
     basis: Literal["effective", "recorded"],
     labels: Mapping[str, Label],
-) -> AccountAnswer:
+) -> PastAccountAnswer:
     """What could be spent then knew nothing of what was dated back later: so that much is not said."""
-    answer = replace(account_answer(past.state, labels), at=rfc3339(at_ms), basis=basis)
+    state = asdict(account_answer(past.state, labels))
+    answer = PastAccountAnswer(**state, at=rfc3339(at_ms), basis=basis)
     if past.adjusted == 0:
         return answer
     return replace(answer, posted=past.state.posted + past.adjusted, held=None, available=None, grants=None)
@@ -257,10 +260,10 @@ def transfer_answer(recorded: Recorded, state: TransferState | None = None) -> T
             return replace(answer, reverses=cause.of, restored=restored, lapsed=lapsed)
 
 
-def dry_answer(posted: Posted, entries: Sequence[Entry], asked_id: str | None) -> TransferAnswer:
+def dry_answer(posted: Posted, entries: Sequence[Entry], asked_id: str | None) -> DryRunAnswer:
     """What would be posted; what was posted already under the same id or key, as it was. `entries` is all
     that would be recorded."""
-    answer = replace(transfer_answer(posted.recorded), dry_run=True, top_ups=top_ups(entries))
+    answer = DryRunAnswer(**asdict(transfer_answer(posted.recorded)), top_ups=top_ups(entries))
     return answer if posted.replayed else replace(answer, id=asked_id, seq=None, recorded_at=None)
 
 

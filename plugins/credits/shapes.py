@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from adapters.web import Moment, StoredMetadata
+
 
 class AccountGrant(msgspec.Struct, frozen=True, kw_only=True):
     """What is left of one live grant."""
@@ -16,14 +18,13 @@ class AccountGrant(msgspec.Struct, frozen=True, kw_only=True):
     held: int
     priority: int
     category: str
-    expires_at: str | None
+    expires_at: Moment | None
     code: str
-    metadata: msgspec.Raw
+    metadata: StoredMetadata
 
 
-class AccountAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """An account's balance: `available = posted - held`. With `?at=` as it was at that moment; where
-    transfers were dated back across it, only `posted` can be said, and the others are null."""
+class AccountShape(msgspec.Struct, frozen=True, kw_only=True):
+    """What every answer says of an account."""
 
     id: str
     asset: str
@@ -31,13 +32,27 @@ class AccountAnswer(msgspec.Struct, frozen=True, kw_only=True):
     posted: int
     held: int | None
     available: int | None
-    overdraft_limit: int | None
+    overdraft_limit: Annotated[int | None, Meta(description="Null for system accounts")]
     grants: Annotated[list[AccountGrant] | None, Meta(description="Live grants, in burn-down order")]
     seq: Annotated[int, Meta(description="The journal document that last touched it")]
-    metadata: msgspec.Raw
+    metadata: StoredMetadata
     low_balance: int | UnsetType = UNSET
-    at: str | UnsetType = UNSET
-    basis: Literal["effective", "recorded"] | UnsetType = UNSET
+
+
+class AccountAnswer(AccountShape, frozen=True, kw_only=True):
+    """An account's balance: `available = posted - held`."""
+
+    held: int
+    available: int
+    grants: Annotated[list[AccountGrant], Meta(description="Live grants, in burn-down order")]
+
+
+class PastAccountAnswer(AccountShape, frozen=True, kw_only=True):
+    """An account as it was at the moment `at`. Where transfers were dated back across it, only `posted` can
+    be said, and `held`, `available` and `grants` are null."""
+
+    at: Moment
+    basis: Literal["effective", "recorded"]
 
 
 class AccountList(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,11 +69,12 @@ class EntryAnswer(msgspec.Struct, frozen=True, kw_only=True):
     code: str
     counterparty: str
     seq: int
-    recorded_at: str
+    recorded_at: Moment
     effective_at: Annotated[
-        str | None, Meta(description="When it counts from, where that is another moment than `recorded_at`")
+        Moment | None,
+        Meta(description="When it counts from, where that is another moment than `recorded_at`"),
     ]
-    metadata: msgspec.Raw
+    metadata: StoredMetadata
 
 
 class EntryList(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,9 +103,9 @@ class ExplainedGrant(msgspec.Struct, frozen=True, kw_only=True):
     priority: int
     category: str
     code: str
-    recorded_at: str
-    expires_at: str | None
-    metadata: msgspec.Raw
+    recorded_at: Moment
+    expires_at: Moment | None
+    metadata: StoredMetadata
 
 
 class PlainPart(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,9 +131,9 @@ class ExplainedHold(msgspec.Struct, frozen=True, kw_only=True):
     remaining: int
     funding: list[GrantPart]
     plain: int
-    expires_at: str
+    expires_at: Moment
     code: str
-    metadata: msgspec.Raw
+    metadata: StoredMetadata
 
 
 class ScheduledGrantAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,9 +144,9 @@ class ScheduledGrantAnswer(msgspec.Struct, frozen=True, kw_only=True):
     priority: int
     category: str
     code: str
-    effective_at: str
-    expires_at: str | None
-    metadata: msgspec.Raw
+    effective_at: Moment
+    expires_at: Moment | None
+    metadata: StoredMetadata
 
 
 class ExplainAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,7 +164,7 @@ class ExplainAnswer(msgspec.Struct, frozen=True, kw_only=True):
     available: int
     overdraft_limit: int | None
     seq: int
-    as_of: str
+    as_of: Moment
     grants: list[ExplainedGrant]
     plain: PlainPart
     holds: list[ExplainedHold]
@@ -170,11 +186,11 @@ class GrantAnswer(msgspec.Struct, frozen=True, kw_only=True):
     category: str
     priority: int
     code: str
-    effective_at: str | None
-    expires_at: str | None
+    effective_at: Moment | None
+    expires_at: Moment | None
     seq: int
-    recorded_at: str
-    metadata: msgspec.Raw
+    recorded_at: Moment
+    metadata: StoredMetadata
 
 
 class TopUpPart(msgspec.Struct, frozen=True, kw_only=True):
@@ -186,11 +202,8 @@ class TopUpPart(msgspec.Struct, frozen=True, kw_only=True):
     skipped: str | None
 
 
-class TransferAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """A transfer, or whatever else moved credits: `grant`, `rule`, `hold` and `reverses` say which.
-
-    A dry run's `seq` and `recorded_at` are null, and so is its `id` unless the body named one.
-    """
+class Movement(msgspec.Struct, frozen=True, kw_only=True):
+    """What moved credits, or would: `grant`, `rule`, `hold` and `reverses` say what else it was."""
 
     id: str | None
     source: str
@@ -199,22 +212,16 @@ class TransferAnswer(msgspec.Struct, frozen=True, kw_only=True):
     asset: str
     code: str
     seq: int | None
-    recorded_at: str | None
+    recorded_at: Moment | None
     effective_at: Annotated[
-        str | None, Meta(description="When it counts from, where that is another moment than `recorded_at`")
+        Moment | None,
+        Meta(description="When it counts from, where that is another moment than `recorded_at`"),
     ]
     funding: Annotated[
         list[GrantPart], Meta(description="Which of the source's grants paid; the rest was plain credits")
     ]
     reversed: Annotated[int, Meta(description="How much of it has been reversed")]
-    metadata: msgspec.Raw
-    dry_run: Annotated[bool, Meta(description="True: nothing was recorded")] | UnsetType = UNSET
-    top_ups: (
-        Annotated[
-            list[TopUpPart], Meta(description="In a dry run: what top-up rules would do before and after it")
-        ]
-        | UnsetType
-    ) = UNSET
+    metadata: StoredMetadata
     grant: Annotated[str, Meta(description="The grant that it issued, or ended")] | UnsetType = UNSET
     rule: Annotated[str, Meta(description="The top-up rule that issued the grant")] | UnsetType = UNSET
     hold: Annotated[str, Meta(description="The hold that it captured")] | UnsetType = UNSET
@@ -234,7 +241,23 @@ class TransferAnswer(msgspec.Struct, frozen=True, kw_only=True):
     ) = UNSET
 
 
-class BatchResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class TransferAnswer(Movement, frozen=True, kw_only=True):
+    """A transfer, or whatever else moved credits: `grant`, `rule`, `hold` and `reverses` say which."""
+
+    id: str
+    seq: int
+    recorded_at: Moment
+
+
+class DryRunAnswer(Movement, frozen=True, kw_only=True):
+    """What would come of a transfer: `seq` and `recorded_at` are null, and so is `id` unless the body named
+    one. What was posted already under the same id or key, as it was."""
+
+    dry_run: Annotated[bool, Meta(description="True: nothing was recorded")] = True
+    top_ups: Annotated[list[TopUpPart], Meta(description="What top-up rules would do before and after it")]
+
+
+class BatchResult(msgspec.Struct, frozen=True, kw_only=True):
     id: str | None
     status: Literal["posted", "rejected", "duplicate"]
     code: Annotated[str, Meta(description="Why it was rejected")] | UnsetType = UNSET
@@ -255,10 +278,10 @@ class HoldAnswer(msgspec.Struct, frozen=True, kw_only=True):
     amount: int
     captured: Annotated[int, Meta(description="In all so far")]
     status: Literal["pending", "captured", "voided", "expired"]
-    expires_at: str
+    expires_at: Moment
     code: str
     seq: Annotated[int, Meta(description="The journal document that last changed it")]
-    metadata: msgspec.Raw
+    metadata: StoredMetadata
     transfer_id: (
         Annotated[str, Meta(description="In the answer to a capture: the transfer that it posted")]
         | UnsetType
@@ -269,7 +292,7 @@ class SkippedTopUp(msgspec.Struct, frozen=True, kw_only=True):
     """A rule left its account below its level: `day_used` (it acted as often as it may on that UTC day),
     `account_full` (of grants) or `balance_overflow`. Other reasons may be added."""
 
-    at: str
+    at: Moment
     reason: str
 
 
@@ -298,7 +321,7 @@ class HeadAnswer(msgspec.Struct, frozen=True, kw_only=True):
     book: str
     seq: int
     digest: str
-    recorded_at: str | None
+    recorded_at: Moment | None
 
 
 class ProblemOfBook(msgspec.Struct, frozen=True, kw_only=True):

@@ -24,7 +24,7 @@ from plugins.credits.bodies import AccountBody, AccountQuery, EntriesQuery
 from plugins.credits.refusals import invalid_field, no_account, problem_of
 from plugins.credits.route_problems import OF_ACCOUNT, OPENING
 from plugins.credits.routes.desk import MAY_READ, MAY_WRITE, Desk, caller_of
-from plugins.credits.shapes import AccountAnswer, AccountList, EntryList
+from plugins.credits.shapes import AccountAnswer, AccountList, EntryList, PastAccountAnswer
 
 
 class AccountRoutes:
@@ -42,7 +42,7 @@ class AccountRoutes:
                   tags=tags,
                   summary="Open an account for one asset"),
             Route("GET", "/credits/accounts/<account_id>", "get_account", MAY_READ, self.get_account,
-                  query=AccountQuery, answer=AccountAnswer, problems=OF_ACCOUNT,
+                  query=AccountQuery, answer=(PastAccountAnswer, AccountAnswer), problems=OF_ACCOUNT,
                   tags=tags,
                   summary="An account's balance, now or at a moment in the past"),
             Route("GET", "/credits/accounts/<account_id>/entries", "list_entries", MAY_READ,

@@ -21,7 +21,7 @@ from plugins.credits.bodies import BatchBody, ReversalBody, TransferBody, Transf
 from plugins.credits.refusals import REFUSALS, invalid_field, problem_of
 from plugins.credits.route_problems import OF_THING, RESULTS, REVERSING, TRANSFERRING, TRANSFERRING_MANY
 from plugins.credits.routes.desk import MAY_READ, MAY_WRITE, Desk, caller_of, id_in_path
-from plugins.credits.shapes import BatchAnswer, TransferAnswer
+from plugins.credits.shapes import BatchAnswer, DryRunAnswer, TransferAnswer
 
 BATCH_BODY_BYTES_MAX = 8 * 1024 * 1024
 
@@ -36,7 +36,7 @@ class TransferRoutes:
         tags = ("transfers",)
         return [
             Route("POST", "/credits/transfers", "create_transfer", MAY_WRITE, self.create_transfer,
-                  body=TransferBody, answer=TransferAnswer, success=201, other_successes=(200,),
+                  body=TransferBody, answer=TransferAnswer, success=201, other_answers={200: DryRunAnswer},
                   problems=TRANSFERRING, tags=tags,
                   summary="Move credits, or see what would come of it",
                   description="A dry run is answered 200, or refused as the transfer would be, and records"
