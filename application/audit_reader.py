@@ -35,7 +35,7 @@ KNOWN_ACTIONS: Final = frozenset(action.value for action in AuditAction) | ACTIO
 
 At = TypeVar("At")
 
-_CURSOR = re.compile(r"(\*|!|[A-Za-z0-9_]{1,64})~(\*|!|[0-9]{1,19}\.[0-9]{1,6})")
+AUDIT_CURSOR = re.compile(r"(\*|!|[A-Za-z0-9_]{1,64})~(\*|!|[0-9]{1,19}\.[0-9]{1,6})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ class _Position:
 
     @staticmethod
     def decode(cursor: str) -> _Position | None:
-        match = _CURSOR.fullmatch(cursor)
+        match = AUDIT_CURSOR.fullmatch(cursor)
         if match is None:
             return None
         event_id = {"!": None, "*": ""}.get(match[1], match[1])

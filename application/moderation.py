@@ -37,7 +37,7 @@ BANS_ACTIVE = Metric(
 
 REASON_RULE = f"one line of 1 to {REASON_LENGTH_MAX} characters"
 
-_CURSOR = re.compile(r"([0-9]{1,15})\.([\x21-\x7e]{1,400})")
+BAN_CURSOR = re.compile(r"([0-9]{1,15})\.([\x21-\x7e]{1,400})")
 
 
 def is_reason(text: str) -> bool:
@@ -192,7 +192,7 @@ class Moderation:
         """None for a cursor that is not one of ours."""
         after = None
         if cursor is not None:
-            match = _CURSOR.fullmatch(cursor)
+            match = BAN_CURSOR.fullmatch(cursor)
             if match is None:
                 return None
             after = BanPlace(int(match[1]), match[2])

@@ -37,10 +37,15 @@ def time_ordered_id(prefix: str, now_ms: int, randomness: bytes) -> str:
     return f"{prefix}_{base32(now_ms.to_bytes(TIME_BITS // 8, 'big') + randomness)}"
 
 
+def time_ordered_form(prefix: str) -> str:
+    """The regular expression of what `time_ordered_id` makes with this prefix."""
+    # 128 bits in digits of 5: two of the first digit's are always 0.
+    return f"{re.escape(prefix)}_[0-7][{_DIGITS}]{{25}}"
+
+
 def is_time_ordered_id(prefix: str, text: str) -> bool:
     """Whether `time_ordered_id` can have made it with this prefix."""
-    # 128 bits in digits of 5: two of the first digit's are always 0.
-    return re.fullmatch(f"{re.escape(prefix)}_[0-7][{_DIGITS}]{{25}}", text) is not None
+    return re.fullmatch(time_ordered_form(prefix), text) is not None
 
 
 def is_id(text: str) -> bool:

@@ -22,8 +22,10 @@ from adapters.web.fields import (
     Time,
     TransferCode,
     check_metadata,
+    cursor_form,
     milliseconds,
     rfc3339,
+    told_as,
 )
 from adapters.web.head import DEVICE_COOKIE
 from adapters.web.quota import refusal as limit_refusal
@@ -70,7 +72,9 @@ __all__ = [
     "Time",
     "TransferCode",
     "check_metadata",
+    "cursor_form",
     "limit_refusal",
     "milliseconds",
     "rfc3339",
+    "told_as",
 ]

@@ -82,9 +82,9 @@ OF_STATUS: Final = {
 """What a refusal carries beside its request's id."""
 
 DESCRIPTION: Final = """\
-Amounts are integers in minor units, times RFC 3339 in UTC. An unknown member of a body is refused. Answers may \
-grow: there may be more members in time, and more values of a choice (`x-extensible-enum`). Pass over what \
-you do not know.
+Amounts are integers in minor units, times RFC 3339 in UTC. An unknown member of a body is refused. Answers \
+may grow: there may be more members in time, and more values of a choice (`x-extensible-enum`). Pass over \
+what you do not know.
 """
 
 

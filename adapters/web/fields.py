@@ -11,6 +11,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from adapters.web.shapes import TOLD
+
 METADATA_BYTES_MAX = 512
 AMOUNT_MAX = 10**15
 LIST_LIMIT_DEFAULT = 50
@@ -45,6 +47,19 @@ Cursor = Annotated[
     str,
     Meta(pattern=r"^[\x21-\x7e]{1,512}\Z", description="`next_cursor` of the page before, as it was given"),
 ]
+
+
+def told_as(description: str | None = None, **schema: Any) -> Meta:
+    """What the API document says of a field in place of what is checked while parsing: the rest of its rule is
+    the domain's to judge, which names all that is wrong at once."""
+    return Meta(description=description, extra_json_schema={TOLD: schema})
+
+
+def cursor_form(pattern: str) -> Meta:
+    """What the cursors of one list look like."""
+    return told_as(pattern=f"^{pattern}$")
+
+
 ListLimit = Annotated[int, Meta(ge=1, le=LIST_LIMIT_MAX)]
 Time = Annotated[datetime, Meta(tz=True, description="RFC 3339, with its offset; answers are in UTC")]
 Moment = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]

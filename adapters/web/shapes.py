@@ -20,21 +20,24 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from inspect import cleandoc
 from typing import Any, Final
 
 import msgspec
-from msgspec import UNSET, inspect
+from msgspec import NODEFAULT, inspect
 
 Schema = dict[str, Any]
 Change = Callable[[Schema], Schema]
 
 REFERENCE: Final = "#/components/schemas/{name}"
 NULL: Final[Schema] = {"type": "null"}
+TOLD: Final = "x-told"
+"""In `extra_json_schema`: what is said in place of what msgspec says; see `adapters.web.fields.told_as`."""
 OWN_PACKAGES: Final = frozenset({"adapters", "application", "composition", "domain", "plugins", "ports"})
 MAY_GROW: Final = "There may be more in time."
 
 _UNUSABLE = re.compile(r"[^a-zA-Z0-9.\-_]")
-_LITERALS = frozenset({"const", "default", "enum", "examples", "required"})
+_LITERALS = frozenset({"const", "default", "enum", "examples", "required", TOLD})
 _WITH_FIELDS = (inspect.StructType, inspect.TypedDictType, inspect.DataclassType, inspect.NamedTupleType)
 
 
@@ -165,6 +168,9 @@ def _changed(schema: Any, change: Change) -> Any:
 
 
 def _portable(schema: Schema) -> Schema:
+    schema |= schema.pop(TOLD, {})
+    if "description" in schema:
+        schema["description"] = cleandoc(schema["description"])
     if schema.get("type") == "object" and not schema.keys() & {"properties", "additionalProperties"}:
         schema["additionalProperties"] = True
     if "pattern" in schema:
@@ -211,8 +217,11 @@ def _as_given(schema: Schema) -> Schema:
 
 def _require_what_comes(schema: Schema, info: inspect.StructType) -> None:
     omits = info.cls.__struct_config__.omit_defaults
+    # To `inspect`, what may be UNSET has no default and is not required.
     always = [
-        field.encode_name for field in info.fields if field.required or not (omits or field.default is UNSET)
+        field.encode_name
+        for field in info.fields
+        if field.required or not (omits or field.default is field.default_factory is NODEFAULT)
     ]
     if info.tag_field is not None:
         # What tells the kinds of a union apart is fixed.

@@ -3,12 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta
 
 from adapters.web import Problem
 from domain.identifiers import Identifier, IdentifierProblem, IdentifierType, identify
 
+IDENTIFIER_LENGTH_MAX: Final = 254
 BY_IDENTIFIER = "/<type>/<path:identifier>"
 """The end of a path: an identifier may hold slashes, percent-encoded or plain (`2001:db8::/64`)."""
+
+
+class NamedInPath(msgspec.Struct, frozen=True, kw_only=True):
+    """For the API document."""
+
+    type: IdentifierType
+    identifier: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=IDENTIFIER_LENGTH_MAX,
+            description="An address or network, a user's or key's id, or an account's name",
+        ),
+    ]
 
 
 def named_in(path: Mapping[str, str]) -> Identifier | Problem:

@@ -12,14 +12,19 @@ from adapters.web import (
     Amount,
     AssetCode,
     Body,
+    Cursor,
     Identifier,
     ListQuery,
     Metadata,
     Time,
     TransferCode,
     check_metadata,
+    cursor_form,
     milliseconds,
+    told_as,
 )
+from application.ledger.orders import RULE_PREFIX
+from domain.ids import time_ordered_form
 from domain.ledger.account import AMOUNT_MAX, REVENUE, is_system
 from domain.ledger.commands import HOLD_EXPIRES_MS_MAX
 
@@ -29,8 +34,12 @@ FIRST_MS: Final = -62_135_596_800_000
 LAST_MS: Final = 253_402_300_799_999
 """The years 1 to 9999, UTC: a time of RFC 3339 with an offset may lie just outside of them."""
 
+Party = Annotated[
+    AccountReference,
+    told_as(f"An account's id, or `{REVENUE}`", pattern=f"^(?:{REVENUE}|[A-Za-z0-9_.:-]{{1,64}})$"),
+]
 Overdraft = Annotated[int, Meta(ge=0, le=AMOUNT_MAX, description="How far below zero it may go")]
-Category = Literal["paid", "promotional"]
+Category = Annotated[Literal["paid", "promotional"], Meta(title="Category")]
 Priority = Annotated[int, Meta(ge=0, le=255, description="0 burns first")]
 HoldSeconds = Annotated[
     int,
@@ -96,11 +105,11 @@ class GrantBody(Body, frozen=True, kw_only=True):
 
 
 class TransferOfBatch(Body, frozen=True, kw_only=True):
-    source: AccountReference
+    source: Party
     amount: Amount
     code: TransferCode
     id: Identifier | None = None
-    destination: AccountReference = REVENUE
+    destination: Party = REVENUE
     metadata: Metadata | None = None
     effective_at: Annotated[
         Time | None, Meta(description="In the past: the balance of that moment counts it too")
@@ -146,7 +155,9 @@ class HoldBody(Body, frozen=True, kw_only=True):
     account: Identifier
     amount: Amount
     code: TransferCode
-    destination: Annotated[AccountReference, Meta(description="Where a capture sends it")] = REVENUE
+    destination: Annotated[
+        Party, Meta(description=f"Where a capture sends it: an account's id, or `{REVENUE}`")
+    ] = REVENUE
     expires_in: HoldSeconds = 600
     metadata: Metadata | None = None
 
@@ -206,7 +217,12 @@ class AccountQuery(Body, frozen=True, kw_only=True):
         return moment(self.at, "at")
 
 
+class OwnAccountsQuery(ListQuery, frozen=True, kw_only=True):
+    cursor: Annotated[Cursor, cursor_form("[A-Za-z0-9_.:-]{1,64}")] | None = None
+
+
 class EntriesQuery(ListQuery, frozen=True, kw_only=True):
+    cursor: Annotated[Cursor, cursor_form(r"[0-9]{1,18}\.[0-9]{1,18}")] | None = None
     asset: AssetCode | None = None
 
 
@@ -228,6 +244,7 @@ class ExplainQuery(Body, frozen=True, kw_only=True):
 
 
 class RulesQuery(ListQuery, frozen=True, kw_only=True):
+    cursor: Annotated[Cursor, cursor_form(time_ordered_form(RULE_PREFIX))] | None = None
     account: Identifier | None = None
 
 

@@ -6,8 +6,22 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from adapters.web import Answer, Body, Call, ListQuery, Problem, Route, Time, milliseconds, rfc3339
-from application.audit_reader import KNOWN_ACTIONS, AuditLine, AuditQuery, AuditReader
+from adapters.web import (
+    Answer,
+    Body,
+    Call,
+    Cursor,
+    ListQuery,
+    Moment,
+    Problem,
+    Route,
+    Time,
+    cursor_form,
+    milliseconds,
+    rfc3339,
+    told_as,
+)
+from application.audit_reader import AUDIT_CURSOR, KNOWN_ACTIONS, AuditLine, AuditQuery, AuditReader
 from domain.access import AUDIT
 from plugins.admin.named import invalid
 
@@ -23,11 +37,16 @@ Text = Annotated[str, Meta(min_length=1, max_length=300)]
 class AuditListQuery(ListQuery, frozen=True, kw_only=True):
     """`since` is inclusive, `until` exclusive."""
 
-    actor: Text | None = None
-    """`user:<id>`, `api_key:<id>`, `creditctl:<name>`, `anonymous` or `system`."""
-    action: Text | None = None
-    resource: Text | None = None
-    """`user:<id>`, `session:<id>`, `ip:<address>`, `account:<id>`, `transfer:<id>`, …"""
+    cursor: Annotated[Cursor, cursor_form(AUDIT_CURSOR.pattern)] | None = None
+    actor: Annotated[
+        Text | None,
+        Meta(description="`user:<id>`, `api_key:<id>`, `creditctl:<name>`, `anonymous` or `system`"),
+    ] = None
+    action: Annotated[Text, told_as(enum=sorted(KNOWN_ACTIONS))] | None = None
+    resource: Annotated[
+        Text | None,
+        Meta(description="`user:<id>`, `session:<id>`, `ip:<address>`, `account:<id>`, `transfer:<id>`, …"),
+    ] = None
     since: Time | None = None
     until: Time | None = None
 
@@ -36,7 +55,7 @@ class AuditLineView(Body, frozen=True, kw_only=True):
     """One write. What the journal tells of has no address and no request."""
 
     id: str
-    at: str
+    at: Moment
     actor: str
     action: str
     resource: str

@@ -6,9 +6,22 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from adapters.web import NOT_FOUND, Answer, Body, Call, ListQuery, Problem, Route, rfc3339
+from adapters.web import (
+    NOT_FOUND,
+    Answer,
+    Body,
+    Call,
+    Cursor,
+    ListQuery,
+    Moment,
+    Problem,
+    Route,
+    cursor_form,
+    rfc3339,
+)
 from application.idempotency import Idempotency
 from application.moderation import (
+    BAN_CURSOR,
     BAN_SECONDS_MAX,
     REASON_LENGTH_MAX,
     REASON_RULE,
@@ -19,10 +32,9 @@ from application.moderation import (
 from domain.access import ADMIN
 from domain.bans import Ban
 from domain.identifiers import IdentifierType
-from plugins.admin.named import BY_IDENTIFIER, invalid, named, named_in
+from plugins.admin.named import BY_IDENTIFIER, IDENTIFIER_LENGTH_MAX, NamedInPath, invalid, named, named_in
 from plugins.repeats import KEY_CONFLICT, Remember, once
 
-IDENTIFIER_LENGTH_MAX = 254
 DESCRIPTION = (
     "An IPv6 address is counted by its /64, and that is what its ban is on. Other workers follow within"
     " 5 seconds. Identifiers may be percent-encoded or stand in the path as they are."
@@ -35,7 +47,9 @@ class NewBan(Body, frozen=True, kw_only=True):
     type: IdentifierType
     identifier: Annotated[str, Meta(min_length=1, max_length=IDENTIFIER_LENGTH_MAX)]
     seconds: Annotated[int, Meta(ge=1, le=BAN_SECONDS_MAX)] | None = None
-    reason: Annotated[str, Meta(min_length=1, max_length=REASON_LENGTH_MAX)]
+    reason: Annotated[
+        str, Meta(min_length=1, max_length=REASON_LENGTH_MAX, description="One line that can be printed")
+    ]
 
 
 class BanView(Body, frozen=True, kw_only=True):
@@ -43,11 +57,13 @@ class BanView(Body, frozen=True, kw_only=True):
 
     type: str
     identifier: str
-    until: str
-    level: int
-    """How many bans lead to this one; each further one lasts longer."""
-    reason: str
-    """`violations` for one that nobody imposed by hand."""
+    until: Moment
+    level: Annotated[int, Meta(description="How many bans lead to this one; each further one lasts longer")]
+    reason: Annotated[str, Meta(description="`violations` for one that nobody imposed by hand")]
+
+
+class BansQuery(ListQuery, frozen=True, kw_only=True):
+    cursor: Annotated[Cursor, cursor_form(BAN_CURSOR.pattern)] | None = None
 
 
 class BanPage(Body, frozen=True, kw_only=True):
@@ -66,7 +82,7 @@ def ban_view(ban: Ban) -> BanView:
 
 
 def ban_routes(moderation: Moderation, idempotency: Idempotency) -> tuple[Route, ...]:
-    async def list_bans(call: Call[None, ListQuery]) -> Answer | Problem:
+    async def list_bans(call: Call[None, BansQuery]) -> Answer | Problem:
         page = await moderation.list_bans(limit=call.query.limit, cursor=call.query.cursor)
         if page is None:
             return invalid("cursor", "`cursor` is no `next_cursor` of this list.")
@@ -108,12 +124,13 @@ def ban_routes(moderation: Moderation, idempotency: Idempotency) -> tuple[Route,
 
     tags = ("administration",)
     return (
-        Route("GET", "/admin/bans", "list_bans", ADMIN, list_bans, query=ListQuery, answer=BanPage, tags=tags,
+        Route("GET", "/admin/bans", "list_bans", ADMIN, list_bans, query=BansQuery, answer=BanPage, tags=tags,
               summary="Bans in force, those that end last first"),
         Route("POST", "/admin/bans", "add_ban", ADMIN, add_ban, body=NewBan, answer=BanView, success=201,
               problems=(KEY_CONFLICT,), tags=tags,
               summary="Shut somebody out, in place of a ban in force", description=DESCRIPTION),
         Route("DELETE", f"/admin/bans{BY_IDENTIFIER}", "lift_ban", ADMIN, lift_ban, success=204,
+              parameters=NamedInPath,
               problems=(NOT_FOUND, KEY_CONFLICT), tags=tags,
               summary="Let somebody in again", description=DESCRIPTION),
     )  # fmt: skip

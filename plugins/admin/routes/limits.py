@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from msgspec import Meta
+
 from adapters.web import Answer, Body, Call, Problem, Route
 from application.idempotency import Idempotency
 from application.moderation import Limits, Moderation
 from domain.access import ADMIN
-from plugins.admin.named import BY_IDENTIFIER, named_in
+from plugins.admin.named import BY_IDENTIFIER, NamedInPath, named_in
 from plugins.admin.routes.bans import BanView, ban_view
 from plugins.repeats import KEY_CONFLICT, Remember, once
 
@@ -28,8 +32,7 @@ class LimitsView(Body, frozen=True, kw_only=True):
     type: str
     identifier: str
     windows: list[WindowView]
-    violations: int
-    """Those that still count towards a ban."""
+    violations: Annotated[int, Meta(description="Those that still count towards a ban")]
     banned: bool
     ban: BanView | None
 
@@ -54,9 +57,9 @@ def limit_routes(moderation: Moderation, idempotency: Idempotency) -> tuple[Rout
 
     path, tags = f"/admin/limits{BY_IDENTIFIER}", ("administration",)
     return (
-        Route("GET", path, "show_limits", ADMIN, show_limits, answer=LimitsView, tags=tags,
-              summary="Windows, violations and the ban of one identifier"),
-        Route("DELETE", path, "clear_limits", ADMIN, clear_limits, success=204,
+        Route("GET", path, "show_limits", ADMIN, show_limits, parameters=NamedInPath, answer=LimitsView,
+              tags=tags, summary="Windows, violations and the ban of one identifier"),
+        Route("DELETE", path, "clear_limits", ADMIN, clear_limits, parameters=NamedInPath, success=204,
               problems=(KEY_CONFLICT,), tags=tags, summary="Forget windows and violations; a ban stays"),
     )  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from adapters.web import Answer, Call, ListQuery, Problem, Route
+from adapters.web import Answer, Call, Problem, Route
 from application.ledger.orders import AccountOrder
 from domain.access import USER
 from domain.api_keys import DEFAULT_BOOK
@@ -20,7 +20,7 @@ from plugins.credits.answers import (
     past_answer,
     position_of,
 )
-from plugins.credits.bodies import AccountBody, AccountQuery, EntriesQuery
+from plugins.credits.bodies import AccountBody, AccountQuery, EntriesQuery, OwnAccountsQuery
 from plugins.credits.refusals import invalid_field, no_account, problem_of
 from plugins.credits.route_problems import OF_ACCOUNT, OPENING
 from plugins.credits.routes.desk import MAY_READ, MAY_WRITE, Desk, caller_of
@@ -50,7 +50,7 @@ class AccountRoutes:
                   tags=tags,
                   summary="What moved the balance, newest first"),
             Route("GET", "/users/me/accounts", "list_own_accounts", USER, self.list_own_accounts,
-                  query=ListQuery, answer=AccountList, tags=tags, summary="The caller's own accounts"),
+                  query=OwnAccountsQuery, answer=AccountList, tags=tags, summary="The caller's own accounts"),
         ]  # fmt: skip
 
     async def open_account(self, call: Call[AccountBody, None]) -> Answer | Problem:
@@ -110,7 +110,7 @@ class AccountRoutes:
         items = [entry_answer(entry) for entry in entries]
         return Answer(200, EntryList(items=items, next_cursor=cursor_of(following)))
 
-    async def list_own_accounts(self, call: Call[None, ListQuery]) -> Answer | Problem:
+    async def list_own_accounts(self, call: Call[None, OwnAccountsQuery]) -> Answer | Problem:
         states = await self._ledger.accounts_of(DEFAULT_BOOK, call.caller.user_id or "")
         start = 0
         if call.query.cursor is not None:

@@ -12,18 +12,23 @@ from adapters.web import (
     Answer,
     Body,
     Call,
+    Cursor,
     Identifier,
     ListQuery,
+    Moment,
     Problem,
     Route,
     Time,
+    cursor_form,
     milliseconds,
     rfc3339,
+    told_as,
 )
 from application.api_keys import CreatedApiKey, InvalidApiKey
 from application.idempotency import Idempotency
 from domain.access import ADMIN
-from domain.api_keys import DEFAULT_BOOK, ID_PREFIX, ApiKey, Scope
+from domain.api_keys import DEFAULT_BOOK, ID_PREFIX, NAME_CHARACTERS_MAX, ApiKey, Scope
+from domain.ids import time_ordered_form
 from plugins.main.happenings import note
 from plugins.main.modules.connection_api import ConnectionAPI
 from plugins.main.routes.problems import foreign_cursor, validation_failed
@@ -33,10 +38,12 @@ from plugins.repeats import KEY_CONFLICT, Remember, once
 class NewApiKey(Body, frozen=True, kw_only=True):
     """What the key may do, and in which book."""
 
-    name: Annotated[str, Meta(max_length=256)]
-    scopes: Annotated[list[Scope], Meta(max_length=16)]
+    name: Annotated[
+        str, Meta(max_length=256), told_as("Printable", minLength=1, maxLength=NAME_CHARACTERS_MAX)
+    ]
+    scopes: Annotated[list[Scope], Meta(max_length=16), told_as(minItems=1)]
     book: Identifier = DEFAULT_BOOK
-    expires_at: Time | None = None
+    expires_at: Annotated[Time | None, Meta(description="In the future")] = None
     require_signature: bool = False
 
 
@@ -51,11 +58,15 @@ class ApiKeyView(Body, frozen=True, kw_only=True):
     scopes: list[str]
     book: str
     require_signature: bool
-    created_at: str
+    created_at: Moment
     created_by: str
-    expires_at: str | None
-    revoked_at: str | None
-    last_used_at: str | None
+    expires_at: Moment | None
+    revoked_at: Moment | None
+    last_used_at: Moment | None
+
+
+class ApiKeysQuery(ListQuery, frozen=True, kw_only=True):
+    cursor: Annotated[Cursor, cursor_form(time_ordered_form(ID_PREFIX))] | None = None
 
 
 class ApiKeyPage(Body, frozen=True, kw_only=True):
@@ -77,7 +88,7 @@ def api_key_routes(api: ConnectionAPI, idempotency: Idempotency) -> tuple[Route,
 
         return await once(idempotency, call, "create_api_key", make)
 
-    async def list_keys(call: Call[None, ListQuery]) -> Answer | Problem:
+    async def list_keys(call: Call[None, ApiKeysQuery]) -> Answer | Problem:
         refused = foreign_cursor(ID_PREFIX, call.query.cursor)
         if refused is not None:
             return refused
@@ -97,7 +108,7 @@ def api_key_routes(api: ConnectionAPI, idempotency: Idempotency) -> tuple[Route,
         Route("POST", "/api-keys", "create_api_key", ADMIN, create, body=NewApiKey, answer=ApiKeyView,
               success=201, problems=(KEY_CONFLICT,), tags=tags, summary="A new key, shown once",
               description=_SIGNING),
-        Route("GET", "/api-keys", "list_api_keys", ADMIN, list_keys, query=ListQuery, answer=ApiKeyPage,
+        Route("GET", "/api-keys", "list_api_keys", ADMIN, list_keys, query=ApiKeysQuery, answer=ApiKeyPage,
               tags=tags, summary="All keys, newest first"),
         Route("DELETE", "/api-keys/<key_id>", "revoke_api_key", ADMIN, revoke, success=204,
               problems=(NOT_FOUND,), tags=tags,

@@ -13,7 +13,7 @@ from plugins.main.happenings import note
 from plugins.main.measures import Measures
 from plugins.main.modules.connection_api import ConnectionAPI
 from plugins.main.routes.problems import INVALID_TOKEN, TAKEN, too_many_attempts, validation_failed
-from plugins.main.routes.users import Text, UserView, user_view
+from plugins.main.routes.users import Email, NewPassword, Text, Username, UserView, user_view
 from plugins.repeats import KEY_CONFLICT, Remember, once
 
 DEVICE_COOKIE_AGE_S = 400 * 86_400
@@ -39,9 +39,9 @@ TOKEN_REUSED = Problem(
 class Registration(Body, frozen=True, kw_only=True):
     """A new user: 3 to 64 of letters, digits and `_.-`; a password of 8 to 256 characters."""
 
-    username: Text
-    email: Text
-    password: Text
+    username: Username
+    email: Email
+    password: NewPassword
 
 
 class Login(Body, frozen=True, kw_only=True):

@@ -2,8 +2,25 @@
 
 from __future__ import annotations
 
-from adapters.web import NOT_FOUND, Answer, Body, Call, ListQuery, Problem, Route, rfc3339
+from typing import Annotated
+
+from msgspec import Meta
+
+from adapters.web import (
+    NOT_FOUND,
+    Answer,
+    Body,
+    Call,
+    Cursor,
+    ListQuery,
+    Moment,
+    Problem,
+    Route,
+    cursor_form,
+    rfc3339,
+)
 from domain.access import USER
+from domain.ids import time_ordered_form
 from domain.sessions import ID_PREFIX, Session
 from plugins.main.happenings import note
 from plugins.main.modules.connection_api import ConnectionAPI
@@ -17,14 +34,16 @@ class SessionView(Body, frozen=True, kw_only=True):
     """A session that has not ended."""
 
     id: str
-    created_at: str
-    last_seen_at: str
-    expires_at: str
-    """Unless it is refreshed before."""
+    created_at: Moment
+    last_seen_at: Moment
+    expires_at: Annotated[Moment, Meta(description="Unless it is refreshed before")]
     address: str
     user_agent: str
-    current: bool
-    """The one that this request came with."""
+    current: Annotated[bool, Meta(description="The one that this request came with")]
+
+
+class SessionsQuery(ListQuery, frozen=True, kw_only=True):
+    cursor: Annotated[Cursor, cursor_form(time_ordered_form(ID_PREFIX))] | None = None
 
 
 class SessionPage(Body, frozen=True, kw_only=True):
@@ -33,7 +52,7 @@ class SessionPage(Body, frozen=True, kw_only=True):
 
 
 def session_routes(api: ConnectionAPI) -> tuple[Route, ...]:
-    async def list_sessions(call: Call[None, ListQuery]) -> Answer | Problem:
+    async def list_sessions(call: Call[None, SessionsQuery]) -> Answer | Problem:
         caller, query = call.caller, call.query
         refused = foreign_cursor(ID_PREFIX, query.cursor)
         if refused is not None:
@@ -64,7 +83,7 @@ def session_routes(api: ConnectionAPI) -> tuple[Route, ...]:
 
     tags = ("authentication",)
     return (
-        Route("GET", "/auth/sessions", "list_sessions", USER, list_sessions, query=ListQuery,
+        Route("GET", "/auth/sessions", "list_sessions", USER, list_sessions, query=SessionsQuery,
               answer=SessionPage, tags=tags, summary="One's own sessions, newest first"),
         Route("DELETE", "/auth/sessions", "end_sessions", USER, end_sessions, success=204, tags=tags,
               summary="End all of one's own sessions, this one as well"),

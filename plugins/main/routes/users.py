@@ -6,12 +6,33 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, UnsetType
 
-from adapters.web import NOT_FOUND, Answer, Body, Call, ListQuery, Problem, Route, rfc3339
+from adapters.web import (
+    NOT_FOUND,
+    Answer,
+    Body,
+    Call,
+    Cursor,
+    ListQuery,
+    Moment,
+    Problem,
+    Route,
+    cursor_form,
+    rfc3339,
+    told_as,
+)
 from application.idempotency import Idempotency
 from application.users import InvalidUser, PasswordDelayed, PasswordRejection, Taken
 from domain.access import ADMIN, USER, any_scope
 from domain.api_keys import Scope
-from domain.users import ID_PREFIX, Role, User
+from domain.ids import time_ordered_form
+from domain.users import (
+    EMAIL_CHARACTERS_MAX,
+    ID_PREFIX,
+    PASSWORD_CHARACTERS_MAX,
+    PASSWORD_CHARACTERS_MIN,
+    Role,
+    User,
+)
 from plugins.main.happenings import note
 from plugins.main.modules.connection_api import ConnectionAPI
 from plugins.main.routes.problems import (
@@ -28,6 +49,17 @@ MAY_READ_USERS = any_scope(Scope.USERS_READ)
 MAY_WRITE_USERS = any_scope(Scope.USERS_WRITE)
 
 Text = Annotated[str, Meta(max_length=1024)]
+Username = Annotated[Text, told_as(pattern="^[A-Za-z0-9_.-]{3,64}$", maxLength=64)]
+Email = Annotated[Text, told_as(format="email", maxLength=EMAIL_CHARACTERS_MAX)]
+NewPassword = Annotated[
+    Text,
+    told_as(
+        "None of those that are tried first, and neither of the user's names",
+        minLength=PASSWORD_CHARACTERS_MIN,
+        maxLength=PASSWORD_CHARACTERS_MAX,
+        pattern=r"^[^\u0000]*$",
+    ),
+]
 
 
 class UserView(Body, frozen=True, kw_only=True):
@@ -37,7 +69,11 @@ class UserView(Body, frozen=True, kw_only=True):
     username: str
     email: str
     roles: list[str]
-    created_at: str
+    created_at: Moment
+
+
+class UsersQuery(ListQuery, frozen=True, kw_only=True):
+    cursor: Annotated[Cursor, cursor_form(time_ordered_form(ID_PREFIX))] | None = None
 
 
 class UserPage(Body, frozen=True, kw_only=True):
@@ -48,8 +84,8 @@ class UserPage(Body, frozen=True, kw_only=True):
 class UserChange(Body, frozen=True, kw_only=True):
     """What is not named stays as it is."""
 
-    username: Text | UnsetType = UNSET
-    email: Text | UnsetType = UNSET
+    username: Username | UnsetType = UNSET
+    email: Email | UnsetType = UNSET
 
 
 class RoleChange(Body, frozen=True, kw_only=True):
@@ -62,7 +98,7 @@ class PasswordChange(Body, frozen=True, kw_only=True):
     """A new password of 8 to 256 characters, and the one that it replaces."""
 
     current_password: Text
-    new_password: Text
+    new_password: NewPassword
 
 
 def user_view(user: User) -> UserView:
@@ -96,7 +132,7 @@ class UserRoutes:
                   body=PasswordChange, success=204, problems=(WRONG_PASSWORD,),
                   policies=("password",), tags=tags,
                   summary="Another password: every session ends, this one as well"),
-            Route("GET", "/users", "list_users", MAY_READ_USERS, self.list_users, query=ListQuery,
+            Route("GET", "/users", "list_users", MAY_READ_USERS, self.list_users, query=UsersQuery,
                   answer=UserPage, tags=tags, summary="All users, newest first"),
             Route("GET", "/users/<user_id>", "show_user", MAY_READ_USERS, self.show_user, answer=UserView,
                   problems=(NOT_FOUND,), tags=tags, summary="A user"),
@@ -165,7 +201,7 @@ class UserRoutes:
                 note("password changed", call.context, user=call.caller.id)
                 return Answer(204)
 
-    async def list_users(self, call: Call[None, ListQuery]) -> Answer | Problem:
+    async def list_users(self, call: Call[None, UsersQuery]) -> Answer | Problem:
         refused = foreign_cursor(ID_PREFIX, call.query.cursor)
         if refused is not None:
             return refused
