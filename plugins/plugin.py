@@ -47,7 +47,7 @@ class PluginContext(Protocol):
         """A place for documents of this plugin, under its name; see `domain.documents.Collection`."""
 
     def register_routes(self, routes: Sequence[Route]) -> None:
-        """Adds HTTP routes; `ValueError` when a method and path, or a name, is taken."""
+        """Adds HTTP routes; `ValueError` when a method and path, or a route's or shape's name, is taken."""
 
     def register_hook(
         self, event: str, callback: HookCallback, priority: int = HOOK_PRIORITY_DEFAULT

@@ -8,15 +8,17 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from adapters.web.shapes import Shapes
 from domain.realtime.events import CloseCode, ErrorCode
 from domain.realtime.frames import FRAME_BYTES_MAX, ID_LENGTH_MAX
 from domain.realtime.protocol import SUBPROTOCOL, TOKEN_LENGTH_MAX
 
 ADDRESS = "/ws"
 
-_SCHEMA = "#/components/schemas/{name}"
-
-CommandId = int | Annotated[str, Meta(min_length=1, max_length=ID_LENGTH_MAX)]
+CommandId = Annotated[
+    int | Annotated[str, Meta(min_length=1, max_length=ID_LENGTH_MAX)],
+    Meta(title="CommandId", description="Of the client's choice; the reply has it"),
+]
 Token = Annotated[
     str, Meta(min_length=1, max_length=TOKEN_LENGTH_MAX, description="From `POST /auth/websocket-token`")
 ]
@@ -95,7 +97,7 @@ class Direct(Frame, frozen=True, kw_only=True, rename={"sender": "from"}, tag="d
     """Something said to this user alone."""
 
     event: str
-    data: Any
+    data: Annotated[Any, Meta(description="Any JSON, as it was given")]
     sender: Annotated[str | None, Meta(description="A user's id; null when a service said it")]
 
 
@@ -125,7 +127,7 @@ reconnect unchanged. After 1012 reconnect, with jitter. The HTTP routes stand in
 def asyncapi_document(*, title: str, version: str) -> dict[str, Any]:
     """AsyncAPI 3.0. Told from the service's side: it receives commands and sends the rest."""
     messages: list[type[Frame]] = [*REPLIES, Connected, Done, Refused, *PUSHES]
-    _, schemas = msgspec.json.schema_components(messages, ref_template=_SCHEMA)
+    shapes = Shapes(taken=REPLIES, given=[Connected, Done, Refused, *PUSHES])
     codes = "\n".join(f"- {code.value}: {code.name.lower().replace('_', ' ')}" for code in CloseCode)
     return {
         "asyncapi": "3.0.0",
@@ -156,7 +158,7 @@ def asyncapi_document(*, title: str, version: str) -> dict[str, Any]:
                 }
                 for each in messages
             },
-            "schemas": dict(schemas),
+            "schemas": shapes.components,
         },
     }
 

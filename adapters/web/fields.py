@@ -50,8 +50,8 @@ Cursor = Annotated[
 
 
 def told_as(description: str | None = None, **schema: Any) -> Meta:
-    """What the API document says of a field in place of what is checked while parsing: the rest of its rule is
-    the domain's to judge, which names all that is wrong at once."""
+    """What the API document says of a field in place of what is checked while parsing: the rest of its rule
+    is the domain's to judge, which names all that is wrong at once."""
     return Meta(description=description, extra_json_schema={TOLD: schema})
 
 

@@ -77,10 +77,14 @@ class Shapes:
 
 def component_name(kind: Any) -> str:
     """Stable: it depends on nothing but where the class is defined and what it is called."""
-    package = kind.__module__.partition(".")[0]
     name = pascal_case(_class_name(kind))
-    prefix = "" if package in OWN_PACKAGES else pascal_case(package)
+    prefix = "" if is_own(kind) else pascal_case(_package(kind))
     return name if name.startswith(prefix) else prefix + name
+
+
+def is_own(kind: Any) -> bool:
+    """Whether the service defines it, and not another distribution."""
+    return _package(kind) in OWN_PACKAGES
 
 
 def pascal_case(words: str) -> str:
@@ -97,8 +101,11 @@ def reference(name: str) -> Schema:
 
 def _taken_components(kinds: Iterable[Any]) -> Schema:
     made: Schema = {}
-    for name, schema, _ in _components(kinds):
-        _add(made, name, _hoisted(_changed(schema, _as_taken), made))
+    for name, schema, info in _components(kinds):
+        changed = _changed(schema, _as_taken)
+        if isinstance(info, inspect.StructType):
+            _fix_tag(changed, info)
+        _add(made, name, _hoisted(changed, made))
     return made
 
 
@@ -108,6 +115,7 @@ def _given_components(kinds: Iterable[Any]) -> Schema:
         changed = _changed(schema, _as_given)
         if isinstance(info, inspect.StructType):
             _require_what_comes(changed, info)
+            _fix_tag(changed, info)
         _add(made, name, _hoisted(changed, made))
     return made
 
@@ -223,11 +231,14 @@ def _require_what_comes(schema: Schema, info: inspect.StructType) -> None:
         for field in info.fields
         if field.required or not (omits or field.default is field.default_factory is NODEFAULT)
     ]
+    schema["required"] = always if info.tag_field is None else [info.tag_field, *always]
+
+
+def _fix_tag(schema: Schema, info: inspect.StructType) -> None:
+    """What tells the kinds of a union apart has one value, which is no choice that may grow."""
     if info.tag_field is not None:
-        # What tells the kinds of a union apart is fixed.
-        schema["properties"][info.tag_field] = {"type": "string", "const": info.tag}
-        always.insert(0, info.tag_field)
-    schema["required"] = always
+        kind = "string" if isinstance(info.tag, str) else "integer"
+        schema["properties"][info.tag_field] = {"type": kind, "const": info.tag}
 
 
 def _hoisted(schema: Any, made: Schema) -> Any:
@@ -266,9 +277,16 @@ def _renamed_in(schema: Any, names: Mapping[str, str]) -> Any:
         return schema
     changed = {name: _renamed_in(member, names) for name, member in schema.items()}
     if isinstance(changed.get("$ref"), str):
-        old = changed["$ref"].removeprefix(REFERENCE.format(name=""))
-        changed |= reference(names.get(old, old))
+        changed["$ref"] = _renamed(changed["$ref"], names)
+    if isinstance(changed.get("discriminator"), dict):
+        mapping = changed["discriminator"].get("mapping", {})
+        changed["discriminator"]["mapping"] = {tag: _renamed(each, names) for tag, each in mapping.items()}
     return changed
+
+
+def _renamed(pointer: str, names: Mapping[str, str]) -> str:
+    old = pointer.removeprefix(REFERENCE.format(name=""))
+    return REFERENCE.format(name=names.get(old, old))
 
 
 def _without_null(schema: Schema) -> Schema:
@@ -281,6 +299,10 @@ def _without_null(schema: Schema) -> Schema:
 
 def _sentences(*parts: str | None) -> str:
     return " ".join(part if part.endswith((".", ":", "!", "?")) else f"{part}." for part in parts if part)
+
+
+def _package(kind: Any) -> str:
+    return str(kind.__module__).partition(".")[0]
 
 
 def _class_name(kind: Any) -> str:

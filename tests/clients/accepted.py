@@ -2,33 +2,44 @@
 
 from __future__ import annotations
 
-import json
+import re
 from typing import Any
 
-import schemathesis  # type: ignore[import-not-found] # only the environment of the clients has it
+import schemathesis
 
-METADATA_BYTES_MAX = 512
+BEYOND_SCHEMAS = (
+    # To JSON Schema 5.0 is an integer. Here it is refused like any other float: amounts are money, and
+    # whoever writes them with a point may have rounded them before.
+    r"Expected `int(?: \| null)?`, got `float`",
+    # Rules about two members, or about the clock.
+    r"`source` and `destination` are the same account",
+    r"Either `email` or `username` is needed, and not both",
+    r"`identifier` is (?:not|neither) ",
+    r"`expires_at` must be later than `effective_at`",
+    r"expires_at: must lie in the future",
+    r"`effective_at` of a transfer lies in the past",
+    r"`at` lies in the future",
+    # JSON Schema counts no bytes of JSON, and has no name for what Unicode calls printable.
+    r"`metadata` is longer than 512 bytes of JSON",
+    r"name: 1–64 printable characters$",
+    r"`reason` is one line of 1 to \d+ characters",
+    # One of the passwords that are tried first, or the name again.
+    r"password: one of the passwords|password: the username or",
+    # The cursor of a list whose ids their makers choose: it has the form of one, and is none of this list's.
+    r"`cursor` is not one of this list's\.$",
+)
+"""Refusals of requests that the schema allows: it cannot say more."""
 
 
-@schemathesis.hook  # type: ignore[misc] # as above
+@schemathesis.hook  # type: ignore[untyped-decorator] # without its types here
 def filter_failure(_context: Any, failure: Any, case: Any, response: Any) -> bool:
-    """Whether it is a failure. A request that the schema allows may be refused for what no schema says."""
-    if type(failure).__name__ != "RejectedPositiveData" or response.status_code != 400:
+    """Whether it is a failure."""
+    if type(failure).__name__ != "RejectedPositiveData":
         return True
-    detail = response.json()["detail"]
-    print("KEEP?", case.operation.label, detail, type(failure).__name__)
-    return not _is_whole_number_as_float(case.body)
-
-
-def _is_whole_number_as_float(body: Any) -> bool:
-    """To JSON Schema 5.0 is an integer. To us it is refused like any other float: amounts are money, and what
-    writes them with a point may have rounded them before."""
-    if isinstance(body, dict):
-        return any(map(_is_whole_number_as_float, body.values()))
-    if isinstance(body, list):
-        return any(map(_is_whole_number_as_float, body))
-    return isinstance(body, float) and body.is_integer()
-
-
-def _is_metadata_too_long(body: Any) -> bool:
-    return isinstance(body, dict) and len(json.dumps(body.get("metadata"), ensure_ascii=False)) > METADATA_BYTES_MAX
+    if response.status_code == 422:
+        # What is stored forbids it: a hold of less, an account of another asset. schemathesis takes 409 for that.
+        return False
+    problem = response.json()
+    if case.operation.label != "GET /users/me/accounts" and problem.get("field") == "cursor":
+        return True
+    return not any(re.search(rule, problem["detail"]) for rule in BEYOND_SCHEMAS)

@@ -51,7 +51,7 @@ def test_the_secrets_folder_is_no_package_and_git_ignores_what_is_in_it() -> Non
     assert "/secrets/*" in ignored
 
 
-@pytest.mark.parametrize("name", ["build", "runtime", "dev", "servers", "valkey"])
+@pytest.mark.parametrize("name", ["build", "runtime", "dev", "servers", "valkey", "clients"])
 def test_pinned_requirements_carry_hashes_and_name_no_index(name: str) -> None:
     text = (PROJECT / "requirements" / f"{name}.txt").read_text(encoding="utf-8")
     lines = [line.strip() for line in text.replace("\\\n", " ").splitlines()]

@@ -18,6 +18,7 @@ from adapters.web import (
     Route,
     cursor_form,
     rfc3339,
+    told_as,
 )
 from application.idempotency import Idempotency
 from application.moderation import (
@@ -44,7 +45,9 @@ DESCRIPTION = (
 class NewBan(Body, frozen=True, kw_only=True):
     """Who is shut out. Without `seconds`, for as long as the identifier's level gives."""
 
-    type: IdentifierType
+    type: Annotated[
+        str, told_as(title="Bannable", enum=[each.value for each in IdentifierType if each.bannable])
+    ]
     identifier: Annotated[str, Meta(min_length=1, max_length=IDENTIFIER_LENGTH_MAX)]
     seconds: Annotated[int, Meta(ge=1, le=BAN_SECONDS_MAX)] | None = None
     reason: Annotated[
@@ -91,7 +94,7 @@ def ban_routes(moderation: Moderation, idempotency: Idempotency) -> tuple[Route,
 
     async def add_ban(call: Call[NewBan, None]) -> Answer | Problem:
         body = call.body
-        identifier = named(body.type.value, body.identifier)
+        identifier = named(body.type, body.identifier)
         if isinstance(identifier, Problem):
             return identifier
         if not is_reason(body.reason):

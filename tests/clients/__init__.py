@@ -1,0 +1,1 @@
+"""Clients that others generate, made from the running service's own document, and used against it."""
