@@ -41,6 +41,13 @@ class Metric:
     buckets: tuple[float, ...] = ()
     merge: Merge = Merge.SUM
 
+    def __post_init__(self) -> None:
+        # What `promtool check metrics` holds a scrape to: the suffix tells readers that it only ever grows.
+        if self.name.endswith("_total") is not (self.kind is MetricKind.COUNTER):
+            raise ValueError(
+                f"{self.name} is a {self.kind.value}: counters end in _total, and nothing else does"
+            )
+
 
 class Instrument(Protocol):
     """One registered metric. Label values stand in the order of `Metric.labels`."""

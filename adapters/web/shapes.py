@@ -102,21 +102,22 @@ def reference(name: str) -> Schema:
 def _taken_components(kinds: Iterable[Any]) -> Schema:
     made: Schema = {}
     for name, schema, info in _components(kinds):
-        changed = _changed(schema, _as_taken)
-        if isinstance(info, inspect.StructType):
-            _fix_tag(changed, info)
-        _add(made, name, _hoisted(changed, made))
+        ours = _hoisted(_changed(schema, _portable), made)
+        for member in ours.get("properties", {}).values():
+            _tell_default(member)
+        _add(made, name, _with_tag(ours, info))
     return made
 
 
 def _given_components(kinds: Iterable[Any]) -> Schema:
     made: Schema = {}
     for name, schema, info in _components(kinds):
-        changed = _changed(schema, _as_given)
+        ours = _hoisted(_changed(schema, _open), made)
+        for member in ours.get("properties", {}).values():
+            member.pop("default", None)
         if isinstance(info, inspect.StructType):
-            _require_what_comes(changed, info)
-            _fix_tag(changed, info)
-        _add(made, name, _hoisted(changed, made))
+            ours["required"] = _always_there(info)
+        _add(made, name, _with_tag(ours, info))
     return made
 
 
@@ -172,7 +173,7 @@ def _changed(schema: Any, change: Change) -> Any:
             inner[name] = {each: _changed(value, change) for each, value in member.items()}
         else:
             inner[name] = member if name in _LITERALS else _changed(member, change)
-    return change(_portable(inner))
+    return change(inner)
 
 
 def _portable(schema: Schema) -> Schema:
@@ -200,16 +201,16 @@ def _choice(schema: Schema) -> Schema:
     return {**outer, "anyOf": [typed, NULL]}
 
 
-def _as_taken(schema: Schema) -> Schema:
-    for member in schema.get("properties", {}).values():
-        default = member.pop("default", None)
-        if default is not None:
-            told = f"Default: `{json.dumps(default)}`"
-            member["description"] = _sentences(member.get("description"), told)
-    return schema
+def _tell_default(member: Schema) -> None:
+    default = member.pop("default", None)
+    if default is not None:
+        told = f"Default: `{json.dumps(default)}`"
+        member["description"] = _sentences(member.get("description"), told)
 
 
-def _as_given(schema: Schema) -> Schema:
+def _open(schema: Schema) -> Schema:
+    """With room for members and values to come."""
+    schema = _portable(schema)
     values = schema.get("enum", ())
     if values and all(isinstance(value, str) for value in values):
         del schema["enum"]
@@ -218,41 +219,50 @@ def _as_given(schema: Schema) -> Schema:
         schema["x-extensible-enum"] = values
     if schema.get("additionalProperties") is False:
         del schema["additionalProperties"]
-    for member in schema.get("properties", {}).values():
-        member.pop("default", None)
     return schema
 
 
-def _require_what_comes(schema: Schema, info: inspect.StructType) -> None:
-    omits = info.cls.__struct_config__.omit_defaults
+def _always_there(info: inspect.StructType) -> list[str]:
+    omits = getattr(info.cls, "__origin__", info.cls).__struct_config__.omit_defaults
     # To `inspect`, what may be UNSET has no default and is not required.
-    always = [
+    return [
         field.encode_name
         for field in info.fields
         if field.required or not (omits or field.default is field.default_factory is NODEFAULT)
     ]
-    schema["required"] = always if info.tag_field is None else [info.tag_field, *always]
 
 
-def _fix_tag(schema: Schema, info: inspect.StructType) -> None:
+def _with_tag(schema: Schema, info: inspect.Type) -> Schema:
     """What tells the kinds of a union apart has one value, which is no choice that may grow."""
-    if info.tag_field is not None:
-        kind = "string" if isinstance(info.tag, str) else "integer"
-        schema["properties"][info.tag_field] = {"type": kind, "const": info.tag}
+    if not isinstance(info, inspect.StructType) or info.tag_field is None:
+        return schema
+    tag = {"type": "string" if isinstance(info.tag, str) else "integer", "const": info.tag}
+    required = [name for name in schema["required"] if name != info.tag_field]
+    return {
+        **schema,
+        "properties": {**schema["properties"], info.tag_field: tag},
+        "required": [info.tag_field, *required],
+    }
 
 
 def _hoisted(schema: Any, made: Schema) -> Any:
-    """With a reference in place of whatever has a title, which becomes a component of its own."""
+    """With a reference in place of whatever has a title, which becomes a component of its own. What is said
+    of the one place where it stands, a default or another description, stays there."""
     if isinstance(schema, list):
         return [_hoisted(each, made) for each in schema]
     if not isinstance(schema, dict):
         return schema
-    inner = {name: _hoisted(member, made) for name, member in schema.items()}
+    inner = {name: member if name in _LITERALS else _hoisted(member, made) for name, member in schema.items()}
     if not isinstance(inner.get("title"), str):
         return inner
     name = inner.pop("title")
+    here = {each: inner.pop(each) for each in ("default",) if each in inner}
+    described = made.get(name, {}).get("description")
+    if "description" in inner and described not in (None, inner["description"]):
+        here["description"] = inner["description"]
+        inner["description"] = described
     _add(made, name, inner)
-    return reference(name)
+    return {**reference(name), **here}
 
 
 def _apart(sent: Schema, answered: Schema) -> dict[str, str]:

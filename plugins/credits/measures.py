@@ -40,7 +40,7 @@ DURATION: Final = Metric(
     LATENCY_BUCKETS_S,
 )
 BALANCE: Final = Metric(
-    "credit_balance_total",
+    "credit_balance",
     MetricKind.GAUGE,
     "Minor units over all accounts, by asset: posted (with anybody), issued (less what was voided), spent"
     " (what @revenue has), expired; held, which pending holds reserve: what other processes wrote some"

@@ -37,7 +37,7 @@ def filter_failure(_context: Any, failure: Any, case: Any, response: Any) -> boo
     if type(failure).__name__ != "RejectedPositiveData":
         return True
     if response.status_code == 422:
-        # What is stored forbids it: a hold of less, an account of another asset. schemathesis takes 409 for that.
+        # What is stored forbids it: a hold of less, an account of another asset.
         return False
     problem = response.json()
     if case.operation.label != "GET /users/me/accounts" and problem.get("field") == "cursor":

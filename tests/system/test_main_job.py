@@ -81,8 +81,8 @@ def test_a_credit_is_granted_spent_pushed_and_counted(stage: Stage, tmp_path: Pa
         samples = product.metrics()
         assert samples['credit_transactions_total{operation="grant",status="posted"}'] == 1
         assert samples['credit_transactions_total{operation="transfer",status="replayed"}'] == 1
-        assert samples['credit_balance_total{asset="GEMS",kind="issued"}'] == 1_000
-        assert samples['credit_balance_total{asset="GEMS",kind="spent"}'] == 250
+        assert samples['credit_balance{asset="GEMS",kind="issued"}'] == 1_000
+        assert samples['credit_balance{asset="GEMS",kind="spent"}'] == 250
 
 
 def test_a_client_over_its_limit_is_refused_then_banned_and_longer_each_time(

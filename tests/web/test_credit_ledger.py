@@ -241,7 +241,7 @@ def test_totals_tell_where_the_credits_are(run_real: Driver) -> None:
     async def story(house: House) -> None:
         def totals() -> dict[str, float]:
             kinds = ("posted", "held", "issued", "spent", "expired")
-            return {kind: house.metrics.value("credit_balance_total", "GEMS", kind) for kind in kinds}
+            return {kind: house.metrics.value("credit_balance", "GEMS", kind) for kind in kinds}
 
         await house.open("ada")
         await house.open("bob")

@@ -29,6 +29,20 @@ def references(value: Any) -> Iterator[str]:
             yield from references(member)
 
 
+def resolved(document: dict[str, Any], value: Any) -> Any:
+    """What a reference leads to, and whatever that leads to; anything else as it is."""
+    while "$ref" in value:
+        place: Any = document
+        for step in value["$ref"].removeprefix("#/").split("/"):
+            place = place[step]
+        value = place
+    return value
+
+
+def parameters_of(document: dict[str, Any], operation: dict[str, Any]) -> list[dict[str, Any]]:
+    return [resolved(document, each) for each in operation["parameters"]]
+
+
 def test_every_route_stands_in_the_document_with_its_shapes(run_real: Driver) -> None:
     async def body(runtime: Runtime) -> None:
         service = open_service(runtime, Options(routes=ROUTES))
@@ -42,12 +56,14 @@ def test_every_route_stands_in_the_document_with_its_shapes(run_real: Driver) ->
             for operation in path.values()
         }
         assert {"about", "register", "login", "order", "owned", "live", "ready", "metrics"} < set(operations)
-        assert document["paths"]["/owned/{owner}"]["get"]["parameters"][0]["name"] == "owner"
+        (owner, device) = parameters_of(document, document["paths"]["/owned/{owner}"]["get"])
+        assert (owner["name"], owner["in"], device["name"]) == ("owner", "path", "X-Device-Id")
         order = operations["order"]
         assert "201" in order["responses"]
-        amount = order["requestBody"]["content"]["application/json"]["schema"]["properties"]["amount"]
+        body = resolved(document, order["requestBody"]["content"]["application/json"]["schema"])
+        amount = body["properties"]["amount"]
         assert (amount["minimum"], amount["maximum"]) == (1, 10**15)
-        names = [parameter["name"] for parameter in order["parameters"] if parameter["in"] == "query"]
+        names = [each["name"] for each in parameters_of(document, order) if each["in"] == "query"]
         assert names == ["count", "text", "at"]
         assert operations["login"]["security"] == []
         assert operations["show_me"]["security"] == [{"bearer": []}]
@@ -61,10 +77,14 @@ def test_every_reference_leads_somewhere_and_every_pattern_is_portable(run_real:
         service = open_service(runtime, Options(routes=ROUTES))
         reply = await service.client.request("GET", "/openapi.json")
         document = reply.json()
-        known = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
+        known = {
+            f"#/components/{kind}/{name}"
+            for kind, members in document["components"].items()
+            for name in members
+        }
         found = set(references(document))
-        assert found
-        assert found <= known
+        # Nothing leads nowhere, and nothing is there that nobody asks for.
+        assert found == {each for each in known if "/securitySchemes/" not in each}
         assert not re.search(rb"\\\\Z", reply.body)
         assert reply.body == (await service.client.request("GET", "/openapi.json")).body
 
@@ -91,9 +111,10 @@ def test_the_document_of_the_whole_service_is_openapi_3_1(run_real: Driver) -> N
         names = [operation["operationId"] for _, _, operation in operations_of(document)]
         assert len(names) == len(set(names))
         for path, method, operation in operations_of(document):
-            declared = [each["name"] for each in operation.get("parameters", ()) if each["in"] == "path"]
+            parameters = parameters_of(document, operation)
+            declared = [each["name"] for each in parameters if each["in"] == "path"]
             assert sorted(declared) == sorted(re.findall(r"{(\w+)}", path)), (method, path)
-            assert all(each["required"] for each in operation.get("parameters", ()) if each["in"] == "path")
+            assert all(each["required"] for each in parameters if each["in"] == "path")
             assert operation["summary"], (method, path)
 
     live(run_real, story)
@@ -101,16 +122,19 @@ def test_the_document_of_the_whole_service_is_openapi_3_1(run_real: Driver) -> N
 
 def test_every_route_of_the_ledger_says_how_it_refuses(run_real: Driver) -> None:
     async def story(house: House) -> None:
-        paths = (await house.get("/openapi.json", {})).json()["paths"]
+        document = (await house.get("/openapi.json", {})).json()
+        paths = document["paths"]
 
         def codes(method: str, path: str) -> dict[str, list[str]]:
-            return {
-                status: response["content"]["application/problem+json"]["schema"]["allOf"][1]["properties"][
-                    "code"
-                ]["enum"]
-                for status, response in paths[path][method]["responses"].items()
-                if status.startswith("4")
-            }
+            found = {}
+            for status, reference in paths[path][method]["responses"].items():
+                if status.startswith("4"):
+                    response = resolved(document, reference)
+                    content = response["content"]["application/problem+json"]
+                    assert content["schema"] == {"$ref": "#/components/schemas/ProblemDocument"}
+                    found[status] = list(content["examples"])
+                    assert all(f"`{code}`: " in response["description"] for code in found[status])
+            return found
 
         assert codes("post", "/credits/transfers/{transfer_id}/reverse") == {
             "404": ["not_found"],
@@ -137,7 +161,7 @@ def test_the_document_names_the_headers_that_a_client_needs(run_real: Driver) ->
         document = (await house.get("/openapi.json")).json()
         taken: dict[str, set[str]] = {
             f"{method.upper()} {path}": {
-                each["name"] for each in operation.get("parameters", ()) if each["in"] == "header"
+                each["name"] for each in parameters_of(document, operation) if each["in"] == "header"
             }
             for path, methods in document["paths"].items()
             for method, operation in methods.items()
