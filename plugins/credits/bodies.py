@@ -40,6 +40,8 @@ Party = Annotated[
 ]
 Overdraft = Annotated[int, Meta(ge=0, le=AMOUNT_MAX, description="How far below zero it may go")]
 Category = Annotated[Literal["paid", "promotional"], Meta(title="Category")]
+Consistency = Annotated[Literal["strong", "eventual"], Meta(title="Consistency")]
+Basis = Annotated[Literal["effective", "recorded"], Meta(title="Basis")]
 Priority = Annotated[int, Meta(ge=0, le=255, description="0 burns first")]
 HoldSeconds = Annotated[
     int,
@@ -200,12 +202,12 @@ class AccountQuery(Body, frozen=True, kw_only=True):
         AssetCode | None, Meta(description="Which of a system account's; plain accounts have one")
     ] = None
     consistency: Annotated[
-        Literal["strong", "eventual"],
+        Consistency,
         Meta(description="`eventual` may be behind other workers' newest writes, and costs less"),
     ] = "strong"
     at: Annotated[Time | None, Meta(description="The account as it was then; not in the future")] = None
     basis: Annotated[
-        Literal["effective", "recorded"],
+        Basis,
         Meta(description="With `at`: whether what was recorded later and dated back to before it counts"),
     ] = "effective"
 
@@ -231,7 +233,7 @@ class ExplainQuery(Body, frozen=True, kw_only=True):
     limit: Annotated[int, Meta(ge=1, le=200, description="How many of the newest transfers to show")] = 20
     at: Annotated[Time | None, Meta(description="As of then; not in the future")] = None
     basis: Annotated[
-        Literal["effective", "recorded"],
+        Basis,
         Meta(description="With `at`: whether what was recorded later and dated back to before it counts"),
     ] = "effective"
 

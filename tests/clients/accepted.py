@@ -18,6 +18,9 @@ BEYOND_SCHEMAS = (
     r"`expires_at` must be later than `effective_at`",
     r"expires_at: must lie in the future",
     r"`effective_at` of a transfer lies in the past",
+    r"`effective_at` lies before the moment that the transfer counts from",
+    r"either `amount` or `to` has to be said, and not both",
+    r"`to` must be at least `below`",
     r"`at` lies in the future",
     # JSON Schema counts no bytes of JSON, and has no name for what Unicode calls printable.
     r"`metadata` is longer than 512 bytes of JSON",

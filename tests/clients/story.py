@@ -185,7 +185,7 @@ def transfers(admin: Any) -> None:
     )
     asked.dry_run = True
     dry = told(create_transfer.sync_detailed(client=admin, body=asked), 200, DryRunAnswer)
-    assert (dry.id, dry.seq, dry.recorded_at, dry.dry_run) == (None, None, None, True)
+    assert (dry.id, dry.seq, dry.recorded_at, dry.dry_run, dry.top_ups) == (None, None, None, True, [])
     asked.dry_run = False
     real = create_transfer.sync_detailed(client=admin, body=asked, idempotency_key="order-1")
     posted = told(real, 201, TransferAnswer)
