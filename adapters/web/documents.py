@@ -364,9 +364,7 @@ def _operations(shapes: Shapes) -> Schema:
     return {
         "/health/live": _uncounted("live", "Whether the process runs", {200: health}),
         "/health/ready": _uncounted("ready", "Whether its parts answer", {200: health, 503: health}),
-        "/metrics": _uncounted(
-            "metrics", "Prometheus text, or OpenMetrics where that is asked for", {200: text}
-        ),
+        "/metrics": _uncounted("metrics", "Prometheus text", {200: text}),
     }
 
 

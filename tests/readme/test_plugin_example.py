@@ -123,7 +123,13 @@ def test_the_example_gives_each_account_one_gift_and_counts_it() -> None:
             )
             assert (unknown.status, unknown.code) == (409, "account_not_found")
             document = await client.request("GET", "/openapi.json")
-            assert "/welcome-gifts" in document.json()["paths"]
+            gift = document.json()["paths"]["/welcome-gifts"]["post"]
+            told = {status: response.get("content") for status, response in gift["responses"].items()}
+            schema = {"$ref": "#/components/schemas/WelcomeGiftGiftAnswer"}
+            assert told["200"] == told["201"] == {"application/json": {"schema": schema}}
+            assert {"WelcomeGiftGiftBody", "WelcomeGiftGiftAnswer"} <= set(
+                document.json()["components"]["schemas"]
+            )
 
     asyncio.run(scenario())
 
