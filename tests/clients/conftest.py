@@ -1,4 +1,4 @@
-"""One service for all of them, whose limits are out of the way, and its documents as files."""
+"""A service for each kind of client, whose limits are out of the way, and its documents as files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.system.product import Product, memory_stage, running
 POLICIES = ("IP", "USER", "API_KEY", "LOGIN", "REGISTER", "REFRESH", "PASSWORD", "ERRORS")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     limits = {f"CREDIT_RATE_LIMIT_{name}": "10000000/60s" for name in POLICIES}
     stage = memory_stage("asyncio").with_settings(**limits)
@@ -22,12 +22,12 @@ def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
         yield product
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def openapi(product: Product, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _saved(product, tmp_path_factory, "openapi.json")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def asyncapi(product: Product, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _saved(product, tmp_path_factory, "asyncapi.json")
 
@@ -40,7 +40,7 @@ def _saved(product: Product, tmp_path_factory: pytest.TempPathFactory, name: str
     return path
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def document(openapi: Path) -> dict[str, Any]:
     read: dict[str, Any] = json.loads(openapi.read_text(encoding="utf-8"))
     return read
