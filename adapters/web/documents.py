@@ -329,26 +329,29 @@ def _shared_parameters(paths: Schema) -> Schema:
 
 
 def _shared_responses(paths: Schema) -> Schema:
-    """Puts references in place of problems of one code that several operations have, and gives these."""
-    everything = [operation["responses"] for path in paths.values() for operation in path.values()]
-    found = [
-        (responses, status, code, response)
-        for responses in everything
-        for status, response in responses.items()
-        if (code := _only_code(response)) is not None
-    ]
-    counts = Counter(_frozen(response) for *_, response in found)
+    """The same of problems. One of a single code is named for it, others for their status."""
+    every = [operation["responses"] for path in paths.values() for operation in path.values()]
+    counts = Counter(_frozen(each) for responses in every for each in responses.values() if _name(each))
     shared: Schema = {}
-    for responses, status, code, response in found:
-        name = pascal_case(code)
-        if counts[_frozen(response)] > 1 and shared.setdefault(name, response) == response:
-            responses[status] = {"$ref": f"#/components/responses/{name}"}
+    for text, count in counts.most_common():
+        response = json.loads(text)
+        if count > 1:
+            shared.setdefault(_name(response), response)
+    for responses in every:
+        for status, response in responses.items():
+            name = _name(response)
+            if name and shared.get(name) == response:
+                responses[status] = {"$ref": f"#/components/responses/{name}"}
     return dict(sorted(shared.items()))
 
 
-def _only_code(response: Schema) -> str | None:
+def _name(response: Schema) -> str:
+    """Empty for what is no problem of the route's own."""
     examples = response.get("content", {}).get("application/problem+json", {}).get("examples", {})
-    return next(iter(examples)) if len(examples) == 1 else None
+    if not examples:
+        return ""
+    code, example = next(iter(examples.items()))
+    return pascal_case(code if len(examples) == 1 else example["value"]["title"])
 
 
 def _frozen(value: Schema) -> str:
