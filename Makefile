@@ -136,7 +136,7 @@ clients: $(CLIENTS)/clients.stamp
 
 .PHONY: promtool
 promtool:
-	@command -v promtool >/dev/null || [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null || { $(call apt,prometheus); }
+	@command -v promtool >/dev/null || ( $(call apt,prometheus) ) || echo "its test is skipped"
 
 # The packages of node are pinned by hash as well, in their lock file, which names no registry.
 $(CLIENTS)/clients.stamp: requirements/clients.txt tests/clients/typescript/package-lock.json | $(BIN)/python
