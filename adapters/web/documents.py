@@ -1,6 +1,8 @@
-"""The OpenAPI document, made from the routes.
+"""The OpenAPI document, made by quart-schema, with a provider of our own that builds each operation.
 
-Whatever is said more than once stands under `components` and is referred to: shapes (`adapters.web.shapes`),
+It is made of an application that never serves: the one that does stays free of what quart-schema lays around
+every response. Left to itself, quart-schema would write a msgspec shape out in each operation, and leave out
+nested types, refusals, and who may call. Whatever is said more than once stands under `components` and is referred to: shapes (`adapters.web.shapes`),
 parameters, headers, and the problems that many routes have.
 """
 
@@ -15,6 +17,7 @@ from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
+from werkzeug.routing import Rule
 
 from adapters.web.route import Problem, Route
 from adapters.web.shapes import Schema, Shapes, is_own, pascal_case
@@ -120,18 +123,16 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def openapi_document(routes: Sequence[Route], *, title: str, version: str) -> dict[str, Any]:
-    """OpenAPI 3.1. Takes tens of milliseconds. Raises ValueError when two shapes want one name."""
+    """OpenAPI 3.1. Takes tens of milliseconds, and imports quart-schema. Raises ValueError when two shapes
+    want one name."""
     routes = [route for route in routes if route.in_document]
     shapes = shapes_of(routes)
-    paths: Schema = {}
-    for route in routes:
-        paths.setdefault(_template(route.path), {})[route.method.lower()] = _operation(route, shapes)
-    paths |= _operations(shapes)
+    document = _provided(routes, shapes, title=title, version=version)
+    paths: Schema = dict(document["paths"]) | _operations(shapes)
     parameters = _shared_parameters(paths)
     spread = {shapes.taken(kind)["$ref"].rpartition("/")[2] for kind in _spread(routes)}
     return {
-        "openapi": "3.1.0",
-        "info": {"title": title, "version": version, "description": DESCRIPTION},
+        **document,
         "paths": paths,
         "components": {
             "schemas": {name: each for name, each in shapes.components.items() if name not in spread},
@@ -146,6 +147,34 @@ def openapi_document(routes: Sequence[Route], *, title: str, version: str) -> di
             "securitySchemes": SECURITY_SCHEMES,
         },
     }
+
+
+def _provided(routes: Sequence[Route], shapes: Shapes, *, title: str, version: str) -> Schema:
+    """What quart-schema makes of the routes: the head of the document, and their operations."""
+    from quart import Quart  # noqa: PLC0415 - start-up must not pay for what few ask for
+    from quart_schema import Info, OpenAPIProvider, QuartSchema  # noqa: PLC0415 - as above
+
+    by_name = {route.name: route for route in routes}
+
+    class RouteProvider(OpenAPIProvider):
+        def build_paths(self, rule: Rule) -> tuple[Schema, Schema]:
+            route = by_name[rule.endpoint]
+            return {_template(route.path): {route.method.lower(): _operation(route, shapes)}}, {}
+
+    async def unserved() -> str:
+        return ""
+
+    app = Quart("documents", static_folder=None)
+    for route in routes:
+        app.add_url_rule(route.path, endpoint=route.name, view_func=unserved, methods=[route.method])
+    extension = QuartSchema(
+        openapi_path=None,
+        info=Info(title, version, description=DESCRIPTION),
+        openapi_provider_class=RouteProvider,
+    )
+    extension.init_app(app)
+    provided: Schema = extension.openapi_provider.schema()
+    return provided
 
 
 def shapes_of(routes: Sequence[Route]) -> Shapes:
