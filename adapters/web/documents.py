@@ -2,8 +2,8 @@
 
 It is made of an application that never serves: the one that does stays free of what quart-schema lays around
 every response. Left to itself, quart-schema would write a msgspec shape out in each operation, and leave out
-nested types, refusals, and who may call. Whatever is said more than once stands under `components` and is referred to: shapes (`adapters.web.shapes`),
-parameters, headers, and the problems that many routes have.
+nested types, refusals, and who may call. Whatever is said more than once stands under `components` and is
+referred to: shapes (`adapters.web.shapes`), parameters, headers, and the problems that many routes have.
 """
 
 from __future__ import annotations
