@@ -64,9 +64,8 @@ async def live_store(
 ) -> Stores:
     """From inside the running loop, to which the drivers belong. `recorded` hears of each audit event."""
     pools = await connect_mongo(runtime, settings, secrets)
-    redis = partial(
-        connect, runtime, url=settings.redis_url, password=secrets.redis_password, trust=Trust(runtime)
-    )
+    trust, password = Trust(runtime), secrets.redis_password
+    redis = partial(connect, runtime, url=settings.redis_url, password=password, trust=trust)
     decisions = redis(decision_timeout_ms_max=settings.redis_decision_timeout_ms, lanes=DECISION_LANES)
     # A driver of its own: what is said may wait longer than a decision, and must not hold one up.
     publishing = redis(decision_timeout_ms_max=MESSAGE_TIMEOUT_MS_MAX)
