@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import Enum
 
 from application.calls import traced
 from application.endings import tell_ended
@@ -35,7 +36,8 @@ from domain.request_signing import (
     check_signature,
     read_signature,
 )
-from ports.api_keys import ApiKeyPage, ApiKeys
+from domain.sessions import EndReason
+from ports.api_keys import ApiKeyPage, ApiKeys, KeyAdded
 from ports.clock import Clock
 from ports.entropy import Entropy
 from ports.errors import DependencyUnavailable
@@ -65,6 +67,15 @@ class InvalidApiKey:
     """A key that cannot be made so; every problem at once."""
 
     problems: tuple[ApiKeyProblem, ...]
+
+
+class KeyRefused(Enum):
+    """Why a good key was not made."""
+
+    SPONSOR_GONE = "sponsor_gone"
+    """In whose name it would have been made: no administrator any more."""
+    TOO_MANY = "too_many"
+    """`KEYS_PER_SPONSOR_MAX` live in that name."""
 
 
 class ApiKeyService:
@@ -111,10 +122,9 @@ class ApiKeyService:
         sponsor_id: str | None = None,
         context: RequestContext,
         answer: Callable[[CreatedApiKey], RememberedAnswer | None] | None = None,
-    ) -> CreatedApiKey | InvalidApiKey | None:
+    ) -> CreatedApiKey | InvalidApiKey | KeyRefused:
         """With `require_signature` every request of the key has to be signed (RFC 9421). `answer` makes what
-        is stored along; the write may raise `AlreadyAnswered` then. None when the sponsor is no administrator
-        any more."""
+        is stored along; the write may raise `AlreadyAnswered` then."""
         now_ms = self._clock.now_ms()
         problems = api_key_problems(name=name, scopes=scopes, book=book, expires_ms=expires_ms, now_ms=now_ms)
         if problems:
@@ -141,8 +151,13 @@ class ApiKeyService:
             api_key=key, text=format_api_key(key.id, secret), signing_secret=signing_secret
         )
         event = self._event(context, AuditAction.API_KEY_CREATED, key.id)
-        is_made = await self._keys.add(key, event, answer=None if answer is None else answer(created))
-        return created if is_made else None
+        match await self._keys.add(key, event, answer=None if answer is None else answer(created)):
+            case KeyAdded.SPONSOR_GONE:
+                return KeyRefused.SPONSOR_GONE
+            case KeyAdded.TOO_MANY:
+                return KeyRefused.TOO_MANY
+            case KeyAdded.ADDED:
+                return created
 
     @traced
     async def list_page(self, *, limit: int, cursor: str | None = None) -> ApiKeyPage:
@@ -154,7 +169,7 @@ class ApiKeyService:
         """False when there is no such key; once more does no harm."""
         if not is_id(key_id) or await self._keys.get(key_id) is None:
             return False
-        event = self._event(context, AuditAction.API_KEY_REVOKED, key_id)
+        event = self._event(context, AuditAction.API_KEY_REVOKED, key_id, reason=EndReason.REVOKED.value)
 
         async def end() -> None:
             await self._keys.revoke(key_id, now_ms=event.at_ms, event=event)
@@ -245,11 +260,12 @@ class ApiKeyService:
             # A hint for operators, not a record: the next use notes the key again.
             return
 
-    def _event(self, context: RequestContext, action: AuditAction, key_id: str) -> AuditEvent:
+    def _event(self, context: RequestContext, action: AuditAction, key_id: str, **detail: str) -> AuditEvent:
         return audit_event(
             context,
             action,
             f"api_key:{key_id}",
             now_ms=self._clock.now_ms(),
             randomness=self._entropy.token(RANDOMNESS_BYTES),
+            detail=detail,
         )

@@ -6,15 +6,22 @@ from application.device_watch import DeviceWatch
 from application.tokens import ForeignToken, TokenService
 from domain.access import Principal
 from domain.audit import RequestContext
+from domain.sessions import SessionState
 from domain.tokens import DeviceVerdict, TokenRejection
+from ports.clock import Clock
+from ports.sessions import Sessions
 
 
 class BearerTokens:
     """The token is checked locally; only one from another device is anybody else's business."""
 
-    def __init__(self, *, tokens: TokenService, devices: DeviceWatch) -> None:
+    def __init__(
+        self, *, tokens: TokenService, devices: DeviceWatch, sessions: Sessions, clock: Clock
+    ) -> None:
         self._tokens = tokens
         self._devices = devices
+        self._sessions = sessions
+        self._clock = clock
 
     async def authenticate(
         self, token: str, *, device_id: str | None, context: RequestContext, exempt: bool = False
@@ -26,5 +33,11 @@ class BearerTokens:
         is_refused = isinstance(verified, ForeignToken)
         verdict = DeviceVerdict.REFUSED if isinstance(verified, ForeignToken) else verified.device
         if verdict is not DeviceVerdict.FINE:
-            await self._devices.saw_token(verdict, verified.principal, context, exempt=exempt)
+            await self._devices.saw_token(verdict, verified.principal, device_id, context, exempt=exempt)
         return TokenRejection.WRONG_DEVICE if is_refused else verified.principal
+
+    async def has_ended(self, principal: Principal) -> bool:
+        """Whether the session of a verified token has, from where sessions are kept: for a token that the
+        limiter is not asked about. Raises `DependencyUnavailable`."""
+        session = None if principal.session_id is None else await self._sessions.get(principal.session_id)
+        return session is None or session.state(self._clock.now_ms()) is not SessionState.ACTIVE

@@ -10,7 +10,7 @@ from application.audit_trail import AuditTrail
 from domain.access import Principal
 from domain.audit import AuditAction, RequestContext, audit_event
 from domain.ids import RANDOMNESS_BYTES
-from domain.sessions import signals
+from domain.sessions import names_device, signals
 from domain.tokens import DeviceVerdict
 from ports.clock import Clock
 from ports.entropy import Entropy
@@ -58,7 +58,7 @@ class DeviceWatch:
         self._clock = clock
         self._entropy = entropy
         self._foreign = metrics.register(FOREIGN_DEVICES)
-        self._known: OrderedDict[tuple[str, str], tuple[float, int]] = OrderedDict()
+        self._known: OrderedDict[tuple[str, str, bool], tuple[float, int]] = OrderedDict()
 
     async def saw(
         self,
@@ -66,31 +66,52 @@ class DeviceWatch:
         *,
         user_id: str,
         session_id: str,
+        device_id: str | None,
         context: RequestContext,
         exempt: bool = False,
     ) -> None:
         """Nothing to do for a device that is fine. Who is refused has violated the rules of their address,
-        unless that is exempt from them."""
+        unless that is exempt from them, or they named no device at all: so does every client whose cookie
+        does not travel."""
         if verdict is DeviceVerdict.FINE:
             return
         self._foreign.add(1, verdict.value)
-        times = self._times(session_id, context.address)
+        is_named = names_device(device_id)
+        times = self._times(session_id, context.address, is_named)
         if times == 1:
-            await self._write(verdict, user_id, session_id, context)
-        is_blamed = verdict is DeviceVerdict.REFUSED and context.address and not exempt
-        if is_blamed and times <= BLAMES_MAX:
+            await self._write(verdict, user_id, session_id, is_named, context)
+        is_blamed = verdict is DeviceVerdict.REFUSED and is_named and not exempt
+        if is_blamed and context.address and times <= BLAMES_MAX:
             await self._limiter.violate_address(context.address)
 
     async def saw_token(
-        self, verdict: DeviceVerdict, shown_by: Principal, context: RequestContext, *, exempt: bool = False
+        self,
+        verdict: DeviceVerdict,
+        shown_by: Principal,
+        device_id: str | None,
+        context: RequestContext,
+        *,
+        exempt: bool = False,
     ) -> None:
         """The same of an access token, which tells whose it is."""
-        session_id = shown_by.session_id or ""
-        await self.saw(verdict, user_id=shown_by.id, session_id=session_id, context=context, exempt=exempt)
+        await self.saw(
+            verdict,
+            user_id=shown_by.id,
+            session_id=shown_by.session_id or "",
+            device_id=device_id,
+            context=context,
+            exempt=exempt,
+        )
 
     async def _write(
-        self, verdict: DeviceVerdict, user_id: str, session_id: str, context: RequestContext
+        self,
+        verdict: DeviceVerdict,
+        user_id: str,
+        session_id: str,
+        is_named: bool,
+        context: RequestContext,
     ) -> None:
+        device = "other" if is_named else "none"
         event = audit_event(
             context,
             AuditAction.FOREIGN_DEVICE,
@@ -98,7 +119,11 @@ class DeviceWatch:
             now_ms=self._clock.now_ms(),
             randomness=self._entropy.token(RANDOMNESS_BYTES),
             actor=f"user:{user_id}",
-            detail={"outcome": verdict.value, **await self._signals(session_id, context)},
+            detail={
+                "outcome": verdict.value,
+                "device": device,
+                **await self._signals(session_id, context),
+            },
         )
         self._trail.note(event)
 
@@ -112,9 +137,9 @@ class DeviceWatch:
             return {}
         return signals(session, address=context.address, user_agent=context.user_agent)
 
-    def _times(self, session_id: str, address: str) -> int:
+    def _times(self, session_id: str, address: str, is_named: bool) -> int:
         """How often within the interval, this time included."""
-        now_s, key = self._runtime.monotonic(), (session_id, address)
+        now_s, key = self._runtime.monotonic(), (session_id, address, is_named)
         began_s, times = self._known.pop(key, (now_s, 0))
         if now_s - began_s >= NOTE_INTERVAL_S:
             began_s, times = now_s, 0

@@ -16,7 +16,7 @@ from domain.realtime.messages import Push, balance_place
 from ports.bus import Bus, Subscription
 from ports.realtime import Recipient, Switchboard
 from ports.runtime import Runtime
-from ports.socket_tokens import SocketIdentity, SocketTokens
+from ports.socket_tokens import SocketIdentity, SocketRefusal, SocketTokens
 
 CLOSED_SESSIONS_TOPIC: Final = "realtime:closed-sessions"
 CLOSED_SESSIONS_MAX: Final = 10_000
@@ -81,8 +81,8 @@ class Realtime:
         if closings is not None:
             await closings.close()
 
-    async def authenticate(self, token: str, *, device_id: str | None) -> SocketIdentity | None:
-        """Whose token it is, if it is good. Raises `DependencyUnavailable`."""
+    async def authenticate(self, token: str, *, device_id: str | None) -> SocketIdentity | SocketRefusal:
+        """Whose token it is, or why it is not good. Raises `DependencyUnavailable`."""
         return await self._tokens.verify(token, device_id=device_id)
 
     async def attach(self, recipient: Recipient, identity: SocketIdentity) -> bool:

@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from enum import Enum
 
 from application.calls import traced
 from application.device_watch import DeviceWatch
-from application.endings import REVOCATION_MS, tell_ended
+from application.endings import REVOCATION_MS, ending_sessions, tell_ended
 from application.login_gate import Attempt, LoginAdmitted, LoginDelayed, LoginGate
+from application.session_answers import LoginRejection, RefreshDelayed, RefreshRejection, TokenPair
 from application.tokens import IssuedToken, TokenService
 from domain.access import Principal
 from domain.audit import AuditAction, AuditEvent, RequestContext, audit_event
+from domain.credential_forms import CredentialForm, form_of
 from domain.ids import RANDOMNESS_BYTES, base32, is_id, time_ordered_id
 from domain.sessions import (
     ID_PREFIX,
+    EndReason,
     Session,
     SessionPolicy,
     SessionState,
     decide_refresh,
     is_device_id,
+    names_device,
     open_session,
     rotate,
+    rotation_wait_ms,
 )
 from domain.tokens import (
-    Fingerprint,
     RefreshDecision,
     RefreshToken,
     TokenKind,
@@ -47,7 +49,7 @@ from ports.clock import Clock
 from ports.entropy import Entropy
 from ports.passwords import PasswordHasher
 from ports.runtime import Runtime
-from ports.sessions import SessionRevocations, Sessions
+from ports.sessions import Ending, SessionRevocations, Sessions
 from ports.token_keys import TokenKeys
 from ports.users import Users
 
@@ -57,34 +59,6 @@ REFRESH_ATTEMPTS_MAX = 3
 DEFAULT_POLICY = SessionPolicy()
 _ABOUT_THIS_DEVICE = {RefreshDecision.ROTATE, RefreshDecision.REPEAT, RefreshDecision.WRONG_DEVICE}
 """What is reused is theft wherever it comes from, and what is dead says nothing of who shows it."""
-
-
-@dataclass(frozen=True, slots=True)
-class TokenPair:
-    """What a login or a refresh gives."""
-
-    access_token: str = field(repr=False)
-    refresh_token: str = field(repr=False)
-    expires_in_s: int
-    session_id: str
-    device_id: str
-    user_id: str
-
-
-class LoginRejection(Enum):
-    """In order of precedence."""
-
-    INVALID_DEVICE_ID = "invalid_device_id"
-    INVALID_CREDENTIALS = "invalid_credentials"
-    """An unknown user or a wrong password: nobody learns which."""
-
-
-class RefreshRejection(Enum):
-    """In order of precedence; the value is the error's code."""
-
-    TOKEN_REUSED = "token_reused"
-    """A retired token came back: the session is dead, and the address that showed it is suspect."""
-    INVALID_TOKEN = "invalid_token"
 
 
 class SessionService:
@@ -165,7 +139,7 @@ class SessionService:
                 session,
                 event,
                 per_user_max=self._policy.per_user_max,
-                ending=lambda old: self._event(context, AuditAction.SESSION_REVOKED, old, actor=actor),
+                ending=self._ending(context, EndReason.TOO_MANY_SESSIONS, now_ms, actor=actor),
             )
             await tell_ended(self._revocations, dict.fromkeys(ended or (), REVOCATION_MS))
             return ended is not None
@@ -174,53 +148,75 @@ class SessionService:
             return LoginRejection.INVALID_CREDENTIALS
         if admitted is not None:
             await self._gate.succeeded(admitted)
-        return self._pair(user, session)
+        return self._pair(user, session, session.generation)
 
     @traced
     async def refresh(
         self, *, token: str, device_id: str | None, context: RequestContext
-    ) -> TokenPair | RefreshRejection:
+    ) -> TokenPair | RefreshRejection | RefreshDelayed:
+        """The next pair of the token's session, or the pair that this token gave before."""
         presented = parse_refresh_token(token)
         if presented is None or not self._is_genuine(presented):
-            return RefreshRejection.INVALID_TOKEN
+            is_other = form_of(token) not in (None, CredentialForm.REFRESH_TOKEN)
+            return RefreshRejection.OTHER_KIND if is_other else RefreshRejection.INVALID_TOKEN
         for _ in range(REFRESH_ATTEMPTS_MAX):
             session = await self._sessions.get(presented.session_id)
             user = None if session is None else await self._users.get(session.user_id)
             if session is None or user is None:
-                return RefreshRejection.INVALID_TOKEN
+                return RefreshRejection.ENDED
             decision = self._decide(session, user, presented, device_id)
             if decision in _ABOUT_THIS_DEVICE:
                 await self._watch(session, device_id, context)
-            match decision:
-                case RefreshDecision.ROTATE:
-                    successor = rotate(
-                        session,
-                        address=context.address,
-                        user_agent=context.user_agent,
-                        now_ms=self._clock.now_ms(),
-                        policy=self._policy,
-                    )
-                    if await self._sessions.rotate(successor, expected_generation=session.generation):
-                        return self._pair(user, successor)
-                    # Somebody else rotated or revoked it meanwhile: decide on what is true now.
-                case RefreshDecision.REPEAT:
-                    return self._pair(user, session)
-                case RefreshDecision.REUSED:
-                    event = self._event(context, AuditAction.TOKEN_REUSED, session.id)
-                    await self._end(session.id, event)
-                    return RefreshRejection.TOKEN_REUSED
-                case _:
-                    return RefreshRejection.INVALID_TOKEN
-        return RefreshRejection.INVALID_TOKEN
+            if decision is not RefreshDecision.ROTATE:
+                return await self._answer(decision, session, user, presented, device_id, context)
+            now_ms = self._clock.now_ms()
+            wait_ms = rotation_wait_ms(session, now_ms, self._policy)
+            if wait_ms:
+                return RefreshDelayed(wait_ms)
+            successor = rotate(
+                session,
+                address=context.address,
+                user_agent=context.user_agent,
+                now_ms=now_ms,
+                policy=self._policy,
+            )
+            if await self._sessions.rotate(successor, expected_generation=session.generation):
+                return self._pair(user, successor, successor.generation)
+            # Somebody else rotated or revoked it meanwhile: decide on what is true now.
+        return RefreshRejection.ENDED
+
+    async def _answer(
+        self,
+        decision: RefreshDecision,
+        session: Session,
+        user: User,
+        presented: RefreshToken,
+        device_id: str | None,
+        context: RequestContext,
+    ) -> TokenPair | RefreshRejection:
+        """To a genuine token that does not rotate."""
+        match decision:
+            case RefreshDecision.REPEAT:
+                return self._pair(user, session, presented.generation + 1)
+            case RefreshDecision.REUSED:
+                reused = self._event(context, AuditAction.TOKEN_REUSED, session.id)
+                await self._end(session.id, context, EndReason.TOKEN_REUSED, reused)
+                return RefreshRejection.TOKEN_REUSED
+            case RefreshDecision.WRONG_DEVICE:
+                if presented.generation == session.generation != session.shown_generation:
+                    await self._sessions.note_shown(session.id, generation=presented.generation)
+                is_named = names_device(device_id)
+                return RefreshRejection.OTHER_DEVICE if is_named else RefreshRejection.NO_DEVICE
+            case RefreshDecision.INVALID:
+                return RefreshRejection.INVALID_TOKEN
+            case _:
+                return RefreshRejection.ENDED
 
     @traced
     async def logout(self, principal: Principal, context: RequestContext) -> None:
         """Ends the session that the caller's token belongs to; once more does no harm."""
         if principal.session_id is not None:
-            await self._end(
-                principal.session_id,
-                self._event(context, AuditAction.SESSION_REVOKED, principal.session_id),
-            )
+            await self._end(principal.session_id, context, EndReason.LOGOUT)
 
     @traced
     async def websocket_token(self, principal: Principal) -> IssuedToken | None:
@@ -246,7 +242,7 @@ class SessionService:
         session = await self._sessions.get(session_id) if is_id(session_id) else None
         if session is None or session.user_id != user_id:
             return False
-        await self._end(session_id, self._event(context, AuditAction.SESSION_REVOKED, session_id))
+        await self._end(session_id, context, EndReason.REVOKED)
         return True
 
     @traced
@@ -261,7 +257,12 @@ class SessionService:
         )
 
         async def end() -> int:
-            ended = await self._sessions.revoke_all(user_id, now_ms=event.at_ms, event=event)
+            ended = await self._sessions.revoke_all(
+                user_id,
+                now_ms=event.at_ms,
+                event=event,
+                ending=self._ending(context, EndReason.ALL_REVOKED, event.at_ms),
+            )
             await tell_ended(self._revocations, dict.fromkeys(ended, REVOCATION_MS))
             return len(ended)
 
@@ -275,16 +276,22 @@ class SessionService:
     async def _watch(self, session: Session, device_id: str | None, context: RequestContext) -> None:
         same_device = device_id == session.device_id
         verdict = judge_device(self._tokens.fingerprint, TokenKind.ACCESS, same_device=same_device)
-        await self._devices.saw(verdict, user_id=session.user_id, session_id=session.id, context=context)
+        await self._devices.saw(
+            verdict,
+            user_id=session.user_id,
+            session_id=session.id,
+            device_id=device_id,
+            context=context,
+        )
 
     def _decide(
         self, session: Session, user: User, presented: RefreshToken, device_id: str | None
     ) -> RefreshDecision:
-        is_enforced = self._tokens.fingerprint is Fingerprint.ENFORCE
         return decide_refresh(
             session,
             generation=presented.generation,
-            same_device=not is_enforced or device_id == session.device_id,
+            device_id=device_id,
+            level=self._tokens.fingerprint,
             credential_version=user.credential_version,
             now_ms=self._clock.now_ms(),
             policy=self._policy,
@@ -300,20 +307,25 @@ class SessionService:
                 user.id, expected=user.password_hash, replacement=await self._passwords.hash(secret)
             )
 
-    async def _end(self, session_id: str, event: AuditEvent) -> None:
-        """First where it lasts, then where it is quick to check; a cancelled caller stops neither."""
+    async def _end(
+        self, session_id: str, context: RequestContext, reason: EndReason, *events: AuditEvent
+    ) -> None:
+        """First where it lasts, with the events of what led to it, then where it is quick to check; a
+        cancelled caller stops neither."""
+        now_ms = self._clock.now_ms()
+        ended = self._ending(context, reason, now_ms)(session_id)
 
         async def end() -> None:
-            await self._sessions.revoke(session_id, now_ms=event.at_ms, event=event)
+            await self._sessions.revoke(session_id, now_ms=now_ms, events=(*events, ended))
             await tell_ended(self._revocations, {session_id: REVOCATION_MS})
 
         await self._runtime.shielded(end, name="end-session")
 
-    def _pair(self, user: User, session: Session) -> TokenPair:
+    def _pair(self, user: User, session: Session, generation: int) -> TokenPair:
         access = self._tokens.issue(TokenKind.ACCESS, user, session)
         return TokenPair(
             access_token=access.text,
-            refresh_token=refresh_token(self._keys.current().refresh_keys[0], session.id, session.generation),
+            refresh_token=refresh_token(self._keys.current().refresh_keys[0], session.id, generation),
             expires_in_s=access.expires_in_s,
             session_id=session.id,
             device_id=session.device_id,
@@ -336,6 +348,11 @@ class SessionService:
             randomness=self._randomness(),
             actor=actor,
         )
+
+    def _ending(
+        self, context: RequestContext, reason: EndReason, now_ms: int, *, actor: str | None = None
+    ) -> Ending:
+        return ending_sessions(context, reason, now_ms=now_ms, entropy=self._entropy, actor=actor)
 
     def _randomness(self) -> bytes:
         return self._entropy.token(RANDOMNESS_BYTES)

@@ -181,7 +181,8 @@ class TokenService:
             return known if is_in_force(known.claims, now_s) else TokenRejection.EXPIRED
         signed = keys.signer.verify(token)
         if signed is None:
-            return TokenRejection.BAD_SIGNATURE
+            was_ours = keys.former is not None and keys.former.verify(token) is not None
+            return TokenRejection.EXPIRED if was_ours else TokenRejection.BAD_SIGNATURE
         claims = read_claims(signed.header, signed.claims, kinds=kinds, policy=self._policy, now_s=now_s)
         if isinstance(claims, TokenRejection):
             return claims

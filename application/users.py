@@ -7,12 +7,13 @@ from enum import Enum
 
 from application.api_keys import CACHE_AGE_MS_MAX
 from application.calls import traced
-from application.endings import REVOCATION_MS, tell_ended
+from application.endings import REVOCATION_MS, ending_everything, tell_ended
 from application.login_gate import NameLimiter
 from domain.admission import Verdict
 from domain.audit import AuditAction, AuditEvent, RequestContext, audit_event
 from domain.idempotency import RememberedAnswer
 from domain.ids import RANDOMNESS_BYTES, is_id, time_ordered_id
+from domain.sessions import EndReason
 from domain.users import (
     ID_PREFIX,
     Role,
@@ -26,7 +27,7 @@ from domain.users import (
     username_problems,
 )
 from ports.clock import Clock
-from ports.credentials import Credentials, Ended
+from ports.credentials import Credentials, Ended, Endings
 from ports.entropy import Entropy
 from ports.passwords import CommonPasswords, PasswordHasher
 from ports.runtime import Runtime
@@ -185,6 +186,7 @@ class UserService:
                 known_devices=() if device_id is None else (device_digest(user_id, device_id),),
                 now_ms=event.at_ms,
                 event=event,
+                endings=self._endings(context, EndReason.PASSWORD_CHANGED, event.at_ms),
             )
             await self._tell(ended)
             return ended is not None
@@ -212,7 +214,12 @@ class UserService:
 
         async def change() -> User | None:
             changed = await self._credentials.change_roles(
-                user_id, roles=roles, now_ms=event.at_ms, event=event, answer=answer
+                user_id,
+                roles=roles,
+                now_ms=event.at_ms,
+                event=event,
+                endings=self._endings(context, EndReason.ROLES_CHANGED, event.at_ms),
+                answer=answer,
             )
             if changed is None:
                 return None
@@ -233,12 +240,19 @@ class UserService:
 
         async def remove() -> bool:
             ended = await self._credentials.remove_user(
-                user_id, now_ms=event.at_ms, event=event, answer=answer
+                user_id,
+                now_ms=event.at_ms,
+                event=event,
+                endings=self._endings(context, EndReason.USER_DELETED, event.at_ms),
+                answer=answer,
             )
             await self._tell(ended)
             return ended is not None
 
         return await self._runtime.shielded(remove, name="remove-user")
+
+    def _endings(self, context: RequestContext, reason: EndReason, now_ms: int) -> Endings:
+        return ending_everything(context, reason, now_ms=now_ms, entropy=self._entropy)
 
     async def _tell(self, ended: Ended | None) -> None:
         if ended is not None:

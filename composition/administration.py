@@ -11,7 +11,7 @@ from pathlib import Path
 
 from adapters.memory.metrics import MemoryMetrics
 from adapters.runtime.system import SystemClock, SystemEntropy
-from application.api_keys import InvalidApiKey
+from application.api_keys import InvalidApiKey, KeyRefused
 from application.ledger.committed import CommittedBatch
 from application.users import InvalidUser, Taken
 from composition.build import Surroundings, UseCases, build_use_cases
@@ -94,7 +94,7 @@ def create_api_key(
         )
         if isinstance(made, InvalidApiKey):
             return refused(*(f"{problem.field}: {problem.value}" for problem in made.problems))
-        if made is None:
+        if isinstance(made, KeyRefused):
             raise TypeError("a key that nobody sponsors was refused")
         print(made.text)
         if made.signing_secret is not None:

@@ -6,10 +6,11 @@ from application.device_watch import DeviceWatch
 from application.realtime import Realtime
 from application.tokens import ForeignToken, TokenService, VerifiedToken
 from domain.audit import RequestContext
+from domain.credential_forms import CredentialForm, form_of
 from domain.tokens import DeviceVerdict, TokenKind, TokenRejection
 from ports.clock import Clock
 from ports.sessions import SessionRevocations, Sessions
-from ports.socket_tokens import SocketIdentity
+from ports.socket_tokens import SocketIdentity, SocketRefusal
 from ports.users import Users
 
 _SOCKET = RequestContext(request_id="websocket")
@@ -49,20 +50,21 @@ class SocketTokenVerifier:
         self._users = users
         self._sessions = sessions
 
-    async def verify(self, token: str, *, device_id: str | None) -> SocketIdentity | None:
+    async def verify(self, token: str, *, device_id: str | None) -> SocketIdentity | SocketRefusal:
         verified = self._tokens.verify_socket(token, device_id=device_id)
         if isinstance(verified, TokenRejection):
-            return None
+            is_other = form_of(token) not in (None, CredentialForm.SIGNED_TOKEN)
+            return SocketRefusal.OTHER_KIND if is_other else SocketRefusal.NOT_VALID
         principal = verified.principal
         if isinstance(verified, ForeignToken):
-            await self._devices.saw_token(DeviceVerdict.REFUSED, principal, _SOCKET)
-            return None
-        await self._devices.saw_token(verified.device, principal, _SOCKET)
+            await self._devices.saw_token(DeviceVerdict.REFUSED, principal, device_id, _SOCKET)
+            return SocketRefusal.WRONG_DEVICE
+        await self._devices.saw_token(verified.device, principal, device_id, _SOCKET)
         if principal.session_id is None or await self._sessions.is_revoked(principal.session_id):
-            return None
+            return SocketRefusal.NOT_VALID
         user = await self._users.get(principal.id)
         if user is None:
-            return None
+            return SocketRefusal.NOT_VALID
         return SocketIdentity(
             user.id, user.username, user.roles, principal.session_id, self._expires_ms(verified)
         )

@@ -22,11 +22,11 @@ scopes that it was made with, and acts in its book; a user acts in the book `mai
 a user `credits:read` and the audit log; the role `admin` and the scope `admin` include every scope. A key
 is no user: what is a user's own has no meaning for it.
 
-Whoever shows a credential that is not good (unknown, forged, expired, revoked, of another device) is
-refused with 401 on every route, one for everybody included, and be it beside a good one. A banned address,
-user or key is refused with 403 `banned` on every route but `/health/*` and `/metrics`. Nobody is refused
-with 401 `not_authenticated`, somebody who may not with 403 `forbidden`. Another user's session is not
-found.
+Whoever shows a credential that is not good (unknown, forged, expired, revoked, of another device or none)
+is refused with 401 on every route, one for everybody included, and be it beside a good one:
+[what a request shows](credentials.md). A banned address, user or key is refused with 403 `banned` on
+every route but `/health/*` and `/metrics`. Nobody is refused with 401 `not_authenticated`, somebody who
+may not with 403 `forbidden`. Another user's session is not found.
 
 | route | who |
 |---|---|

@@ -124,7 +124,9 @@ def build_use_cases(
         idempotency=build_idempotency(secrets, stores, clock=clock, entropy=entropy),
         token_keys=keys,
         tokens=tokens,
-        bearer_tokens=BearerTokens(tokens=tokens, devices=devices),
+        bearer_tokens=BearerTokens(
+            tokens=tokens, devices=devices, sessions=stores.sessions, clock=around.clock
+        ),
         sessions=sessions,
         api_keys=_api_keys(around, secrets, stores, revocations),
         rate_limiter=rate_limiter,

@@ -15,6 +15,8 @@ ID_PREFIX = "key"
 SECRET_BYTES = 32
 NAME_CHARACTERS_MAX = 64
 DEFAULT_BOOK = "main"
+KEYS_PER_SPONSOR_MAX = 1_000
+"""That live at once in one user's name: they end in one write, should the user end."""
 EXPIRES_MS_MAX = 253_402_300_799_999
 """The end of the year 9999, UTC: no later moment can be written in RFC 3339."""
 
@@ -51,6 +53,10 @@ class ApiKey:
     signing_secret: bytes | None = field(default=None, repr=False)
     """Sealed: with it the key's requests have to be signed. Unlike the key it must be known to be checked."""
 
+    def is_living(self, now_ms: int) -> bool:
+        """Neither revoked nor expired."""
+        return self.revoked_ms is None and (self.expires_ms is None or now_ms < self.expires_ms)
+
 
 @dataclass(frozen=True, slots=True)
 class PresentedKey:
@@ -75,7 +81,7 @@ class ApiKeyProblem(Enum):
 
 
 class ApiKeyRejection(Enum):
-    """Why a key is refused, in order of precedence. Callers learn only that it is."""
+    """Why a key is refused, in order of precedence. Who has shown the secret may learn it."""
 
     MALFORMED = "malformed"
     UNKNOWN = "unknown"

@@ -12,7 +12,7 @@ from enum import Enum
 
 from domain.addresses import neighbourhood
 from domain.ids import is_id
-from domain.tokens import RefreshDecision, TokenState, decide_token
+from domain.tokens import Fingerprint, RefreshDecision, TokenEvent, TokenState, decide_token
 
 ID_PREFIX = "ses"
 DEVICE_ID_CHARACTERS_MIN = 16
@@ -20,12 +20,16 @@ USER_AGENT_CHARACTERS_MAX = 256
 SURPLUS_MAX = 100
 """A limit that was lowered is reached over several logins, so that none of them is a huge write."""
 
+ROTATIONS_MAX = 100
+"""Of one family within `repeat_ms_max`: each of these rotations may be asked for again, so all are
+remembered. One more has to wait."""
+
 _DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
 class SessionPolicy:
-    """How long sessions live, and how long a lost answer may be asked for again."""
+    """How long sessions live, and for how long a token that was rotated gives its successor again."""
 
     idle_ms_max: int = 14 * _DAY_MS
     absolute_ms_max: int = 90 * _DAY_MS
@@ -48,6 +52,11 @@ class Session:
     idle_expires_ms: int
     absolute_expires_ms: int
     generation: int = 1
+    rotations_ms: tuple[int, ...] = ()
+    """When the last generations were rotated, the newest one's predecessor last. `ROTATIONS_MAX` at most;
+    those that are older than the policy's `repeat_ms_max` may be missing."""
+    shown_generation: int = 0
+    """The last generation that was shown and not rotated: by another device, or by none."""
     revoked_ms: int | None = None
     address: str = ""
     """Where it was last seen from, like the user agent."""
@@ -65,6 +74,20 @@ class SessionState(Enum):
     ACTIVE = "active"
     EXPIRED = "expired"
     REVOKED = "revoked"
+
+
+class EndReason(Enum):
+    """Why a session ended, or a key with its maker; for the audit log. What expires leaves no event."""
+
+    LOGOUT = "logout"
+    REVOKED = "revoked"
+    """By its user, from another session."""
+    ALL_REVOKED = "all_revoked"
+    TOO_MANY_SESSIONS = "too_many_sessions"
+    TOKEN_REUSED = "token_reused"
+    PASSWORD_CHANGED = "password_changed"
+    ROLES_CHANGED = "roles_changed"
+    USER_DELETED = "user_deleted"
 
 
 class SessionEvent(Enum):
@@ -119,15 +142,22 @@ def decide_refresh(
     session: Session,
     *,
     generation: int,
-    same_device: bool,
+    device_id: str | None,
+    level: Fingerprint,
     credential_version: int,
     now_ms: int,
     policy: SessionPolicy,
 ) -> RefreshDecision:
-    """What a genuine token of this generation gets. `credential_version` is the user's of now."""
+    """What a genuine token of this generation gets. `device_id` is what the request names, and
+    `credential_version` the user's of now."""
     if session.credential_version != credential_version:
         return RefreshDecision.REVOKED
-    return decide_token(token_state(session, generation, now_ms, policy), same_device=same_device)
+    state = token_state(session, generation, now_ms, policy)
+    is_lenient = level is not Fingerprint.ENFORCE and not _needs_its_device(session, state, now_ms, policy)
+    if is_lenient or device_id == session.device_id:
+        return decide_token(state, TokenEvent.SHOWN)
+    is_named = names_device(device_id)
+    return decide_token(state, TokenEvent.SHOWN_ELSEWHERE if is_named else TokenEvent.SHOWN_UNNAMED)
 
 
 def token_state(session: Session, generation: int, now_ms: int, policy: SessionPolicy) -> TokenState:
@@ -139,18 +169,30 @@ def token_state(session: Session, generation: int, now_ms: int, policy: SessionP
         return TokenState.UNISSUED
     if generation == session.generation:
         return TokenState.CURRENT
-    is_last = generation == session.generation - 1
-    is_recent = now_ms - session.rotated_ms <= policy.repeat_ms_max
-    return TokenState.GRACE if is_last and is_recent else TokenState.RETIRED
+    if generation == session.generation - 1 and session.shown_generation != session.generation:
+        return TokenState.UNCONFIRMED
+    is_recent = generation in _recently_rotated(session, now_ms, policy)
+    return TokenState.GRACE if is_recent else TokenState.RETIRED
+
+
+def rotation_wait_ms(session: Session, now_ms: int, policy: SessionPolicy) -> int:
+    """For how long the family may not rotate, because it has done so `ROTATIONS_MAX` times just now."""
+    if len(_recently_rotated(session, now_ms, policy)) < ROTATIONS_MAX:
+        return 0
+    return session.rotations_ms[-ROTATIONS_MAX] + policy.repeat_ms_max + 1 - now_ms
 
 
 def rotate(session: Session, *, address: str, user_agent: str, now_ms: int, policy: SessionPolicy) -> Session:
-    """The next generation. Raises `ValueError` when the session has ended."""
+    """The next generation. Raises `ValueError` when the session has ended, or has to wait."""
     _require(session, SessionEvent.ROTATED, now_ms)
+    recent = len(_recently_rotated(session, now_ms, policy))
+    if recent >= ROTATIONS_MAX:
+        raise ValueError("a family that rotates too often has to wait")
     return replace(
         session,
         generation=session.generation + 1,
         rotated_ms=now_ms,
+        rotations_ms=(*session.rotations_ms[len(session.rotations_ms) - recent :], now_ms),
         last_seen_ms=now_ms,
         idle_expires_ms=min(now_ms + policy.idle_ms_max, session.absolute_expires_ms),
         address=address,
@@ -187,9 +229,30 @@ def is_device_id(text: str) -> bool:
     return len(text) >= DEVICE_ID_CHARACTERS_MIN and is_id(text)
 
 
+def names_device(device_id: str | None) -> bool:
+    """Whether a request names a device with this: what can be nobody's (empty, `null`, `undefined`) names
+    none, and is no guess of anybody's."""
+    return device_id is not None and is_device_id(device_id)
+
+
 def _require(session: Session, event: SessionEvent, now_ms: int) -> SessionState:
     state = session.state(now_ms)
     after = TRANSITIONS.get((state, event))
     if after is None:
         raise ValueError(f"a session that is {state.value} cannot be {event.value}")
     return after
+
+
+def _needs_its_device(session: Session, state: TokenState, now_ms: int, policy: SessionPolicy) -> bool:
+    """Whatever the level: who asks for a lost answer at any later time has nothing else to show for it."""
+    return state is TokenState.UNCONFIRMED and now_ms - session.rotated_ms > policy.repeat_ms_max
+
+
+def _recently_rotated(session: Session, now_ms: int, policy: SessionPolicy) -> range:
+    """The generations whose rotation is at most `repeat_ms_max` ago. Clocks of hosts differ: what stands
+    behind a recent one counts as recent."""
+    first = session.generation - len(session.rotations_ms)
+    for place, rotated_ms in enumerate(session.rotations_ms):
+        if now_ms - rotated_ms <= policy.repeat_ms_max:
+            return range(first + place, session.generation)
+    return range(0)

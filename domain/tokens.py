@@ -71,7 +71,8 @@ class TokenClaims:
 
 
 class TokenRejection(Enum):
-    """Why a token is refused, in order of precedence. Clients learn only that it is."""
+    """Why a token is refused, in order of precedence. Whatever comes after the signature is ours, and no
+    guess of anybody's."""
 
     BAD_SIGNATURE = "bad_signature"
     """Or not a token at all."""
@@ -220,8 +221,10 @@ class TokenState(Enum):
 
     UNISSUED = "unissued"
     CURRENT = "current"
+    UNCONFIRMED = "unconfirmed"
+    """Rotated, and nobody has shown its successor yet: the answer may have been lost."""
     GRACE = "grace"
-    """Rotated just now: the answer with its successor may have been lost."""
+    """Rotated just now, and its successor was shown: another tab was quicker."""
     RETIRED = "retired"
     EXPIRED = "expired"
     REVOKED = "revoked"
@@ -233,9 +236,14 @@ class TokenEvent(Enum):
     ISSUED = "issued"
     SHOWN = "shown"
     """By the device that it belongs to."""
+    SHOWN_UNNAMED = "shown unnamed"
+    """By a request that names no device: more often a cookie that did not travel than a thief."""
     SHOWN_ELSEWHERE = "shown elsewhere"
+    """By a request that names another device."""
+    CONFIRMED = "confirmed"
+    """Its successor was shown, by whomever: it had arrived."""
     OUTLIVED = "outlived"
-    """Its grace is over, or its successor was rotated in turn: that one had arrived."""
+    """Its grace is over."""
     LAPSED = "lapsed"
     ENDED = "ended"
     """Its session was, by its user, an administrator, a change of credentials or theft."""
@@ -251,43 +259,58 @@ class RefreshDecision(Enum):
     REUSED = "reused"
     """A retired token, too late or from elsewhere: the family dies."""
     WRONG_DEVICE = "wrong_device"
+    """Nothing is given, and nothing dies."""
     REPEAT = "repeat"
-    """The answer was lost: the same successor again."""
+    """The same successor again."""
     ROTATE = "rotate"
 
 
 LIFECYCLE: Mapping[tuple[TokenState, TokenEvent], tuple[TokenState, RefreshDecision | None]] = {
     (TokenState.UNISSUED, TokenEvent.ISSUED): (TokenState.CURRENT, None),
     (TokenState.UNISSUED, TokenEvent.SHOWN): (TokenState.UNISSUED, RefreshDecision.INVALID),
+    (TokenState.UNISSUED, TokenEvent.SHOWN_UNNAMED): (TokenState.UNISSUED, RefreshDecision.INVALID),
     (TokenState.UNISSUED, TokenEvent.SHOWN_ELSEWHERE): (TokenState.UNISSUED, RefreshDecision.INVALID),
-    (TokenState.CURRENT, TokenEvent.SHOWN): (TokenState.GRACE, RefreshDecision.ROTATE),
+    (TokenState.CURRENT, TokenEvent.SHOWN): (TokenState.UNCONFIRMED, RefreshDecision.ROTATE),
+    (TokenState.CURRENT, TokenEvent.SHOWN_UNNAMED): (TokenState.CURRENT, RefreshDecision.WRONG_DEVICE),
     (TokenState.CURRENT, TokenEvent.SHOWN_ELSEWHERE): (TokenState.CURRENT, RefreshDecision.WRONG_DEVICE),
     (TokenState.CURRENT, TokenEvent.LAPSED): (TokenState.EXPIRED, None),
     (TokenState.CURRENT, TokenEvent.ENDED): (TokenState.REVOKED, None),
+    (TokenState.UNCONFIRMED, TokenEvent.SHOWN): (TokenState.UNCONFIRMED, RefreshDecision.REPEAT),
+    (TokenState.UNCONFIRMED, TokenEvent.SHOWN_UNNAMED): (
+        TokenState.UNCONFIRMED,
+        RefreshDecision.WRONG_DEVICE,
+    ),
+    (TokenState.UNCONFIRMED, TokenEvent.SHOWN_ELSEWHERE): (TokenState.REVOKED, RefreshDecision.REUSED),
+    (TokenState.UNCONFIRMED, TokenEvent.CONFIRMED): (TokenState.GRACE, None),
+    (TokenState.UNCONFIRMED, TokenEvent.LAPSED): (TokenState.EXPIRED, None),
+    (TokenState.UNCONFIRMED, TokenEvent.ENDED): (TokenState.REVOKED, None),
     (TokenState.GRACE, TokenEvent.SHOWN): (TokenState.GRACE, RefreshDecision.REPEAT),
+    (TokenState.GRACE, TokenEvent.SHOWN_UNNAMED): (TokenState.GRACE, RefreshDecision.WRONG_DEVICE),
     (TokenState.GRACE, TokenEvent.SHOWN_ELSEWHERE): (TokenState.REVOKED, RefreshDecision.REUSED),
     (TokenState.GRACE, TokenEvent.OUTLIVED): (TokenState.RETIRED, None),
     (TokenState.GRACE, TokenEvent.LAPSED): (TokenState.EXPIRED, None),
     (TokenState.GRACE, TokenEvent.ENDED): (TokenState.REVOKED, None),
     (TokenState.RETIRED, TokenEvent.SHOWN): (TokenState.REVOKED, RefreshDecision.REUSED),
+    (TokenState.RETIRED, TokenEvent.SHOWN_UNNAMED): (TokenState.RETIRED, RefreshDecision.WRONG_DEVICE),
     (TokenState.RETIRED, TokenEvent.SHOWN_ELSEWHERE): (TokenState.REVOKED, RefreshDecision.REUSED),
     (TokenState.RETIRED, TokenEvent.LAPSED): (TokenState.EXPIRED, None),
     (TokenState.RETIRED, TokenEvent.ENDED): (TokenState.REVOKED, None),
     (TokenState.EXPIRED, TokenEvent.SHOWN): (TokenState.EXPIRED, RefreshDecision.EXPIRED),
+    (TokenState.EXPIRED, TokenEvent.SHOWN_UNNAMED): (TokenState.EXPIRED, RefreshDecision.EXPIRED),
     (TokenState.EXPIRED, TokenEvent.SHOWN_ELSEWHERE): (TokenState.EXPIRED, RefreshDecision.EXPIRED),
     (TokenState.EXPIRED, TokenEvent.ENDED): (TokenState.REVOKED, None),
     (TokenState.REVOKED, TokenEvent.SHOWN): (TokenState.REVOKED, RefreshDecision.REVOKED),
+    (TokenState.REVOKED, TokenEvent.SHOWN_UNNAMED): (TokenState.REVOKED, RefreshDecision.REVOKED),
     (TokenState.REVOKED, TokenEvent.SHOWN_ELSEWHERE): (TokenState.REVOKED, RefreshDecision.REVOKED),
 }
 """Every legal step of a refresh token, and what whoever shows it gets."""
 
 
-def decide_token(state: TokenState, *, same_device: bool) -> RefreshDecision:
-    """What a genuine token gets in this state."""
-    event = TokenEvent.SHOWN if same_device else TokenEvent.SHOWN_ELSEWHERE
-    _, decision = LIFECYCLE[state, event]
+def decide_token(state: TokenState, shown: TokenEvent) -> RefreshDecision:
+    """What a genuine token gets in this state. Raises `LookupError` for an event that shows nothing."""
+    _, decision = LIFECYCLE[state, shown]
     if decision is None:
-        raise LookupError(f"{state} says nothing to who shows it")
+        raise LookupError(f"{shown.value} shows nothing")
     return decision
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Protocol
 
 from domain.api_keys import ApiKey
@@ -19,13 +20,24 @@ class ApiKeyPage:
     next_cursor: str | None
 
 
+class KeyAdded(Enum):
+    """What became of a new key."""
+
+    ADDED = "added"
+    SPONSOR_GONE = "sponsor_gone"
+    """Or no administrator any more."""
+    TOO_MANY = "too_many"
+    """`KEYS_PER_SPONSOR_MAX` live in the sponsor's name."""
+
+
 class ApiKeys(Protocol):
     """Each write is atomic with its audit event. Raises `DependencyUnavailable`."""
 
-    async def add(self, key: ApiKey, event: AuditEvent, *, answer: RememberedAnswer | None = None) -> bool:
-        """The key, the event and the answer are stored together, or none is: False when it has a sponsor who
-        is gone, or no administrator any more. A change of their credentials at the same moment waits for it,
-        and ends it, or goes first."""
+    async def add(
+        self, key: ApiKey, event: AuditEvent, *, answer: RememberedAnswer | None = None
+    ) -> KeyAdded:
+        """The key, the event and the answer are stored together, or none is. A change of its sponsor's
+        credentials at the same moment waits for it, and ends it, or goes first."""
 
     async def get(self, key_id: str) -> ApiKey | None: ...
 

@@ -8,6 +8,7 @@ from typing import Protocol
 from domain.audit import AuditEvent
 from domain.idempotency import RememberedAnswer
 from domain.users import Role, User
+from ports.sessions import Ending
 from ports.users import Answering
 
 
@@ -20,6 +21,14 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
+class Endings:
+    """The events of what ends along: one of each session, and one of each key."""
+
+    session: Ending
+    api_key: Ending
+
+
+@dataclass(frozen=True, slots=True)
 class RolesChanged:
     """The user as they are stored now, and what that ended."""
 
@@ -28,7 +37,8 @@ class RolesChanged:
 
 
 class Credentials(Protocol):
-    """One step over users, sessions and keys, with its audit event. Raises `DependencyUnavailable`."""
+    """One step over users, sessions and keys, with its audit event and one of each that it ended. Raises
+    `DependencyUnavailable`."""
 
     async def change_password(
         self,
@@ -39,6 +49,7 @@ class Credentials(Protocol):
         known_devices: tuple[str, ...],
         now_ms: int,
         event: AuditEvent,
+        endings: Endings,
     ) -> Ended | None:
         """The next credential version: every session ends, and a login that began before comes to nothing.
 
@@ -52,13 +63,20 @@ class Credentials(Protocol):
         roles: frozenset[Role],
         now_ms: int,
         event: AuditEvent,
+        endings: Endings,
         answer: Answering | None = None,
     ) -> RolesChanged | None:
         """Every session ends, since its tokens tell of other roles, and, unless the user is an administrator
         then, every key of which they are the sponsor. None, and no event, when there is no such user."""
 
     async def remove_user(
-        self, user_id: str, *, now_ms: int, event: AuditEvent, answer: RememberedAnswer | None = None
+        self,
+        user_id: str,
+        *,
+        now_ms: int,
+        event: AuditEvent,
+        endings: Endings,
+        answer: RememberedAnswer | None = None,
     ) -> Ended | None:
         """Forgets the user's names, ends every session and revokes every key of which they are the sponsor.
 

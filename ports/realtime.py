@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from domain.realtime.events import CloseCode
-from ports.socket_tokens import SocketIdentity
+from ports.socket_tokens import SocketIdentity, SocketRefusal
 
 
 class Recipient(Protocol):
@@ -21,8 +21,8 @@ class Recipient(Protocol):
 class Switchboard(Protocol):
     """Where a transport says who is connected. Calls that await may raise `DependencyUnavailable`."""
 
-    async def authenticate(self, token: str, *, device_id: str | None) -> SocketIdentity | None:
-        """Whose token it is, if it is good. `device_id` is what the upgrade's cookie or header said."""
+    async def authenticate(self, token: str, *, device_id: str | None) -> SocketIdentity | SocketRefusal:
+        """Whose token it is, or why not. `device_id` is what the upgrade's cookie or header said."""
 
     async def attach(self, recipient: Recipient, identity: SocketIdentity) -> bool:
         """From its return on, the recipient misses nothing that is published to its user.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import Protocol
 
 from domain.users import Role
@@ -19,9 +20,19 @@ class SocketIdentity:
     expires_ms: int
 
 
+class SocketRefusal(Enum):
+    """Why a token opens no WebSocket."""
+
+    NOT_VALID = "not_valid"
+    """Malformed, forged, expired or revoked."""
+    OTHER_KIND = "other_kind"
+    """It looks like another of our credentials, and was not looked into."""
+    WRONG_DEVICE = "wrong_device"
+
+
 class SocketTokens(Protocol):
-    async def verify(self, token: str, *, device_id: str | None) -> SocketIdentity | None:
-        """None when the token is malformed, forged, expired or revoked. Raises `DependencyUnavailable`.
+    async def verify(self, token: str, *, device_id: str | None) -> SocketIdentity | SocketRefusal:
+        """Raises `DependencyUnavailable`.
 
         Takes any text: it comes from a stranger. An access token must be shown by its own device.
         """

@@ -18,6 +18,8 @@ class TokenKeySet:
     """For `device_fingerprint`."""
     refresh_keys: tuple[bytes, ...] = field(repr=False)
     """For `refresh_token`. They are kept for longer: refresh tokens live longer."""
+    former: TokenSigner | None = None
+    """By the keys whose access tokens have all expired: it only tells that such a one was ours."""
     public_keys: tuple[Mapping[str, str], ...] = ()
     """What a third party may check access tokens with, as JSON Web Keys (RFC 7517); none under HS256."""
 

@@ -61,18 +61,23 @@ class TokenKeyring:
         access_ms, refresh_ms = self._lifetimes_ms
         access = reading_keys(self._ring, now_ms, lifetime_ms=access_ms)
         refresh = reading_keys(self._ring, now_ms, lifetime_ms=refresh_ms)
-        keys = [_signing(key, self._algorithm) for key in access]
-        others = [each for each in SigningAlgorithm if each is not self._algorithm]
-        keys += [_signing(key, other) for key in access for other in others]
+        keys = self._signing_keys(access)
+        former = self._signing_keys(tuple(key for key in self._ring if key not in access))
         self._until_ms = changes_at_ms(self._ring, now_ms, lifetimes_ms=self._lifetimes_ms)
         return TokenKeySet(
             signer=JwtSigner(keys=keys),
+            former=JwtSigner(keys=former) if former else None,
             device_keys=tuple(derived_key(key.secret, "device-fingerprints") for key in access),
             refresh_keys=tuple(derived_key(key.secret, "refresh-tokens") for key in refresh),
             public_keys=tuple(
                 _public(key) for key in keys if key.algorithm is self._algorithm is SigningAlgorithm.EDDSA
             ),
         )
+
+    def _signing_keys(self, ring: Ring) -> list[SigningKey]:
+        """One of each algorithm; those of the chosen one come first."""
+        others = [each for each in SigningAlgorithm if each is not self._algorithm]
+        return [_signing(key, algorithm) for algorithm in (self._algorithm, *others) for key in ring]
 
 
 def _signing(key: RingKey, algorithm: SigningAlgorithm) -> SigningKey:

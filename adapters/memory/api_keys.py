@@ -8,10 +8,11 @@ from dataclasses import replace
 from adapters.memory.answers import MemoryAnswers
 from adapters.memory.audit import MemoryAuditLog
 from adapters.memory.users import MemoryUsers
-from domain.api_keys import ApiKey
+from domain.api_keys import KEYS_PER_SPONSOR_MAX, ApiKey
 from domain.audit import AuditEvent
 from domain.idempotency import RememberedAnswer
-from ports.api_keys import ApiKeyPage, ApiKeys
+from ports.api_keys import ApiKeyPage, ApiKeys, KeyAdded
+from ports.sessions import Ending
 
 
 class MemoryApiKeys:
@@ -23,13 +24,18 @@ class MemoryApiKeys:
         self._answers = answers or MemoryAnswers()
         self._keys: dict[str, ApiKey] = {}
 
-    async def add(self, key: ApiKey, event: AuditEvent, *, answer: RememberedAnswer | None = None) -> bool:
-        if key.sponsor_id is not None and not self._users.is_administrator(key.sponsor_id):
-            return False
+    async def add(
+        self, key: ApiKey, event: AuditEvent, *, answer: RememberedAnswer | None = None
+    ) -> KeyAdded:
+        if key.sponsor_id is not None:
+            if not self._users.is_administrator(key.sponsor_id):
+                return KeyAdded.SPONSOR_GONE
+            if len(self._living(key.sponsor_id, key.created_ms)) >= KEYS_PER_SPONSOR_MAX:
+                return KeyAdded.TOO_MANY
         self._answers.put(answer)
         self._keys[key.id] = key
         self._audit.append(event)
-        return True
+        return KeyAdded.ADDED
 
     async def get(self, key_id: str) -> ApiKey | None:
         return self._keys.get(key_id)
@@ -58,13 +64,18 @@ class MemoryApiKeys:
             if key is not None and (key.last_used_ms or 0) < at_ms:
                 self._keys[key_id] = replace(key, last_used_ms=at_ms)
 
-    def revoke_sponsored(self, user_id: str, now_ms: int) -> tuple[str, ...]:
-        """The ids of those that nobody had revoked."""
-        living = (key for key in self._keys.values() if key.revoked_ms is None)
-        sponsored = sorted(key.id for key in living if key.sponsor_id == user_id)
-        for key_id in sponsored:
+    def revoke_sponsored(self, user_id: str, now_ms: int, ending: Ending) -> tuple[str, ...]:
+        """The ids of the user's keys that lived."""
+        living = self._living(user_id, now_ms)
+        for key_id in living:
             self._keys[key_id] = replace(self._keys[key_id], revoked_ms=now_ms)
-        return tuple(sponsored)
+            self._audit.append(ending(key_id))
+        return living
+
+    def _living(self, sponsor_id: str, now_ms: int) -> tuple[str, ...]:
+        """The ids of those in this user's name that are neither revoked nor expired."""
+        sponsored = (key for key in self._keys.values() if key.sponsor_id == sponsor_id)
+        return tuple(sorted(key.id for key in sponsored if key.is_living(now_ms)))
 
 
 def _proof(keys: MemoryApiKeys) -> ApiKeys:

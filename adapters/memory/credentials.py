@@ -10,7 +10,7 @@ from adapters.memory.users import MemoryUsers
 from domain.audit import AuditEvent
 from domain.idempotency import RememberedAnswer
 from domain.users import Role
-from ports.credentials import Credentials, Ended, RolesChanged
+from ports.credentials import Credentials, Ended, Endings, RolesChanged
 from ports.users import Answering
 
 
@@ -39,6 +39,7 @@ class MemoryCredentials:
         known_devices: tuple[str, ...],
         now_ms: int,
         event: AuditEvent,
+        endings: Endings,
     ) -> Ended | None:
         if not self._users.put_password(
             user_id,
@@ -48,7 +49,7 @@ class MemoryCredentials:
         ):
             return None
         self._audit.append(event)
-        return Ended(session_ids=self._sessions.end_all(user_id, now_ms))
+        return Ended(session_ids=self._sessions.end_all(user_id, now_ms, endings.session))
 
     async def change_roles(
         self,
@@ -57,6 +58,7 @@ class MemoryCredentials:
         roles: frozenset[Role],
         now_ms: int,
         event: AuditEvent,
+        endings: Endings,
         answer: Answering | None = None,
     ) -> RolesChanged | None:
         user = self._users.put_roles(user_id, roles, answer)
@@ -64,22 +66,32 @@ class MemoryCredentials:
             return None
         self._audit.append(event)
         ended = Ended(
-            session_ids=self._sessions.end_all(user_id, now_ms),
-            api_key_ids=() if Role.ADMIN in roles else self._api_keys.revoke_sponsored(user_id, now_ms),
+            session_ids=self._sessions.end_all(user_id, now_ms, endings.session),
+            api_key_ids=()
+            if Role.ADMIN in roles
+            else self._api_keys.revoke_sponsored(user_id, now_ms, endings.api_key),
         )
         return RolesChanged(user, ended)
 
     async def remove_user(
-        self, user_id: str, *, now_ms: int, event: AuditEvent, answer: RememberedAnswer | None = None
+        self,
+        user_id: str,
+        *,
+        now_ms: int,
+        event: AuditEvent,
+        endings: Endings,
+        answer: RememberedAnswer | None = None,
     ) -> Ended | None:
         if await self._users.get(user_id) is None:
             return None
         self._answers.put(answer)
         self._users.remove(user_id)
         self._audit.append(event)
-        ended = self._sessions.end_all(user_id, now_ms)
+        ended = self._sessions.end_all(user_id, now_ms, endings.session)
         self._sessions.leave(user_id)
-        return Ended(session_ids=ended, api_key_ids=self._api_keys.revoke_sponsored(user_id, now_ms))
+        return Ended(
+            session_ids=ended, api_key_ids=self._api_keys.revoke_sponsored(user_id, now_ms, endings.api_key)
+        )
 
 
 def _proof(credentials: MemoryCredentials) -> Credentials:

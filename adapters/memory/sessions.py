@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from adapters.memory.audit import MemoryAuditLog
@@ -11,7 +11,7 @@ from adapters.memory.users import MemoryUsers
 from domain.audit import AuditEvent
 from domain.sessions import Session, SessionState, surplus
 from domain.users import device_digest
-from ports.sessions import ActiveCount, Sessions
+from ports.sessions import ActiveCount, Ending, Sessions
 
 LEFT_MAX = 10_000
 """Sessions of removed users that are kept, the newest."""
@@ -33,7 +33,7 @@ class MemorySessions:
         event: AuditEvent,
         *,
         per_user_max: int,
-        ending: Callable[[str], AuditEvent],
+        ending: Ending,
     ) -> Sequence[str] | None:
         now_ms = session.created_ms
         if not self._users.note_login(
@@ -65,16 +65,24 @@ class MemorySessions:
         self._sessions[successor.id] = successor
         return True
 
-    async def revoke(self, session_id: str, *, now_ms: int, event: AuditEvent) -> bool:
+    async def note_shown(self, session_id: str, *, generation: int) -> None:
+        session = self._sessions.get(session_id)
+        if session is not None and session.generation == generation:
+            self._sessions[session_id] = replace(session, shown_generation=generation)
+
+    async def revoke(self, session_id: str, *, now_ms: int, events: Sequence[AuditEvent]) -> bool:
         session = self._sessions.get(session_id)
         if session is None or session.revoked_ms is not None:
             return False
         self._sessions[session_id] = replace(session, revoked_ms=now_ms)
-        self._audit.append(event)
+        for event in events:
+            self._audit.append(event)
         return True
 
-    async def revoke_all(self, user_id: str, *, now_ms: int, event: AuditEvent) -> Sequence[str]:
-        ended = self.end_all(user_id, now_ms)
+    async def revoke_all(
+        self, user_id: str, *, now_ms: int, event: AuditEvent, ending: Ending
+    ) -> Sequence[str]:
+        ended = self.end_all(user_id, now_ms, ending)
         if ended:
             self._audit.append(event)
         return ended
@@ -102,12 +110,13 @@ class MemorySessions:
         users = [s.user_id for s in self._sessions.values() if s.state(now_ms) is SessionState.ACTIVE]
         return ActiveCount(sessions=len(users), users=len(set(users)))
 
-    def end_all(self, user_id: str, now_ms: int) -> tuple[str, ...]:
+    def end_all(self, user_id: str, now_ms: int, ending: Ending) -> tuple[str, ...]:
         """The ids of those that had not been revoked."""
         of_user = sorted(self._of_user.get(user_id, ()))
         ended = tuple(session_id for session_id in of_user if self._sessions[session_id].revoked_ms is None)
         for session_id in ended:
             self._sessions[session_id] = replace(self._sessions[session_id], revoked_ms=now_ms)
+            self._audit.append(ending(session_id))
         return ended
 
     def leave(self, user_id: str) -> None:

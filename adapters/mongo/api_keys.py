@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from adapters.mongo.answers import remember_in
-from adapters.mongo.audit import record_in
+from adapters.mongo.audit import record_all_in, record_in
 from adapters.mongo.driver import Document, Index, MongoDriver, MongoTransaction, UpdateOne
 from adapters.mongo.users import note_key_in
-from domain.api_keys import ApiKey, Scope
+from domain.api_keys import KEYS_PER_SPONSOR_MAX, ApiKey, Scope
 from domain.audit import AuditEvent
 from domain.idempotency import RememberedAnswer
-from ports.api_keys import ApiKeyPage, ApiKeys
+from ports.api_keys import ApiKeyPage, ApiKeys, KeyAdded
+from ports.sessions import Ending
 
 COLLECTION = "api_keys"
 
 INDEXES = {
     COLLECTION: (
         Index("by_book", (("book", 1), ("_id", -1))),
-        Index("by_sponsor", (("sponsor_id", 1),)),
+        Index("living_by_sponsor", (("sponsor_id", 1), ("expires_ms", 1)), partial={"revoked_ms": None}),
         Index("by_revocation", (("revoked_ms", -1),), partial={"revoked_ms": {"$type": "number"}}),
     )
 }
@@ -29,14 +30,22 @@ class MongoApiKeys:
         self._driver = driver
         self._keys = driver.collection(COLLECTION)
 
-    async def add(self, key: ApiKey, event: AuditEvent, *, answer: RememberedAnswer | None = None) -> bool:
-        async def write(transaction: MongoTransaction) -> bool:
-            if key.sponsor_id is not None and not await note_key_in(transaction, key.sponsor_id):
-                return False
+    async def add(
+        self, key: ApiKey, event: AuditEvent, *, answer: RememberedAnswer | None = None
+    ) -> KeyAdded:
+        async def write(transaction: MongoTransaction) -> KeyAdded:
+            keys = transaction.collection(COLLECTION)
+            if key.sponsor_id is not None:
+                # First: from here on no other key in this name commits.
+                if not await note_key_in(transaction, key.sponsor_id):
+                    return KeyAdded.SPONSOR_GONE
+                living = _living(key.sponsor_id, key.created_ms)
+                if await keys.count(living, limit=KEYS_PER_SPONSOR_MAX) >= KEYS_PER_SPONSOR_MAX:
+                    return KeyAdded.TOO_MANY
             await remember_in(transaction, answer)
-            await transaction.collection(COLLECTION).insert_one(_document(key))
+            await keys.insert_one(_document(key))
             await record_in(transaction, event)
-            return True
+            return KeyAdded.ADDED
 
         return await self._driver.transaction(write)
 
@@ -80,14 +89,24 @@ class MongoApiKeys:
         await self._keys.bulk_write(updates)
 
 
-async def revoke_sponsored_in(transaction: MongoTransaction, user_id: str, now_ms: int) -> tuple[str, ...]:
-    """The ids of those that this actor made and nobody had revoked."""
+async def revoke_sponsored_in(
+    transaction: MongoTransaction, user_id: str, now_ms: int, ending: Ending
+) -> tuple[str, ...]:
+    """The ids of the user's keys that lived, each with its event; at most `KEYS_PER_SPONSOR_MAX` do."""
     keys = transaction.collection(COLLECTION)
-    not_revoked = {"sponsor_id": user_id, "revoked_ms": None}
-    found = await keys.find(not_revoked, sort=(("_id", 1),), projection={"_id": 1})
+    living = _living(user_id, now_ms)
+    found = await keys.find(living, sort=(("_id", 1),), projection={"_id": 1})
     if found:
-        await keys.update_many(not_revoked, {"$set": {"revoked_ms": now_ms}})
-    return tuple(document["_id"] for document in found)
+        await keys.update_many(living, {"$set": {"revoked_ms": now_ms}})
+    ended = tuple(document["_id"] for document in found)
+    await record_all_in(transaction, [ending(key_id) for key_id in ended])
+    return ended
+
+
+def _living(sponsor_id: str, now_ms: int) -> Document:
+    """Those in this user's name that are neither revoked nor expired."""
+    unexpired = [{"expires_ms": None}, {"expires_ms": {"$gt": now_ms}}]
+    return {"sponsor_id": sponsor_id, "revoked_ms": None, "$or": unexpired}
 
 
 def _document(key: ApiKey) -> Document:

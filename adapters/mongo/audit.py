@@ -11,6 +11,8 @@ from domain.audit import AuditAction, AuditEvent, AuditFilter, first_id_at
 from ports.audit import AuditLog, AuditPage, Recorded
 
 COLLECTION = "audit"
+EVENTS_A_MESSAGE = 1_000
+"""So many are inserted at once, however many a transaction brings."""
 
 INDEXES = {
     COLLECTION: (
@@ -47,6 +49,15 @@ class MongoAuditLog:
     def _note(self, event: object) -> None:
         if self._recorded is not None and isinstance(event, AuditEvent):
             self._recorded(event)
+
+
+async def record_all_in(transaction: MongoTransaction, events: Sequence[AuditEvent]) -> None:
+    """`record_in` of each, in few messages."""
+    for place in range(0, len(events), EVENTS_A_MESSAGE):
+        some = events[place : place + EVENTS_A_MESSAGE]
+        await transaction.collection(COLLECTION).insert_many([_document(event) for event in some])
+    for event in events:
+        transaction.tell_of(event)
 
 
 async def record_in(transaction: MongoTransaction, event: AuditEvent) -> None:

@@ -9,7 +9,7 @@ from adapters.mongo.driver import MongoDriver, MongoTransaction
 from domain.audit import AuditEvent
 from domain.idempotency import RememberedAnswer
 from domain.users import Role
-from ports.credentials import Credentials, Ended, RolesChanged
+from ports.credentials import Credentials, Ended, Endings, RolesChanged
 from ports.users import Answering
 
 
@@ -29,6 +29,7 @@ class MongoCredentials:
         known_devices: tuple[str, ...],
         now_ms: int,
         event: AuditEvent,
+        endings: Endings,
     ) -> Ended | None:
         async def write(transaction: MongoTransaction) -> Ended | None:
             updated = await transaction.collection(users.COLLECTION).update_one(
@@ -43,7 +44,7 @@ class MongoCredentials:
             )
             if not updated.matched:
                 return None
-            ended = await sessions.end_all_in(transaction, user_id, now_ms)
+            ended = await sessions.end_all_in(transaction, user_id, now_ms, endings.session)
             await record_in(transaction, event)
             return Ended(session_ids=ended)
 
@@ -56,6 +57,7 @@ class MongoCredentials:
         roles: frozenset[Role],
         now_ms: int,
         event: AuditEvent,
+        endings: Endings,
         answer: Answering | None = None,
     ) -> RolesChanged | None:
         names = sorted(role.value for role in roles)
@@ -69,25 +71,31 @@ class MongoCredentials:
                 return None
             user = users.read_user(found)
             await remember_in(transaction, None if answer is None else answer(user))
-            session_ids = await sessions.end_all_in(transaction, user_id, now_ms)
+            session_ids = await sessions.end_all_in(transaction, user_id, now_ms, endings.session)
             key_ids: tuple[str, ...] = ()
             if Role.ADMIN not in roles:
-                key_ids = await api_keys.revoke_sponsored_in(transaction, user_id, now_ms)
+                key_ids = await api_keys.revoke_sponsored_in(transaction, user_id, now_ms, endings.api_key)
             await record_in(transaction, event)
             return RolesChanged(user, Ended(session_ids=session_ids, api_key_ids=key_ids))
 
         return await self._driver.transaction(write)
 
     async def remove_user(
-        self, user_id: str, *, now_ms: int, event: AuditEvent, answer: RememberedAnswer | None = None
+        self,
+        user_id: str,
+        *,
+        now_ms: int,
+        event: AuditEvent,
+        endings: Endings,
+        answer: RememberedAnswer | None = None,
     ) -> Ended | None:
         async def write(transaction: MongoTransaction) -> Ended | None:
             if not await transaction.collection(users.COLLECTION).delete_one({"_id": user_id}):
                 return None
             await remember_in(transaction, answer)
-            session_ids = await sessions.end_all_in(transaction, user_id, now_ms)
+            session_ids = await sessions.end_all_in(transaction, user_id, now_ms, endings.session)
             await sessions.leave_in(transaction, user_id, now_ms)
-            key_ids = await api_keys.revoke_sponsored_in(transaction, user_id, now_ms)
+            key_ids = await api_keys.revoke_sponsored_in(transaction, user_id, now_ms, endings.api_key)
             await record_in(transaction, event)
             return Ended(session_ids=session_ids, api_key_ids=key_ids)
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from adapters.mongo.audit import record_in
+from adapters.mongo.audit import record_all_in, record_in
 from adapters.mongo.driver import Document, Index, MongoDriver, MongoTransaction
 from adapters.mongo.users import note_login_in
 from domain.audit import AuditEvent
 from domain.sessions import Session, surplus
 from domain.users import device_digest
-from ports.sessions import ActiveCount, Sessions
+from ports.sessions import ActiveCount, Ending, Sessions
 
 COLLECTION = "sessions"
 
@@ -39,7 +39,7 @@ class MongoSessions:
         event: AuditEvent,
         *,
         per_user_max: int,
-        ending: Callable[[str], AuditEvent],
+        ending: Ending,
     ) -> Sequence[str] | None:
         now_ms, user_id = session.created_ms, session.user_id
 
@@ -58,8 +58,7 @@ class MongoSessions:
             ended = [old.id for old in surplus(tuple(map(_session, living)), per_user_max)]
             if ended:
                 await sessions.update_many({"_id": {"$in": ended}}, {"$set": {"revoked_ms": now_ms}})
-            for session_id in ended:
-                await record_in(transaction, ending(session_id))
+            await record_all_in(transaction, [ending(session_id) for session_id in ended])
             await sessions.insert_one(_document(session))
             await record_in(transaction, event)
             return ended
@@ -77,6 +76,7 @@ class MongoSessions:
                 "$set": {
                     "generation": successor.generation,
                     "rotated_ms": successor.rotated_ms,
+                    "rotations_ms": list(successor.rotations_ms),
                     "last_seen_ms": successor.last_seen_ms,
                     "idle_expires_ms": successor.idle_expires_ms,
                     "address": successor.address,
@@ -86,20 +86,27 @@ class MongoSessions:
         )
         return updated.matched == 1
 
-    async def revoke(self, session_id: str, *, now_ms: int, event: AuditEvent) -> bool:
+    async def note_shown(self, session_id: str, *, generation: int) -> None:
+        await self._sessions.update_one(
+            {"_id": session_id, "generation": generation}, {"$set": {"shown_generation": generation}}
+        )
+
+    async def revoke(self, session_id: str, *, now_ms: int, events: Sequence[AuditEvent]) -> bool:
         async def write(transaction: MongoTransaction) -> bool:
             updated = await transaction.collection(COLLECTION).update_one(
                 {"_id": session_id, "revoked_ms": None}, {"$set": {"revoked_ms": now_ms}}
             )
             if updated.matched:
-                await record_in(transaction, event)
+                await record_all_in(transaction, events)
             return updated.matched == 1
 
         return await self._driver.transaction(write)
 
-    async def revoke_all(self, user_id: str, *, now_ms: int, event: AuditEvent) -> Sequence[str]:
+    async def revoke_all(
+        self, user_id: str, *, now_ms: int, event: AuditEvent, ending: Ending
+    ) -> Sequence[str]:
         async def write(transaction: MongoTransaction) -> Sequence[str]:
-            ended = await end_all_in(transaction, user_id, now_ms)
+            ended = await end_all_in(transaction, user_id, now_ms, ending)
             if ended:
                 await record_in(transaction, event)
             return ended
@@ -144,15 +151,19 @@ class MongoSessions:
         return ActiveCount(found[0]["sessions"], found[0]["users"]) if found else ActiveCount(0, 0)
 
 
-async def end_all_in(transaction: MongoTransaction, user_id: str, now_ms: int) -> tuple[str, ...]:
-    """The ids of those that had not been revoked. There are few: `per_user_max` of them live, and what
-    expired is purged."""
+async def end_all_in(
+    transaction: MongoTransaction, user_id: str, now_ms: int, ending: Ending
+) -> tuple[str, ...]:
+    """The ids of those that had not been revoked, each with its event. There are few: `per_user_max` of them
+    live, and what expired is purged."""
     sessions = transaction.collection(COLLECTION)
     not_revoked = {"user_id": user_id, "revoked_ms": None}
     found = await sessions.find(not_revoked, sort=(("_id", 1),), projection={"_id": 1})
     if found:
         await sessions.update_many(not_revoked, {"$set": {"revoked_ms": now_ms}})
-    return tuple(document["_id"] for document in found)
+    ended = tuple(document["_id"] for document in found)
+    await record_all_in(transaction, [ending(session_id) for session_id in ended])
+    return ended
 
 
 async def leave_in(transaction: MongoTransaction, user_id: str, now_ms: int) -> None:
@@ -183,6 +194,8 @@ def _document(session: Session) -> Document:
         "absolute_expires_ms": session.absolute_expires_ms,
         "purge_at": datetime.fromtimestamp(session.absolute_expires_ms / 1000, UTC),
         "generation": session.generation,
+        "rotations_ms": list(session.rotations_ms),
+        "shown_generation": session.shown_generation,
         "revoked_ms": session.revoked_ms,
         "address": session.address,
         "user_agent": session.user_agent,
@@ -201,10 +214,21 @@ def _session(document: Document) -> Session:
         idle_expires_ms=document["idle_expires_ms"],
         absolute_expires_ms=document["absolute_expires_ms"],
         generation=document["generation"],
+        rotations_ms=_rotations(document),
+        shown_generation=document.get("shown_generation", 0),
         revoked_ms=document["revoked_ms"],
         address=document["address"],
         user_agent=document["user_agent"],
     )
+
+
+def _rotations(document: Document) -> tuple[int, ...]:
+    """An earlier release writes none, and leaves those of a later one as they were."""
+    rotations_ms: Sequence[int] = document.get("rotations_ms", ())
+    last_ms = document["rotated_ms"]
+    if document["generation"] > 1 and (not rotations_ms or rotations_ms[-1] != last_ms):
+        return (last_ms,)
+    return tuple(rotations_ms)
 
 
 def _proof(sessions: MongoSessions) -> Sessions:

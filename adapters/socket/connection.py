@@ -29,10 +29,15 @@ from ports.message_limit import MessageLimit, MessageVerdict
 from ports.realtime import Recipient, Switchboard
 from ports.request_id import REQUEST_ID
 from ports.runtime import DeadlineExceeded, Event, Overloaded, Runtime
-from ports.socket_tokens import SocketIdentity
+from ports.socket_tokens import SocketIdentity, SocketRefusal
 
 _logger = logging.getLogger(__name__)
 
+_REFUSALS = {
+    SocketRefusal.NOT_VALID: Refusal.NOT_AUTHENTICATED,
+    SocketRefusal.OTHER_KIND: Refusal.OTHER_KIND,
+    SocketRefusal.WRONG_DEVICE: Refusal.WRONG_DEVICE,
+}
 PROTOCOL = ProtocolLimits()
 OUTBOX = OutboxLimits()
 
@@ -227,8 +232,8 @@ class SocketConnection:
 
     async def _verdict(self, command: Command) -> Verdict:
         found = await self._around.switchboard.authenticate(command.token, device_id=self._device_id)
-        if found is None:
-            return Refusal.NOT_AUTHENTICATED
+        if isinstance(found, SocketRefusal):
+            return _REFUSALS[found]
         match command:
             case Authenticate():
                 # The first thing that somebody known says counts, too: who is banned is not let in.

@@ -5,6 +5,7 @@ Plugins see only what is named here.
 
 from __future__ import annotations
 
+from adapters.web.credentials import NO_DEVICE, OTHER_DEVICE
 from adapters.web.fields import (
     AMOUNT_MAX,
     METADATA_BYTES_MAX,
@@ -51,6 +52,8 @@ __all__ = [
     "METADATA_BYTES_MAX",
     "NOT_AUTHENTICATED",
     "NOT_FOUND",
+    "NO_DEVICE",
+    "OTHER_DEVICE",
     "AccountReference",
     "Amount",
     "Answer",

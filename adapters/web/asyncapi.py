@@ -119,7 +119,9 @@ come again. One that offers only others is refused before the upgrade with 400, 
 and a request for no upgrade with 426.
 
 The service ends a connection with one of these codes; those of 44xx but 4413 and 4429 are final: do not \
-reconnect unchanged. After 1012 reconnect, with jitter. The HTTP routes stand in `/openapi.json`.
+reconnect unchanged. The reason of a 4401 begins with `device_mismatch` where an access token came without \
+its device: name it at the upgrade, or connect with a WebSocket token. After 1012 reconnect, with jitter. \
+The HTTP routes stand in `/openapi.json`.
 
 """
 

@@ -19,6 +19,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 from werkzeug.routing import Rule
 
+from adapters.web.credentials import PROBLEMS as CREDENTIAL_PROBLEMS
 from adapters.web.route import Problem, Route
 from adapters.web.shapes import Schema, Shapes, is_own, pascal_case
 from domain.access import PermissionKind
@@ -30,20 +31,22 @@ SECURITY_SCHEMES: Final[Schema] = {
         "type": "http",
         "scheme": "bearer",
         "bearerFormat": "JWT",
-        "description": "The `access_token` of a login, on the device that it was given to.",
+        "description": "An access token, shown by the device of its login: with `X-Device-Id`, or the "
+        "cookie `__Host-device` of the login; else 401 `device_mismatch`.",
     },
     "apiKey": {
         "type": "apiKey",
         "in": "header",
         "name": "X-API-Key",
-        "description": "A service key, `ck_…`.",
+        "description": "A service key, `ck_…`. Beside an access token both must be good, and the key acts.",
     },
 }
 DEVICE: Final[Schema] = {
     "name": "X-Device-Id",
     "in": "header",
     "description": "The `device_id` of the login, for a client that keeps no cookie: a token is good "
-    "only on the device that it was given to. A login without one makes one.",
+    "only on the device that it was given to, and 401 `device_mismatch` elsewhere. A login without one "
+    "makes one.",
     "schema": {"type": "string", "pattern": "^[A-Za-z0-9_.:-]{16,64}$"},
 }
 KEY: Final[Schema] = {
@@ -293,7 +296,8 @@ def _content(media_type: str, schema: Schema | None) -> Schema:
 def _problems(route: Route, shapes: Shapes) -> Schema:
     """The route's own refusals by status, and `default` for those that every route can give."""
     by_status: dict[int, dict[str, Problem]] = {}
-    for problem in route.problems:
+    shown = () if route.permission.kind is PermissionKind.PUBLIC else CREDENTIAL_PROBLEMS
+    for problem in (*shown, *route.problems):
         by_status.setdefault(problem.status, {})[problem.code] = problem
     responses = {
         str(status): _problem_response(

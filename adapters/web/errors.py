@@ -121,8 +121,9 @@ def _problem_of_http(error: HTTPException, status: int) -> Problem:
 
 
 def encode_problem(problem: Problem, exchange: Exchange) -> bytes:
-    """The body; the exchange remembers the code for the metrics."""
+    """The body; the exchange remembers the code for the metrics, and whether it is to be blamed."""
     exchange.problem_code = problem.code
+    exchange.blameless = problem.blameless
     return msgspec.json.encode(
         {
             "type": "about:blank",

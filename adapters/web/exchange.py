@@ -16,6 +16,7 @@ class Exchange:
 
     __slots__ = (
         "address",
+        "blameless",
         "blames_address",
         "cache",
         "device_id",
@@ -38,6 +39,8 @@ class Exchange:
         """The client's, as it is counted: an IPv4 address or an IPv6 /64."""
         self.blames_address = False
         """Whether an error of this request is its address's; see `Guard`."""
+        self.blameless = False
+        """Whether the problem that was answered says nothing against anybody."""
         self.principal: Principal | None = None
         self.has_credentials = False
         """Whether anything was presented to say who calls, be it good or bad."""

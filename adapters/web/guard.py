@@ -22,7 +22,7 @@ from adapters.web.asgi import (
     uncached,
 )
 from adapters.web.cors import Cors
-from adapters.web.credentials import BAD_API_KEY, STALE_TOKEN, Credentials
+from adapters.web.credentials import REVOKED_API_KEY, Credentials
 from adapters.web.errors import problem_of
 from adapters.web.exchange import SCOPE_KEY, Exchange
 from adapters.web.head import Head
@@ -30,7 +30,7 @@ from adapters.web.http_metrics import HttpMetrics
 from adapters.web.operations import PATHS as OPERATIONS_PATHS
 from adapters.web.operations import Operations
 from adapters.web.quota import REVOKED, quota_headers, refusal
-from adapters.web.route import NOT_AUTHENTICATED, Problem
+from adapters.web.route import Problem
 from adapters.web.route_table import RouteTable
 from domain.access import Principal, PrincipalKind
 from domain.admission import Admission
@@ -75,8 +75,8 @@ class Guard:
     - the address is allow-listed, or a verified API key came with the request: a service may speak for
       many, and its bugs are no attack;
     - a verified access token came with it, except under `/auth/`, where the body holds what is tried;
-    - its token was ours, and has expired or was revoked: that happens to every client;
-    - it presented nothing where something was needed (`not_authenticated`): that guesses nothing.
+    - the answer is `blameless`: what was shown was ours, and is over or in the wrong place, or nothing was
+      shown that could be checked. `docs/credentials.md` has the list.
     """
 
     def __init__(
@@ -192,16 +192,14 @@ class Guard:
         """
         try:
             caller = await self._credentials.identify(head, exchange.device_id)
-            exchange.blames_address = not exempt and _is_unknown(caller, path)
+            exchange.blames_address = not exempt and not _is_vouched_for(caller, path)
             admission = await self._count(caller, method, path, exchange, exempt)
         except Exception as error:  # noqa: BLE001 - whatever fails here becomes a problem, never a way in
             return problem_of(error, exchange)
         headers += quota_headers(admission)
         refused = refusal(admission)
-        if refused is REVOKED:
-            exchange.blames_address = False
         if refused is REVOKED and isinstance(caller, Principal) and caller.kind is PrincipalKind.API_KEY:
-            return BAD_API_KEY
+            return REVOKED_API_KEY
         if refused is None and isinstance(caller, Problem):
             return caller
         if refused is None and isinstance(caller, Principal):
@@ -209,7 +207,7 @@ class Guard:
         return refused
 
     def _blame(self, status: int, exchange: Exchange) -> None:
-        if status in _ERRORS and exchange.blames_address and exchange.problem_code != NOT_AUTHENTICATED.code:
+        if status in _ERRORS and exchange.blames_address and not exchange.blameless:
             self._limiter.note_error(exchange.address)
 
     async def _count(
@@ -231,11 +229,11 @@ class Guard:
         )
 
 
-def _is_unknown(caller: Principal | Problem | None, path: str) -> bool:
-    """Whether nobody vouches for whoever sent this; see `Guard`."""
-    if isinstance(caller, Principal):
-        return caller.kind is PrincipalKind.USER and path.startswith(_AUTH)
-    return caller is not STALE_TOKEN
+def _is_vouched_for(caller: Principal | Problem | None, path: str) -> bool:
+    """Whether somebody verified answers for this request instead of its address; see `Guard`."""
+    if not isinstance(caller, Principal):
+        return False
+    return caller.kind is PrincipalKind.API_KEY or not path.startswith(_AUTH)
 
 
 def canonical_path(scope: Scope) -> str:

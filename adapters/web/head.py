@@ -12,7 +12,7 @@ from domain.request_signing import HttpRequest
 from domain.sessions import is_device_id
 
 DEVICE_COOKIE = "__Host-device"
-BEARER = b"bearer "
+BEARER = b"bearer"
 
 _WANTED = frozenset(
     {
@@ -62,7 +62,8 @@ class Head:
         return values[0].decode("ascii")
 
     def device_id(self) -> str | None:
-        """From the cookie, else from the header, as it was sent: its form is the domain's to judge."""
+        """From the cookie, else from the header, as it was sent: its form is the domain's to judge. Empty
+        names none."""
         for cookies in self.all(b"cookie"):
             for cookie in cookies.split(b";"):
                 text = cookie.strip()
@@ -103,13 +104,11 @@ class Head:
         values = self.all(b"user-agent")
         return values[0][:_USER_AGENT_LENGTH_MAX].decode("latin-1") if values else ""
 
-    def bearer(self) -> Sequence[bytes]:
-        """Every token that is presented; a scheme that is not ours presents none."""
-        return [
-            value[len(BEARER) :].strip()
-            for value in self.all(b"authorization")
-            if value[: len(BEARER)].lower() == BEARER or value.lower() == BEARER.strip()
-        ]
+
+def scheme_and_rest(authorization: bytes) -> tuple[bytes, bytes]:
+    """The scheme, in lower case, and what follows it (RFC 9110, 11.6.2)."""
+    scheme, _, rest = authorization.partition(b" ")
+    return scheme.lower(), rest.strip()
 
 
 def _device_id(value: bytes) -> str:

@@ -9,7 +9,7 @@ import msgspec
 from adapters.web.asgi import Responder
 from adapters.web.errors import problem_of
 from adapters.web.exchange import Exchange
-from adapters.web.head import Head
+from adapters.web.head import BEARER, Head, scheme_and_rest
 from adapters.web.readiness import Readiness
 from adapters.web.route import Problem
 from ports.metrics import Metrics
@@ -69,8 +69,9 @@ class Operations:
                 return 503, _JSON, body
             return 200, _JSON, b'{"status":"ok"}'
         if self._token is not None:
-            presented = head.bearer()
-            if len(presented) != 1 or not hmac.compare_digest(presented[0], self._token):
+            presented = [scheme_and_rest(value) for value in head.all(b"authorization")]
+            tokens = [rest for scheme, rest in presented if scheme == BEARER]
+            if len(tokens) != 1 or not hmac.compare_digest(tokens[0], self._token):
                 raise _RefusedError
         async with self._rendering:
             content_type, text = await self._runtime.run_in_thread(self._metrics.render)

@@ -20,7 +20,10 @@ REVOKED = Problem(
     401,
     "invalid_token",
     "The session has ended.",
-    headers=(("WWW-Authenticate", 'Bearer error="invalid_token"'),),
+    headers=(
+        ("WWW-Authenticate", 'Bearer error="invalid_token", error_description="The session has ended"'),
+    ),
+    blameless=True,
 )
 
 

@@ -39,6 +39,9 @@ class Problem:
     detail: str
     headers: Headers = ()
     extensions: Mapping[str, Any] = field(default_factory=dict)
+    blameless: bool = False
+    """For a 400 or 401 that says nothing against its address: a good client's mistake, or time that passed.
+    What was tried and was nobody's is not; see `Guard`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +144,8 @@ NOT_AUTHENTICATED = Problem(
     "not_authenticated",
     "This needs an access token or an API key.",
     headers=(("WWW-Authenticate", "Bearer"),),
+    # Nothing was presented, so nothing was guessed.
+    blameless=True,
 )
 BAD_DEVICE = Problem(
     400,

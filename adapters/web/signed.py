@@ -14,9 +14,14 @@ DIGEST_NEEDED = "a body must be covered by a Content-Digest (RFC 9530), with sha
 
 
 def bad_signature(reason: str) -> Problem:
-    """Told in full: whoever reads it has shown a good key."""
-    headers = (("WWW-Authenticate", "Bearer"),)
-    return Problem(401, "invalid_signature", f"The request is not signed as it must be: {reason}.", headers)
+    """Told in full, and held against nobody: whoever reads it has shown a good key."""
+    return Problem(
+        401,
+        "invalid_signature",
+        f"The request is not signed as it must be: {reason}.",
+        headers=(("WWW-Authenticate", "Bearer"),),
+        blameless=True,
+    )
 
 
 def http_request(scope: Scope) -> HttpRequest:

@@ -94,6 +94,9 @@ class Refusal(Enum):
 
     NOT_AUTHENTICATED = "not_authenticated"
     """The token is wrong, expired or revoked."""
+    OTHER_KIND = "other_kind"
+    """It is neither a WebSocket token nor an access token."""
+    WRONG_DEVICE = "wrong_device"
     BANNED = "banned"
     OVER_LIMIT = "over_limit"
     UNAVAILABLE = "unavailable"

@@ -233,7 +233,7 @@ class ConnectionMachine:
         if verdict is Refusal.OVER_LIMIT:
             return self.end(CloseCode.OVER_LIMIT, "quota_exceeded")
         if isinstance(verdict, Refusal) or verdict.lifetime_ms <= 0:
-            return self.end(CloseCode.NOT_AUTHENTICATED, "the token is not valid")
+            return self._refuse(verdict)
         command_id = self._accept(verdict, now_ms)
         return (
             Welcome(
@@ -252,11 +252,23 @@ class ConnectionMachine:
         if verdict is Refusal.UNAVAILABLE:
             return (Send(error(self._resume(), ErrorCode.DEPENDENCY_UNAVAILABLE, "try again later")),)
         if isinstance(verdict, Refusal) or verdict.lifetime_ms <= 0:
-            return self.end(CloseCode.NOT_AUTHENTICATED, "the token is not valid")
+            return self._refuse(verdict)
         if verdict.user != self._user:
             return (Send(error(self._resume(), ErrorCode.FORBIDDEN, "the token is another user's")),)
         command_id = self._accept(verdict, now_ms)
         return (Send(reply(command_id, "ok", expires_in=verdict.lifetime_ms // 1_000)),)
+
+    def _refuse(self, verdict: Verdict) -> Outputs:
+        match verdict:
+            case Refusal.WRONG_DEVICE:
+                reason = (
+                    "device_mismatch: connect with the login's X-Device-Id or cookie, or a WebSocket token"
+                )
+            case Refusal.OTHER_KIND:
+                reason = "this is neither a WebSocket token nor an access token"
+            case _:
+                reason = "the token is not valid"
+        return self.end(CloseCode.NOT_AUTHENTICATED, reason)
 
     def _accept(self, granted: Granted, now_ms: int) -> CommandId:
         self._user = granted.user

@@ -21,7 +21,8 @@ from application.api_keys import ApiKeyService
 from application.audit_trail import AuditTrail
 from application.device_watch import DeviceWatch
 from application.login_gate import LoginDelayed, LoginGate
-from application.sessions import LoginRejection, SessionService, TokenPair
+from application.session_answers import LoginRejection, TokenPair
+from application.sessions import SessionService
 from application.tokens import TokenService
 from application.users import UserService
 from domain.admission import Admission, Charge

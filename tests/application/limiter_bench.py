@@ -178,8 +178,8 @@ class Bench:
 
     async def end(self, session: Session) -> None:
         now_ms = self.clock.now_ms()
-        event = _event(AuditAction.SESSION_REVOKED, now_ms)
-        await self.sessions.revoke(session.id, now_ms=now_ms, event=event)
+        event = _event(AuditAction.SESSION_ENDED, now_ms)
+        await self.sessions.revoke(session.id, now_ms=now_ms, events=[event])
 
     async def end_unheard(self, session: Session) -> None:
         """Ends it while the limiter is away."""

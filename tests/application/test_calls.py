@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from application.calls import traced
-from application.sessions import LoginRejection
+from application.session_answers import LoginRejection
 from domain.audit import RequestContext
 from ports.request_id import REQUEST_ID
 from ports.runtime import Runtime, TaskCancelled

@@ -8,13 +8,14 @@ import pytest
 
 from application.bearer_tokens import BearerTokens
 from application.device_watch import BLAMES_MAX, KNOWN_MAX, NOTE_INTERVAL_S
-from application.sessions import RefreshRejection, TokenPair
+from application.session_answers import RefreshRejection, TokenPair
 from composition.authenticators import KnownSessions, SocketTokenVerifier
 from domain.access import Principal
 from domain.audit import AuditAction, AuditEvent, AuditFilter
 from domain.tokens import DeviceVerdict, Fingerprint, TokenKind, TokenRejection, judge_device
 from ports.errors import DependencyUnavailable
 from ports.runtime import Runtime
+from ports.socket_tokens import SocketIdentity, SocketRefusal
 from tests.application.identity_house import CONTEXT, House, build
 from tests.application.test_api_keys import simulated
 
@@ -32,8 +33,14 @@ async def written(house: House) -> list[AuditEvent]:
     return list((await house.audit.find(FOREIGN, limit=200, cursor=None)).items)
 
 
+def bearers(house: House) -> BearerTokens:
+    return BearerTokens(
+        tokens=house.tokens, devices=house.devices, sessions=house.sessions_kept, clock=house.clock
+    )
+
+
 async def shown(house: House, token: str, device_id: str | None = EVE) -> Principal | TokenRejection:
-    tokens = BearerTokens(tokens=house.tokens, devices=house.devices)
+    tokens = bearers(house)
     return await tokens.authenticate(token, device_id=device_id, context=CONTEXT)
 
 
@@ -57,8 +64,13 @@ def test_every_level_judges_as_it_is_documented(
         )
 
 
-@pytest.mark.parametrize("device_id", [EVE, None, "", "x" * 65])
-def test_a_token_from_elsewhere_is_refused_written_down_and_blamed(device_id: str | None) -> None:
+@pytest.mark.parametrize("device_id", [EVE, "x" * 64, None, "", "undefined", "x" * 65])
+def test_a_token_from_elsewhere_is_refused_written_down_and_blamed_where_it_names_a_device(
+    device_id: str | None,
+) -> None:
+    # What can be no device's is none.
+    is_named = device_id in (EVE, "x" * 64)
+
     async def body(runtime: Runtime) -> None:
         house = build(runtime)
         pair = await a_pair(house)
@@ -66,10 +78,16 @@ def test_a_token_from_elsewhere_is_refused_written_down_and_blamed(device_id: st
         (event,) = await written(house)
         assert event.resource == f"session:{pair.session_id}"
         assert (event.actor, event.address) == (f"user:{pair.user_id}", CONTEXT.address)
-        assert event.detail == {"outcome": "refused", "user_agent": "same", "network": "same"}
-        assert house.blamed.addresses == [CONTEXT.address]
+        assert event.detail == {
+            "outcome": "refused",
+            "device": "other" if is_named else "none",
+            "user_agent": "same",
+            "network": "same",
+        }
+        blamed = [CONTEXT.address] if is_named else []
+        assert house.blamed.addresses == blamed
         assert isinstance(await shown(house, pair.access_token, pair.device_id), Principal)
-        assert house.blamed.addresses == [CONTEXT.address]
+        assert house.blamed.addresses == blamed
 
     simulated(body)
 
@@ -82,13 +100,18 @@ def test_what_else_differs_is_written_beside_it_and_decides_nothing(address: str
     async def body(runtime: Runtime) -> None:
         house = build(runtime)
         pair = await a_pair(house)
-        tokens = BearerTokens(tokens=house.tokens, devices=house.devices)
+        tokens = bearers(house)
         context = replace(CONTEXT, address=address, user_agent="another")
         for device_id in (pair.device_id, EVE):
             shown = await tokens.authenticate(pair.access_token, device_id=device_id, context=context)
             assert isinstance(shown, Principal) == (device_id == pair.device_id)
         (event,) = await written(house)
-        assert event.detail == {"outcome": "refused", "user_agent": "other", "network": network}
+        assert event.detail == {
+            "outcome": "refused",
+            "device": "other",
+            "user_agent": "other",
+            "network": network,
+        }
 
     simulated(body)
 
@@ -103,7 +126,7 @@ def test_it_is_written_down_though_sessions_cannot_be_read(monkeypatch: pytest.M
 
         monkeypatch.setattr(type(house.sessions_kept), "get", away)
         assert await shown(house, pair.access_token) is TokenRejection.WRONG_DEVICE
-        assert [event.detail for event in await written(house)] == [{"outcome": "refused"}]
+        assert [event.detail for event in await written(house)] == [{"outcome": "refused", "device": "other"}]
 
     simulated(body)
 
@@ -140,7 +163,7 @@ def test_a_refresh_from_elsewhere_is_seen_as_well() -> None:
             house = build(runtime, fingerprint=level)
             pair = await a_pair(house)
             again = await house.sessions.refresh(token=pair.refresh_token, device_id=EVE, context=CONTEXT)
-            assert (again is RefreshRejection.INVALID_TOKEN) == (level is Fingerprint.ENFORCE)
+            assert (again is RefreshRejection.OTHER_DEVICE) == (level is Fingerprint.ENFORCE)
             assert [event.detail["outcome"] for event in await written(house)] == outcome
             assert house.blamed.addresses == blamed
 
@@ -158,11 +181,34 @@ def test_a_socket_from_elsewhere_is_refused_and_written_down() -> None:
             sessions=KnownSessions(sessions=house.sessions_kept, clock=house.clock),
             clock=house.clock,
         )
-        assert await verifier.verify(pair.access_token, device_id=EVE) is None
-        assert await verifier.verify(pair.access_token, device_id=pair.device_id) is not None
-        assert len(await written(house)) == 1
+        verify = verifier.verify
+        assert await verify(pair.access_token, device_id=EVE) is SocketRefusal.WRONG_DEVICE
+        assert await verify(pair.access_token, device_id=None) is SocketRefusal.WRONG_DEVICE
+        assert isinstance(await verify(pair.access_token, device_id=pair.device_id), SocketIdentity)
+        assert await verify(pair.refresh_token, device_id=pair.device_id) is SocketRefusal.OTHER_KIND
+        assert await verify("made-up", device_id=pair.device_id) is SocketRefusal.NOT_VALID
+        assert {event.detail["device"] for event in await written(house)} == {"other", "none"}
         # Where a frame comes from is not known here: nobody is blamed for it.
         assert house.blamed.addresses == []
+
+    simulated(body)
+
+
+def test_a_client_that_never_names_a_device_is_written_down_once_and_never_blamed() -> None:
+    async def body(runtime: Runtime) -> None:
+        house = build(runtime)
+        pair = await a_pair(house)
+        for _ in range(100):
+            await shown(house, pair.access_token, None)
+        for _ in range(5):
+            refused = await house.sessions.refresh(token=pair.refresh_token, device_id=None, context=CONTEXT)
+            assert refused is RefreshRejection.NO_DEVICE
+        assert len(await written(house)) == 1
+        assert house.blamed.addresses == []
+        # It hides nobody who names another one.
+        await shown(house, pair.access_token, EVE)
+        assert house.blamed.addresses == [CONTEXT.address]
+        assert len(await written(house)) == 2
 
     simulated(body)
 
@@ -188,7 +234,13 @@ def test_what_is_remembered_of_devices_is_bounded() -> None:
         house = build(runtime)
         for number in range(KNOWN_MAX + 5):
             context = replace(CONTEXT, address=f"2001:db8:{number:x}::")
-            await house.devices.saw(DeviceVerdict.NOTED, user_id="usr_1", session_id="ses_1", context=context)
+            await house.devices.saw(
+                DeviceVerdict.NOTED,
+                user_id="usr_1",
+                session_id="ses_1",
+                device_id=EVE,
+                context=context,
+            )
         assert len(house.devices._known) == KNOWN_MAX
 
     simulated(body)

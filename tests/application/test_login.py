@@ -9,7 +9,7 @@ import pytest
 from adapters.crypto.argon2 import Argon2PasswordHasher
 from adapters.runtime.system import SystemEntropy
 from application.endings import REVOCATION_MS
-from application.sessions import LoginRejection
+from application.session_answers import LoginRejection
 from application.tokens import ForeignToken, VerifiedToken
 from domain.audit import AuditAction, AuditFilter
 from domain.sessions import is_device_id
@@ -180,7 +180,7 @@ def test_a_logout_lasts_and_is_told_to_the_limiter(run: Driver) -> None:
         session = await house.sessions_kept.get(pair.session_id)
         assert session is not None
         assert session.revoked_ms == START_MS
-        assert (await house.actions()).count(AuditAction.SESSION_REVOKED) == 1
+        assert (await house.actions()).count(AuditAction.SESSION_ENDED) == 1
         assert await house.sessions.websocket_token(principal) is None
 
     run(body)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from application.login_gate import LoginDelayed
-from application.sessions import LoginRejection, TokenPair
+from application.session_answers import LoginRejection, TokenPair
 from domain.sessions import SessionPolicy
 from ports.runtime import Runtime
 from tests.application.identity_house import CONTEXT, PASSWORD, House, build

@@ -12,6 +12,7 @@ from domain.realtime.events import CloseCode
 from domain.realtime.messages import BalancePush, DirectPush
 from ports.errors import DependencyUnavailable
 from ports.runtime import DeadlineExceeded, Runtime
+from ports.socket_tokens import SocketIdentity
 from tests.conformance.runtimes import Driver
 from tests.conformance.runtimes import run as run  # noqa: PLC0414 - a fixture is used by its name
 from tests.socket.doubles import Mailbox, NamedTokens, ObservedBus, identity
@@ -170,7 +171,7 @@ def test_a_client_whose_session_was_closed_after_its_token_was_checked_is_not_at
     async def body(runtime: Runtime) -> None:
         worker = await started(runtime)
         checked = await worker.realtime.authenticate("alice/ses_a", device_id=None)
-        assert checked is not None
+        assert isinstance(checked, SocketIdentity)
         await worker.realtime.close_session("ses_a")
         assert not await worker.realtime.attach(Mailbox(), checked)
         assert await worker.realtime.attach(Mailbox(), identity("alice", "ses_other"))

@@ -6,7 +6,7 @@ import pytest
 
 from application.api_keys import CACHE_AGE_MS_MAX, CreatedApiKey
 from application.endings import REVOCATION_MS
-from application.sessions import LoginRejection, TokenPair
+from application.session_answers import LoginRejection, TokenPair
 from application.users import InvalidUser, PasswordDelayed, PasswordRejection, Taken
 from domain.api_keys import ApiKeyRejection, Scope
 from domain.audit import AuditAction, AuditFilter

@@ -41,7 +41,7 @@ from domain.users import Role, User
 from ports.answers import Answers
 from ports.api_keys import ApiKeys
 from ports.audit import AuditLog
-from ports.credentials import Credentials
+from ports.credentials import Credentials, Endings
 from ports.login_failures import LoginFailures
 from ports.runtime import Runtime
 from ports.sessions import Sessions
@@ -74,13 +74,19 @@ class Stores:
             session,
             event or an_event(AuditAction.SESSION_OPENED),
             per_user_max=per_user_max,
-            ending=lambda ended: an_event(AuditAction.SESSION_REVOKED, resource=f"session:{ended}"),
+            ending=ended_session,
         )
 
     async def actions(self) -> list[AuditAction]:
         """What the audit log holds, oldest first."""
         page = await self.audit.find(AuditFilter(), limit=200, cursor=None)
         return [event.action for event in reversed(page.items)]
+
+    async def resources(self, action: AuditAction) -> list[str]:
+        """What the events of this action are about, in the order of their names."""
+        page = await self.audit.find(AuditFilter(action=action), limit=200, cursor=None)
+        assert page.next_cursor is None
+        return sorted(event.resource for event in page.items)
 
 
 OnStores = Callable[[Callable[[Stores], Awaitable[None]]], None]
@@ -199,6 +205,17 @@ def an_event(
         request_id="req-1",
         detail={"attempts": 3, "why": "said so"},
     )
+
+
+def ended_session(session_id: str) -> AuditEvent:
+    return an_event(AuditAction.SESSION_ENDED, resource=f"session:{session_id}")
+
+
+def revoked_key(key_id: str) -> AuditEvent:
+    return an_event(AuditAction.API_KEY_REVOKED, resource=f"api_key:{key_id}")
+
+
+ENDINGS = Endings(session=ended_session, api_key=revoked_key)
 
 
 def by(event: AuditEvent, actor: str) -> AuditEvent:

@@ -12,7 +12,7 @@ from domain.audit import AuditAction
 from domain.idempotency import REMEMBERED_MS, RememberedAnswer
 from ports.answers import AlreadyAnswered
 from ports.users import RenameRefused, UserAdded
-from tests.conformance.identity import NOW_MS, OnStores, Stores, a_user, an_event, identity
+from tests.conformance.identity import ENDINGS, NOW_MS, OnStores, Stores, a_user, an_event, identity
 
 __all__ = ["identity"]
 
@@ -70,7 +70,9 @@ def test_whatever_is_written_under_a_key_that_was_answered_is_not(identity: OnSt
         with pytest.raises(AlreadyAnswered):
             await stores.api_keys.add(a_key("key_1"), an_event(), answer=other)
         with pytest.raises(AlreadyAnswered):
-            await stores.credentials.remove_user(ada.id, now_ms=NOW_MS, event=an_event(), answer=other)
+            await stores.credentials.remove_user(
+                ada.id, now_ms=NOW_MS, event=an_event(), endings=ENDINGS, answer=other
+            )
         assert await stores.users.find_by_username("bob") is None
         assert await stores.api_keys.get("key_1") is None
         assert await stores.users.get(ada.id) == ada
@@ -106,7 +108,7 @@ def test_what_was_refused_is_not_remembered(identity: OnStores) -> None:
         refused = await rename(ada.id, username="bob", answer=lambda _: an_answer("2"))
         assert refused is RenameRefused.USERNAME_TAKEN
         assert await rename("usr_none", username="new", answer=lambda _: an_answer("3")) is RenameRefused.GONE
-        remove = stores.credentials.remove_user
+        remove = partial(stores.credentials.remove_user, endings=ENDINGS)
         assert await remove("usr_none", now_ms=NOW_MS, event=an_event(), answer=an_answer("4")) is None
         for refused_id in "1234":
             assert await find(stores, refused_id) is None

@@ -8,11 +8,16 @@ from functools import partial
 
 import pytest
 
+import adapters.memory.api_keys
+import adapters.mongo.api_keys
+import adapters.mongo.audit
 from domain.api_keys import ApiKey, Scope
 from domain.audit import AuditAction
 from domain.users import Role, User
+from ports.api_keys import KeyAdded
 from ports.credentials import Ended, RolesChanged
 from tests.conformance.identity import (
+    ENDINGS,
     NOW_MS,
     OnStores,
     Stores,
@@ -35,12 +40,13 @@ async def change(stores: Stores, user: User, *, version: int = 1, to: str = "$ar
         known_devices=("this-one",),
         now_ms=LATER_MS,
         event=an_event(AuditAction.PASSWORD_CHANGED),
+        endings=ENDINGS,
     )
 
 
 async def remove(stores: Stores, user_id: str) -> Ended | None:
     event = an_event(AuditAction.USER_DELETED)
-    return await stores.credentials.remove_user(user_id, now_ms=LATER_MS, event=event)
+    return await stores.credentials.remove_user(user_id, now_ms=LATER_MS, event=event, endings=ENDINGS)
 
 
 def a_key(key_id: str, sponsor: User | None) -> ApiKey:
@@ -72,7 +78,7 @@ def test_another_password_ends_every_session_and_raises_the_version(identity: On
         )
         for session in (first, second, theirs):
             await stores.opened(session)
-        await stores.sessions.revoke(first.id, now_ms=NOW_MS + 2, event=an_event())
+        await stores.sessions.revoke(first.id, now_ms=NOW_MS + 2, events=[an_event()])
         assert await change(stores, user) == Ended(session_ids=(second.id,))
         kept = await stores.users.get(user.id)
         assert kept is not None
@@ -82,6 +88,8 @@ def test_another_password_ends_every_session_and_raises_the_version(identity: On
         assert await stores.sessions.get(second.id) == replace(second, revoked_ms=LATER_MS)
         assert await stores.sessions.get(theirs.id) == theirs
         assert (await stores.actions()).count(AuditAction.PASSWORD_CHANGED) == 1
+        # The first one had ended before.
+        assert await stores.resources(AuditAction.SESSION_ENDED) == [f"session:{second.id}"]
 
     identity(body)
 
@@ -93,7 +101,7 @@ def test_a_change_from_another_version_or_of_nobody_does_nothing(identity: OnSto
         assert await change(stores, user, version=2) is None
         assert await change(stores, a_user("nobody")) is None
         assert await stores.users.get(user.id) == user
-        assert AuditAction.PASSWORD_CHANGED not in await stores.actions()
+        assert await stores.actions() == [AuditAction.USER_REGISTERED]
 
     identity(body)
 
@@ -146,7 +154,7 @@ def test_a_removed_user_leaves_no_name_no_living_session_and_no_key(identity: On
             a_key("key_theirs", other),
             a_key("key_system", None),
         ):
-            assert await stores.api_keys.add(key, an_event())
+            assert await stores.api_keys.add(key, an_event()) is KeyAdded.ADDED
         ended = await remove(stores, user.id)
         assert ended == Ended(session_ids=(mine.id,), api_key_ids=("key_mine",))
         assert await stores.users.get(user.id) is None
@@ -159,6 +167,8 @@ def test_a_removed_user_leaves_no_name_no_living_session_and_no_key(identity: On
         revoked = [(await stores.api_keys.get(key_id)) for key_id in ("key_mine", "key_theirs", "key_system")]
         assert [key and key.revoked_ms for key in revoked] == [LATER_MS, None, None]
         assert (await stores.actions()).count(AuditAction.USER_DELETED) == 1
+        assert await stores.resources(AuditAction.SESSION_ENDED) == [f"session:{mine.id}"]
+        assert await stores.resources(AuditAction.API_KEY_REVOKED) == ["api_key:key_mine"]
 
         assert await remove(stores, user.id) is None
         assert (await stores.actions()).count(AuditAction.USER_DELETED) == 1
@@ -169,7 +179,11 @@ def test_a_removed_user_leaves_no_name_no_living_session_and_no_key(identity: On
 
 async def take_role(stores: Stores, user_id: str, *roles: Role) -> Ended | None:
     changed = await stores.credentials.change_roles(
-        user_id, roles=frozenset(roles), now_ms=LATER_MS, event=an_event(AuditAction.ROLES_CHANGED)
+        user_id,
+        roles=frozenset(roles),
+        now_ms=LATER_MS,
+        event=an_event(AuditAction.ROLES_CHANGED),
+        endings=ENDINGS,
     )
     return None if changed is None else changed.ended
 
@@ -179,12 +193,14 @@ def test_keys_end_with_the_administration_of_their_sponsor(identity: OnStores) -
         user = an_administrator()
         await stores.users.add(user, an_event())
         for key in (a_key("key_mine", user), a_key("key_system", None)):
-            assert await stores.api_keys.add(key, an_event())
+            assert await stores.api_keys.add(key, an_event()) is KeyAdded.ADDED
         assert await take_role(stores, user.id, Role.USER, Role.ADMIN, Role.ANALYST) == Ended()
         assert await take_role(stores, user.id, Role.USER) == Ended(api_key_ids=("key_mine",))
         revoked = [await stores.api_keys.get(key_id) for key_id in ("key_mine", "key_system")]
         assert [key and key.revoked_ms for key in revoked] == [LATER_MS, None]
-        assert not await stores.api_keys.add(a_key("key_late", user), an_event(AuditAction.API_KEY_CREATED))
+        assert await stores.resources(AuditAction.API_KEY_REVOKED) == ["api_key:key_mine"]
+        late = await stores.api_keys.add(a_key("key_late", user), an_event(AuditAction.API_KEY_CREATED))
+        assert late is KeyAdded.SPONSOR_GONE
         assert await stores.api_keys.get("key_late") is None
         assert AuditAction.API_KEY_CREATED not in await stores.actions()
 
@@ -206,8 +222,9 @@ def test_keys_made_at_the_moment_of_their_sponsors_end_end_too(
         added = [await task.wait() for task in adding]
         ended = await ending.wait()
         assert ended is not None
-        made = {key.id for key, is_made in zip(keys, added, strict=True) if is_made}
+        made = {key.id for key, is_made in zip(keys, added, strict=True) if is_made is KeyAdded.ADDED}
         assert set(ended.api_key_ids) == made
+        assert await stores.resources(AuditAction.API_KEY_REVOKED) == sorted(f"api_key:{key}" for key in made)
 
     identity(body)
 
@@ -225,6 +242,7 @@ def test_other_roles_end_every_session_and_logins_under_way(identity: OnStores) 
                 roles=frozenset({Role.USER, Role.ANALYST}),
                 now_ms=LATER_MS,
                 event=an_event(AuditAction.ROLES_CHANGED),
+                endings=ENDINGS,
             )
 
         changed = await change(user.id)
@@ -236,5 +254,60 @@ def test_other_roles_end_every_session_and_logins_under_way(identity: OnStores) 
         assert await stores.opened(a_session(user)) is None
         assert await change("usr_none") is None
         assert (await stores.actions()).count(AuditAction.ROLES_CHANGED) == 1
+        assert await stores.resources(AuditAction.SESSION_ENDED) == [f"session:{session.id}"]
+
+    identity(body)
+
+
+def test_a_key_that_expired_or_was_revoked_before_does_not_end_again(identity: OnStores) -> None:
+    async def body(stores: Stores) -> None:
+        user = an_administrator()
+        await stores.users.add(user, an_event())
+        keys = (
+            replace(a_key("key_lives", user), expires_ms=LATER_MS + 1),
+            replace(a_key("key_lapsed", user), expires_ms=LATER_MS),
+            replace(a_key("key_revoked", user), revoked_ms=NOW_MS),
+        )
+        for key in keys:
+            assert await stores.api_keys.add(key, an_event()) is KeyAdded.ADDED
+        assert await remove(stores, user.id) == Ended(api_key_ids=("key_lives",))
+        assert await stores.resources(AuditAction.API_KEY_REVOKED) == ["api_key:key_lives"]
+
+    identity(body)
+
+
+def test_so_many_keys_live_in_one_name_and_all_end_with_it(
+    identity: OnStores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for store in (adapters.memory.api_keys, adapters.mongo.api_keys):
+        monkeypatch.setattr(store, "KEYS_PER_SPONSOR_MAX", 3)
+    monkeypatch.setattr(adapters.mongo.audit, "EVENTS_A_MESSAGE", 2)
+
+    async def body(stores: Stores) -> None:
+        user, other = an_administrator("ada"), an_administrator("bob")
+        for one in (user, other):
+            await stores.users.add(one, an_event())
+
+        async def add(key: ApiKey) -> KeyAdded:
+            return await stores.api_keys.add(key, an_event(AuditAction.API_KEY_CREATED))
+
+        await add(replace(a_key("key_lapsed", user), expires_ms=NOW_MS))
+        tasks = [
+            stores.runtime.start(partial(add, a_key(f"key_{number}", user)), name="add")
+            for number in range(5)
+        ]
+        added = [await task.wait() for task in tasks]
+        assert sorted(each.value for each in added) == ["added"] * 3 + ["too_many"] * 2
+        # Others are not held up, nor are keys in nobody's name.
+        assert await add(a_key("key_other", other)) is KeyAdded.ADDED
+        assert [await add(a_key(f"key_free_{at}", None)) for at in range(4)] == [KeyAdded.ADDED] * 4
+        ended = await remove(stores, user.id)
+        assert ended is not None
+        assert len(ended.api_key_ids) == 3
+        assert await stores.resources(AuditAction.API_KEY_REVOKED) == [
+            f"api_key:{key_id}" for key_id in ended.api_key_ids
+        ]
+        stored = [event.resource for event in stores.recorded if event.action is AuditAction.API_KEY_REVOKED]
+        assert sorted(stored) == [f"api_key:{key_id}" for key_id in ended.api_key_ids]
 
     identity(body)

@@ -6,10 +6,20 @@ from dataclasses import replace
 from functools import partial
 
 from domain.audit import AuditAction
-from domain.sessions import SessionPolicy, rotate
+from domain.sessions import SessionPolicy, rotate, token_state
+from domain.tokens import TokenState
 from domain.users import DEVICES_KNOWN_MAX, device_digest, with_device
 from ports.sessions import ActiveCount
-from tests.conformance.identity import NOW_MS, OnStores, Stores, a_session, a_user, an_event, identity
+from tests.conformance.identity import (
+    NOW_MS,
+    OnStores,
+    Stores,
+    a_session,
+    a_user,
+    an_event,
+    ended_session,
+    identity,
+)
 
 __all__ = ["identity"]
 
@@ -88,24 +98,46 @@ def test_of_many_rotations_of_one_generation_one_wins(identity: OnStores) -> Non
     identity(body)
 
 
+def test_the_newest_token_that_was_shown_is_noted_until_it_rotates(identity: OnStores) -> None:
+    async def body(stores: Stores) -> None:
+        user = a_user()
+        await stores.users.add(user, an_event())
+        session = a_session(user)
+        await stores.opened(session)
+        await stores.sessions.note_shown(session.id, generation=2)
+        await stores.sessions.note_shown("ses_none", generation=1)
+        assert await stores.sessions.get(session.id) == session
+        await stores.sessions.note_shown(session.id, generation=1)
+        assert await stores.sessions.get(session.id) == replace(session, shown_generation=1)
+        successor = rotate(session, address="", user_agent="", now_ms=NOW_MS + 1, policy=POLICY)
+        assert await stores.sessions.rotate(successor, expected_generation=1)
+        await stores.sessions.note_shown(session.id, generation=1)
+        kept = await stores.sessions.get(session.id)
+        assert kept is not None
+        assert (kept.generation, kept.rotations_ms) == (2, (NOW_MS + 1,))
+        assert token_state(kept, 1, NOW_MS + 60_000, POLICY) is TokenState.UNCONFIRMED
+
+    identity(body)
+
+
 def test_a_revoked_session_neither_rotates_nor_is_revoked_again(identity: OnStores) -> None:
     async def body(stores: Stores) -> None:
         user = a_user()
         await stores.users.add(user, an_event())
         session = a_session(user)
         await stores.opened(session, an_event())
-        revoked = an_event(AuditAction.SESSION_REVOKED)
-        assert await stores.sessions.revoke(session.id, now_ms=NOW_MS + 7, event=revoked)
-        again = an_event(AuditAction.SESSION_REVOKED)
-        assert not await stores.sessions.revoke(session.id, now_ms=NOW_MS + 8, event=again)
-        nobody = an_event(AuditAction.SESSION_REVOKED)
-        assert not await stores.sessions.revoke("ses_none", now_ms=NOW_MS, event=nobody)
+        revoked = an_event(AuditAction.SESSION_ENDED)
+        assert await stores.sessions.revoke(session.id, now_ms=NOW_MS + 7, events=[revoked])
+        again = an_event(AuditAction.SESSION_ENDED)
+        assert not await stores.sessions.revoke(session.id, now_ms=NOW_MS + 8, events=[again])
+        nobody = an_event(AuditAction.SESSION_ENDED)
+        assert not await stores.sessions.revoke("ses_none", now_ms=NOW_MS, events=[nobody])
         successor = rotate(
             session, address="203.0.113.8", user_agent="other", now_ms=NOW_MS + 9, policy=POLICY
         )
         assert not await stores.sessions.rotate(successor, expected_generation=session.generation)
         assert await stores.sessions.get(session.id) == replace(session, revoked_ms=NOW_MS + 7)
-        assert (await stores.actions()).count(AuditAction.SESSION_REVOKED) == 1
+        assert (await stores.actions()).count(AuditAction.SESSION_ENDED) == 1
 
     identity(body)
 
@@ -118,7 +150,7 @@ def test_a_list_names_the_living_newest_first(identity: OnStores) -> None:
         old, middle, new = (a_session(user, now_ms=NOW_MS + at) for at in (0, 10, 20))
         for session in (old, middle, new, a_session(other)):
             await stores.opened(session, an_event())
-        await stores.sessions.revoke(middle.id, now_ms=NOW_MS + 30, event=an_event())
+        await stores.sessions.revoke(middle.id, now_ms=NOW_MS + 30, events=[an_event()])
         listed = await stores.sessions.list_of_user(user.id, now_ms=NOW_MS + 40, limit=10)
         assert list(listed) == [new, old]
         assert list(await stores.sessions.list_of_user(user.id, now_ms=NOW_MS, limit=1)) == [new]
@@ -136,7 +168,7 @@ def test_those_that_ended_are_told_from_those_that_live(identity: OnStores) -> N
         expired = replace(expired, idle_expires_ms=NOW_MS + 50)
         for session in (living, revoked, expired):
             assert await stores.opened(session, an_event(AuditAction.SESSION_OPENED)) is not None
-        await stores.sessions.revoke(revoked.id, now_ms=NOW_MS + 10, event=an_event())
+        await stores.sessions.revoke(revoked.id, now_ms=NOW_MS + 10, events=[an_event()])
         asked = [revoked.id, "ses_none", living.id, expired.id]
         assert list(await stores.sessions.ended_among(asked, now_ms=NOW_MS + 49)) == [revoked.id, "ses_none"]
         ended = [revoked.id, "ses_none", expired.id]
@@ -154,7 +186,7 @@ def test_what_was_revoked_since_a_moment_is_told_newest_first(identity: OnStores
         for at, session in enumerate(sessions):
             await stores.opened(session, an_event())
             if at:
-                await stores.sessions.revoke(session.id, now_ms=NOW_MS + 100 * at, event=an_event())
+                await stores.sessions.revoke(session.id, now_ms=NOW_MS + 100 * at, events=[an_event()])
         _, first, second, third = sessions
         since = await stores.sessions.revoked_since(NOW_MS + 100, limit=10)
         assert list(since) == [third.id, second.id, first.id]
@@ -175,7 +207,7 @@ def test_one_session_more_than_allowed_ends_the_oldest_on_record(identity: OnSto
         assert list(await stores.opened(third, per_user_max=2) or ()) == [first.id]
         kept = await stores.sessions.get(first.id)
         assert kept == replace(first, revoked_ms=third.created_ms)
-        assert (await stores.actions()).count(AuditAction.SESSION_REVOKED) == 1
+        assert (await stores.actions()).count(AuditAction.SESSION_ENDED) == 1
         # A limit that was lowered since.
         assert set(await stores.opened(fourth, per_user_max=1) or ()) == {second.id, third.id}
         assert list(await stores.sessions.list_of_user(user.id, now_ms=NOW_MS + 9, limit=9)) == [fourth]
@@ -220,7 +252,7 @@ def test_the_devices_of_the_last_logins_are_remembered_in_bounds(identity: OnSto
     identity(body)
 
 
-def test_all_sessions_of_a_user_end_in_one_step_with_one_event(identity: OnStores) -> None:
+def test_all_sessions_of_a_user_end_in_one_step_with_an_event_of_each(identity: OnStores) -> None:
     async def body(stores: Stores) -> None:
         user, other = a_user("ada"), a_user("bob")
         for one in (user, other):
@@ -229,15 +261,28 @@ def test_all_sessions_of_a_user_end_in_one_step_with_one_event(identity: OnStore
         theirs = a_session(other)
         for session in (*mine, theirs):
             await stores.opened(session)
-        await stores.sessions.revoke(mine[0].id, now_ms=NOW_MS + 5, event=an_event())
+        await stores.sessions.revoke(mine[0].id, now_ms=NOW_MS + 5, events=[an_event()])
         everything = an_event(AuditAction.SESSIONS_REVOKED)
-        ended = await stores.sessions.revoke_all(user.id, now_ms=NOW_MS + 9, event=everything)
+        ended = await stores.sessions.revoke_all(
+            user.id, now_ms=NOW_MS + 9, event=everything, ending=ended_session
+        )
         assert list(ended) == [mine[1].id, mine[2].id]
         again = an_event(AuditAction.SESSIONS_REVOKED)
-        assert list(await stores.sessions.revoke_all(user.id, now_ms=NOW_MS + 9, event=again)) == []
+        assert (
+            list(
+                await stores.sessions.revoke_all(
+                    user.id, now_ms=NOW_MS + 9, event=again, ending=ended_session
+                )
+            )
+            == []
+        )
         assert (await stores.actions()).count(AuditAction.SESSIONS_REVOKED) == 1
         assert await stores.sessions.get(mine[2].id) == replace(mine[2], revoked_ms=NOW_MS + 9)
         assert await stores.sessions.get(theirs.id) == theirs
+        ended_events = await stores.resources(AuditAction.SESSION_ENDED)
+        assert ended_events == sorted(f"session:{session_id}" for session_id in ended)
+        actions = [event.action for event in stores.recorded]
+        assert actions.count(AuditAction.SESSION_ENDED) == 2
 
     identity(body)
 
@@ -252,7 +297,7 @@ def test_the_living_are_counted_with_their_users(identity: OnStores) -> None:
         for session in (first, second, third):
             await stores.opened(session)
         assert await stores.sessions.count_active(NOW_MS + 60) == ActiveCount(sessions=3, users=2)
-        await stores.sessions.revoke(first.id, now_ms=NOW_MS + 60, event=an_event())
+        await stores.sessions.revoke(first.id, now_ms=NOW_MS + 60, events=[an_event()])
         assert await stores.sessions.count_active(NOW_MS + 60) == ActiveCount(sessions=2, users=2)
         assert await stores.sessions.count_active(second.idle_expires_ms) == ActiveCount(sessions=1, users=1)
 

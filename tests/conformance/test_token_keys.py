@@ -61,6 +61,23 @@ def test_an_old_key_is_believed_until_nothing_of_it_lives_and_for_refresh_tokens
     assert len(keys.current().refresh_keys) == 1
 
 
+@pytest.mark.parametrize("algorithm", list(SigningAlgorithm))
+def test_a_key_whose_access_tokens_have_expired_still_tells_that_they_were_ours(
+    algorithm: SigningAlgorithm,
+) -> None:
+    clock = Clock()
+    keys = keyring(clock, OLD, NEW, algorithm=algorithm)
+    of_old = keys.current().signer.sign(HEADER, CLAIMS)
+    assert keys.current().former is None
+    clock.ms = NEW.writes_from_ms + ACCESS_KEY_LIFETIME_MS
+    current = keys.current()
+    assert current.former is not None
+    assert current.signer.verify(of_old) is None
+    assert current.former.verify(of_old) is not None
+    assert current.former.verify(current.signer.sign(HEADER, CLAIMS)) is None
+    assert current.former.verify(of_old[:-4] + "AAAA") is None
+
+
 def test_the_set_is_the_same_object_until_something_changes() -> None:
     clock = Clock()
     keys = keyring(clock, OLD, NEW)

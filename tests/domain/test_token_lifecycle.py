@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from domain.sessions import (
+    ROTATIONS_MAX,
+    Session,
     SessionEvent,
     SessionPolicy,
     SessionState,
@@ -16,13 +18,53 @@ from domain.sessions import (
     open_session,
     revoke,
     rotate,
+    rotation_wait_ms,
     token_state,
 )
-from domain.tokens import LIFECYCLE, RefreshDecision, TokenEvent, TokenState, decide_token
+from domain.tokens import LIFECYCLE, Fingerprint, RefreshDecision, TokenEvent, TokenState, decide_token
 
 POLICY = SessionPolicy(idle_ms_max=100, absolute_ms_max=300, repeat_ms_max=10)
 START_MS = 1_000_000
-SHOWING = {TokenEvent.SHOWN, TokenEvent.SHOWN_ELSEWHERE}
+DEVICE = "device-0123456789"
+EVE = "device-of-eve-0001"
+SHOWING = {TokenEvent.SHOWN, TokenEvent.SHOWN_UNNAMED, TokenEvent.SHOWN_ELSEWHERE}
+
+
+def a_session() -> Session:
+    return open_session(
+        id="ses_1",
+        user_id="usr_1",
+        device_id=DEVICE,
+        credential_version=1,
+        address="",
+        user_agent="",
+        now_ms=START_MS,
+        policy=POLICY,
+    )
+
+
+def rotated(session: Session, now_ms: int) -> Session:
+    return rotate(session, address="203.0.113.7", user_agent="suite", now_ms=now_ms, policy=POLICY)
+
+
+def decided(
+    session: Session,
+    generation: int,
+    now_ms: int,
+    *,
+    device_id: str | None = DEVICE,
+    level: Fingerprint = Fingerprint.ENFORCE,
+    version: int = 1,
+) -> RefreshDecision:
+    return decide_refresh(
+        session,
+        generation=generation,
+        device_id=device_id,
+        level=level,
+        credential_version=version,
+        now_ms=now_ms,
+        policy=POLICY,
+    )
 
 
 @dataclass
@@ -31,7 +73,7 @@ class Known:
 
     made_ms: int
     used_ms: int | None = None
-    successor_used: bool = False
+    was_shown: bool = False
 
 
 class Families(RuleBasedStateMachine):
@@ -40,21 +82,17 @@ class Families(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now_ms = START_MS
-        self.session = open_session(
-            id="ses_1",
-            user_id="usr_1",
-            device_id="device-0123456789",
-            credential_version=1,
-            address="",
-            user_agent="",
-            now_ms=START_MS,
-            policy=POLICY,
-        )
+        self.session = a_session()
         self.tokens = {1: Known(START_MS)}
         self.is_dead = False
         self.version = 1
+        self.level = Fingerprint.ENFORCE
         # Walked through the table alone.
         self.states = {1: TokenState.CURRENT}
+
+    @initialize(level=st.sampled_from((Fingerprint.ENFORCE, Fingerprint.ENFORCE, Fingerprint.OFF)))
+    def choose_a_level(self, level: Fingerprint) -> None:
+        self.level = level
 
     # --- the oracle
 
@@ -62,7 +100,23 @@ class Families(RuleBasedStateMachine):
         last = max(token.made_ms for token in self.tokens.values())
         return self.now_ms >= min(last + POLICY.idle_ms_max, START_MS + POLICY.absolute_ms_max)
 
-    def expected(self, generation: int, *, same_device: bool) -> RefreshDecision:
+    def is_lost(self, generation: int) -> bool:
+        """Rotated into the newest token, which nobody has shown."""
+        newest = max(self.tokens)
+        return generation == newest - 1 and not self.tokens[newest].was_shown
+
+    def is_recent(self, token: Known) -> bool:
+        return token.used_ms is not None and self.now_ms - token.used_ms <= POLICY.repeat_ms_max
+
+    def event(self, generation: int, device_id: str | None) -> TokenEvent:
+        """Who shows it, for all that the level asks."""
+        token = self.tokens.get(generation)
+        asks_anyway = token is not None and self.is_lost(generation) and not self.is_recent(token)
+        if device_id == DEVICE or (self.level is Fingerprint.OFF and not asks_anyway):
+            return TokenEvent.SHOWN
+        return TokenEvent.SHOWN_UNNAMED if device_id is None else TokenEvent.SHOWN_ELSEWHERE
+
+    def expected(self, generation: int, event: TokenEvent) -> RefreshDecision:
         token = self.tokens.get(generation)
         if self.is_dead or self.version != 1:
             return RefreshDecision.REVOKED
@@ -70,54 +124,71 @@ class Families(RuleBasedStateMachine):
             return RefreshDecision.EXPIRED
         if token is None:
             return RefreshDecision.INVALID
+        if event is TokenEvent.SHOWN_UNNAMED:
+            return RefreshDecision.WRONG_DEVICE
         if token.used_ms is None:
-            return RefreshDecision.ROTATE if same_device else RefreshDecision.WRONG_DEVICE
-        lost = not token.successor_used and self.now_ms - token.used_ms <= POLICY.repeat_ms_max
-        return RefreshDecision.REPEAT if lost and same_device else RefreshDecision.REUSED
+            is_own = event is TokenEvent.SHOWN
+            return RefreshDecision.ROTATE if is_own else RefreshDecision.WRONG_DEVICE
+        is_lost = self.is_recent(token) or self.is_lost(generation)
+        is_repeat = is_lost and event is TokenEvent.SHOWN
+        return RefreshDecision.REPEAT if is_repeat else RefreshDecision.REUSED
 
     # --- what happens
 
     @rule(ms=st.sampled_from((1, 5, 10, 11, 90, 100)))
     def wait(self, ms: int) -> None:
         self.now_ms += ms
-        for generation, token in self.tokens.items():
+        for generation in self.tokens:
             if self.has_lapsed():
                 self.take(generation, TokenEvent.LAPSED)
-            elif token.used_ms is not None and self.now_ms - token.used_ms > POLICY.repeat_ms_max:
-                self.take(generation, TokenEvent.OUTLIVED)
+            else:
+                self.outlive(generation)
 
-    @rule(back=st.sampled_from((0, 0, 1, 2, 3, -1)), same_device=st.sampled_from((True, True, True, False)))
-    def show(self, back: int, same_device: bool) -> None:
+    @rule(
+        back=st.sampled_from((0, 0, 0, 1, 1, 2, 3, -1)),
+        device_id=st.sampled_from((DEVICE, DEVICE, DEVICE, DEVICE, None, EVE)),
+    )
+    def show(self, back: int, device_id: str | None) -> None:
         generation = max(self.tokens) - back
-        decision = decide_refresh(
+        event = self.event(generation, device_id)
+        decision = decided(
             self.session,
-            generation=generation,
-            same_device=same_device,
-            credential_version=self.version,
-            now_ms=self.now_ms,
-            policy=POLICY,
+            generation,
+            self.now_ms,
+            device_id=device_id,
+            level=self.level,
+            version=self.version,
         )
-        assert decision is self.expected(generation, same_device=same_device)
+        assert decision is self.expected(generation, event)
         if self.version == 1:
-            event = TokenEvent.SHOWN if same_device else TokenEvent.SHOWN_ELSEWHERE
             state = self.states.get(generation, self.state_of_the_unissued())
             assert LIFECYCLE[state, event][1] is decision
         if decision is RefreshDecision.ROTATE:
             self.rotate_to_the_next(generation)
         elif decision is RefreshDecision.REUSED:
             self.die(SessionEvent.REUSED)
+        elif decision is RefreshDecision.WRONG_DEVICE and generation == max(self.tokens):
+            self.session = replace(self.session, shown_generation=generation)
+            self.confirm(generation)
 
     def rotate_to_the_next(self, generation: int) -> None:
-        self.session = rotate(
-            self.session, address="203.0.113.7", user_agent="suite", now_ms=self.now_ms, policy=POLICY
-        )
+        self.session = rotated(self.session, self.now_ms)
         self.tokens[generation].used_ms = self.now_ms
+        self.confirm(generation)
         self.tokens[generation + 1] = Known(self.now_ms)
         self.take(generation, TokenEvent.SHOWN)
         self.states[generation + 1] = LIFECYCLE[TokenState.UNISSUED, TokenEvent.ISSUED][0]
+
+    def confirm(self, generation: int) -> None:
+        """It was shown, so the answer that brought it had arrived."""
+        self.tokens[generation].was_shown = True
         if generation > 1:
-            self.tokens[generation - 1].successor_used = True
-            self.take(generation - 1, TokenEvent.OUTLIVED)
+            self.take(generation - 1, TokenEvent.CONFIRMED)
+            self.outlive(generation - 1)
+
+    def outlive(self, generation: int) -> None:
+        if not self.is_recent(self.tokens[generation]):
+            self.take(generation, TokenEvent.OUTLIVED)
 
     @precondition(lambda self: not self.is_dead and len(self.tokens) > 3)
     @rule()
@@ -166,8 +237,10 @@ TestFamilies = Families.TestCase
 
 @pytest.mark.parametrize("state", list(TokenState))
 def test_whoever_shows_a_token_gets_an_answer_in_every_state(state: TokenState) -> None:
-    for same_device in (True, False):
-        assert decide_token(state, same_device=same_device) in RefreshDecision
+    for event in SHOWING:
+        assert decide_token(state, event) in RefreshDecision
+    with pytest.raises(LookupError):
+        decide_token(TokenState.CURRENT, TokenEvent.LAPSED)
     for (before, event), (_, decision) in LIFECYCLE.items():
         assert (decision is not None) == (event in SHOWING), (before, event)
 
@@ -184,3 +257,69 @@ def test_nothing_brings_a_dead_token_back() -> None:
 def test_only_the_current_token_rotates_and_only_its_own_device_may() -> None:
     rotating = [key for key, (_, decision) in LIFECYCLE.items() if decision is RefreshDecision.ROTATE]
     assert rotating == [(TokenState.CURRENT, TokenEvent.SHOWN)]
+
+
+def test_no_family_dies_of_a_request_that_names_no_device() -> None:
+    for (before, event), (after, _) in LIFECYCLE.items():
+        if event is TokenEvent.SHOWN_UNNAMED:
+            assert after is before
+
+
+def test_three_tabs_that_refresh_in_turn_all_go_on() -> None:
+    session = a_session()
+    for generation in (1, 2):
+        assert decided(session, generation, START_MS + generation) is RefreshDecision.ROTATE
+        session = rotated(session, START_MS + generation)
+    assert decided(session, 1, START_MS + 1 + 10) is RefreshDecision.REPEAT
+    assert decided(session, 1, START_MS + 1 + 11) is RefreshDecision.REUSED
+    # The second one's own ten seconds end later, and its successor has not been shown besides.
+    assert decided(session, 2, START_MS + 50) is RefreshDecision.REPEAT
+
+
+@pytest.mark.parametrize("shown_by", [None, EVE])
+def test_a_successor_that_anybody_has_shown_had_arrived(shown_by: str | None) -> None:
+    session = rotated(a_session(), START_MS)
+    assert decided(session, 1, START_MS + 50) is RefreshDecision.REPEAT
+    assert decided(session, 2, START_MS + 50, device_id=shown_by) is RefreshDecision.WRONG_DEVICE
+    shown = replace(session, shown_generation=2)
+    assert decided(shown, 1, START_MS + 10) is RefreshDecision.REPEAT
+    assert decided(shown, 1, START_MS + 50) is RefreshDecision.REUSED
+    # Its own device's next rotation begins anew.
+    assert decided(rotated(shown, START_MS + 50), 2, START_MS + 90) is RefreshDecision.REPEAT
+
+
+@pytest.mark.parametrize("level", [Fingerprint.OFF, Fingerprint.OBSERVE])
+def test_a_late_repeat_needs_its_own_device_at_every_level(level: Fingerprint) -> None:
+    session = rotated(a_session(), START_MS)
+    for device_id in (None, EVE, DEVICE):
+        assert decided(session, 1, START_MS + 10, device_id=device_id, level=level) is RefreshDecision.REPEAT
+    late = START_MS + 11
+    assert decided(session, 1, late, device_id=DEVICE, level=level) is RefreshDecision.REPEAT
+    assert decided(session, 1, late, device_id=EVE, level=level) is RefreshDecision.REUSED
+    assert decided(session, 1, late, device_id=None, level=level) is RefreshDecision.WRONG_DEVICE
+
+
+def test_a_family_that_rotates_too_often_waits_and_none_of_its_tokens_is_forgotten() -> None:
+    session = a_session()
+    for generation in range(1, ROTATIONS_MAX + 1):
+        assert rotation_wait_ms(session, START_MS + generation // 50, POLICY) == 0
+        session = rotated(session, START_MS + generation // 50)
+    now_ms = START_MS + 10
+    assert len(session.rotations_ms) == ROTATIONS_MAX
+    for generation in range(1, ROTATIONS_MAX + 1):
+        assert decided(session, generation, now_ms) is RefreshDecision.REPEAT
+    wait_ms = rotation_wait_ms(session, now_ms, POLICY)
+    assert wait_ms == 1
+    with pytest.raises(ValueError):
+        rotated(session, now_ms)
+    session = rotated(session, now_ms + wait_ms)
+    assert len(session.rotations_ms) <= ROTATIONS_MAX
+
+
+def test_what_is_remembered_of_rotations_is_forgotten_with_time() -> None:
+    session = a_session()
+    for turn in range(4):
+        session = rotated(session, START_MS + 20 * turn)
+    assert session.rotations_ms == (START_MS + 60,)
+    for generation in (1, 2, 3):
+        assert decided(session, generation, START_MS + 61) is RefreshDecision.REUSED

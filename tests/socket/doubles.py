@@ -12,7 +12,7 @@ from ports.errors import DependencyUnavailable
 from ports.message_limit import MessageVerdict
 from ports.realtime import Recipient
 from ports.runtime import Runtime
-from ports.socket_tokens import SocketIdentity, SocketTokens
+from ports.socket_tokens import SocketIdentity, SocketRefusal, SocketTokens
 
 LIFETIME_MS = 300_000
 
@@ -78,12 +78,12 @@ class NamedTokens:
         self.failure: Exception | None = None
         self.devices: list[str | None] = []
 
-    async def verify(self, token: str, *, device_id: str | None) -> SocketIdentity | None:
+    async def verify(self, token: str, *, device_id: str | None) -> SocketIdentity | SocketRefusal:
         self.devices.append(device_id)
         if self.failure is not None:
             raise self.failure
         if token.startswith("bad"):
-            return None
+            return SocketRefusal.NOT_VALID
         user, session, *expires = token.split("/")
         expires_ms = int(expires[0]) if expires else self._now_ms() + LIFETIME_MS
         return identity(user, session, expires_ms)

@@ -14,6 +14,7 @@ from domain.realtime.outbox import OutboxLimits
 from domain.realtime.protocol import ProtocolLimits
 from ports.errors import DependencyUnavailable
 from ports.runtime import DeadlineExceeded, Overloaded, Runtime, TaskCancelled
+from ports.socket_tokens import SocketRefusal
 from tests.conformance.runtimes import Driver
 from tests.socket.doubles import LIFETIME_MS
 from tests.socket.wire import QUICK, Service
@@ -362,8 +363,9 @@ def test_a_command_that_takes_too_long_is_given_up(run: Driver) -> None:
     async def body(runtime: Runtime) -> None:
         service = Service(runtime)
 
-        async def never(token: str, *, device_id: str | None) -> None:  # noqa: ARG001 - the port's signature
+        async def never(token: str, *, device_id: str | None) -> SocketRefusal:  # noqa: ARG001 - the port's signature
             await runtime.sleep(3_600)
+            return SocketRefusal.NOT_VALID
 
         wire = await service.log_in()
         service.tokens.verify = never  # type: ignore[method-assign] # a check that hangs

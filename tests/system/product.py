@@ -90,6 +90,7 @@ class Person:
 
     def __init__(self, product: Product, name: str) -> None:
         self.product = product
+        self.name = name
         registered = product.anyone(
             "POST",
             "/auth/register",

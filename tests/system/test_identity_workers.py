@@ -22,6 +22,9 @@ CONNECTIONS: Final = 12
 """New ones: the kernel deals them out to the two workers."""
 NEW_PASSWORD: Final = "staple battery horse"
 PATIENCE_S: Final = 20.0
+REPEAT_S: Final = 10.0
+"""For how long after its rotation a token gives its successor again."""
+EVE: Final = "device-of-eve-0001"
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +80,22 @@ def refresh(product: Product, tokens: dict[str, Any]) -> httpx.Response:
     )
 
 
+def refreshed_by_all(product: Product, tokens: dict[str, Any]) -> set[str]:
+    """The successors that the workers give, asked all at once."""
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        replies = list(pool.map(lambda _: refresh(product, tokens), range(CONNECTIONS)))
+    assert {reply.status_code for reply in replies} == {200}
+    return {reply.json()["refresh_token"] for reply in replies}
+
+
+def audited(product: Product, session_id: str, *actions: str) -> list[dict[str, Any]]:
+    """What the audit log says of a session, by these actions."""
+    page = product.admin("GET", f"/admin/audit?resource=session:{session_id}&limit=200").json()
+    return sorted(
+        (event for event in page["items"] if event["action"] in actions), key=lambda event: event["action"]
+    )
+
+
 def login(product: Product, name: str, password: str = PASSWORD) -> httpx.Response:
     return fresh(product, "POST", "/auth/login", json={"username": name, "password": password})
 
@@ -114,6 +133,63 @@ def be_removed(person: Person) -> httpx.Response:
 ENDINGS = (logout, end_this_session, end_all_sessions, change_password, leave, be_removed)
 
 
+def lose_roles(person: Person) -> httpx.Response:
+    reply = person.product.admin("PATCH", f"/users/{person.id}", {"roles": ["analyst"]})
+    return httpx.Response(204) if reply.status_code == 200 else reply
+
+
+def log_in_too_often(person: Person) -> httpx.Response:
+    name = name_of(person)
+    for _ in range(20):
+        assert login(person.product, name).status_code == 200
+    return httpx.Response(204)
+
+
+REASONS: Final[dict[Callable[[Person], httpx.Response], str]] = {
+    logout: "logout",
+    end_this_session: "revoked",
+    end_all_sessions: "all_revoked",
+    change_password: "password_changed",
+    leave: "user_deleted",
+    be_removed: "user_deleted",
+    lose_roles: "roles_changed",
+    log_in_too_often: "too_many_sessions",
+}
+
+
+@pytest.mark.parametrize("end", REASONS)
+def test_each_session_that_ends_leaves_its_event(
+    product: Product, person: Person, end: Callable[[Person], httpx.Response]
+) -> None:
+    assert end(person).status_code == 204
+    (event,) = audited(product, person.tokens["session_id"], "session.ended")
+    assert event["detail"] == {"reason": REASONS[end]}
+    by_key = end in (be_removed, lose_roles)
+    assert event["actor"].startswith("api_key:" if by_key else f"user:{person.id}")
+    assert event["address"] == "127.0.0.1"
+
+
+@pytest.mark.parametrize("end", [leave, be_removed, lose_roles])
+def test_each_key_that_ends_with_its_maker_leaves_its_event_and_is_counted(
+    product: Product, person: Person, end: Callable[[Person], httpx.Response]
+) -> None:
+    assert product.admin("PATCH", f"/users/{person.id}", {"roles": ["admin"]}).status_code == 200
+    person.tokens = login(product, person.name).json()
+    body = {"name": "theirs", "scopes": ["credits:read"]}
+    keys = [person.ask("POST", "/api-keys", body).json()["id"] for _ in range(3)]
+    counted = 'credit_audit_events_total{action="api_key.revoked"}'
+    before = product.metrics().get(counted, 0)
+    assert end(person).status_code == 204
+    assert product.metrics()[counted] == before + 3
+    (gone,) = audited(product, person.tokens["session_id"], "session.ended")
+    for key_id in keys:
+        (event,) = product.admin(
+            "GET", f"/admin/audit?resource=api_key:{key_id}&action=api_key.revoked"
+        ).json()["items"]
+        assert event["detail"] == {"reason": REASONS[end]}
+        assert event["request_id"] == gone["request_id"]
+
+
 @pytest.mark.parametrize("end", ENDINGS)
 def test_what_ends_is_refused_by_every_worker_at_once_and_after_a_flush(
     product: Product, person: Person, redis_server: RedisServer, end: Callable[[Person], httpx.Response]
@@ -127,13 +203,13 @@ def test_what_ends_is_refused_by_every_worker_at_once_and_after_a_flush(
     assert (refused.status_code, refused.json()["code"]) == (401, "invalid_token")
 
 
-def test_a_refresh_token_shown_again_too_late_ends_its_family_on_every_worker(
+def test_a_refresh_token_shown_elsewhere_ends_its_family_on_every_worker(
     product: Product, person: Person, redis_server: RedisServer
 ) -> None:
     second = refresh(product, person.tokens)
     third = refresh(product, second.json())
     assert third.status_code == 200
-    stolen = refresh(product, person.tokens)
+    stolen = refresh(product, {**person.tokens, "device_id": EVE})
     assert (stolen.status_code, stolen.json()["code"]) == (401, "token_reused")
     for tokens in (person.tokens, second.json(), third.json()):
         assert seen_by_all(product, tokens) == {(401, "invalid_token")}
@@ -141,6 +217,46 @@ def test_a_refresh_token_shown_again_too_late_ends_its_family_on_every_worker(
     assert seen_by_all(product, third.json()) == {(401, "invalid_token")}
     assert refresh(product, third.json()).status_code == 401
     assert product.metrics()["credit_tokens_reused_total"] >= 1
+    ended = audited(product, person.tokens["session_id"], "session.token_reused", "session.ended")
+    assert [event["action"] for event in ended] == ["session.ended", "session.token_reused"]
+    assert ended[0]["detail"] == {"reason": "token_reused"}
+
+
+def test_three_tabs_keep_their_family_for_ten_seconds_of_each_rotation(
+    product: Product, person: Person
+) -> None:
+    first = person.tokens
+    second = refresh(product, first).json()
+    rotated_s = time.monotonic()
+    third = refresh(product, second).json()
+    assert refreshed_by_all(product, first) == {second["refresh_token"]}
+    assert refreshed_by_all(product, second) == {third["refresh_token"]}
+    # The rotation is older than this by the time its answer took.
+    while time.monotonic() < rotated_s + REPEAT_S:
+        time.sleep(REPEAT_S / 100)
+    # Nobody has shown the newest one: whoever holds the last before it may have lost its answer.
+    assert refreshed_by_all(product, second) == {third["refresh_token"]}
+    late = refresh(product, first)
+    assert (late.status_code, late.json()["code"]) == (401, "token_reused")
+    assert refresh(product, third).json()["code"] == "invalid_token"
+
+
+def test_tabs_that_each_refresh_what_they_got_last_never_lose_their_family(
+    product: Product, person: Person
+) -> None:
+    together = threading.Barrier(8)
+
+    def tab(_: int) -> str:
+        mine = person.tokens
+        together.wait(PATIENCE_S)
+        for _turn in range(6):
+            reply = refresh(product, mine)
+            assert reply.status_code == 200, reply.text
+            mine = reply.json()
+        return str(mine["refresh_token"])
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(tab, range(8)))) == 1
 
 
 @pytest.mark.parametrize("end", ENDINGS)

@@ -19,6 +19,7 @@ ANY_ROUTE = frozenset(
         "not_authenticated",
         "invalid_token",
         "invalid_credentials",
+        "device_mismatch",
         "forbidden",
         "banned",
         "method_not_allowed",

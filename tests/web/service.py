@@ -329,7 +329,10 @@ def open_service(runtime: Runtime, options: Options | None = None) -> TestServic
         dispatch,
         routes=RouteTable(routes),
         addresses=AddressRules(trusted_proxies=options.trusted_proxies, allowlist=options.allowlist),
-        credentials=Credentials(api_keys=api_keys, tokens=BearerTokens(tokens=tokens, devices=devices)),
+        credentials=Credentials(
+            api_keys=api_keys,
+            tokens=BearerTokens(tokens=tokens, devices=devices, sessions=session_store, clock=clock),
+        ),
         limiter=rate_limiter,
         operations=Operations(
             readiness=Readiness(probes=options.probes, runtime=runtime),

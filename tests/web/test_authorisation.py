@@ -218,6 +218,22 @@ def test_a_bad_credential_is_refused_on_every_route_alone_and_beside_a_good_one(
             "the token of an ended session": (ended, "invalid_token"),
             "another device": (
                 {**town.headers["admin"], "X-Device-Id": "another-device-0123456789"},
+                "device_mismatch",
+            ),
+            "no device": (
+                {"Authorization": town.headers["admin"]["Authorization"]},
+                "device_mismatch",
+            ),
+            "another scheme beside a good key": (
+                {**town.headers["key admin"], "Authorization": "Basic YTpi"},
+                "not_authenticated",
+            ),
+            "a token without its device beside a good key": (
+                {**town.headers["key admin"], "Authorization": town.headers["admin"]["Authorization"]},
+                "device_mismatch",
+            ),
+            "the token of an ended session beside a good key": (
+                {**town.headers["key admin"], **ended},
                 "invalid_token",
             ),
             "a bad token beside a good key": (

@@ -55,16 +55,6 @@ def test_a_good_key_does_not_excuse_a_bad_token(run_real: Driver) -> None:
     run_real(body)
 
 
-def test_another_scheme_of_authorization_presents_nothing(run_real: Driver) -> None:
-    async def body(runtime: Runtime) -> None:
-        service = open_service(runtime)
-        headers = {"Authorization": "Basic dXNlcjpwYXNz"}
-        assert (await service.client.request("GET", "/", headers=headers)).status == 200
-        assert (await service.client.request("GET", "/users/me", headers=headers)).code == "not_authenticated"
-
-    run_real(body)
-
-
 def test_an_expired_token_is_refused(run_real: Driver) -> None:
     async def body(runtime: Runtime) -> None:
         service = open_service(runtime)
@@ -111,5 +101,47 @@ def test_an_allow_listed_address_is_not_blamed_for_a_stolen_token(run_real: Driv
         assert {(await thief.request("GET", "/users/me", headers=stolen)).status for _ in range(8)} == {401}
         assert service.metrics.value("credit_bans_total", "ip") == 0
         assert service.metrics.value("credit_foreign_devices_total", "refused") == 8
+
+    run_real(body)
+
+
+def test_a_websocket_s_upgrade_is_held_to_the_same_rule(run_real: Driver) -> None:
+    async def body(runtime: Runtime) -> None:
+        service = open_service(runtime)
+        headers = await service.login()
+        token = {"Authorization": headers["Authorization"]}
+        for shown, code in ((token, "device_mismatch"), ({"Authorization": "Basic x"}, "not_authenticated")):
+            denied = await service.client.denied("/ws", headers=shown)
+            assert (denied.status, denied.code) == (401, code)
+        opened = await service.client.connect("/ws", headers=headers)
+        assert opened[0]["type"] == "websocket.accept"
+
+    run_real(body)
+
+
+def test_a_cookie_names_a_device_and_nobody(run_real: Driver) -> None:
+    async def body(runtime: Runtime) -> None:
+        service = open_service(runtime)
+        headers = await service.login()
+        cookie = {"Cookie": f"__Host-device={headers['X-Device-Id']}"}
+        ask = service.client.request
+        assert (await ask("GET", "/users/me", headers=cookie)).code == "not_authenticated"
+        both = {**cookie, "Authorization": headers["Authorization"]}
+        assert (await ask("GET", "/users/me", headers=both)).status == 200
+        # Both name a device: the cookie's is taken.
+        elsewhere = {**both, "X-Device-Id": "device-of-eve-0001"}
+        assert (await ask("GET", "/users/me", headers=elsewhere)).status == 200
+
+    run_real(body)
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "Bearer  "])
+def test_the_scheme_is_taken_in_any_case_and_before_any_spaces(run_real: Driver, scheme: str) -> None:
+    async def body(runtime: Runtime) -> None:
+        service = open_service(runtime)
+        headers = await service.login()
+        token = headers["Authorization"].removeprefix("Bearer ")
+        shown = {**headers, "Authorization": f"{scheme} {token} "}
+        assert (await service.client.request("GET", "/users/me", headers=shown)).status == 200
 
     run_real(body)

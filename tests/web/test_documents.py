@@ -128,7 +128,7 @@ def test_every_route_of_the_ledger_says_how_it_refuses(run_real: Driver) -> None
         def codes(method: str, path: str) -> dict[str, list[str]]:
             found = {}
             for status, reference in paths[path][method]["responses"].items():
-                if status.startswith("4"):
+                if status.startswith("4") and status != "401":
                     response = resolved(document, reference)
                     content = response["content"]["application/problem+json"]
                     assert content["schema"] == {"$ref": "#/components/schemas/ProblemDocument"}
@@ -152,6 +152,28 @@ def test_every_route_of_the_ledger_says_how_it_refuses(run_real: Driver) -> None
         for path, methods in paths.items():
             if path.startswith("/credits") and "post" in methods and path != "/credits/ledger/verify":
                 assert "idempotency_conflict" in codes("post", path)["409"], path
+
+    live(run_real, story)
+
+
+def test_every_route_that_asks_who_is_there_says_what_it_tells_bad_credentials(run_real: Driver) -> None:
+    async def story(house: House) -> None:
+        document = (await house.get("/openapi.json", {})).json()
+        asking = 0
+        for path, method, operation in operations_of(document):
+            if not operation["security"]:
+                continue
+            asking += 1
+            schema = operation["responses"]["401"]["content"]["application/problem+json"]["schema"]
+            codes = set(schema["allOf"][1]["properties"]["code"]["enum"])
+            named = {"not_authenticated", "invalid_token", "device_mismatch", "invalid_credentials"}
+            assert codes >= named | {"invalid_signature"}, (method, path)
+        assert asking > 30
+        refresh = document["paths"]["/auth/refresh"]["post"]["responses"]["401"]
+        assert "`device_mismatch`" in refresh["description"]
+        assert "`X-Device-Id`" in refresh["description"]
+        for scheme in document["components"]["securitySchemes"].values():
+            assert scheme["description"]
 
     live(run_real, story)
 

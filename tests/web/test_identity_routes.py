@@ -69,7 +69,7 @@ def test_a_token_on_another_device_is_refused(run_real: Driver) -> None:
         for device in ({}, {"X-Device-Id": "another-device-1"}):
             elsewhere = {"Authorization": headers["Authorization"], **device}
             reply = await service.client.request("GET", "/users/me", headers=elsewhere)
-            assert (reply.status, reply.code) == (401, "invalid_token")
+            assert (reply.status, reply.code) == (401, "device_mismatch")
 
     run_real(body)
 
@@ -154,7 +154,7 @@ def test_a_device_id_of_a_wrong_form_is_refused_at_login(run_real: Driver) -> No
     run_real(body)
 
 
-def test_a_refresh_token_gives_the_same_successor_once_more_and_is_reused_after(run_real: Driver) -> None:
+def test_a_refresh_token_gives_the_same_successor_again_until_that_was_used(run_real: Driver) -> None:
     async def body(runtime: Runtime) -> None:
         service = open_service(runtime)
         await service.register("ada")
@@ -172,7 +172,12 @@ def test_a_refresh_token_gives_the_same_successor_once_more_and_is_reused_after(
         status, second = await refresh(first)
         assert status == 200
         assert (await refresh(first))[1]["refresh_token"] == second["refresh_token"]
-        service.clock.at_ms += 10_001
+        service.clock.at_ms += 60_000
+        # Nobody has shown the successor: its answer may have been lost.
+        assert (await refresh(first))[1]["refresh_token"] == second["refresh_token"]
+        status, third = await refresh(second["refresh_token"])
+        assert status == 200
+        assert (await refresh(second["refresh_token"]))[1]["refresh_token"] == third["refresh_token"]
         status, problem = await refresh(first)
         assert (status, problem["code"]) == (401, "token_reused")
         status, problem = await refresh(second["refresh_token"])

@@ -336,3 +336,35 @@ def test_no_key_outlives_the_administrator_in_whose_name_it_was_made(run_real: D
         assert [answer.status for answer in answers] == [401, 401, 200]
 
     run_real(body)
+
+
+def test_so_many_keys_live_in_one_name_and_one_that_is_revoked_makes_room(
+    run_real: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("adapters.memory.api_keys.KEYS_PER_SPONSOR_MAX", 2)
+
+    async def body(runtime: Runtime) -> None:
+        service = open_service(runtime)
+        machine = {"X-API-Key": (await service.key(Scope.ADMIN)).text}
+        user = await service.register("ada")
+        promoted = await service.client.request(
+            "PATCH", f"/users/{user['id']}", json={"roles": ["admin"]}, headers=machine
+        )
+        assert promoted.status == 200
+        ada = await service.login("ada", register=False)
+
+        async def make(headers: dict[str, str]) -> Reply:
+            wanted = {"name": "k", "scopes": ["credits:read"]}
+            return await service.client.request("POST", "/api-keys", json=wanted, headers=headers)
+
+        made = [await make(ada) for _ in range(2)]
+        assert [reply.status for reply in made] == [201, 201]
+        refused = await make(ada)
+        assert (refused.status, refused.code) == (409, "too_many_api_keys")
+        # A key in nobody's name ends with nobody.
+        assert [(await make(machine)).status for _ in range(3)] == [201] * 3
+        path = f"/api-keys/{made[0].json()['id']}"
+        assert (await service.client.request("DELETE", path, headers=ada)).status == 204
+        assert (await make(ada)).status == 201
+
+    run_real(body)

@@ -24,10 +24,17 @@ from adapters.web import (
     rfc3339,
     told_as,
 )
-from application.api_keys import CreatedApiKey, InvalidApiKey
+from application.api_keys import CreatedApiKey, InvalidApiKey, KeyRefused
 from application.idempotency import Idempotency
 from domain.access import ADMIN
-from domain.api_keys import DEFAULT_BOOK, ID_PREFIX, NAME_CHARACTERS_MAX, ApiKey, Scope
+from domain.api_keys import (
+    DEFAULT_BOOK,
+    ID_PREFIX,
+    KEYS_PER_SPONSOR_MAX,
+    NAME_CHARACTERS_MAX,
+    ApiKey,
+    Scope,
+)
 from domain.ids import time_ordered_form
 from plugins.main.happenings import note
 from plugins.main.modules.connection_api import ConnectionAPI
@@ -79,6 +86,11 @@ _SIGNING = (
     "the key needs `Signature-Input` and `Signature` (RFC 9421, `hmac-sha256`), and a covered "
     "`Content-Digest` (RFC 9530) where it has a body; else it is 401 `invalid_signature`."
 )
+TOO_MANY_KEYS = Problem(
+    409,
+    "too_many_api_keys",
+    f"{KEYS_PER_SPONSOR_MAX} keys live in the caller's name: revoke one, or give keys an `expires_at`.",
+)
 
 
 def api_key_routes(api: ConnectionAPI, idempotency: Idempotency) -> tuple[Route, ...]:
@@ -106,7 +118,7 @@ def api_key_routes(api: ConnectionAPI, idempotency: Idempotency) -> tuple[Route,
     tags = ("api keys",)
     return (
         Route("POST", "/api-keys", "create_api_key", ADMIN, create, body=NewApiKey, answer=ApiKeyView,
-              success=201, problems=(KEY_CONFLICT,), tags=tags, summary="A new key, shown once",
+              success=201, problems=(KEY_CONFLICT, TOO_MANY_KEYS), tags=tags, summary="A new key, shown once",
               description=_SIGNING),
         Route("GET", "/api-keys", "list_api_keys", ADMIN, list_keys, query=ApiKeysQuery, answer=ApiKeyPage,
               tags=tags, summary="All keys, newest first"),
@@ -130,9 +142,9 @@ async def _create(api: ConnectionAPI, call: Call[NewApiKey, None], remember: Rem
     )
     if isinstance(created, InvalidApiKey):
         return validation_failed(created.problems)
-    if created is None:
-        # The rights that let this request in were taken away meanwhile.
-        return FORBIDDEN
+    if isinstance(created, KeyRefused):
+        # Or the rights that let this request in were taken away meanwhile.
+        return TOO_MANY_KEYS if created is KeyRefused.TOO_MANY else FORBIDDEN
     note("service key made", call.context, key_id=created.api_key.id, book=created.api_key.book)
     return Answer(201, _shown_once(created))
 

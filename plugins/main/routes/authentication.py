@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
-from adapters.web import BAD_DEVICE, DEVICE_COOKIE, Answer, Body, Call, Headers, Problem, Route, limit_refusal
+from dataclasses import replace
+
+from adapters.web import (
+    BAD_DEVICE,
+    DEVICE_COOKIE,
+    NO_DEVICE,
+    OTHER_DEVICE,
+    Answer,
+    Body,
+    Call,
+    Headers,
+    Problem,
+    Route,
+    limit_refusal,
+)
 from application.idempotency import Idempotency
 from application.login_gate import LoginDelayed
-from application.sessions import LoginRejection, RefreshRejection, TokenPair
+from application.session_answers import LoginRejection, RefreshDelayed, RefreshRejection, TokenPair
 from application.users import InvalidUser, Taken
 from domain.access import PUBLIC, USER
 from domain.users import EMAIL_CHARACTERS_MAX, is_well_formed, uniqueness_key
 from plugins.main.happenings import note
 from plugins.main.measures import Measures
 from plugins.main.modules.connection_api import ConnectionAPI
-from plugins.main.routes.problems import INVALID_TOKEN, TAKEN, too_many_attempts, validation_failed
+from plugins.main.routes.problems import (
+    ENDED_SESSION,
+    INVALID_TOKEN,
+    TAKEN,
+    too_many_attempts,
+    validation_failed,
+)
 from plugins.main.routes.users import Email, NewPassword, Text, Username, UserView, user_view
 from plugins.repeats import KEY_CONFLICT, Remember, once
 
@@ -34,6 +54,17 @@ TOKEN_REUSED = Problem(
     "This refresh token was used before; its session has been ended.",
     headers=(("WWW-Authenticate", 'Bearer error="invalid_token"'),),
 )
+OTHER_KIND = replace(
+    INVALID_TOKEN, detail="This is no refresh token, but looks like another credential.", blameless=True
+)
+REFRESH_PROBLEMS = {
+    RefreshRejection.OTHER_KIND: OTHER_KIND,
+    RefreshRejection.INVALID_TOKEN: INVALID_TOKEN,
+    RefreshRejection.ENDED: ENDED_SESSION,
+    RefreshRejection.TOKEN_REUSED: TOKEN_REUSED,
+    RefreshRejection.NO_DEVICE: NO_DEVICE,
+    RefreshRejection.OTHER_DEVICE: OTHER_DEVICE,
+}
 
 
 class Registration(Body, frozen=True, kw_only=True):
@@ -96,7 +127,7 @@ class AuthenticationRoutes:
                   problems=(BAD_DEVICE, INVALID_CREDENTIALS), policies=("login",), asks_device=True,
                   ignores_key=True, tags=tags, summary="A new session on this device"),
             Route("POST", "/auth/refresh", "refresh", PUBLIC, self.refresh, body=TokenRefresh, answer=Tokens,
-                  policies=("refresh",), problems=(TOKEN_REUSED, INVALID_TOKEN), asks_device=True,
+                  policies=("refresh",), problems=(TOKEN_REUSED, INVALID_TOKEN, NO_DEVICE), asks_device=True,
                   ignores_key=True, tags=tags, summary="The session's next tokens"),
             Route("POST", "/auth/logout", "logout", USER, self.logout, success=204, tags=tags,
                   summary="End this session"),
@@ -153,9 +184,11 @@ class AuthenticationRoutes:
             self._measures.tokens_reused.add(1)
             note("a retired refresh token came back", call.context)
             await self._api.rate_limiter.violate_address(call.context.address)
-            return TOKEN_REUSED
+            return REFRESH_PROBLEMS[pair]
+        if isinstance(pair, RefreshDelayed):
+            return too_many_attempts(pair.retry_after_ms)
         if isinstance(pair, RefreshRejection):
-            return INVALID_TOKEN
+            return REFRESH_PROBLEMS[pair]
         note("session refreshed", call.context, user=pair.user_id, session=pair.session_id)
         return _tokens(pair, _NO_CACHE)
 
@@ -167,7 +200,7 @@ class AuthenticationRoutes:
     async def websocket_token(self, call: Call[None, None]) -> Answer | Problem:
         issued = await self._api.sessions.websocket_token(call.caller)
         if issued is None:
-            return INVALID_TOKEN
+            return ENDED_SESSION
         return Answer(200, SocketToken(token=issued.text, expires_in=issued.expires_in_s), _NO_CACHE)
 
     async def _limited(self, name: str) -> Problem | None:

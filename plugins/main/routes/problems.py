@@ -27,6 +27,13 @@ INVALID_TOKEN = Problem(
     "The token is not valid, or no longer.",
     headers=(("WWW-Authenticate", 'Bearer error="invalid_token"'),),
 )
+ENDED_SESSION = Problem(
+    401,
+    "invalid_token",
+    "The session of this token has ended: log in again.",
+    headers=INVALID_TOKEN.headers,
+    blameless=True,
+)
 WRONG_PASSWORD = Problem(
     401,
     "invalid_credentials",
