@@ -53,6 +53,7 @@ def contain_on_asyncio(server: ModuleType) -> None:
 def contain_on_trio(server: ModuleType) -> None:
     """The same for `hypercorn.trio.run`."""
     import trio  # noqa: PLC0415 - trio costs others' start
+    from hypercorn.events import Closed, Event  # noqa: PLC0415 - a server is imported only when it serves
 
     class OnTrio(_Contained):
         async def run(self) -> None:
@@ -62,6 +63,13 @@ def contain_on_trio(server: ModuleType) -> None:
         async def _read_data(self) -> None:
             await super()._read_data()  # type: ignore[misc]
             self._leaving.deadline = trio.current_time() + LEAVING_S_MAX
+
+        async def protocol_send(self, event: Event) -> None:
+            try:
+                await super().protocol_send(event)  # type: ignore[misc]
+            except trio.BusyResourceError:
+                # Another task is just closing the stream: its peer is gone, as for any other failure to send.
+                await self.protocol.handle(Closed())  # type: ignore[attr-defined]
 
     if not issubclass(server.TCPServer, _Contained):
         server.TCPServer = type("Contained", (OnTrio, server.TCPServer), {})  # type: ignore[attr-defined]

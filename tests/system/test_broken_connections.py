@@ -190,7 +190,6 @@ def test_whatever_a_client_breaks_off_ends_its_connection_only(
             is_alive(other)
             assert httpx.get(demo.url() + "/health/live", verify=tls or True).status_code == 200
         assert demo.stop() == 0
-    assert "Traceback" not in demo.errors
 
 
 def is_alive(other: ClientConnection) -> None:
