@@ -2,7 +2,7 @@
 # make test           every test, real MongoDB and Redis included           (ARGS="-k ledger tests/domain" passes options)
 # make clients        what the tests of generated clients need, for running these alone
 # make bench          every row beside its peers, into docs/benchmarks  (ARGS="--only guard --seconds 1" passes options)
-# make check          formatting, lint, types, and the floors of the house   (-k goes on after a failure)
+# make check          formatting, lint, types, floors of the house, declared dependencies   (-k goes on after a failure)
 # make format         rewrites files as `make check` wants them
 # make requirements   resolves and pins requirements/*.txt again
 # make clean          removes environments, caches and build products
@@ -69,9 +69,9 @@ test: $(VENV)/dev.stamp $(SERVERS)/servers.stamp $(CLIENTS)/clients.stamp redis-
 bench: $(VENV)/dev.stamp $(SERVERS)/servers.stamp redis-server
 	@exec $(BIN)/python -m benchmarks $(ARGS)
 
-.PHONY: check check-format check-lint check-types check-floors
-check: check-format check-lint check-types check-floors
-check-format check-lint check-types check-floors: $(VENV)/dev.stamp
+.PHONY: check check-format check-lint check-types check-floors check-dependencies
+check: check-format check-lint check-types check-floors check-dependencies
+check-format check-lint check-types check-floors check-dependencies: $(VENV)/dev.stamp
 check-format:
 	$(BIN)/ruff format --check --quiet .
 check-lint:
@@ -80,6 +80,8 @@ check-types:
 	$(BIN)/mypy
 check-floors:
 	$(BIN)/lint-imports
+check-dependencies:
+	$(BIN)/deptry --no-ansi .
 
 .PHONY: format
 format: $(VENV)/dev.stamp
@@ -88,7 +90,7 @@ format: $(VENV)/dev.stamp
 
 .PHONY: clean
 clean:
-	rm -rf $(VENV) $(SERVERS) $(CLIENTS) .benchmarks dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(SERVERS) $(CLIENTS) .bare .benchmarks dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- environments
