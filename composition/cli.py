@@ -53,8 +53,13 @@ def _parser() -> argparse.ArgumentParser:
 
     secrets = _group(commands, "secrets", "secret files")
     init = secrets.add_parser("init", help="write every secret file that is missing")
-    init.add_argument("--dir", type=Path, default=Path("secrets"), help="where (default: %(default)s)")
+    init.add_argument("--dir", type=Path, help="in place of CREDIT_SECRETS_DIR, which is secrets by default")
     init.set_defaults(run=_secrets_init)
+
+    check = _group(commands, "config", "settings and secrets").add_parser(
+        "check", help="say whether the service could start with them, and start nothing"
+    )
+    check.set_defaults(run=_config_check)
 
     _keys(_group(commands, "keys", "keys of the secret files"))
 
@@ -256,18 +261,15 @@ def _serve_options(
 
 
 def _secrets_init(parsed: argparse.Namespace) -> int:
-    from composition.secrets import write_secrets  # noqa: PLC0415
+    from composition.configuration_commands import init_secrets  # noqa: PLC0415
 
-    try:
-        written, kept = write_secrets(parsed.dir)
-    except OSError as error:
-        print(f"{parsed.dir}: {error.strerror}", file=sys.stderr)
-        return EXIT_FAILED
-    for path in written:
-        print(f"wrote {path}")
-    for path in kept:
-        print(f"kept {path}")
-    return 0
+    return init_secrets(os.environ, directory=parsed.dir)
+
+
+def _config_check(_: argparse.Namespace) -> int:
+    from composition.configuration_commands import check_configuration  # noqa: PLC0415
+
+    return check_configuration(os.environ)
 
 
 def _keys_rotate_jwt(parsed: argparse.Namespace) -> int:

@@ -22,10 +22,10 @@ from adapters.redis.probe import RedisProbe
 from adapters.runtime.system import SystemClock
 from composition.configuration import ConfigurationInvalid
 from composition.live_store import connect_mongo, redis_limiter
-from composition.load import load
+from composition.load import load_found
 from composition.logging import redacted
 from composition.process import RuntimeName, make_runtime
-from composition.secrets import FILES, Secrets
+from composition.secrets import Secrets
 from composition.settings import Settings
 from composition.stores import StoreName
 from ports.errors import DependencyUnavailable
@@ -68,11 +68,11 @@ def run(environ: Mapping[str, str], *, as_json: bool) -> int:
 
 def _findings(environ: Mapping[str, str]) -> list[Finding]:
     try:
-        settings, secrets = load(environ, StoreName.LIVE)
+        everything, secrets = load_found(environ, StoreName.LIVE)
     except ConfigurationInvalid as error:
         return [Finding("configuration", good=False, detail=problem) for problem in error.problems]
-    good = Finding("configuration", good=True, detail=f"settings and {len(FILES)} secrets are good")
-    return [good, *asyncio.run(_look(settings, secrets))]
+    good = Finding("configuration", good=True, detail=everything.summary())
+    return [good, *asyncio.run(_look(everything.settings, secrets))]
 
 
 async def _look(settings: Settings, secrets: Secrets) -> list[Finding]:

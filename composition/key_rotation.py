@@ -16,8 +16,9 @@ from pathlib import Path
 from adapters.runtime.system import SystemClock
 from composition.configuration import ConfigurationInvalid
 from composition.keyring import parse_ring, ring_text
-from composition.secrets import JWT_FILE, SECRET_BYTES_MAX, VARIABLES, fresh_key, read_secret, secret_path
-from composition.settings import Settings, load_settings
+from composition.load import found
+from composition.secrets import JWT_FILE, SECRET_BYTES_MAX, fresh_key, read_secret
+from composition.settings import Settings
 from domain.keyring import Ring, RingKey, RotationRefusal, rotated
 from domain.tokens import ACCESS_KEY_LIFETIME_MS
 
@@ -32,7 +33,9 @@ def rotate_jwt(environ: Mapping[str, str], *, after_ms: int, forget_old: bool, o
 
     `out` takes the new ring where the secret's own file cannot be replaced. Raises `ConfigurationInvalid`.
     """
-    settings, path = _configured(environ)
+    everything = found(environ)
+    # What a link names is replaced, not the link.
+    settings, path = everything.settings, everything.secret_paths[JWT_FILE].resolve()
     try:
         with _locked(path.parent):
             # Read after the lock: keys begin in the order in which they are added.
@@ -49,20 +52,6 @@ def rotate_jwt(environ: Mapping[str, str], *, after_ms: int, forget_old: bool, o
     begins = datetime.fromtimestamp(ring[-1].writes_from_ms / 1000, UTC).isoformat(timespec="seconds")
     print(f"{out or path}: {len(ring)} keys; the new one signs from {begins.replace('+00:00', 'Z')} on")
     return 0
-
-
-def _configured(environ: Mapping[str, str]) -> tuple[Settings, Path]:
-    problems: list[str] = []
-    settings = load_settings(environ, problems, other_names=VARIABLES)
-    path = settings.secrets_dir / JWT_FILE.name
-    try:
-        path = secret_path(JWT_FILE, settings.secrets_dir, environ)
-    except ValueError as error:
-        problems.append(f"secret {JWT_FILE.name}: {error}")
-    if problems:
-        raise ConfigurationInvalid(problems)
-    # What a link names is replaced, not the link.
-    return settings, path.resolve()
 
 
 def _read(path: Path) -> Ring:

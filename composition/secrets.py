@@ -9,13 +9,15 @@ from __future__ import annotations
 import os
 import secrets as entropy
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
 from composition.keyring import parse_ring
+from composition.sources import ENVIRONMENT, Given
+from composition.values import path as path_value
 
 SECRET_BYTES_MAX = 4096
 KEY_BYTES_MIN = 32
@@ -86,17 +88,30 @@ class Secrets:
     """Where `jwt_secret` was read; None for one that lies nowhere."""
 
 
-def load_secrets(directory: Path, environ: Mapping[str, str], problems: list[str]) -> Secrets | None:
-    """All nine, or None when one of them has a problem; each problem is appended to `problems`."""
-    found: dict[str, Any] = {}
+def secret_paths(
+    directory: Path, given: Mapping[str, Given], problems: list[str]
+) -> Mapping[SecretFile, Path]:
+    """Where each of the nine lies; each problem is appended to `problems`."""
+    found = {}
     for file in FILES:
         try:
-            found[file.name] = read_secret(file, secret_path(file, directory, environ))
+            found[file] = secret_path(file, directory, given)
+        except ValueError as error:
+            problems.append(f"secret {file.name}: {error}")
+    return found
+
+
+def load_secrets(paths: Mapping[SecretFile, Path], problems: list[str]) -> Secrets | None:
+    """All nine, or None when one of them has a problem; each problem is appended to `problems`."""
+    found: dict[str, Any] = {}
+    for file, path in paths.items():
+        try:
+            found[file.name] = read_secret(file, path)
         except ValueError as error:
             problems.append(f"secret {file.name}: {error}")
     if len(found) < len(FILES):
         return None
-    return Secrets(**found, jwt_file=secret_path(JWT_FILE, directory, environ))
+    return Secrets(**found, jwt_file=paths[JWT_FILE])
 
 
 def new_secrets() -> Secrets:
@@ -105,27 +120,25 @@ def new_secrets() -> Secrets:
     return Secrets(**fresh)
 
 
-def write_secrets(directory: Path) -> tuple[list[Path], list[Path]]:
-    """Writes what is missing: files 0600 in a directory 0700. Gives the paths written and those kept.
+def write_secrets(paths: Mapping[SecretFile, Path]) -> Iterator[tuple[Path, bool]]:
+    """Writes what is missing: files 0600, in directories 0700 where there are none. Gives each path, and whether
+    it was written, as soon as it was.
 
-    A file that stands, and be it empty, is never written over. Raises `OSError`.
+    A file that stands, and be it empty, is never written over. Raises `OSError`, which names the path.
     """
-    if not directory.exists():
-        directory.mkdir(parents=True)
-        directory.chmod(0o700)
-    written, kept = [], []
-    for file in FILES:
-        path = directory / file.name
+    for file, path in paths.items():
+        if not path.parent.exists():
+            path.parent.mkdir(parents=True)
+            path.parent.chmod(0o700)
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         except FileExistsError:
-            kept.append(path)
+            yield path, False
             continue
         with os.fdopen(descriptor, "w", encoding="ascii") as stream:
             os.fchmod(stream.fileno(), 0o600)
             stream.write(_fresh(file) + "\n")
-        written.append(path)
-    return written, kept
+        yield path, True
 
 
 def fresh_key() -> str:
@@ -137,12 +150,15 @@ def _fresh(file: SecretFile) -> str:
     return file.user if file.kind is SecretKind.USER else fresh_key()
 
 
-def secret_path(file: SecretFile, directory: Path, environ: Mapping[str, str]) -> Path:
-    """Raises `ValueError` when the environment names two."""
-    named = {environ[variable] for variable in file.variables if environ.get(variable)}
-    if len(named) > 1:
+def secret_path(file: SecretFile, directory: Path, given: Mapping[str, Given]) -> Path:
+    """Raises `ValueError` when one source names two."""
+    named = [given[variable] for variable in file.variables if variable in given]
+    # What the environment says of it, under either name, is all that counts.
+    chosen = [each for each in named if each.source == ENVIRONMENT] or named
+    texts = {each.text.strip() for each in chosen} - {""}
+    if len(texts) > 1:
         raise ValueError(f"{' and '.join(file.variables)} name different files")
-    return Path(named.pop()) if named else directory / file.name
+    return path_value(texts.pop()) if texts else directory / file.name
 
 
 def read_secret(file: SecretFile, path: Path) -> str:
@@ -158,7 +174,7 @@ def read_secret(file: SecretFile, path: Path) -> str:
                 raise ValueError(f"{path} is writable by everybody; chmod o-w it")
             content = stream.read(SECRET_BYTES_MAX + 1)
     except FileNotFoundError:
-        raise ValueError(f"{path} is missing") from None
+        raise ValueError(f"{path} is missing; `creditctl secrets init` writes it") from None
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from None
     return _checked(file, path, content)

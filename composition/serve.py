@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from composition.heartbeat import Heartbeat
-from composition.load import load
+from composition.load import load_found
 from composition.logging import configure_logging
 from composition.options import ServeOptions
 from composition.process import STOP_EXTRA_S_MAX
@@ -26,14 +27,20 @@ HANDOFF_DIRECTORY = "CREDITCTL_HANDOFF_DIR"
 WORKERS = "CREDITCTL_WORKERS"
 """How many they are: the supervisor says it to each."""
 
+_log = logging.getLogger("credit.configuration")
+
 
 def serve(options: ServeOptions, environ: Mapping[str, str]) -> int:
     """The exit code. Raises `ConfigurationInvalid`."""
-    settings, secrets = load(environ, options.store)
+    # A supervisor imports no driver, which would double its memory; its workers show them the addresses.
+    everything, secrets = load_found(environ, options.store, drivers=options.workers == 1)
+    settings = everything.settings
     try:
         configure_logging(
             level=settings.log_level.value, directory=settings.log_dir, worker=options.worker or 0
         )
+        for note in everything.notes() if options.worker is None else ():
+            _log.warning("configuration: %s", note)
         if options.workers > 1:
             return _supervise(options, settings, environ)
         return _serve_here(options, settings, secrets)

@@ -1,21 +1,20 @@
 """Every setting of the service, in one table.
 
 A setting `name` is the environment variable `CREDIT_NAME`; a TOML file named by `CREDIT_CONFIG_FILE` may hold
-the same variables, and the environment wins. `docs/configuration.md` is printed from this table by
-`python -m composition.settings`.
+the same variables. `docs/configuration.md` is printed from this table by `python -m
+composition.configuration_page`.
 """
 
 from __future__ import annotations
 
-import difflib
-import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
 from composition import values
+from composition.sources import PREFIX, Given
 from composition.values import Rate
 from domain.addresses import Network
 from domain.bans import BanPolicy
@@ -23,9 +22,6 @@ from domain.login_delay import DelayPolicy
 from domain.ratelimit import Algorithm
 from domain.tokens import Fingerprint, SigningAlgorithm
 
-PREFIX = "CREDIT_"
-CONFIG_FILE = "CREDIT_CONFIG_FILE"
-CONFIG_FILE_BYTES_MAX = 1 << 20
 WORKER_TIMEOUT_MS_MIN = 2_000
 """Four heartbeats: less would take a moment's work for a fault."""
 FORGET_FAILURES_MS = 3_600_000
@@ -239,38 +235,21 @@ TABLE: tuple[Setting, ...] = (
 )  # fmt: skip
 
 
-def load_settings(
-    environ: Mapping[str, str], problems: list[str], *, other_names: Sequence[str] = ()
-) -> Settings:
-    """The settings in force. What is wrong is appended to `problems`, and its default stands in.
-
-    `other_names` are variables with the prefix that are not settings, such as the secret files'.
-    """
-    known = {setting.variable for setting in TABLE} | {CONFIG_FILE, *other_names}
-    given: dict[str, tuple[str, str]] = {}
-    file = environ.get(CONFIG_FILE)
-    if file:
-        given.update({name: (text, file) for name, text in _read_file(Path(file), problems).items()})
-    given.update({name: (text, "environment") for name, text in environ.items() if name.startswith(PREFIX)})
-    for name in sorted(given.keys() - known):
-        near = difflib.get_close_matches(name, known, n=1)
-        problems.append(
-            f"{name} ({given[name][1]}): no such setting" + (f"; is {near[0]} meant?" if near else "")
-        )
+def settings_of(given: Mapping[str, Given], problems: list[str]) -> Settings:
+    """The settings in force. What is wrong is appended to `problems`, and its default stands in."""
     found = {setting.field: _value(setting, given.get(setting.variable), problems) for setting in TABLE}
     settings = Settings(**found)
     problems.extend(_contradictions(settings))
     return settings
 
 
-def _value(setting: Setting, given: tuple[str, str] | None, problems: list[str]) -> Any:
+def _value(setting: Setting, given: Given | None, problems: list[str]) -> Any:
     if given is not None:
-        text, source = given
         try:
-            return setting.parse(text.strip())
+            return setting.parse(given.text.strip())
         except ValueError as error:
             # The reason only: the text may be a token or a URL with a password in it.
-            problems.append(f"{setting.variable} ({source}): {error}")
+            problems.append(f"{setting.variable} ({given.source}): {error}")
     return setting.parse(setting.default)
 
 
@@ -285,38 +264,3 @@ def _contradictions(settings: Settings) -> list[str]:
     if settings.session_idle_ttl_ms > settings.session_ttl_ms:
         found.append("CREDIT_SESSION_IDLE_TTL is longer than CREDIT_SESSION_TTL")
     return found
-
-
-def _read_file(file: Path, problems: list[str]) -> dict[str, str]:
-    try:
-        with file.open("rb") as stream:
-            content = stream.read(CONFIG_FILE_BYTES_MAX + 1)
-        if len(content) > CONFIG_FILE_BYTES_MAX:
-            raise ValueError("larger than 1 MiB")
-        table = tomllib.loads(content.decode("utf-8"))
-    except OSError as error:
-        problems.append(f"{CONFIG_FILE}: {file}: {error.strerror}")
-        return {}
-    except ValueError as error:
-        problems.append(f"{CONFIG_FILE}: {file}: {error}")
-        return {}
-    texts = {}
-    for name, value in table.items():
-        text = _text(value)
-        if text is None:
-            problems.append(f"{name} ({file}): not a text, a whole number, true or false, or a list of texts")
-        else:
-            texts[name] = text
-    return texts
-
-
-def _text(value: object) -> str | None:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int):
-        return str(value)
-    if isinstance(value, list) and all(isinstance(part, str) for part in value):
-        return ",".join(value)
-    return None

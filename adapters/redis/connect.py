@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from functools import partial
-from urllib.parse import SplitResult, urlsplit
 
+from adapters.redis.address import cluster_address
 from adapters.redis.asynchronous import AsyncConnector
 from adapters.redis.cluster import Address, RedisCluster
 from adapters.redis.driver import (
@@ -19,8 +19,6 @@ from adapters.redis.trust import Trust
 from ports.runtime import Runtime
 
 _ASYNCIO_RUNTIMES = frozenset({"asyncio", "uvloop"})
-_CLUSTER = "+cluster"
-_PORT = 6379
 
 
 def connect(
@@ -50,23 +48,16 @@ def connect(
         lanes=lanes,
         trust=trust,
     )
-    scheme, _, rest = url.partition("://")
-    if not scheme.endswith(_CLUSTER):
+    cluster = cluster_address(url)
+    if cluster is None:
         return one(url=url)
-    scheme = scheme.removesuffix(_CLUSTER)
-    user, at, others = rest.rpartition("@")
-    hosts = others.partition("/")[0].partition("?")[0]
-    seeds = [_address(host) for host in hosts.split(",") if host]
-    tail = others[len(hosts) :]
 
     def driver_at(address: Address) -> RedisDriver:
-        host, port = address
-        node = f"[{host}]" if ":" in host else host
-        return one(url=f"{scheme}://{user}{at}{node}:{port}{tail}", in_cluster=True)
+        return one(url=cluster.url_at(address), in_cluster=True)
 
-    for seed in seeds:
+    for seed in cluster.seeds:
         driver_at(seed)  # a URL that is none is told of now
-    return RedisCluster(runtime=runtime, seeds=seeds, driver_at=driver_at, trust=trust)
+    return RedisCluster(runtime=runtime, seeds=cluster.seeds, driver_at=driver_at, trust=trust)
 
 
 def _one_server(
@@ -97,10 +88,3 @@ def _one_server(
         trust=trust,
         in_cluster=in_cluster,
     )
-
-
-def _address(host: str) -> Address:
-    parts: SplitResult = urlsplit(f"//{host}")
-    if not parts.hostname:
-        raise ValueError("a node of a cluster is named host:port")
-    return parts.hostname, parts.port or _PORT

@@ -19,6 +19,7 @@ from composition import key_rotation
 from composition.cli import main
 from composition.configuration import EXIT_CONFIGURATION
 from composition.keyring import parse_ring, ring_text
+from composition.load import find
 from composition.ring_watch import LOOK_INTERVAL_S, LOOK_INTERVAL_S_MIN, RELOADS, RingFile, RingWatch
 from composition.secrets import SECRET_BYTES_MAX, write_secrets
 from domain.keyring import KEYS_MAX, Ring, RingKey, reading_keys
@@ -30,7 +31,7 @@ ROTATE = ("keys", "rotate", "jwt")
 @pytest.fixture
 def secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     directory = tmp_path / "secrets"
-    write_secrets(directory)
+    list(write_secrets(find({"CREDIT_SECRETS_DIR": str(directory)}, []).secret_paths))
     monkeypatch.setenv("CREDIT_SECRETS_DIR", str(directory))
     return directory / "jwt_secret"
 

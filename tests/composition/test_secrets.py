@@ -5,21 +5,34 @@ from pathlib import Path
 
 import pytest
 
-from composition.secrets import FILES, load_secrets, new_secrets, write_secrets
+from composition.load import find
+from composition.secrets import FILES, Secrets, load_secrets, new_secrets, write_secrets
 
 GOOD_KEY = "tq7Hn2mXv9Lr4Zs8Kb3Wd6Yf1Pc5Gj0AeUo"
+
+
+def load(directory: Path, environ: dict[str, str], problems: list[str]) -> Secrets | None:
+    everything = find({"CREDIT_SECRETS_DIR": str(directory), **environ}, problems)
+    return load_secrets(everything.secret_paths, problems)
+
+
+def write(directory: Path, environ: dict[str, str] | None = None) -> tuple[list[Path], list[Path]]:
+    """Written and kept."""
+    everything = find({"CREDIT_SECRETS_DIR": str(directory), **(environ or {})}, [])
+    done = list(write_secrets(everything.secret_paths))
+    return [path for path, is_new in done if is_new], [path for path, is_new in done if not is_new]
 
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
     place = tmp_path / "secrets"
-    write_secrets(place)
+    write(place)
     return place
 
 
 def problems_of(directory: Path, environ: dict[str, str] | None = None) -> list[str]:
     problems: list[str] = []
-    found = load_secrets(directory, environ or {}, problems)
+    found = load(directory, environ or {}, problems)
     assert (found is None) == bool(problems)
     return problems
 
@@ -37,7 +50,7 @@ def test_files_are_for_the_owner_only(directory: Path) -> None:
 def test_an_existing_file_is_never_written_over(directory: Path) -> None:
     (directory / "jwt_secret").write_text("")
     (directory / "redis_password").unlink()
-    written, kept = write_secrets(directory)
+    written, kept = write(directory)
     assert [path.name for path in written] == ["redis_password"]
     assert len(kept) == 8
     assert (directory / "jwt_secret").read_text() == ""
@@ -46,6 +59,7 @@ def test_an_existing_file_is_never_written_over(directory: Path) -> None:
 def test_every_missing_file_is_listed(tmp_path: Path) -> None:
     problems = problems_of(tmp_path / "nowhere")
     assert [problem.split(":")[0] for problem in problems] == [f"secret {file.name}" for file in FILES]
+    assert all("`creditctl secrets init`" in problem for problem in problems)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +100,7 @@ def test_a_password_is_at_least_twelve_bytes(directory: Path) -> None:
 @pytest.mark.parametrize("line_end", ["", "\n", "\r\n"])
 def test_one_line_end_is_not_part_of_the_secret(directory: Path, line_end: str) -> None:
     (directory / "jwt_secret").write_bytes((GOOD_KEY + line_end).encode())
-    found = load_secrets(directory, {}, [])
+    found = load(directory, {}, [])
     assert found is not None
     assert found.jwt_secret == GOOD_KEY
 
@@ -112,9 +126,33 @@ def test_a_named_pipe_in_a_secrets_place_does_not_hang(directory: Path) -> None:
 def test_a_variable_names_another_path(directory: Path, tmp_path: Path, variable: str) -> None:
     (directory / "jwt_secret").unlink()
     (tmp_path / "elsewhere").write_text(GOOD_KEY)
-    found = load_secrets(directory, {variable: str(tmp_path / "elsewhere")}, [])
+    found = load(directory, {variable: str(tmp_path / "elsewhere")}, [])
     assert found is not None
     assert found.jwt_secret == GOOD_KEY
+
+
+@pytest.mark.parametrize("variable", ["JWT_SECRET_FILE", "CREDIT_JWT_SECRET_FILE"])
+def test_the_configuration_file_names_another_path_too_and_the_environment_wins(
+    directory: Path, tmp_path: Path, variable: str
+) -> None:
+    (directory / "jwt_secret").unlink()
+    (tmp_path / "elsewhere").write_text(GOOD_KEY)
+    (tmp_path / "credit.toml").write_text(f'{variable} = "{tmp_path}/elsewhere"\n')
+    environ = {"CREDIT_CONFIG_FILE": str(tmp_path / "credit.toml")}
+    found = load(directory, environ, [])
+    assert found is not None
+    assert found.jwt_secret == GOOD_KEY
+    for other in ("JWT_SECRET_FILE", "CREDIT_JWT_SECRET_FILE"):
+        assert "/nowhere is missing" in problems_of(directory, {**environ, other: "/nowhere"})[0]
+
+
+def test_a_secret_with_a_path_of_its_own_is_written_to_where_it_is_read(tmp_path: Path) -> None:
+    environ = {"JWT_SECRET_FILE": str(tmp_path / "other" / "jwt")}
+    written, _ = write(tmp_path / "secrets", environ)
+    assert tmp_path / "other" / "jwt" in written
+    assert not (tmp_path / "secrets" / "jwt_secret").exists()
+    assert (tmp_path / "other").stat().st_mode & 0o777 == 0o700
+    assert problems_of(tmp_path / "secrets", environ) == []
 
 
 def test_two_variables_that_disagree_are_a_problem(directory: Path) -> None:

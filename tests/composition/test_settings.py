@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from dataclasses import fields
 from pathlib import Path
 
@@ -7,15 +8,22 @@ import pytest
 
 from composition import values
 from composition.configuration_page import page
-from composition.secrets import FILES, VARIABLES
-from composition.settings import TABLE, MongoDriverName, Settings, load_settings
+from composition.load import KNOWN, Found, find
+from composition.secrets import FILES
+from composition.settings import TABLE, MongoDriverName, Settings
+from composition.sources import INJECTED
 
 ROOT = Path(__file__).parents[2]
 
 
 def load(environ: dict[str, str]) -> tuple[Settings, list[str]]:
+    everything, problems = find_all(environ)
+    return everything.settings, problems
+
+
+def find_all(environ: dict[str, str]) -> tuple[Found, list[str]]:
     problems: list[str] = []
-    return load_settings(environ, problems, other_names=VARIABLES), problems
+    return find(environ, problems), problems
 
 
 def test_nothing_given_means_the_defaults_of_the_contract() -> None:
@@ -57,6 +65,94 @@ def test_an_unknown_name_is_a_problem_that_names_the_nearest() -> None:
     assert problems == [
         "CREDIT_RATE_LIMT_USER (environment): no such setting; is CREDIT_RATE_LIMIT_USER meant?"
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("CREDIT_MONGO_ULR", "CREDIT_MONGO_URL"),
+        ("CREDIT_MONGODB_URL", "CREDIT_MONGO_URL"),
+        ("CREDIT_MONGO_URI", "CREDIT_MONGO_URL"),
+        ("CREDIT_REDIS_URLS", "CREDIT_REDIS_URL"),
+        ("CREDIT_RATELIMIT_IP", "CREDIT_RATE_LIMIT_IP"),
+        ("CREDIT_MAX_BODY_SIZE", "CREDIT_MAX_BODY"),
+        ("CREDIT_SECRETS_DIRECTORY", "CREDIT_SECRETS_DIR"),
+        ("CREDIT_TRUSTED_PROXY", "CREDIT_TRUSTED_PROXIES"),
+        ("CREDIT_REDIS_PASSWORD", "CREDIT_REDIS_PASSWORD_FILE"),
+        ("CREDIT_CONFIGFILE", "CREDIT_CONFIG_FILE"),
+        ("CREDIT_Mongo_Url", "CREDIT_MONGO_URL"),
+    ],
+)
+def test_a_near_miss_of_a_name_is_a_problem(name: str, meant: str) -> None:
+    _, problems = load({name: "x"})
+    assert problems == [f"{name} (environment): no such setting; is {meant} meant?"]
+
+
+SERVICES = (
+    "CREDIT",
+    "CREDIT_MONGO",
+    "CREDIT_REDIS",
+    "CREDIT_SYSTEM",
+    "CREDIT_LOG",
+    "CREDIT_METRICS",
+    "CREDIT_BAN",
+)
+INJECTED_FOR_A_SERVICE = (
+    *("SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTP", "SERVICE_PORT_REDIS_TLS", "PORT", "PORT_5000_TCP"),
+    *(
+        "PORT_5000_TCP_PROTO",
+        "PORT_5000_TCP_PORT",
+        "PORT_5000_TCP_ADDR",
+        "PORT_27017_TCP",
+        "PORT_53_UDP_ADDR",
+    ),
+    *("NAME", "ENV_PYTHON_VERSION", "ENV_MONGO_URL", "PORT_5000_TCP_START", "PORT_5000_TCP_PORT_END"),
+)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_what_orchestrators_put_there_for_a_service_is_not_even_mentioned(service: str) -> None:
+    everything, problems = find_all(
+        {f"{service}_{name}": "tcp://10.0.0.7:5000" for name in INJECTED_FOR_A_SERVICE}
+    )
+    assert problems == []
+    assert everything.ignored == ()
+
+
+def test_no_name_of_ours_is_one_that_orchestrators_use() -> None:
+    assert [name for name in KNOWN if INJECTED.fullmatch(name)] == []
+
+
+def test_a_name_that_is_like_none_of_ours_is_ignored_and_told_of() -> None:
+    names = (
+        "CREDIT_API_KEY",
+        "CREDIT_CARD_PROVIDER",
+        "CREDIT_DEBUG",
+        "CREDIT_ENV",
+        "CREDIT_URL",
+        "CREDIT_VERSION",
+    )
+    everything, problems = find_all(dict.fromkeys(names, "x"))
+    assert problems == []
+    assert everything.ignored == names
+    assert all(name in everything.summary() for name in names)
+
+
+def test_a_file_holds_only_names_that_are_known(tmp_path: Path) -> None:
+    file = tmp_path / "credit.toml"
+    file.write_text('CREDIT_PORT = "x"\nCREDIT_MONGO_ULR = "x"\nCREDIT_CONFIG_FILE = "x"\n')
+    _, problems = load({"CREDIT_CONFIG_FILE": str(file)})
+    assert problems == [
+        f"CREDIT_PORT ({file}): no such setting",
+        f"CREDIT_MONGO_ULR ({file}): no such setting; is CREDIT_MONGO_URL meant?",
+        f"CREDIT_CONFIG_FILE ({file}): only the environment names the file",
+    ]
+
+
+def test_a_named_pipe_in_the_files_place_does_not_hang(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    _, problems = load({"CREDIT_CONFIG_FILE": str(tmp_path / "pipe")})
+    assert problems == [f"CREDIT_CONFIG_FILE: {tmp_path}/pipe: not a regular file"]
 
 
 def test_names_without_the_prefix_and_of_secret_files_are_no_problem() -> None:
