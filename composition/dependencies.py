@@ -81,12 +81,15 @@ class DependencyMonitor:
     async def _probe(self, dependency: Probe) -> None:
         name, role = dependency.name, dependency.role
         started_s = self._runtime.monotonic()
+        reason = "no answer in time"
         try:
             async with self._runtime.deadline(PROBE_S_MAX):
                 await dependency.check()
-            answers, reason = True, ""
-        except (DependencyUnavailable, DeadlineExceeded, Overloaded) as error:
-            answers, reason = False, str(error)
+            answers = True
+        except DependencyUnavailable as error:
+            answers, reason = False, error.reason
+        except (DeadlineExceeded, Overloaded):
+            answers = False
         except Exception:  # noqa: BLE001 - a probe that fails in its own way is a part that is down
             _log.exception("the probe of %s failed", name)
             answers, reason = False, "the probe failed"

@@ -93,57 +93,85 @@ async def _look(settings: Settings, secrets: Secrets) -> list[Finding]:
             await pools.close()
 
 
+REDIS = "redis"
+
+
 class _Examination:
+    """Who cannot be reached is found out once, and said by every check that would need them: asked again, a
+    driver might say something else of the same fault."""
+
     def __init__(self, pools: MongoPools, redis: Redis, redis_probe: RedisProbe, runtime: Runtime) -> None:
         self._pools = pools
         self._redis = redis
         self._redis_probe = redis_probe
         self._runtime = runtime
+        self._drivers = {
+            probe.role: driver
+            for probe, driver in zip(
+                pools.probes(), (pools.read_write, pools.read_only, pools.admin), strict=True
+            )
+        }
+        self._unreached: dict[str, str] = {}
 
     async def findings(self) -> list[Finding]:
-        checks: list[tuple[str, Callable[[], Awaitable[str]]]] = [
-            ("mongo replica set", self._replica_set),
-            ("mongo roles", self._roles),
-            ("mongo indexes", self._indexes),
-            ("mongo work", self._work),
-            ("clock", self._clock),
-            ("ledger head", self._ledger_head),
-            ("redis", self._redis_answers),
-            ("redis eviction", self._redis_eviction),
-        ]
         # At once: with everything away, each waits for its own timeout.
+        reaching = [
+            self._runtime.start(partial(self._reach, name), name="doctor") for name in (*self._drivers, REDIS)
+        ]
+        for task in reaching:
+            await task.wait()
+        checks: list[tuple[str, tuple[str, ...], Callable[[], Awaitable[str]]]] = [
+            ("mongo replica set", ("read_write",), self._pools.replica_set),
+            ("mongo roles", (), self._roles),
+            ("mongo indexes", ("admin",), self._indexes),
+            ("mongo work", tuple(self._drivers), self._work),
+            ("clock", ("read_write",), self._clock),
+            ("ledger head", ("read_write",), self._ledger_head),
+            ("redis", (REDIS,), self._redis_answers),
+            ("redis eviction", (REDIS,), self._redis_eviction),
+        ]
         tasks = [
-            self._runtime.start(partial(self._finding, name, check), name="doctor") for name, check in checks
+            self._runtime.start(partial(self._finding, name, needs, check), name="doctor")
+            for name, needs, check in checks
         ]
         return [await task.wait() for task in tasks]
 
-    async def _finding(self, name: str, check: Callable[[], Awaitable[str]]) -> Finding:
+    async def _reach(self, name: str) -> None:
+        try:
+            await (self._redis.reach() if name == REDIS else self._drivers[name].command({"ping": 1}))
+        except DependencyUnavailable as error:
+            self._unreached[name] = error.reason
+        except Exception as error:  # noqa: BLE001 - as below
+            self._unreached[name] = f"{type(error).__name__}: {error}"
+
+    async def _finding(
+        self, name: str, needs: tuple[str, ...], check: Callable[[], Awaitable[str]]
+    ) -> Finding:
+        faults = [self._unreached[need] for need in needs if need in self._unreached]
+        if faults:
+            return Finding(name, good=False, detail=redacted("; ".join(faults)))
         try:
             return Finding(name, good=True, detail=redacted(await check()))
-        except (DependencyUnavailable, Unfit) as error:
+        except DependencyUnavailable as error:
+            return Finding(name, good=False, detail=redacted(error.reason))
+        except Unfit as error:
             return Finding(name, good=False, detail=redacted(str(error)))
         except Exception as error:  # noqa: BLE001 - one check that fails in its own way must not hide the others
             return Finding(name, good=False, detail=redacted(f"{type(error).__name__}: {error}"))
 
-    async def _replica_set(self) -> str:
-        hello = await self._pools.read_write.command({"hello": 1})
-        name = hello.get("setName")
-        if name is None:
-            raise Unfit("the server is no replica set: transactions and majority writes need one")
-        return f"{name}, primary {hello.get('primary', 'unknown')}"
-
     async def _roles(self) -> str:
         held = []
-        for probe, driver in zip(
-            self._pools.probes(),
-            (self._pools.read_write, self._pools.read_only, self._pools.admin),
-            strict=True,
-        ):
+        for role, driver in self._drivers.items():
+            if role in self._unreached:
+                continue
             status = await driver.command({"connectionStatus": 1})
             roles = status["authInfo"]["authenticatedUserRoles"]
             if not roles:
-                raise Unfit(f"the user of {probe.role} has no role")
-            held.append(f"{probe.role}: {', '.join(sorted({role['role'] for role in roles}))}")
+                raise Unfit(f"the user of {role} has no role")
+            held.append(f"{role}: {', '.join(sorted({granted['role'] for granted in roles}))}")
+        faults = [fault for name, fault in self._unreached.items() if name != REDIS]
+        if faults:
+            raise Unfit("; ".join(dict.fromkeys(faults)))
         return "; ".join(held)
 
     async def _indexes(self) -> str:
@@ -176,7 +204,7 @@ class _Examination:
             try:
                 await probe.check()
             except DependencyUnavailable as error:
-                raise Unfit(f"{probe.role}: {error}") from error
+                raise Unfit(f"{probe.role}: {error.reason}") from error
         return "each role reads or writes as it must"
 
     async def _clock(self) -> str:

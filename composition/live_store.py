@@ -79,6 +79,7 @@ async def live_store(
     ledger_clock = ServerClock(driver=pools.read_write, runtime=runtime)
 
     async def start() -> None:
+        await pools.replica_set()
         await create_schema(pools.admin, CATALOG)
         await create_views(pools.admin, VIEWS)
         await ledger_clock.start()

@@ -18,6 +18,7 @@ from adapters.mongo.driver import Concern, Document, MongoTransaction
 from adapters.mongo.errors import DEPENDENCY, Effect, is_transient, translated
 from adapters.mongo.execution import AwaitedExecution, Execution, ThreadedExecution
 from adapters.mongo.transaction import MAJORITY_WRITE, Attempt
+from adapters.mongo.watch import ServerWatch
 from ports.errors import DependencyUnavailable
 from ports.runtime import Runtime
 
@@ -60,15 +61,18 @@ async def connect(
     url: str,
     user: str | None = None,
     password: str | None = None,
+    role: str = "",
     driver: DriverName = "pymongo",
     bounds: Bounds = Bounds(),
 ) -> ClientDriver:
     """A driver for this runtime, from inside it: an async client belongs to its running loop.
 
-    Does not wait for the server. The URL names hosts, database and TLS; it carries no credentials.
-    Raises PyMongo's `ConfigurationError` or `InvalidURI` for a malformed URL.
+    Does not wait for the server. The URL names hosts, database and TLS; it carries no credentials. `role` says
+    in errors whose connection it is. Raises PyMongo's `ConfigurationError` or `InvalidURI` for a malformed URL.
     """
+    watch = ServerWatch(url, role=role)
     options: dict[str, Any] = {
+        "event_listeners": [watch],
         "appname": "credit-system",
         "serverSelectionTimeoutMS": bounds.server_selection_timeout_ms_max,
         "connectTimeoutMS": bounds.connect_timeout_ms_max,
@@ -92,15 +96,18 @@ async def connect(
         client = AsyncIOMotorClient(url, **options)
     else:
         client = AsyncMongoClient(url, **options)
-    return ClientDriver(client=client, execution=execution, runtime=runtime, bounds=bounds)
+    return ClientDriver(client=client, execution=execution, watch=watch, runtime=runtime, bounds=bounds)
 
 
 class ClientDriver:
     """`MongoDriver` over a client of PyMongo's or Motor's."""
 
-    def __init__(self, *, client: Any, execution: Execution, runtime: Runtime, bounds: Bounds) -> None:
+    def __init__(
+        self, *, client: Any, execution: Execution, watch: ServerWatch, runtime: Runtime, bounds: Bounds
+    ) -> None:
         self._client = client
         self._execution = execution
+        self._watch = watch
         self._runtime = runtime
         self._bounds = bounds
         self._database = client.get_default_database(DEFAULT_DATABASE)
@@ -117,6 +124,7 @@ class ClientDriver:
         return BoundCollection(
             collection=self._handle(name, concern, raw),
             execution=self._execution,
+            watch=self._watch,
             seconds_left=self._operation_seconds,
         )
 
@@ -131,7 +139,7 @@ class ClientDriver:
         seconds = self._operation_seconds()
         if timeout_ms_max is not None:
             seconds = min(seconds, timeout_ms_max / 1000)
-        with translated(Effect.READ):
+        with translated(Effect.READ, self._watch):
             answer: Document = await self._execution.run(lambda: target.command(command), seconds_max=seconds)
         return answer
 
@@ -148,12 +156,16 @@ class ClientDriver:
             await self._runtime.sleep(pause_ms / 1000)
         raise AssertionError("unreachable: the last attempt returns or raises")
 
+    def unfit(self, why: str) -> DependencyUnavailable:
+        """For a server that answers and cannot be used, with its name."""
+        return DependencyUnavailable(DEPENDENCY, self._watch.said(why))
+
     def on_commit(self, listener: Callable[[object], None]) -> None:
         self._listeners.append(listener)
 
     async def close(self) -> None:
         self._closed = True
-        with translated(Effect.READ):
+        with translated(Effect.READ, self._watch):
             await self._execution.run(
                 self._client.close, seconds_max=self._bounds.operation_timeout_ms_max / 1000
             )
@@ -170,6 +182,7 @@ class ClientDriver:
         transaction = Attempt(
             client=self._client,
             execution=self._execution,
+            watch=self._watch,
             collection=lambda name, raw: self._handle(name, Concern.MAJORITY, raw),
             seconds_left=seconds_left,
         )

@@ -11,6 +11,7 @@ from pymongo import ReturnDocument
 from adapters.mongo.driver import Change, Document, Filter, Index, Sort, Updated, UpdateOne
 from adapters.mongo.errors import Effect, translated
 from adapters.mongo.execution import Execution
+from adapters.mongo.watch import ServerWatch
 
 
 class BoundCollection:
@@ -24,11 +25,13 @@ class BoundCollection:
         *,
         collection: Any,
         execution: Execution,
+        watch: ServerWatch,
         seconds_left: Callable[[], float],
         session: Any = None,
     ) -> None:
         self._collection = collection
         self._execution = execution
+        self._watch = watch
         self._seconds_left = seconds_left
         self._session = session
         self._write_effect = Effect.WRITE if session is None else Effect.TENTATIVE
@@ -145,15 +148,15 @@ class BoundCollection:
             await self._write(lambda: self._collection.create_indexes(models))
 
     async def _read(self, call: Callable[[], Any]) -> Any:
-        with translated(Effect.READ):
+        with translated(Effect.READ, self._watch):
             return await self._execution.run(call, seconds_max=self._seconds_left())
 
     async def _read_list(self, call: Callable[[], Any]) -> list[Document]:
-        with translated(Effect.READ):
+        with translated(Effect.READ, self._watch):
             return await self._execution.run_to_list(call, seconds_max=self._seconds_left())
 
     async def _write(self, call: Callable[[], Any]) -> Any:
-        with translated(self._write_effect):
+        with translated(self._write_effect, self._watch):
             return await self._execution.run(call, seconds_max=self._seconds_left())
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from pymongo.errors import (
     BulkWriteError,
+    ConfigurationError,
     ConnectionFailure,
     DuplicateKeyError,
     ExecutionTimeout,
@@ -18,7 +19,8 @@ from pymongo.errors import (
     WriteConcernError,
 )
 
-from ports.errors import DependencyUnavailable, OutcomeUnknown
+from adapters.mongo.watch import ServerWatch, fault_in
+from ports.errors import ConnectionFault, DependencyUnavailable, OutcomeUnknown
 from ports.runtime import DeadlineExceeded
 
 DEPENDENCY = "mongo"
@@ -54,7 +56,7 @@ class DuplicateKey(Exception):
 
 
 class NotPermitted(DependencyUnavailable):
-    """This user's role does not allow the call. Nothing happened."""
+    """This user's role does not allow the call, or there is no such login. Nothing happened."""
 
 
 class Effect(Enum):
@@ -67,8 +69,8 @@ class Effect(Enum):
 
 
 @contextmanager
-def translated(effect: Effect) -> Iterator[None]:
-    """Raises the adapter's words for whatever the driver raises in the block.
+def translated(effect: Effect, watch: ServerWatch) -> Iterator[None]:
+    """Raises the adapter's words for whatever the driver raises in the block; `watch` knows the causes.
 
     Errors of the caller (a document that BSON cannot hold, a malformed query) pass through.
     """
@@ -77,14 +79,21 @@ def translated(effect: Effect) -> Iterator[None]:
     except DuplicateKeyError as error:
         raise _duplicate(error.details or {}, 0) from error
     except BulkWriteError as error:
-        raise _of_bulk(error, effect) from error
-    except ServerSelectionTimeoutError as error:
+        raise _of_bulk(error, effect, watch) from error
+    except (ServerSelectionTimeoutError, ConfigurationError) as error:
         # Never sent: on a retry PyMongo raises the error of the first attempt instead.
-        raise DependencyUnavailable(DEPENDENCY, "no primary") from error
+        raise DependencyUnavailable(DEPENDENCY, _unusable(error, watch)) from error
     except (ConnectionFailure, ExecutionTimeout, WriteConcernError, DeadlineExceeded) as error:
-        raise _unavailable(error, effect) from error
+        raise _unavailable(error, effect, watch) from error
     except OperationFailure as error:
-        raise _of_refusal(error, effect) from error
+        raise _of_refusal(error, effect, watch) from error
+
+
+def _unusable(error: PyMongoError, watch: ServerWatch) -> str:
+    if isinstance(error, ServerSelectionTimeoutError):
+        return watch.no_server()
+    # No name of a `mongodb+srv` address, or a server of another kind or age than the driver takes.
+    return watch.fault(error) if fault_in(str(error)) else watch.said(str(error))
 
 
 def is_transient(error: BaseException) -> bool:
@@ -93,31 +102,35 @@ def is_transient(error: BaseException) -> bool:
     return isinstance(cause, PyMongoError) and cause.has_error_label("TransientTransactionError")
 
 
-def _unavailable(error: Exception, effect: Effect) -> DependencyUnavailable:
-    # The class alone: a driver's message may name hosts, users and documents.
+def _unavailable(error: Exception, effect: Effect, watch: ServerWatch) -> DependencyUnavailable:
     kind = OutcomeUnknown if effect is Effect.WRITE else DependencyUnavailable
-    return kind(DEPENDENCY, type(error).__name__)
+    if isinstance(error, DeadlineExceeded):
+        return kind(DEPENDENCY, watch.said(ConnectionFault.SILENT.value))
+    # Never the driver's whole message, which may name users and documents.
+    return kind(DEPENDENCY, watch.fault(error))
 
 
-def _of_refusal(error: OperationFailure, effect: Effect) -> Exception:
+def _of_refusal(error: OperationFailure, effect: Effect, watch: ServerWatch) -> Exception:
     if error.code in INTERRUPTED | NOT_READY or any(error.has_error_label(label) for label in IN_DOUBT):
-        return _unavailable(error, effect)
-    if error.code in (UNAUTHORIZED, AUTHENTICATION_FAILED):
-        return NotPermitted(DEPENDENCY, "not permitted")
+        return _unavailable(error, effect, watch)
+    if error.code == AUTHENTICATION_FAILED:
+        return NotPermitted(DEPENDENCY, watch.login_failed())
+    if error.code == UNAUTHORIZED:
+        return NotPermitted(DEPENDENCY, watch.not_permitted(str(error)))
     if error.has_error_label("TransientTransactionError"):
         return DependencyUnavailable(DEPENDENCY, "write conflict")
     return error
 
 
-def _of_bulk(error: BulkWriteError, effect: Effect) -> Exception:
+def _of_bulk(error: BulkWriteError, effect: Effect, watch: ServerWatch) -> Exception:
     """Uncertainty outweighs a refusal: part of the bulk may have happened and may yet be undone."""
     if error.details.get("writeConcernErrors"):
-        return _unavailable(error, effect)
+        return _unavailable(error, effect, watch)
     refusals = error.details.get("writeErrors") or ()
     if refusals and all(refusal.get("code") == DUPLICATE_KEY for refusal in refusals):
         return _duplicate(refusals[0], int(refusals[0].get("index", 0)))
     if any(refusal.get("code") in INTERRUPTED | NOT_READY for refusal in refusals):
-        return _unavailable(error, effect)
+        return _unavailable(error, effect, watch)
     return error
 
 

@@ -37,6 +37,15 @@ class MongoPools:
             MongoProbe(driver=self.admin, role=ADMIN),
         )
 
+    async def replica_set(self) -> str:
+        """Its name. Raises `DependencyUnavailable` when the server is of none: it answers, and every transaction
+        and every write for a majority would fail."""
+        hello = await self.read_write.command({"hello": 1})
+        name = hello.get("setName")
+        if not isinstance(name, str):
+            raise self.read_write.unfit("is of no replica set: transactions and majority writes need one")
+        return name
+
     async def close(self) -> None:
         for driver in (self.read_write, self.read_only, self.admin):
             await driver.close()
@@ -55,20 +64,21 @@ async def connect_pools(
 ) -> MongoPools:
     """All three, from inside the running loop. Does not wait for the server."""
 
-    async def pool(credentials: Credentials, connections: int) -> ClientDriver:
+    async def pool(role: str, credentials: Credentials, connections: int) -> ClientDriver:
         return await connect(
             runtime=runtime,
             url=url,
             user=credentials.user,
             password=credentials.password,
+            role=role,
             driver=driver,
             bounds=Bounds(operation_timeout_ms_max=operation_timeout_ms_max, connections_max=connections),
         )
 
     return MongoPools(
-        read_write=await pool(read_write, connections_max),
-        read_only=await pool(read_only, READ_ONLY_CONNECTIONS_MAX),
-        admin=await pool(admin, ADMIN_CONNECTIONS_MAX),
+        read_write=await pool(READ_WRITE, read_write, connections_max),
+        read_only=await pool(READ_ONLY, read_only, READ_ONLY_CONNECTIONS_MAX),
+        admin=await pool(ADMIN, admin, ADMIN_CONNECTIONS_MAX),
     )
 
 

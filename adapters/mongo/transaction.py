@@ -11,6 +11,7 @@ from pymongo.read_concern import ReadConcern
 from adapters.mongo.collection import BoundCollection
 from adapters.mongo.errors import DEPENDENCY, Effect, is_transient, translated
 from adapters.mongo.execution import Execution
+from adapters.mongo.watch import ServerWatch
 from ports.errors import DependencyUnavailable, OutcomeUnknown
 
 MAJORITY_WRITE = WriteConcern("majority", j=True)
@@ -26,11 +27,13 @@ class Attempt:
         *,
         client: Any,
         execution: Execution,
+        watch: ServerWatch,
         collection: Callable[[str, bool], Any],
         seconds_left: Callable[[], float],
     ) -> None:
         self._client = client
         self._execution = execution
+        self._watch = watch
         self._collection = collection
         self._seconds_left = seconds_left
         self._session: Any = None
@@ -41,6 +44,7 @@ class Attempt:
         return BoundCollection(
             collection=self._collection(name, raw),
             execution=self._execution,
+            watch=self._watch,
             seconds_left=self._seconds_left,
             session=self._session,
         )
@@ -49,7 +53,7 @@ class Attempt:
         self.facts.append(fact)
 
     async def begin(self) -> None:
-        with translated(Effect.READ):
+        with translated(Effect.READ, self._watch):
             self._session = await self._run(self._client.start_session)
             await self._run(
                 lambda: self._session.start_transaction(
@@ -62,7 +66,7 @@ class Attempt:
         unknown: DependencyUnavailable | None = None
         for _ in range(COMMIT_ATTEMPTS_MAX):
             try:
-                with translated(Effect.WRITE):
+                with translated(Effect.WRITE, self._watch):
                     await self._run(self._session.commit_transaction)
             except DependencyUnavailable as error:
                 if is_transient(error):
@@ -75,7 +79,7 @@ class Attempt:
     async def end(self) -> None:
         """Aborts what is not committed; the driver ignores an abort that does not get through."""
         if self._session is not None:
-            with translated(Effect.READ):
+            with translated(Effect.READ, self._watch):
                 await self._execution.run(self._session.end_session, seconds_max=END_TIMEOUT_MS_MAX / 1000)
 
     async def _run(self, call: Callable[[], Any]) -> Any:

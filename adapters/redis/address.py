@@ -12,13 +12,12 @@ from urllib.parse import SplitResult, urlsplit
 from redis.asyncio.connection import Connection, SSLConnection, parse_url
 from redis.exceptions import RedisError
 
-from adapters.redis.connection import options
+from adapters.redis.connection import PORT, options
 
 if TYPE_CHECKING:
     from adapters.redis.cluster import Address
 
 _CLUSTER = "+cluster"
-_PORT = 6379
 _FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 
 
@@ -86,4 +85,4 @@ def _node(host: str) -> Address:
     parts: SplitResult = urlsplit(f"//{host}")
     if not parts.hostname:
         raise ValueError("a node of a cluster is named host:port")
-    return parts.hostname, parts.port or _PORT
+    return parts.hostname, parts.port or PORT

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from redis.asyncio.connection import Connection, parse_url
 from redis.exceptions import RedisError, ResponseError
 
-from adapters.redis.connection import options, refusal, unavailable
+from adapters.redis.connection import Peer, options, peer_of, refusal
 from adapters.redis.driver import Command, Connector, Listener, NotOpen, Reply, Transport, pack
 from ports.runtime import DeadlineExceeded, Runtime
 
@@ -38,6 +38,7 @@ class AsyncConnector:
     ) -> None:
         parsed: dict[str, Any] = dict(parse_url(url))
         self._class: Callable[..., _Connection] = parsed.get("connection_class", Connection)
+        self._peer = peer_of(parsed)
         self._options = options(parsed, password)
         # redis-py's own timeouts are per read; a server that drips would never exceed them.
         self._options.update(socket_timeout=None, socket_connect_timeout=None)
@@ -46,21 +47,31 @@ class AsyncConnector:
 
     def transport(self, *, timeout_ms_max: int) -> AsyncTransport:
         return AsyncTransport(
-            self._runtime, self._class(**self._options), self._connect_timeout_s, timeout_ms_max / 1_000
+            self._runtime,
+            self._class(**self._options),
+            self._peer,
+            self._connect_timeout_s,
+            timeout_ms_max / 1_000,
         )
 
     def listener(self) -> AsyncListener:
-        return AsyncListener(self._runtime, self._class(**self._options), self._connect_timeout_s)
+        return AsyncListener(self._runtime, self._class(**self._options), self._peer, self._connect_timeout_s)
 
 
 class AsyncTransport:
     """One pipelined connection."""
 
     def __init__(
-        self, runtime: Runtime, connection: _Connection, connect_timeout_s: float, timeout_s: float
+        self,
+        runtime: Runtime,
+        connection: _Connection,
+        peer: Peer,
+        connect_timeout_s: float,
+        timeout_s: float,
     ) -> None:
         self._runtime = runtime
         self._connection = connection
+        self._peer = peer
         self._connect_timeout_s = connect_timeout_s
         self._timeout_s = timeout_s
         self._connections = 0
@@ -78,7 +89,7 @@ class AsyncTransport:
                 await connection.connect()
         except (RedisError, DeadlineExceeded, OSError) as error:
             await connection.disconnect(nowait=True)
-            raise unavailable(error) from error
+            raise self._peer.unavailable(error, opening=True) from error
         except BaseException:
             await connection.disconnect(nowait=True)
             raise
@@ -97,7 +108,7 @@ class AsyncTransport:
                 return [await _read(connection) for _ in packed]
         except (RedisError, DeadlineExceeded, OSError) as error:
             await connection.disconnect(nowait=True)
-            raise unavailable(error) from error
+            raise self._peer.unavailable(error) from error
         except BaseException:
             await connection.disconnect(nowait=True)
             raise
@@ -112,9 +123,12 @@ class AsyncTransport:
 class AsyncListener:
     """One subscribing connection."""
 
-    def __init__(self, runtime: Runtime, connection: _Connection, connect_timeout_s: float) -> None:
+    def __init__(
+        self, runtime: Runtime, connection: _Connection, peer: Peer, connect_timeout_s: float
+    ) -> None:
         self._runtime = runtime
         self._connection = connection
+        self._peer = peer
         self._connect_timeout_s = connect_timeout_s
 
     async def connect(self) -> None:
@@ -123,7 +137,7 @@ class AsyncListener:
                 await self._connection.connect()
         except (RedisError, DeadlineExceeded, OSError) as error:
             await self._connection.disconnect(nowait=True)
-            raise unavailable(error) from error
+            raise self._peer.unavailable(error, opening=True) from error
 
     async def send(self, command: Command) -> None:
         try:
@@ -131,14 +145,14 @@ class AsyncListener:
                 await self._connection.send_packed_command([pack(command)], check_health=False)
         except (RedisError, DeadlineExceeded, OSError) as error:
             await self._connection.disconnect(nowait=True)
-            raise unavailable(error) from error
+            raise self._peer.unavailable(error) from error
 
     async def receive(self) -> Reply:
         try:
             return await _read(self._connection)
         except (RedisError, OSError) as error:
             await self._connection.disconnect(nowait=True)
-            raise unavailable(error) from error
+            raise self._peer.unavailable(error) from error
 
     async def close(self) -> None:
         await _close(self._runtime, self._connection, self._connect_timeout_s)

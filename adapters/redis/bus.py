@@ -83,6 +83,8 @@ class RedisBus:
         # Numbers of beats: the last one that was sent, that Redis took, that came back.
         self._beat_sent = self._beat_taken = self._beat_heard = 0
         self._heard_itself_s = runtime.monotonic()
+        self._lost = ""
+        """Why there is no connection; empty while there is one."""
 
     @property
     def reconnections(self) -> int:
@@ -127,7 +129,10 @@ class RedisBus:
                     await channel.live.wait()
         except DeadlineExceeded as error:
             await subscription.close()
-            raise DependencyUnavailable(DEPENDENCY, "the subscription was not confirmed") from error
+            what = "the subscription was not confirmed"
+            raise DependencyUnavailable(
+                DEPENDENCY, f"{self._lost}; {what}" if self._lost else what
+            ) from error
         except BaseException:
             self._drop(subscription)
             raise
@@ -189,11 +194,13 @@ class RedisBus:
         try:
             await listener.connect()
             self._connections += 1
+            self._lost = ""
             was_connected = True
             await self._resubscribe(listener)
             pings = self._runtime.start(partial(self._ping, listener), name="redis bus ping")
             await self._receive_all(listener, trusted)
         except DependencyUnavailable as error:
+            self._lost = error.reason
             _logger.warning("the bus lost its connection: %s", error)
         finally:
             self._listener = self._unsettled = None

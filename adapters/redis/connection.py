@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import socket
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from redis.backoff import NoBackoff
@@ -12,16 +17,23 @@ from redis.exceptions import (
     ClusterDownError,
     MasterDownError,
     MovedError,
+    NoPermissionError,
     NoScriptError,
     OutOfMemoryError,
     ReadOnlyError,
     RedisError,
     ResponseError,
 )
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from adapters.redis.driver import DEPENDENCY, Refusal, WrongServer
-from ports.errors import DependencyUnavailable
+from ports.errors import ConnectionFault, DependencyUnavailable
+from ports.runtime import DeadlineExceeded
+
+PORT = 6379
+_UNREACHABLE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN})
 
 _CODES: tuple[tuple[type[ResponseError], str], ...] = (
     (NoScriptError, "NOSCRIPT"),
@@ -32,6 +44,7 @@ _CODES: tuple[tuple[type[ResponseError], str], ...] = (
     (MasterDownError, "MASTERDOWN"),
     # After it, whose base it is.
     (ClusterDownError, "CLUSTERDOWN"),
+    (NoPermissionError, "NOPERM"),
 )
 _ABOUT_THE_SERVER = (AuthenticationError, BusyLoadingError)
 """What redis-py raises of a connection where the server refused one command."""
@@ -48,12 +61,77 @@ def refusal(error: ResponseError) -> Refusal:
     return Refusal(word, detail) if is_code else Refusal("ERR", text)
 
 
-def unavailable(error: Exception) -> DependencyUnavailable:
-    """In words without address or credentials: redis-py's own go no further than the cause."""
-    kind = type(error).__name__ if isinstance(error, RedisError) else "no answer in time"
-    if isinstance(error, _ABOUT_THE_SERVER):
-        return WrongServer(DEPENDENCY, kind)
-    return DependencyUnavailable(DEPENDENCY, kind)
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """The server at the other end, and what is wrong with it."""
+
+    address: str
+    tls: bool
+
+    def unavailable(self, error: Exception, *, opening: bool = False) -> DependencyUnavailable:
+        """In words of ours: redis-py's own go no further than the cause. `opening` says that there was no
+        connection yet: then the server may be one that speaks TLS, or that does not."""
+        fault = self._fault(error)
+        if opening:
+            fault = self._at_first(fault)
+        text = fault.value if isinstance(fault, ConnectionFault) else fault
+        kind = WrongServer if isinstance(error, _ABOUT_THE_SERVER) else DependencyUnavailable
+        return kind(DEPENDENCY, f"{self.address}: {text}")
+
+    def _fault(self, error: Exception) -> ConnectionFault | str:
+        # The innermost is what happened; redis-py's own say where they noticed.
+        cause: BaseException = error
+        while isinstance(cause, RedisError) and (inner := cause.__cause__ or cause.__context__) is not None:
+            cause = inner
+        match cause:
+            case ssl.SSLCertVerificationError():
+                return _certificate_fault(cause)
+            case socket.gaierror():
+                return ConnectionFault.NAME
+            case ConnectionRefusedError():
+                return ConnectionFault.REFUSED
+            case TimeoutError() | DeadlineExceeded() | RedisTimeoutError():
+                return ConnectionFault.SILENT
+            case ssl.SSLError():
+                return ConnectionFault.HANDSHAKE
+            case BusyLoadingError():
+                return "is still reading its data"
+            case AuthenticationError():
+                return ConnectionFault.LOGIN
+            case ConnectionResetError() | BrokenPipeError() | EOFError():
+                return ConnectionFault.CLOSED
+            case OSError() if cause.errno in _UNREACHABLE:
+                return ConnectionFault.UNREACHABLE
+            case RedisConnectionError() if "closed by server" in str(cause):
+                return ConnectionFault.CLOSED
+            case ResponseError():
+                # What the server said to AUTH or SELECT; it repeats none of their words.
+                return str(cause)
+            case _:
+                return type(cause).__name__
+
+    def _at_first(self, fault: ConnectionFault | str) -> ConnectionFault | str:
+        if self.tls and fault is ConnectionFault.SILENT:
+            return ConnectionFault.SILENT_TLS
+        if not self.tls and fault is ConnectionFault.CLOSED:
+            return ConnectionFault.CLOSED_PLAIN
+        return fault
+
+
+def peer_of(parsed: Mapping[str, Any]) -> Peer:
+    """From the parsed URL."""
+    host, port = str(parsed.get("host", "localhost")), int(parsed.get("port", PORT))
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return Peer(address, tls="SSL" in getattr(parsed.get("connection_class"), "__name__", ""))
+
+
+def _certificate_fault(error: ssl.SSLCertVerificationError) -> ConnectionFault | str:
+    reason = str(error.verify_message)
+    if "mismatch" in reason:
+        return ConnectionFault.OTHER_NAME
+    if "has expired" in reason or "not yet valid" in reason:
+        return ConnectionFault.EXPIRED
+    return f"{ConnectionFault.UNTRUSTED.value} ({reason})"
 
 
 def options(parsed: dict[str, Any], password: str | None) -> dict[str, Any]:

@@ -214,7 +214,7 @@ class RedisDriver:
             )
             self._lanes.append(lane)
         self._monotonic = runtime.monotonic
-        self._away_until_s = 0.0
+        self._away_until_s, self._away_reason = 0.0, ""
         self._pipelines = 0
         self._commands = 0
 
@@ -290,7 +290,7 @@ class RedisDriver:
 
     async def _flush(self, lane: _Lane, packed: Sequence[bytes]) -> Sequence[Reply]:
         if self._monotonic() < self._away_until_s:
-            raise DependencyUnavailable(DEPENDENCY, "gave no answer a moment ago")
+            raise DependencyUnavailable(DEPENDENCY, f"{self._away_reason} (a moment ago)")
         self._pipelines += 1
         self._commands += len(packed)
         try:
@@ -313,8 +313,8 @@ class RedisDriver:
         except WrongServer as error:
             self._trust.withdraw(str(error))
             raise
-        except DependencyUnavailable:
-            self._note_failure(began_s)
+        except DependencyUnavailable as error:
+            self._note_failure(began_s, error)
             raise
         for reply in replies:
             if isinstance(reply, Refusal) and says_wrong_server(reply.code, in_cluster=self._in_cluster):
@@ -347,14 +347,14 @@ class RedisDriver:
             lane.trusted = trusted
         except DependencyUnavailable as error:
             lane.failure = error
-            self._note_failure(began_s)
+            self._note_failure(began_s, error)
         finally:
             lane.opening = None
 
-    def _note_failure(self, began_s: float) -> None:
+    def _note_failure(self, began_s: float, error: DependencyUnavailable) -> None:
         failed_s = self._monotonic()
         if failed_s - began_s >= SLOW_FAILURE_S:
-            self._away_until_s = failed_s + AWAY_S
+            self._away_until_s, self._away_reason = failed_s + AWAY_S, error.reason
 
 
 async def _submit(lane: _Lane, packed: bytes) -> Reply:

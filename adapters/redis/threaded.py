@@ -11,7 +11,7 @@ from redis.connection import Connection, parse_url
 from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from adapters.redis.connection import options, refusal, unavailable
+from adapters.redis.connection import Peer, options, peer_of, refusal
 from adapters.redis.driver import Command, Connector, Listener, NotOpen, Reply, Transport, pack
 from ports.runtime import Runtime
 
@@ -47,6 +47,7 @@ class ThreadedConnector:
     ) -> None:
         parsed: dict[str, Any] = dict(parse_url(url))  # type: ignore[no-untyped-call]  # redis-py left it untyped
         self._class: Callable[..., _Connection] = parsed.get("connection_class", Connection)
+        self._peer = peer_of(parsed)
         self._options = options(parsed, password)
         # TLS and authentication are read under `socket_timeout`, so while connecting it is the longer one.
         timeout_s = connect_timeout_ms_max / 1_000
@@ -54,18 +55,21 @@ class ThreadedConnector:
         self._runtime = runtime
 
     def transport(self, *, timeout_ms_max: int) -> ThreadedTransport:
-        return ThreadedTransport(self._runtime, self._class(**self._options), timeout_ms_max / 1_000)
+        return ThreadedTransport(
+            self._runtime, self._class(**self._options), self._peer, timeout_ms_max / 1_000
+        )
 
     def listener(self) -> ThreadedListener:
-        return ThreadedListener(self._runtime, self._class(**self._options))
+        return ThreadedListener(self._runtime, self._class(**self._options), self._peer)
 
 
 class ThreadedTransport:
     """One pipelined connection; each exchange is one visit to a thread."""
 
-    def __init__(self, runtime: Runtime, connection: _Connection, timeout_s: float) -> None:
+    def __init__(self, runtime: Runtime, connection: _Connection, peer: Peer, timeout_s: float) -> None:
         self._runtime = runtime
         self._connection = connection
+        self._peer = peer
         self._timeout_s = timeout_s
         self._connections = 0
 
@@ -94,7 +98,7 @@ class ThreadedTransport:
             return [_read(connection, ends_s) for _ in packed]
         except (RedisError, OSError) as error:
             connection.disconnect()
-            raise unavailable(error) from error
+            raise self._peer.unavailable(error) from error
         except BaseException:
             connection.disconnect()
             raise
@@ -120,7 +124,7 @@ class ThreadedTransport:
             connection.update_current_socket_timeout(self._timeout_s)
         except (RedisError, OSError) as error:
             connection.disconnect()
-            raise unavailable(error) from error
+            raise self._peer.unavailable(error, opening=True) from error
         except BaseException:
             connection.disconnect()
             raise
@@ -134,9 +138,10 @@ class ThreadedListener:
     the reading thread to come by, which it does every `LISTEN_S_MAX`.
     """
 
-    def __init__(self, runtime: Runtime, connection: _Connection) -> None:
+    def __init__(self, runtime: Runtime, connection: _Connection, peer: Peer) -> None:
         self._runtime = runtime
         self._connection = connection
+        self._peer = peer
         self._unsent: deque[Command] = deque()
 
     async def connect(self) -> None:
@@ -156,7 +161,7 @@ class ThreadedListener:
             self._connection.connect()
         except (RedisError, OSError) as error:
             self._connection.disconnect()
-            raise unavailable(error) from error
+            raise self._peer.unavailable(error, opening=True) from error
 
     def _receive(self) -> Reply:
         connection = self._connection
@@ -170,7 +175,7 @@ class ThreadedListener:
             return _read(connection, time.monotonic() + LISTEN_S_MAX * 20)
         except (RedisError, OSError) as error:
             connection.disconnect()
-            raise unavailable(error) from error
+            raise self._peer.unavailable(error) from error
 
 
 def _read(connection: _Connection, ends_s: float) -> Reply:

@@ -15,9 +15,11 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
+from composition.configuration import EXIT_CONFIGURATION
 from composition.process import RuntimeName
 from composition.secrets import FILES
 from composition.servers import ServerName
+from ports.errors import ConnectionFault
 from tests.composition.serving import WAIT_S_MAX, Serving, creditctl, wait_until
 from tests.servers.certificates import write_certificates
 from tests.servers.mongod import MongodServer
@@ -320,16 +322,104 @@ def _api_keys(live: dict[str, str]) -> list[str]:
     return creditctl("api-key", "list", settings=live).stdout.splitlines()
 
 
-def test_the_doctor_names_what_is_wrong(live: dict[str, str]) -> None:
-    away = {**live, "CREDIT_REDIS_URL": "redis://127.0.0.1:1/0"}
-    done = creditctl("doctor", "--json", settings=away)
+def checks_of(settings: dict[str, str]) -> dict[str, tuple[bool, str]]:
+    done = creditctl("doctor", "--json", settings=settings)
     assert done.returncode == 1
-    found = {check["check"]: check["good"] for check in json.loads(done.stdout)["checks"]}
-    assert found["redis"] is False
-    assert found["mongo replica set"] is True
+    assert settings["CREDIT_SECRETS_DIR"] not in done.stdout
+    return {check["check"]: (check["good"], check["detail"]) for check in json.loads(done.stdout)["checks"]}
+
+
+def test_the_doctor_names_what_is_wrong(live: dict[str, str]) -> None:
+    found = checks_of({**live, "CREDIT_REDIS_URL": "redis://127.0.0.1:1/0"})
+    refused = (False, f"127.0.0.1:1: {ConnectionFault.REFUSED.value}")
+    assert found["redis"] == found["redis eviction"] == refused
+    assert found["mongo replica set"][0] is True
     unconfigured = creditctl("doctor", settings={"CREDIT_SECRETS_DIR": "/nonexistent"})
     assert unconfigured.returncode == 1
     assert unconfigured.stdout.count("BAD") == len(FILES)
+
+
+def test_the_doctor_says_one_thing_of_one_fault(live: dict[str, str], mongod: MongodServer) -> None:
+    password = Path(live["CREDIT_SECRETS_DIR"]) / "mongodb_password"
+    password.write_text("not-the-password-of-this-user")
+    told = f"127.0.0.1:{mongod.port}: {ConnectionFault.LOGIN.value} (as read_write)"
+    found = checks_of(live)
+    for check in ("mongo replica set", "mongo roles", "clock", "ledger head"):
+        assert found[check] == (False, told), check
+    # Others may still log in, so what they see is worth telling.
+    assert "the login failed" not in found["mongo indexes"][1]
+    assert found["redis"][0] is True
+
+
+@pytest.mark.parametrize(
+    "command", [("serve", "--bind", "127.0.0.1:0"), ("api-key", "list"), ("ledger", "head")]
+)
+def test_a_command_that_cannot_reach_the_store_says_whom_and_why_in_one_line(
+    live: dict[str, str], mongod: MongodServer, command: tuple[str, ...]
+) -> None:
+    another = {**live, "CREDIT_MONGO_URL": mongod.url.replace("=rs0", "=rs1")}
+    done = creditctl(*command, settings={**another, "CREDIT_MONGO_OPERATION_TIMEOUT": "1500ms"})
+    assert done.returncode == 1
+    line = done.stderr.splitlines()[-1]
+    assert f"127.0.0.1:{mongod.port}: is of the replica set rs0, and the URL says rs1" in line
+
+
+@pytest.mark.parametrize(
+    ("name", "url", "said"),
+    [
+        ("CREDIT_MONGO_URL", "mongodb://h/?tls=maybe", "The value of tls must be 'true' or 'false'"),
+        ("CREDIT_MONGO_URL", "mongodb://h/?tls=true&tlsCAFile=/no/ca", "/no/ca: No such file or directory"),
+        ("CREDIT_MONGO_URL", "mongodb://h:port/", "Port contains non-digit characters"),
+        ("CREDIT_REDIS_URL", "rediss://h/?ssl_ca_certs=/no/ca", "/no/ca: No such file or directory"),
+        ("CREDIT_REDIS_URL", "redis://h/?databse=1", "no such option: 'databse'"),
+        ("CREDIT_REDIS_URL", "redis://h/first", "the number of a database"),
+        ("CREDIT_REDIS_URL", "redis+cluster://h:port", "Port could not be cast"),
+    ],
+)
+def test_an_address_that_no_driver_takes_is_wrong_configuration(
+    tmp_path: Path, name: str, url: str, said: str
+) -> None:
+    place = {"CREDIT_SECRETS_DIR": str(tmp_path / "secrets")}
+    assert creditctl("secrets", "init", settings=place).returncode == 0
+    for command in (("config", "check"), ("serve", "--bind", "127.0.0.1:0"), ("api-key", "list")):
+        done = creditctl(*command, settings={**place, name: url})
+        assert done.returncode == EXIT_CONFIGURATION, done.stderr
+        problem = done.stderr.splitlines()[-1]
+        assert problem.startswith(f"  - {name}: ")
+        assert said in problem
+
+
+def test_secrets_init_writes_to_where_serve_reads(tmp_path: Path) -> None:
+    (tmp_path / "credit.toml").write_text(f'CREDIT_SECRETS_DIR = "{tmp_path}/of-the-file"\n')
+    file = {"CREDIT_CONFIG_FILE": str(tmp_path / "credit.toml")}
+    both = {**file, "CREDIT_SECRETS_DIR": str(tmp_path / "of-the-environment")}
+    option = ("--dir", str(tmp_path / "of-the-option"))
+    for settings, arguments, place in (
+        (file, (), "of-the-file"), (both, (), "of-the-environment"), (both, option, "of-the-option"),
+    ):  # fmt: skip
+        before = creditctl("config", "check", settings=settings)
+        assert before.returncode == (0 if arguments else EXIT_CONFIGURATION)
+        assert arguments or before.stderr.count("`creditctl secrets init`") == len(FILES)
+        assert creditctl("secrets", "init", *arguments, settings=settings).returncode == 0
+        assert len(list((tmp_path / place).iterdir())) == len(FILES)
+        assert creditctl("config", "check", settings=settings).returncode == 0
+
+
+def test_what_an_orchestrator_injects_stops_nothing(tmp_path: Path) -> None:
+    injected = {
+        "CREDIT_PORT": "tcp://10.0.0.7:5000",
+        "CREDIT_SERVICE_HOST": "10.0.0.7",
+        "CREDIT_MONGO_PORT": "x",
+    }
+    place = {"CREDIT_SECRETS_DIR": str(tmp_path / "secrets"), **injected}
+    assert creditctl("secrets", "init", settings=place).returncode == 0
+    checked = creditctl("config", "check", settings={**place, "CREDIT_FLAVOUR": "x"})
+    assert (checked.returncode, checked.stdout) == (
+        0, f"settings and {len(FILES)} secrets are good; ignored, since no settings: CREDIT_FLAVOUR\n"
+    )  # fmt: skip
+    typo = creditctl("config", "check", settings={**place, "CREDIT_MONGO_ULR": "x"})
+    assert typo.returncode == EXIT_CONFIGURATION
+    assert "is CREDIT_MONGO_URL meant?" in typo.stderr
 
 
 def test_a_password_file_that_is_missing_is_wrong_usage(tmp_path: Path) -> None:

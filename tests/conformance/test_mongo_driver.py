@@ -16,7 +16,7 @@ from adapters.mongo.errors import DuplicateKey, NotPermitted
 from adapters.mongo.pools import Credentials, MongoPools, connect_pools
 from adapters.mongo.probes import MongoProbe
 from adapters.mongo.schema import create_schema
-from ports.errors import DependencyUnavailable, OutcomeUnknown
+from ports.errors import ConnectionFault, DependencyUnavailable, OutcomeUnknown
 from ports.runtime import Runtime
 from tests.conformance.identity import connect_as_app, database_of_its_own
 from tests.conformance.runtimes import Driver
@@ -507,7 +507,8 @@ def test_a_wrong_password_is_told_without_naming_it(run_real: Driver, mongod: Mo
         try:
             with pytest.raises(NotPermitted) as refused:
                 await pools.read_write.collection("things").find_one({})
-            assert str(refused.value) == "mongo: not permitted"
+            told = ConnectionFault.LOGIN.value
+            assert str(refused.value) == f"mongo: 127.0.0.1:{mongod.port}: {told} (as read_write)"
         finally:
             await pools.close()
 

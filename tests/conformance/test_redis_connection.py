@@ -15,7 +15,7 @@ import trio
 from redis.connection import Connection, parse_url
 
 from adapters.redis.connect import connect
-from adapters.redis.connection import options
+from adapters.redis.connection import Peer, options
 from adapters.redis.driver import Listener, Redis, RedisDriver, Refusal, Reply, accepted, pack
 from adapters.redis.probe import RedisProbe
 from adapters.redis.threaded import ThreadedTransport
@@ -160,7 +160,7 @@ def test_a_thread_that_comes_late_still_takes_what_has_arrived() -> None:
 
     async def body(url: str) -> Sequence[Reply]:
         async with (runtime := TrioRuntime()).running():
-            transport = ThreadedTransport(runtime, connection(url), BRIEF_MS / 1_000)
+            transport = ThreadedTransport(runtime, connection(url), Peer("there", tls=True), BRIEF_MS / 1_000)
             await transport.connect()
             replies = await transport.exchange([pack(("PING",)), pack(("PING",))])
             await transport.close()
