@@ -26,7 +26,7 @@ from domain.api_keys import (
     parse_api_key,
     secret_of,
 )
-from domain.audit import AuditAction, AuditEvent, RequestContext, audit_event
+from domain.audit import SYSTEM, AuditAction, AuditEvent, RequestContext, audit_event
 from domain.idempotency import RememberedAnswer
 from domain.ids import RANDOMNESS_BYTES, is_id, time_ordered_id
 from domain.request_signing import (
@@ -46,6 +46,9 @@ from ports.runtime import Runtime
 from ports.sealing import Sealer
 from ports.sessions import SessionRevocations
 
+BOOTSTRAP_NAME = "bootstrap"
+BOOTSTRAP_KEYS_MAX = 100
+"""As many of one place are looked for at once; what is left of more, the next start finds."""
 CACHE_AGE_MS_MAX = 5_000
 CACHE_ENTRIES_MAX = 10_000
 TOUCH_INTERVAL_MS = 60_000
@@ -120,6 +123,7 @@ class ApiKeyService:
         expires_ms: int | None = None,
         require_signature: bool = False,
         sponsor_id: str | None = None,
+        made_for: str | None = None,
         context: RequestContext,
         answer: Callable[[CreatedApiKey], RememberedAnswer | None] | None = None,
     ) -> CreatedApiKey | InvalidApiKey | KeyRefused:
@@ -144,6 +148,7 @@ class ApiKeyService:
             created_ms=now_ms,
             created_by=context.actor,
             sponsor_id=sponsor_id,
+            made_for=made_for,
             expires_ms=expires_ms,
             signing_secret=sealed,
         )
@@ -158,6 +163,35 @@ class ApiKeyService:
                 return KeyRefused.TOO_MANY
             case KeyAdded.ADDED:
                 return created
+
+    async def bootstrap(
+        self, place: str, context: RequestContext, *, shown: str | None = None
+    ) -> CreatedApiKey:
+        """An administrator's key in place of those that were made for the same place, and of the one that is
+        `shown`, the text that stood there, if it is a bootstrap key. The earlier ones are revoked, each with its
+        event, when the new one is stored: whoever dies in between leaves them to the next call."""
+        created = await self.create(
+            name=BOOTSTRAP_NAME, scopes=frozenset({Scope.ADMIN}), made_for=place, context=context
+        )
+        if not isinstance(created, CreatedApiKey):
+            raise TypeError(f"the bootstrap key was refused: {created}")
+        earlier = set(await self._keys.living_made_for(place, limit=BOOTSTRAP_KEYS_MAX))
+        if shown is not None and (key := await self._shown_bootstrap_key(shown)) is not None:
+            earlier.add(key.id)
+        for key_id in sorted(earlier - {created.api_key.id}):
+            await self.revoke(key_id, context)
+        return created
+
+    async def _shown_bootstrap_key(self, text: str) -> ApiKey | None:
+        presented = parse_api_key(text)
+        if presented is None:
+            return None
+        key = await self._keys.get(presented.id)
+        if check_api_key(key, presented, self._clock.now_ms()) is not None:
+            return None
+        # Those of earlier releases were made for no place that anybody noted.
+        is_one = key is not None and key.name == BOOTSTRAP_NAME and key.created_by == SYSTEM
+        return key if is_one else None
 
     @traced
     async def list_page(self, *, limit: int, cursor: str | None = None) -> ApiKeyPage:

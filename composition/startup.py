@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
+import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from application.api_keys import CreatedApiKey
 from composition.app_manager import AppManager
 from composition.asgi import Root
 from composition.heartbeat import Heartbeat
@@ -23,10 +24,10 @@ from composition.servers import (
     hypercorn_on_trio,
     uvicorn_on_asyncio,
 )
-from domain.api_keys import Scope
 from domain.audit import SYSTEM, RequestContext
 
 BOOTSTRAP_CONTEXT = RequestContext(request_id="bootstrap", actor=SYSTEM)
+KEY_BYTES_MAX = 256
 
 
 class Startup:
@@ -66,8 +67,10 @@ class Startup:
     async def ready(self) -> None:
         """All has started: prepares what is announced, then listens."""
         options = self._options
+        if options.bootstrap_api_key_file is not None:
+            check_writable(options.bootstrap_api_key_file)
         if options.bootstrap_api_key_file is not None or options.demo:
-            self._key = await self._bootstrap_key()
+            self._key = await self._bootstrap_key(options.bootstrap_api_key_file)
         if options.demo:
             from composition.demo import sample_data, walk  # noqa: PLC0415 - a demo's alone
 
@@ -93,12 +96,12 @@ class Startup:
             for line in self._walk:
                 self._say(line)
 
-    async def _bootstrap_key(self) -> str:
-        created = await self._manager.use_cases.api_keys.create(
-            name="bootstrap", scopes=frozenset({Scope.ADMIN}), context=BOOTSTRAP_CONTEXT
-        )
-        if not isinstance(created, CreatedApiKey):
-            raise TypeError(f"the bootstrap key was refused: {created}")
+    async def _bootstrap_key(self, file: Path | None) -> str:
+        """In place of the earlier ones of this host and file, which stays theirs: another host's start must not
+        end a key that is in use there. A file that several hosts share is told by what stands in it."""
+        place = f"{socket.gethostname()}:{file.resolve() if file is not None else ''}"
+        shown = None if file is None else first_line(file)
+        created = await self._manager.use_cases.api_keys.bootstrap(place, BOOTSTRAP_CONTEXT, shown=shown)
         return created.text
 
 
@@ -108,10 +111,29 @@ def url_of(options: ServeOptions, address: Address) -> str:
     return f"http{'s' if options.tls else ''}://{Address(host, address.port)}"
 
 
+def first_line(file: Path) -> str | None:
+    """None where there is none to read."""
+    try:
+        descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as stream:
+            return stream.readline(KEY_BYTES_MAX).decode("ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def check_writable(path: Path) -> None:
+    """Raises `OSError`, as `write_private` would: so before there is a key that nobody could read."""
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    descriptor, unfinished = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    os.close(descriptor)
+    Path(unfinished).unlink()
+
+
 def write_private(path: Path, text: str) -> None:
     """Replaces the file at once, mode 0600: whoever waits for it never reads half of it."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    unfinished = Path(name)
     try:
         with os.fdopen(descriptor, "w", encoding="ascii") as stream:
             os.fchmod(stream.fileno(), 0o600)

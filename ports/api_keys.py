@@ -47,6 +47,9 @@ class ApiKeys(Protocol):
     async def revoke(self, key_id: str, *, now_ms: int, event: AuditEvent) -> bool:
         """False, and no event, when there is none or it was revoked before."""
 
+    async def living_made_for(self, place: str, *, limit: int) -> Sequence[str]:
+        """Ids of keys that were made for it and that nobody has revoked, oldest first."""
+
     async def revoked_since(self, since_ms: int, *, limit: int) -> Sequence[str]:
         """Ids of keys revoked at or after it, newest first, for a limiter that forgot them."""
 

@@ -53,6 +53,10 @@ class MemoryApiKeys:
         self._audit.append(event)
         return True
 
+    async def living_made_for(self, place: str, *, limit: int) -> Sequence[str]:
+        living = (key for key in self._keys.values() if key.revoked_ms is None)
+        return tuple(sorted(key.id for key in living if key.made_for == place)[:limit])
+
     async def revoked_since(self, since_ms: int, *, limit: int) -> Sequence[str]:
         revoked = ((key.revoked_ms, key.id) for key in self._keys.values() if key.revoked_ms is not None)
         newest = sorted((each for each in revoked if each[0] >= since_ms), reverse=True)

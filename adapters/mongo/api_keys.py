@@ -19,6 +19,7 @@ COLLECTION = "api_keys"
 INDEXES = {
     COLLECTION: (
         Index("by_book", (("book", 1), ("_id", -1))),
+        Index("by_place", (("made_for", 1),), partial={"made_for": {"$type": "string"}}),
         Index("living_by_sponsor", (("sponsor_id", 1), ("expires_ms", 1)), partial={"revoked_ms": None}),
         Index("by_revocation", (("revoked_ms", -1),), partial={"revoked_ms": {"$type": "number"}}),
     )
@@ -70,6 +71,12 @@ class MongoApiKeys:
 
         return await self._driver.transaction(write)
 
+    async def living_made_for(self, place: str, *, limit: int) -> Sequence[str]:
+        found = await self._keys.find(
+            {"made_for": place, "revoked_ms": None}, sort=(("_id", 1),), limit=limit, projection={"_id": 1}
+        )
+        return tuple(document["_id"] for document in found)
+
     async def revoked_since(self, since_ms: int, *, limit: int) -> Sequence[str]:
         found = await self._keys.find(
             # The type said as the index says it, or the server goes through all of the collection.
@@ -119,6 +126,7 @@ def _document(key: ApiKey) -> Document:
         "created_ms": key.created_ms,
         "created_by": key.created_by,
         "sponsor_id": key.sponsor_id,
+        "made_for": key.made_for,
         "expires_ms": key.expires_ms,
         "revoked_ms": key.revoked_ms,
         "last_used_ms": key.last_used_ms,
@@ -138,8 +146,9 @@ def _key(document: Document) -> ApiKey:
         expires_ms=document["expires_ms"],
         revoked_ms=document["revoked_ms"],
         last_used_ms=document["last_used_ms"],
-        # Keys of earlier releases have neither.
+        # Keys of earlier releases have none of these.
         sponsor_id=document.get("sponsor_id"),
+        made_for=document.get("made_for"),
         signing_secret=document.get("signing_secret"),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from adapters.crypto.sealing import AesGcmSealer
 from adapters.memory.nonces import MemoryNonces
@@ -11,7 +12,7 @@ from adapters.runtime.system import SystemEntropy
 from application.api_keys import CACHE_AGE_MS_MAX, ApiKeyService, CreatedApiKey, InvalidApiKey
 from domain.access import Principal, PrincipalKind
 from domain.api_keys import ApiKeyProblem, ApiKeyRejection, Scope
-from domain.audit import AuditAction
+from domain.audit import SYSTEM, AuditAction
 from domain.request_signing import HttpRequest, SignatureRejection
 from ports.runtime import Runtime
 from tests.application.identity_house import CONTEXT, START_MS, House, build
@@ -189,5 +190,31 @@ def test_keys_are_listed_newest_first(run: Driver) -> None:
         rest = await house.api_keys.list_page(limit=2, cursor=first.next_cursor)
         assert [*first.items, *rest.items] == list(reversed(made))
         assert rest.next_cursor is None
+
+    run(body)
+
+
+def test_a_bootstrap_key_ends_those_of_its_place_and_the_one_that_its_file_holds(run: Driver) -> None:
+    async def body(runtime: Runtime) -> None:
+        house = build(runtime)
+
+        async def is_good(key: CreatedApiKey) -> bool:
+            return isinstance(await house.api_keys.authenticate(key.text, unasked), Principal)
+
+        context = replace(CONTEXT, actor=SYSTEM)
+        first = await house.api_keys.bootstrap("a:/key", context)
+        other = await house.api_keys.bootstrap("b:/key", context)
+        second = await house.api_keys.bootstrap("a:/key", context)
+        assert [await is_good(key) for key in (first, other, second)] == [False, True, True]
+        shared = await house.api_keys.bootstrap("c:/key", context, shown=second.text)
+        assert [await is_good(key) for key in (other, second, shared)] == [True, False, True]
+        # What is no bootstrap key, or only says that it is one, ends nothing.
+        shop = await created(house)
+        forged = f"{shared.text[:-1]}{'0' if shared.text[-1] != '0' else '1'}"
+        for shown in (shop.text, forged, "", "ck_", "something else"):
+            await house.api_keys.bootstrap("d:/key", context, shown=shown)
+        assert [await is_good(key) for key in (shop, shared)] == [True, True]
+        actions = await house.actions()
+        assert actions.count(AuditAction.API_KEY_REVOKED) == 2 + 4
 
     run(body)

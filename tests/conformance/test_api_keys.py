@@ -103,3 +103,17 @@ def test_what_was_revoked_since_a_moment_is_told_newest_first(identity: OnStores
         assert list(await stores.api_keys.revoked_since(NOW_MS, limit=1)) == [third]
 
     identity(body)
+
+
+def test_keys_that_were_made_for_a_place_are_found_until_they_are_revoked(identity: OnStores) -> None:
+    async def body(stores: Stores) -> None:
+        keys = [replace(a_key("bootstrap", now_ms=NOW_MS + at), made_for="host:/file") for at in range(3)]
+        for key in (*keys, replace(a_key("bootstrap"), made_for="host:/other"), a_key()):
+            await stores.api_keys.add(key, an_event())
+        assert await stores.api_keys.get(keys[0].id) == keys[0]
+        await stores.api_keys.revoke(keys[0].id, now_ms=NOW_MS, event=an_event())
+        assert await stores.api_keys.living_made_for("host:/file", limit=5) == (keys[1].id, keys[2].id)
+        assert await stores.api_keys.living_made_for("host:/file", limit=1) == (keys[1].id,)
+        assert await stores.api_keys.living_made_for("host:/", limit=5) == ()
+
+    identity(body)
