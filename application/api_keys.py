@@ -168,8 +168,8 @@ class ApiKeyService:
         self, place: str, context: RequestContext, *, shown: str | None = None
     ) -> CreatedApiKey:
         """An administrator's key in place of those that were made for the same place, and of the one that is
-        `shown`, the text that stood there, if it is a bootstrap key. The earlier ones are revoked, each with its
-        event, when the new one is stored: whoever dies in between leaves them to the next call."""
+        `shown`, the text that stood there, if it is a bootstrap key. The earlier ones are revoked, each with
+        its event, when the new one is stored: whoever dies in between leaves them to the next call."""
         created = await self.create(
             name=BOOTSTRAP_NAME, scopes=frozenset({Scope.ADMIN}), made_for=place, context=context
         )

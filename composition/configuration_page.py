@@ -11,15 +11,16 @@ _HEAD = """\
 Printed by `python -m composition.configuration_page > docs/configuration.md`; a test holds page and code
 together.
 
-Settings come from the environment. A TOML file named by `CREDIT_CONFIG_FILE` may hold the same names, those of
-secret files included (`CREDIT_BAN_THRESHOLD = 5`, `CREDIT_CORS_ORIGINS = ["https://app.example"]`). Every command
-reads them alike: its option wins over the environment, that over the file, and that over the default.
+Settings come from the environment. A TOML file named by `CREDIT_CONFIG_FILE` may hold the same names, those
+of secret files included (`CREDIT_BAN_THRESHOLD = 5`, `CREDIT_CORS_ORIGINS = ["https://app.example"]`). Every
+command reads them alike: its option wins over the environment, that over the file, and that over the default.
 
-Every problem is reported at once, and the service does not start with one: exit code 78. `creditctl config check`
-reports them without a start. In the file, a name that is not listed here is such a problem. In the environment, a
-name with the prefix `CREDIT_` is one when it is nearly the name of a setting (`CREDIT_MONGO_ULR`). What Kubernetes
-and links of Docker put there for a service whose name begins with `credit` (`CREDIT_PORT`, `CREDIT_SERVICE_HOST`,
-`CREDIT_MONGO_PORT_27017_TCP_ADDR`) means nothing; any other name is ignored, with one warning in the log.
+Every problem is reported at once, and the service does not start with one: exit code 78. `creditctl config
+check` reports them without a start. In the file, a name that is not listed here is such a problem. In the
+environment, a name with the prefix `CREDIT_` is one when it is nearly the name of a setting
+(`CREDIT_MONGO_ULR`). What Kubernetes and links of Docker put there for a service whose name begins with
+`credit` (`CREDIT_PORT`, `CREDIT_SERVICE_HOST`, `CREDIT_MONGO_PORT_27017_TCP_ADDR`) means nothing; any other
+name is ignored, with one warning in the log.
 
 | name | default | unit | what it is |
 |---|---|---|---|

@@ -1,6 +1,7 @@
 """Settings and secrets for every command, or one list of everything that is wrong with them.
 
-An option of the command wins over the environment, that over the configuration file, and that over the default.
+An option of the command wins over the environment, that over the configuration file, and that over the
+default.
 """
 
 from __future__ import annotations
@@ -65,8 +66,8 @@ def load(environ: Mapping[str, str], store: StoreName) -> tuple[Settings, Secret
 def load_found(
     environ: Mapping[str, str], store: StoreName, *, drivers: bool = True
 ) -> tuple[Found, Secrets]:
-    """The same, and what was found besides. Without `drivers` the addresses of the live store are not shown to
-    its drivers, which takes their import. Raises `ConfigurationInvalid`."""
+    """The same, and what was found besides. Without `drivers` the addresses of the live store are not shown
+    to its drivers, which takes their import. Raises `ConfigurationInvalid`."""
     problems: list[str] = []
     everything = find(environ, problems)
     if store is StoreName.MEMORY:

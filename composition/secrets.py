@@ -121,8 +121,8 @@ def new_secrets() -> Secrets:
 
 
 def write_secrets(paths: Mapping[SecretFile, Path]) -> Iterator[tuple[Path, bool]]:
-    """Writes what is missing: files 0600, in directories 0700 where there are none. Gives each path, and whether
-    it was written, as soon as it was.
+    """Writes what is missing: files 0600, in directories 0700 where there are none. Gives each path, and
+    whether it was written, as soon as it was.
 
     A file that stands, and be it empty, is never written over. Raises `OSError`, which names the path.
     """

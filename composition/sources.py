@@ -1,8 +1,8 @@
 """What the environment and the configuration file say: read here alone, so that every command sees the same.
 
-The environment wins. A name that nothing knows is a problem in the file. In the environment it is one only when
-it is nearly the name of a setting: orchestrators put variables there that nobody chose, such as `CREDIT_PORT` for
-a service that is called `credit`.
+The environment wins. A name that nothing knows is a problem in the file. In the environment it is one only
+when it is nearly the name of a setting: orchestrators put variables there that nobody chose, such as
+`CREDIT_PORT` for a service that is called `credit`.
 """
 
 from __future__ import annotations
@@ -25,9 +25,12 @@ NEAR = 0.8
 
 INJECTED = re.compile(
     r"""CREDIT(_[A-Z0-9_]+)?_(
-        SERVICE_HOST | SERVICE_PORT(_[A-Z0-9_]+)?                                    # Kubernetes
-        | PORT (_[0-9]+_(TCP|UDP|SCTP) (_(PROTO|PORT|ADDR)(_START|_END)?|_START|_END)? )?  # and links of Docker
-        | NAME | ENV_.+                                                               # links of Docker
+        # Kubernetes
+        SERVICE_HOST | SERVICE_PORT(_[A-Z0-9_]+)?
+        # Kubernetes, and links of Docker
+        | PORT (_[0-9]+_(TCP|UDP|SCTP) (_(PROTO|PORT|ADDR))? (_(START|END))? )?
+        # links of Docker
+        | NAME | ENV_.+
     )""",
     re.VERBOSE,
 )
@@ -75,9 +78,9 @@ def read_sources(environ: Mapping[str, str], known: Collection[str], problems: l
 
 def _unknown(environ: Mapping[str, str], known: Collection[str]) -> Iterator[str]:
     for name in environ:
-        if name.startswith(PREFIX) and name != CONFIG_FILE and name not in known:
-            if INJECTED.fullmatch(name) is None:
-                yield name
+        is_ours = name.startswith(PREFIX) and name != CONFIG_FILE
+        if is_ours and name not in known and INJECTED.fullmatch(name) is None:
+            yield name
 
 
 def _meant(name: str, known: Collection[str]) -> str:

@@ -70,7 +70,7 @@ class Startup:
         if options.bootstrap_api_key_file is not None:
             check_writable(options.bootstrap_api_key_file)
         if options.bootstrap_api_key_file is not None or options.demo:
-            self._key = await self._bootstrap_key(options.bootstrap_api_key_file)
+            self._key = await self._bootstrap_key()
         if options.demo:
             from composition.demo import sample_data, walk  # noqa: PLC0415 - a demo's alone
 
@@ -96,13 +96,18 @@ class Startup:
             for line in self._walk:
                 self._say(line)
 
-    async def _bootstrap_key(self, file: Path | None) -> str:
-        """In place of the earlier ones of this host and file, which stays theirs: another host's start must not
-        end a key that is in use there. A file that several hosts share is told by what stands in it."""
-        place = f"{socket.gethostname()}:{file.resolve() if file is not None else ''}"
-        shown = None if file is None else first_line(file)
+    async def _bootstrap_key(self) -> str:
+        """In place of the earlier ones of this host and file. Those of other hosts may be in use there, but
+        for the one that stands in the file: hosts may share it."""
+        file = self._options.bootstrap_api_key_file
+        place, shown = (socket.gethostname(), None) if file is None else (place_of(file), first_line(file))
         created = await self._manager.use_cases.api_keys.bootstrap(place, BOOTSTRAP_CONTEXT, shown=shown)
         return created.text
+
+
+def place_of(file: Path) -> str:
+    """Which host's file it is, however it is written."""
+    return f"{socket.gethostname()}:{file.resolve()}"
 
 
 def url_of(options: ServeOptions, address: Address) -> str:

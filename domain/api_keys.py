@@ -48,7 +48,8 @@ class ApiKey:
     """The user in whose name it was made, by themself or with a key of theirs. It ends with them, and when
     they are no administrator any more."""
     made_for: str | None = None
-    """Of a bootstrap key: the host and the file that it was written to. The next one for it takes its place."""
+    """Of a bootstrap key: the host and the file that it was written to. The next one for it takes its
+    place."""
     expires_ms: int | None = None
     revoked_ms: int | None = None
     last_used_ms: int | None = None

@@ -10,7 +10,8 @@ from pymongo.errors import PyMongoError
 
 
 def address_problem(url: str) -> str | None:
-    """Why no client can be made for this URL, or would be made with less than it asks for; None when it is good.
+    """Why no client can be made for this URL, or would be made with less than it asks for; None when it is
+    good.
 
     Opens no connection and asks no name server. Files of TLS that it names are read.
     """

@@ -67,8 +67,9 @@ async def connect(
 ) -> ClientDriver:
     """A driver for this runtime, from inside it: an async client belongs to its running loop.
 
-    Does not wait for the server. The URL names hosts, database and TLS; it carries no credentials. `role` says
-    in errors whose connection it is. Raises PyMongo's `ConfigurationError` or `InvalidURI` for a malformed URL.
+    Does not wait for the server. The URL names hosts, database and TLS; it carries no credentials. `role`
+    says in errors whose connection it is. Raises PyMongo's `ConfigurationError` or `InvalidURI` for a
+    malformed URL.
     """
     watch = ServerWatch(url, role=role)
     options: dict[str, Any] = {

@@ -38,8 +38,8 @@ class MongoPools:
         )
 
     async def replica_set(self) -> str:
-        """Its name. Raises `DependencyUnavailable` when the server is of none: it answers, and every transaction
-        and every write for a majority would fail."""
+        """Its name. Raises `DependencyUnavailable` when the server is of none: it answers, and every
+        transaction and every write for a majority would fail."""
         hello = await self.read_write.command({"hello": 1})
         name = hello.get("setName")
         if not isinstance(name, str):

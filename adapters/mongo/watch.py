@@ -1,7 +1,8 @@
 """What PyMongo learns of each server while it looks for one to use.
 
 Its own errors come when the search is over. By then it has dropped whoever is of another replica set, and the
-exceptions behind its texts; so the causes are taken from its heartbeats, and told by what stands in the texts.
+exceptions behind its texts; so the causes are taken from its heartbeats, and told by what stands in the
+texts.
 """
 
 from __future__ import annotations
@@ -31,17 +32,19 @@ Server = tuple[str, int | None]
 # library's, which asyncio replaces where a connection is refused.
 _FAULTS: tuple[tuple[re.Pattern[str], ConnectionFault], ...] = (
     (re.compile(r"certificate verify failed: (?:Hostname|IP address) mismatch"), ConnectionFault.OTHER_NAME),
-    (re.compile(r"certificate verify failed: certificate (?:has expired|is not yet valid)"), ConnectionFault.EXPIRED),
+    (re.compile(r"certificate verify failed: certificate (?:has expired|is not yet valid)"),
+     ConnectionFault.EXPIRED),
     (re.compile(r"certificate verify failed"), ConnectionFault.UNTRUSTED),
     (re.compile(r"Name or service not known|name resolution|nodename nor servname|No address associated"
-                r"|DNS (?:query name does not exist|response does not contain an answer)"), ConnectionFault.NAME),
+                r"|DNS (?:query name does not exist|response does not contain an answer)"),
+     ConnectionFault.NAME),
     (re.compile(r"\[Errno (?:111|61)\]|Connection refused"), ConnectionFault.REFUSED),
     (re.compile(r"No route to host|Network is unreachable|Host is down"), ConnectionFault.UNREACHABLE),
     (re.compile(r"handshake operation timed out"), ConnectionFault.SILENT_TLS),
     (re.compile(r"SSL handshake failed|WRONG_VERSION_NUMBER"), ConnectionFault.HANDSHAKE),
     (re.compile(r"timed out"), ConnectionFault.SILENT),
-    (re.compile(r"connection (?:is already )?closed|Connection (?:reset by peer|lost)|Broken pipe|EOF occurred"
-                r"|\[Errno (?:104|54|32)\]"), ConnectionFault.CLOSED),
+    (re.compile(r"connection (?:is already )?closed|Connection (?:reset by peer|lost)|Broken pipe"
+                r"|EOF occurred|\[Errno (?:104|54|32)\]"), ConnectionFault.CLOSED),
 )  # fmt: skip
 _VERIFIED = re.compile(r"certificate verify failed: ([^(]{1,200})")
 

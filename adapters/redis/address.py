@@ -48,7 +48,8 @@ def cluster_address(url: str) -> ClusterAddress | None:
 
 
 def address_problem(url: str) -> str | None:
-    """Why no connection can be made for this URL; None when it is good. Files of TLS that it names are read."""
+    """Why no connection can be made for this URL; None when it is good. Files of TLS that it names are
+    read."""
     try:
         cluster = cluster_address(url)
         if cluster is not None and not cluster.seeds:

@@ -1,7 +1,7 @@
 """Environments as a user's machine has them: what the requirement files bring, and nothing that tests bring.
 
-They are kept under `.bare/` and made again when a requirement file or the Python changes, so that a second run
-starts at once.
+They are kept under `.bare/` and made again when a requirement file or the Python changes, so that a second
+run starts at once.
 """
 
 from __future__ import annotations

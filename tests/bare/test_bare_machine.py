@@ -1,8 +1,8 @@
-"""A user's machine has what requirements/runtime.txt brings and no more: everything that ships works there, on each
-supported Python that is at hand.
+"""A user's machine has what requirements/runtime.txt brings and no more: everything that ships works there,
+on each supported Python that is at hand.
 
-All that takes long (environments, starts, waits for servers that are away) is begun when the first test asks, two
-at a time; each test waits for what it looks at.
+All that takes long (environments, starts, waits for servers that are away) is begun when the first test asks,
+two at a time; each test waits for what it looks at.
 """
 
 from __future__ import annotations
@@ -50,11 +50,22 @@ AWAY = {
     "CREDIT_MONGO_OPERATION_TIMEOUT": "500ms",
 }
 BEFORE = ("config", "check", "before there is a secret")
-STORE_COMMANDS: tuple[tuple[str, ...], ...] = (
-    ("doctor", "--json"), ("serve", "--bind", "127.0.0.1:0"), ("api-key", "list"), ("api-key", "revoke", "key_none"),
-    ("api-key", "create", "--name", "x", "--scope", "admin"), ("bans", "list"), ("bans", "lift", "ip", "192.0.2.1"),
-    ("limits", "show", "ip", "192.0.2.1"), ("ledger", "verify"), ("ledger", "head"), ("ledger", "export"),
-)  # fmt: skip
+STORE_COMMANDS: tuple[tuple[str, ...], ...] = tuple(
+    tuple(line.split())
+    for line in (
+        "doctor --json",
+        "serve --bind 127.0.0.1:0",
+        "api-key list",
+        "api-key revoke key_none",
+        "api-key create --name x --scope admin",
+        "bans list",
+        "bans lift ip 192.0.2.1",
+        "limits show ip 192.0.2.1",
+        "ledger verify",
+        "ledger head",
+        "ledger export",
+    )
+)
 """Commands that need MongoDB or Redis, which are not there."""
 
 STORE_RUNS = tuple(
@@ -127,7 +138,8 @@ def walked(environment: Environment, *absent: str) -> Ran:
     options = [word for name in absent for word in ("--absent", name)]
     done = subprocess.run(
         [environment.python, walk_imports.__file__, *packages, *options],
-        check=False, cwd=environment.folder, env=plain(), capture_output=True, text=True, timeout=RESULT_S_MAX,
+        check=False, cwd=environment.folder, env=plain(), capture_output=True, text=True,
+        timeout=RESULT_S_MAX,
     )  # fmt: skip
     return Ran(done.returncode, done.stdout, done.stderr)
 

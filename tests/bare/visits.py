@@ -25,7 +25,8 @@ UNLISTED = ("/docs",)
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """What was served. `pages` has the status of every page by its path; `document` is the OpenAPI document."""
+    """What was served. `pages` has the status of every page by its path; `document` is the OpenAPI
+    document."""
 
     pages: Mapping[str, int]
     document: Mapping[str, object]

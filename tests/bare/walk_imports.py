@@ -1,5 +1,5 @@
-"""Run by a bare environment: carries out every import that what ships may ever carry out, and prints those that
-fail, one a line. Imports within functions are tried, too: they are the ones that a start does not meet.
+"""Run by a bare environment: carries out every import that what ships may ever carry out, and prints those
+that fail, one a line. Imports within functions are tried, too: they are the ones that a start does not meet.
 
 The arguments are folders of the packages, and `--absent NAME` for each module that may be missing.
 """
@@ -49,7 +49,7 @@ def failure(name: str, module: str, absent: list[str]) -> str | None:
         if error.name is not None and error.name.partition(".")[0] in absent:
             return None
         return f"{module} imports {name}: {error}"
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever an import raises is what is looked for
         return f"{module} imports {name}: {type(error).__name__}: {error}"
     return None
 
