@@ -189,12 +189,12 @@ def test_a_wrong_configuration_ends_with_78_and_one_list(tmp_path: Path) -> None
     (tmp_path / "jwt_secret").write_text("changeme-changeme-changeme-changeme")
     (tmp_path / "redis_password").write_text("kept-out-of-sight")
     (tmp_path / "redis_password").chmod(0o666)
-    settings = {"CREDIT_SECRETS_DIR": str(tmp_path), "CREDIT_BAN_BASE": "soon", "CREDIT_NO_SUCH": "1"}
+    settings = {"CREDIT_SECRETS_DIR": str(tmp_path), "CREDIT_BAN_BASE": "soon", "CREDIT_BAN_BAES": "1s"}
     done = creditctl("serve", settings=settings)
     assert done.returncode == 78
     listed = [line for line in done.stderr.splitlines() if line.startswith("  - ")]
     assert len(listed) == len(FILES) + 2
-    for name in [*(file.name for file in FILES), "CREDIT_BAN_BASE", "CREDIT_NO_SUCH"]:
+    for name in [*(file.name for file in FILES), "CREDIT_BAN_BASE", "CREDIT_BAN_BAES"]:
         assert any(name in line for line in listed)
     assert "kept-out-of-sight" not in done.stderr
     assert "Traceback" not in done.stderr

@@ -6,9 +6,11 @@ Real servers: with TLS and users, without either, one that says nothing, and non
 
 from __future__ import annotations
 
+import gc
 import shutil
 import socket
 import tempfile
+import warnings
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -148,7 +150,12 @@ def test_mongodb(run_real: Driver, mongod: MongodServer, plain: Plain, silent: i
             runtime, {name: partial(insert, url, *login) for name, (url, login, _) in cases.items()}
         )
 
-    assert run_real(body) == {name: f"{said} (as read_write)" for name, (_, _, said) in cases.items()}
+    with warnings.catch_warnings():
+        # Closed while it connects, PyMongo's asynchronous client leaves the socket to the garbage collector.
+        warnings.simplefilter("ignore", ResourceWarning)
+        found = run_real(body)
+        gc.collect()
+    assert found == {name: f"{said} (as read_write)" for name, (_, _, said) in cases.items()}
 
 
 def test_redis(
