@@ -33,6 +33,18 @@ from ports.errors import ConnectionFault, DependencyUnavailable
 from ports.runtime import DeadlineExceeded
 
 PORT = 6379
+_FAULTS: tuple[tuple[type[BaseException], ConnectionFault | str], ...] = (
+    (socket.gaierror, ConnectionFault.NAME),
+    (ConnectionRefusedError, ConnectionFault.REFUSED),
+    (TimeoutError, ConnectionFault.SILENT),
+    (DeadlineExceeded, ConnectionFault.SILENT),
+    (RedisTimeoutError, ConnectionFault.SILENT),
+    (BusyLoadingError, "is still reading its data"),
+    (AuthenticationError, ConnectionFault.LOGIN),
+    (ConnectionResetError, ConnectionFault.CLOSED),
+    (BrokenPipeError, ConnectionFault.CLOSED),
+    (EOFError, ConnectionFault.CLOSED),
+)
 _UNREACHABLE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN})
 
 _CODES: tuple[tuple[type[ResponseError], str], ...] = (
@@ -83,23 +95,14 @@ class Peer:
         cause: BaseException = error
         while isinstance(cause, RedisError) and (inner := cause.__cause__ or cause.__context__) is not None:
             cause = inner
+        for kind, fault in _FAULTS:
+            if isinstance(cause, kind):
+                return fault
         match cause:
             case ssl.SSLCertVerificationError():
                 return _certificate_fault(cause)
-            case socket.gaierror():
-                return ConnectionFault.NAME
-            case ConnectionRefusedError():
-                return ConnectionFault.REFUSED
-            case TimeoutError() | DeadlineExceeded() | RedisTimeoutError():
-                return ConnectionFault.SILENT
             case ssl.SSLError():
                 return ConnectionFault.HANDSHAKE
-            case BusyLoadingError():
-                return "is still reading its data"
-            case AuthenticationError():
-                return ConnectionFault.LOGIN
-            case ConnectionResetError() | BrokenPipeError() | EOFError():
-                return ConnectionFault.CLOSED
             case OSError() if cause.errno in _UNREACHABLE:
                 return ConnectionFault.UNREACHABLE
             case RedisConnectionError() if "closed by server" in str(cause):
