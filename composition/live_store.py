@@ -79,9 +79,7 @@ async def live_store(
     ledger_clock = ServerClock(driver=pools.read_write, runtime=runtime)
 
     async def start() -> None:
-        await pools.replica_set()
-        await create_schema(pools.admin, CATALOG)
-        await create_views(pools.admin, VIEWS)
+        await _prepare(pools)
         await ledger_clock.start()
 
     async def stop() -> None:
@@ -120,6 +118,13 @@ async def live_store(
         start=start,
         stop=stop,
     )
+
+
+async def _prepare(pools: MongoPools) -> None:
+    """Makes what is missing in a database that can hold it."""
+    await pools.replica_set()
+    await create_schema(pools.admin, CATALOG)
+    await create_views(pools.admin, VIEWS)
 
 
 def redis_naming_key(secrets: Secrets) -> bytes:

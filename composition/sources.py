@@ -90,8 +90,9 @@ def _meant(name: str, known: Collection[str]) -> str:
 
 def nearest(name: str, known: Collection[str]) -> str | None:
     """The known name that this one nearly is: misspelt, or with something after it."""
-    # Without the prefix, which all have in common.
-    candidates = {each.removeprefix(PREFIX): each for each in (*known, CONFIG_FILE)}
+    # Without the prefix, which all have in common; of the two names of a secret the one that has it.
+    both = sorted((*known, CONFIG_FILE), key=lambda each: each.startswith(PREFIX))
+    candidates = {each.removeprefix(PREFIX): each for each in both}
     text = name.upper().removeprefix(PREFIX)
     longer = [each for each in candidates if text.startswith(each)]
     close = difflib.get_close_matches(text, candidates, n=1, cutoff=NEAR)
