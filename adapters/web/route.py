@@ -152,6 +152,8 @@ BAD_DEVICE = Problem(
     "validation_failed",
     "A device id has 16 to 64 of letters, digits and `_.:-`.",
     extensions={"field": "X-Device-Id"},
+    # What can be no device's id is no guess at one.
+    blameless=True,
 )
 FORBIDDEN = Problem(403, "forbidden", "The caller may not do this.")
 NOT_FOUND = Problem(404, "not_found", "There is nothing here by this name.")

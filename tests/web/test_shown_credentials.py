@@ -329,6 +329,15 @@ async def _(service: TestService) -> Reply:
     return await refresh(service, forged, {"X-Device-Id": tokens["device_id"]})
 
 
+@case("to log in or refresh: what can be no device's id")
+async def _(service: TestService) -> Reply:
+    tokens = await log_in(service)
+    reply = await refresh(service, tokens["refresh_token"], {"X-Device-Id": "undefined"})
+    assert reply.json()["field"] == "X-Device-Id"
+    assert (await refresh(service, tokens["refresh_token"], {"X-Device-Id": ""})).status == 400
+    return reply
+
+
 @case("to log in: a wrong password")
 async def _(service: TestService) -> Reply:
     login = {"username": "nobody", "password": PASSWORD}
