@@ -200,8 +200,9 @@ class RedisBus:
             pings = self._runtime.start(partial(self._ping, listener), name="redis bus ping")
             await self._receive_all(listener, trusted)
         except DependencyUnavailable as error:
+            if was_connected or error.reason != self._lost:  # Not at every attempt, every two seconds.
+                _logger.warning("the bus lost its connection: %s", error)
             self._lost = error.reason
-            _logger.warning("the bus lost its connection: %s", error)
         finally:
             self._listener = self._unsettled = None
             self._beat_heard = self._beat_taken
