@@ -197,14 +197,9 @@ class RuleBody(Body, frozen=True, kw_only=True):
             raise ValueError("`to` must be at least `below`")
 
 
-class AccountQuery(Body, frozen=True, kw_only=True):
-    asset: Annotated[
-        AssetCode | None, Meta(description="Which of a system account's; plain accounts have one")
-    ] = None
-    consistency: Annotated[
-        Consistency,
-        Meta(description="`eventual` may be behind other workers' newest writes, and costs less"),
-    ] = "strong"
+class PastQuery(Body, frozen=True, kw_only=True):
+    """What can be asked of a moment in the past."""
+
     at: Annotated[Time | None, Meta(description="The account as it was then; not in the future")] = None
     basis: Annotated[
         Basis,
@@ -219,6 +214,16 @@ class AccountQuery(Body, frozen=True, kw_only=True):
         return moment(self.at, "at")
 
 
+class AccountQuery(PastQuery, frozen=True, kw_only=True):
+    asset: Annotated[
+        AssetCode | None, Meta(description="Which of a system account's; plain accounts have one")
+    ] = None
+    consistency: Annotated[
+        Consistency,
+        Meta(description="`eventual` may be behind other workers' newest writes, and costs less"),
+    ] = "strong"
+
+
 class OwnAccountsQuery(ListQuery, frozen=True, kw_only=True):
     cursor: Annotated[Cursor, cursor_form("[A-Za-z0-9_.:-]{1,64}")] | None = None
 
@@ -228,21 +233,9 @@ class EntriesQuery(ListQuery, frozen=True, kw_only=True):
     asset: AssetCode | None = None
 
 
-class ExplainQuery(Body, frozen=True, kw_only=True):
+class ExplainQuery(PastQuery, frozen=True, kw_only=True):
     asset: AssetCode | None = None
     limit: Annotated[int, Meta(ge=1, le=200, description="How many of the newest transfers to show")] = 20
-    at: Annotated[Time | None, Meta(description="As of then; not in the future")] = None
-    basis: Annotated[
-        Basis,
-        Meta(description="With `at`: whether what was recorded later and dated back to before it counts"),
-    ] = "effective"
-
-    def __post_init__(self) -> None:
-        moment(self.at, "at")
-
-    @property
-    def at_ms(self) -> int | None:
-        return moment(self.at, "at")
 
 
 class RulesQuery(ListQuery, frozen=True, kw_only=True):
