@@ -291,7 +291,7 @@ LIFECYCLE: Mapping[tuple[TokenState, TokenEvent], tuple[TokenState, RefreshDecis
     (TokenState.GRACE, TokenEvent.LAPSED): (TokenState.EXPIRED, None),
     (TokenState.GRACE, TokenEvent.ENDED): (TokenState.REVOKED, None),
     (TokenState.RETIRED, TokenEvent.SHOWN): (TokenState.REVOKED, RefreshDecision.REUSED),
-    (TokenState.RETIRED, TokenEvent.SHOWN_UNNAMED): (TokenState.RETIRED, RefreshDecision.WRONG_DEVICE),
+    (TokenState.RETIRED, TokenEvent.SHOWN_UNNAMED): (TokenState.REVOKED, RefreshDecision.REUSED),
     (TokenState.RETIRED, TokenEvent.SHOWN_ELSEWHERE): (TokenState.REVOKED, RefreshDecision.REUSED),
     (TokenState.RETIRED, TokenEvent.LAPSED): (TokenState.EXPIRED, None),
     (TokenState.RETIRED, TokenEvent.ENDED): (TokenState.REVOKED, None),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, Protocol
 
 from adapters.web.errors import PROBLEM_TYPE, encode_problem
 from adapters.web.exchange import Exchange
@@ -19,9 +19,18 @@ RawHeaders = list[tuple[bytes, bytes]]
 
 
 NO_STORE = (b"cache-control", b"no-store")
+CLOSE = (b"connection", b"close")
 _REPLACED = frozenset({NO_STORE[0]})
 _REPLACED_ON_HTTP2 = _REPLACED | {b"connection", b"upgrade"}
 """HTTP/2 and 3 have no place for fields of the connection (RFC 9113, 8.2.2)."""
+
+
+class Unread(Protocol):
+    """What of a request's body nobody has read yet."""
+
+    has_come: bool
+
+    async def discard(self) -> None: ...
 
 
 class Responder:
@@ -32,10 +41,19 @@ class Responder:
     with a credential.
     """
 
-    __slots__ = ("_exchange", "_is_head", "_replaced", "_send", "headers", "status")
+    __slots__ = ("_exchange", "_is_head", "_replaced", "_send", "_unread", "headers", "status")
 
-    def __init__(self, scope: Scope, send: Send, headers: RawHeaders, exchange: Exchange) -> None:
+    def __init__(
+        self,
+        scope: Scope,
+        send: Send,
+        headers: RawHeaders,
+        exchange: Exchange,
+        unread: Unread | None = None,
+    ) -> None:
+        """`unread` is the body that the connection has to wait for, None where there is none."""
         self._send = send
+        self._unread = unread
         self._exchange = exchange
         self._is_head = exchange.method == "HEAD"
         is_http1 = scope.get("http_version", "1.1").startswith("1")
@@ -50,6 +68,11 @@ class Responder:
             replaced = self._replaced
             kept = [header for header in message["headers"] if header[0] not in replaced]
             message["headers"] = [*kept, self._caching(status), *self.headers]
+            unread = self._unread
+            if unread is not None and not unread.has_come:
+                await unread.discard()
+                if not unread.has_come:
+                    message["headers"].append(CLOSE)
         await self._send(message)
 
     def _caching(self, status: int) -> tuple[bytes, bytes]:

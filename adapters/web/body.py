@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from adapters.web.asgi import Receive
+from adapters.web.asgi import Message, Receive
 from adapters.web.errors import BODY_TIMEOUT, BODY_TOO_LARGE
 from adapters.web.route import Problem
 from ports.runtime import DeadlineExceeded, Runtime
@@ -13,6 +13,9 @@ from ports.runtime import DeadlineExceeded, Runtime
 DISCARDED_BYTES_MAX = 16 * 1024 * 1024
 """A refused body is read on so far: an answer that meets a client still sending is often lost to it,
 since closing with unread bytes resets the connection."""
+
+UNREAD_S_MAX = 0.5
+"""How long an answer waits for the rest of a body that nobody needs."""
 
 DISCONNECTED = Problem(400, "client_disconnected", "The body was not sent to its end.")
 
@@ -23,6 +26,41 @@ class BodyLimits:
 
     bytes_max: int = 1024 * 1024
     seconds_max: float = 30.0
+
+
+class BodyWatch:
+    """`receive` of a request that has a body: knows whether all of it has come.
+
+    A server that has answered cannot go on with a connection on which a body is still under way. Some close
+    it then and do not say so (RFC 9112, 9.6), so that the client's next request is lost without an answer.
+    """
+
+    __slots__ = ("_is_withheld", "_receive", "_runtime", "has_come")
+
+    def __init__(self, receive: Receive, runtime: Runtime, *, is_withheld: bool) -> None:
+        """`is_withheld` says that the client waits to be asked, which the first call does."""
+        self._receive = receive
+        self._runtime = runtime
+        self._is_withheld = is_withheld
+        self.has_come = False
+
+    async def __call__(self) -> Message:
+        self._is_withheld = False
+        message = await self._receive()
+        self.has_come = message["type"] != "http.request" or not message.get("more_body", False)
+        return message
+
+    async def discard(self) -> None:
+        """Reads on to the end of the body, if that comes soon and is not too far."""
+        if self._is_withheld:
+            return
+        discarded = 0
+        try:
+            async with self._runtime.deadline(UNREAD_S_MAX):
+                while not self.has_come and discarded <= DISCARDED_BYTES_MAX:
+                    discarded += len((await self()).get("body", b""))
+        except DeadlineExceeded:
+            return
 
 
 async def read_body(

@@ -101,8 +101,20 @@ class WrongInput(msgspec.Struct, frozen=True, kw_only=True):
     detail: str
 
 
-class ProblemDocument(msgspec.Struct, frozen=True, kw_only=True, rename={"type_": "type"}):
-    """A refusal or a failure (RFC 9457)."""
+class RefusedItem(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one item of a batch that was refused as a whole."""
+
+    id: str | None
+    status: str
+    code: str | UnsetType = UNSET
+    account: str | UnsetType = UNSET
+
+
+_MEMBERS = {"type_": "type", "violated_policies": "violated-policies"}
+
+
+class ProblemDocument(msgspec.Struct, frozen=True, kw_only=True, rename=_MEMBERS):
+    """A refusal or a failure (RFC 9457), with whatever belongs to its `code`."""
 
     type_: str
     title: str
@@ -114,6 +126,15 @@ class ProblemDocument(msgspec.Struct, frozen=True, kw_only=True, rename={"type_"
         Annotated[str, Meta(description="The input that it is about, where it is about one")] | UnsetType
     ) = UNSET
     errors: Annotated[list[WrongInput], Meta(description="All that is wrong with the inputs")] | UnsetType = (
+        UNSET
+    )
+    account: Annotated[str, Meta(description="The account that does not exist")] | UnsetType = UNSET
+    results: (
+        Annotated[list[RefusedItem], Meta(description="Of a batch that was refused, in its order")]
+        | UnsetType
+    ) = UNSET
+    retry_after: Annotated[int, Meta(description="Seconds, as in `Retry-After`")] | UnsetType = UNSET
+    violated_policies: Annotated[list[str], Meta(description="The limits that were exceeded")] | UnsetType = (
         UNSET
     )
 

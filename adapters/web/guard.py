@@ -21,6 +21,7 @@ from adapters.web.asgi import (
     deny_websocket,
     uncached,
 )
+from adapters.web.body import BodyWatch
 from adapters.web.cors import Cors
 from adapters.web.credentials import REVOKED_API_KEY, Credentials
 from adapters.web.errors import problem_of
@@ -123,7 +124,10 @@ class Guard:
         exchange, exempt = self._exchange(scope, head, method, path)
         headers = [(b"x-request-id", exchange.request_id.encode("ascii")), _NOSNIFF]
         headers += self._cors.headers(head)
-        responder = Responder(scope, send, headers, exchange)
+        unread = None
+        if head.has_body and scope.get("http_version", "1.1").startswith("1"):
+            receive = unread = BodyWatch(receive, self._runtime, is_withheld=head.withholds_body)
+        responder = Responder(scope, send, headers, exchange, unread)
         try:
             if path in OPERATIONS_PATHS:
                 await self._operations.answer(path, method, head, responder, exchange)

@@ -18,9 +18,12 @@ _WANTED = frozenset(
     {
         b"access-control-request-method",
         b"authorization",
+        b"content-length",
         b"cookie",
+        b"expect",
         b"forwarded",
         b"origin",
+        b"transfer-encoding",
         b"user-agent",
         b"x-api-key",
         b"x-device-id",
@@ -63,19 +66,36 @@ class Head:
 
     def device_id(self) -> str | None:
         """From the cookie, else from the header, as it was sent: its form is the domain's to judge. Empty
-        names none."""
+        names none, and a cookie that can be nobody's hides no header."""
+        cookie = self._device_cookie()
+        if cookie is not None and is_device_id(cookie):
+            return cookie
+        values = self.all(b"x-device-id")
+        return (_device_id(values[0]) if len(values) == 1 else None) or cookie
+
+    def _device_cookie(self) -> str | None:
         for cookies in self.all(b"cookie"):
             for cookie in cookies.split(b";"):
                 text = cookie.strip()
                 if text.startswith(_COOKIE_PREFIX):
                     return _device_id(text[len(_COOKIE_PREFIX) :])
-        values = self.all(b"x-device-id")
-        return _device_id(values[0]) if len(values) == 1 else None
+        return None
 
     def has_bad_device(self) -> bool:
         """Whether the header is there and names no device: empty, of another form, or twice."""
         values = self.all(b"x-device-id")
         return bool(values) and (len(values) > 1 or not is_device_id(_device_id(values[0])))
+
+    @property
+    def has_body(self) -> bool:
+        """Whether the request says that a body follows it."""
+        lengths = self.all(b"content-length")
+        return b"transfer-encoding" in self._values or bool(lengths and lengths[0] != b"0")
+
+    @property
+    def withholds_body(self) -> bool:
+        """Whether the client sends the body only when it is asked to (RFC 9110, 10.1.1)."""
+        return b"expect" in self._values
 
     @property
     def has_credentials(self) -> bool:

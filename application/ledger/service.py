@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -36,7 +36,15 @@ from domain.ledger.commands import (
     rule_key,
     transfer_key,
 )
-from domain.ledger.entries import AccountOpened, Entry, Recorded, RuleRemoved, RuleSet, TransferPosted
+from domain.ledger.entries import (
+    AccountOpened,
+    Entry,
+    Recorded,
+    RuleRemoved,
+    RuleSet,
+    RuleSkipped,
+    TransferPosted,
+)
 from domain.ledger.lots import Lot
 from domain.ledger.machine import effective
 from domain.ledger.outcomes import Outcome, Rejected, Rejection
@@ -64,11 +72,12 @@ class GrantView:
 
 
 class Trial(NamedTuple):
-    """What would come of a command now: its outcome, and all that would be recorded with it, such as
-    what fell due in its accounts and what their top-up rules grant."""
+    """What would come of a command now: its outcome, all that would be recorded with it, such as what fell
+    due in its accounts and what their top-up rules grant, and the accounts that this changes, by key."""
 
     outcome: Outcome
     entries: tuple[Entry, ...]
+    states: Mapping[str, AccountState]
 
 
 class Ledger:
@@ -125,7 +134,7 @@ class Ledger:
         book = await self._books.get(caller.book)
         decision = await book.try_out(Submission((self._orders.transfer(caller, order),)))
         ((outcome,),) = decision.outcomes
-        return Trial(outcome, decision.entries)
+        return Trial(outcome, decision.entries, decision.changed)
 
     async def transfer_batch(
         self, caller: Caller, orders: Sequence[TransferOrder], *, atomic: bool
@@ -205,6 +214,16 @@ class Ledger:
     async def set_rule(self, caller: Caller, order: RuleOrder) -> Outcome:
         """Posted is a `RuleSet`."""
         return await self._execute(caller, self._orders.set_rule(caller, order))
+
+    async def rule_as_set(self, book_name: str, recorded: Recorded) -> TopUpRule:
+        """The rule as the document left it that set it: it acted in there if it could."""
+        entry = recorded.entry
+        assert isinstance(entry, RuleSet)  # noqa: S101 - a rule's key leads to rules only
+        document = await self._ports.journal.at(book_name, recorded.seq)
+        for each in () if document is None else document.entries:
+            if isinstance(each, RuleSkipped) and each.rule == entry.id:
+                return rule_of(entry)._replace(skipped=each.reason, skipped_ms=recorded.time_ms)
+        return rule_of(entry)
 
     async def remove_rule(self, caller: Caller, rule_id: str) -> Outcome:
         """Posted is a `RuleRemoved`."""

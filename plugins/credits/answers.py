@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
@@ -13,12 +13,11 @@ from msgspec.structs import asdict, replace
 from adapters.web import Answer, Problem, rfc3339
 from application.ledger.history import AccountEntry, PastState, Position
 from application.ledger.labels import Label
-from application.ledger.service import GrantView
+from application.ledger.service import GrantView, Trial
 from domain.ledger.account import Account, AccountState, TopUpRule
 from domain.ledger.entries import (
     AccountOpened,
     Capture,
-    Entry,
     GrantEnded,
     GrantScheduled,
     HoldPlaced,
@@ -27,13 +26,10 @@ from domain.ledger.entries import (
     Lapse,
     Recorded,
     Reversal,
-    RuleSet,
-    RuleSkipped,
     TransferPosted,
 )
 from domain.ledger.lots import Funding
 from domain.ledger.outcomes import Posted, Rejected
-from domain.ledger.replay import rule_of
 from domain.ledger.subjects import CAPTURED, PENDING, VOIDED, GrantState, HoldState, TransferState
 from plugins.credits.shapes import (
     AccountAnswer,
@@ -260,22 +256,25 @@ def transfer_answer(recorded: Recorded, state: TransferState | None = None) -> T
             return replace(answer, reverses=cause.of, restored=restored, lapsed=lapsed)
 
 
-def dry_answer(posted: Posted, entries: Sequence[Entry], asked_id: str | None) -> DryRunAnswer:
-    """What would be posted; what was posted already under the same id or key, as it was. `entries` is all
-    that would be recorded."""
-    answer = DryRunAnswer(**asdict(transfer_answer(posted.recorded)), top_ups=top_ups(entries))
+def dry_answer(posted: Posted, trial: Trial, asked_id: str | None) -> DryRunAnswer:
+    """What would be posted; what was posted already under the same id or key, as it was."""
+    answer = DryRunAnswer(**asdict(transfer_answer(posted.recorded)), top_ups=_top_ups(trial))
     return answer if posted.replayed else replace(answer, id=asked_id, seq=None, recorded_at=None)
 
 
-def top_ups(entries: Sequence[Entry]) -> list[TopUpPart]:
-    """What top-up rules did, in order."""
-    found: list[TopUpPart] = []
-    for entry in entries:
-        if isinstance(entry, RuleSkipped):
-            found.append(TopUpPart(rule=entry.rule, account=entry.account, amount=0, skipped=entry.reason))
-        elif isinstance(entry, TransferPosted) and isinstance(entry.cause, Issue) and entry.cause.rule:
-            rule, account = entry.cause.rule, entry.destination
-            found.append(TopUpPart(rule=rule, account=account, amount=entry.amount, skipped=None))
+def _top_ups(trial: Trial) -> list[TopUpPart]:
+    """What top-up rules would grant, in order, and which of them would fall short of their level."""
+    found = [
+        TopUpPart(rule=cause.rule, account=entry.destination, amount=entry.amount, skipped=None)
+        for entry in trial.entries
+        if isinstance(entry, TransferPosted) and isinstance(cause := entry.cause, Issue) and cause.rule
+    ]
+    found += [
+        TopUpPart(rule=rule.id, account=state.account.id, amount=0, skipped=rule.skipped)
+        for state in trial.states.values()
+        for rule in state.holdings.rules
+        if state.available < rule.below
+    ]
     return found
 
 
@@ -367,13 +366,6 @@ def rule_answer(account: str, rule: TopUpRule) -> RuleAnswer:
         max_per_day=rule.max_per_day,
         last_skipped=SkippedTopUp(at=rfc3339(rule.skipped_ms), reason=rule.skipped) if rule.skipped else None,
     )
-
-
-def set_answer(recorded: Recorded) -> RuleAnswer:
-    """The rule as it was set."""
-    entry = recorded.entry
-    assert isinstance(entry, RuleSet)  # noqa: S101 - a rule's key leads to rules only
-    return rule_answer(entry.account, rule_of(entry))
 
 
 # --- lists

@@ -161,18 +161,19 @@ def test_a_repeat_from_another_device_is_theft_at_once(run: Driver) -> None:
     run(body)
 
 
-def test_no_family_dies_of_a_device_that_is_not_named(run: Driver) -> None:
+def test_only_a_retired_token_ends_its_family_where_no_device_is_named(run: Driver) -> None:
     async def body(runtime: Runtime) -> None:
         house = build(runtime)
         first = await a_pair(house)
         second = await rotated(house, first)
         await rotated(house, second)
         house.clock.ms += 10_001
-        for pair in (first, second):
-            for device_id in (None, "", "undefined"):
-                outcome = await refreshed(house, pair.refresh_token, device_id)
-                assert outcome is RefreshRejection.NO_DEVICE
+        for device_id in (None, "", "undefined"):
+            outcome = await refreshed(house, second.refresh_token, device_id)
+            assert outcome is RefreshRejection.NO_DEVICE
         assert isinstance(await refreshed(house, second.refresh_token, first.device_id), TokenPair)
+        assert await refreshed(house, first.refresh_token, None) is RefreshRejection.TOKEN_REUSED
+        assert await refreshed(house, second.refresh_token, first.device_id) is RefreshRejection.ENDED
 
     run(body)
 

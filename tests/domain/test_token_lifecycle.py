@@ -259,10 +259,10 @@ def test_only_the_current_token_rotates_and_only_its_own_device_may() -> None:
     assert rotating == [(TokenState.CURRENT, TokenEvent.SHOWN)]
 
 
-def test_no_family_dies_of_a_request_that_names_no_device() -> None:
+def test_only_a_retired_token_ends_its_family_where_no_device_is_named() -> None:
     for (before, event), (after, _) in LIFECYCLE.items():
         if event is TokenEvent.SHOWN_UNNAMED:
-            assert after is before
+            assert after is (TokenState.REVOKED if before is TokenState.RETIRED else before)
 
 
 def test_three_tabs_that_refresh_in_turn_all_go_on() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import httpx
@@ -164,3 +166,59 @@ def test_one_address_is_one_however_it_is_written() -> None:
             # One window for all of them.
             assert [asked_by(address) for address in SPELLINGS[:6]] == [200] * 5 + [429]
             assert {asked_by("64:ff9b::198.51.100.7") for _ in range(20)} == {200}
+
+
+def answers_on_one_connection(port: int, *requests: tuple[bytes, bytes]) -> list[bytes]:
+    """The head of each answer; each request's body follows its head a moment later, as clients send it. Ends
+    early where the server says that it closes."""
+    heads: list[bytes] = []
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=WAIT_S_MAX) as connection,
+        connection.makefile("rb") as reader,
+    ):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for head, body in requests:
+            connection.sendall(head)
+            Event().wait(0.03)  # The body's delay is what is tried here.
+            connection.sendall(body)
+            answer = b" 100"
+            while b" 100" in answer.partition(b"\r\n")[0]:  # One that asks for the body is none yet.
+                lines = [reader.readline()]
+                while lines[-1].strip():
+                    lines.append(reader.readline())
+                answer = b"".join(lines).lower()
+            assert answer, f"no answer to request {len(heads) + 1}"
+            heads.append(answer)
+            length = re.search(rb"content-length: (\d+)", answer)
+            assert length is not None, answer
+            reader.read(int(length[1]))
+            if b"connection: close" in answer:
+                break
+    return heads
+
+
+@pytest.mark.parametrize(("server", "runtime"), CARRIERS)
+def test_a_refusal_before_the_body_has_come_leaves_the_connection_good_or_says_that_it_ends(
+    server: str, runtime: str
+) -> None:
+    body = b'{"source":"ada","amount":1,"code":"x"}'
+    head = b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n%sContent-Length: %d\r\n\r\n"
+    with Serving("demo", "--server", server, "--runtime", runtime) as demo:
+        port = int(demo.url().rpartition(":")[2])
+        for path, extra, status in (
+            (b"/nowhere", b"", b" 404"),
+            (b"/credits/transfers", b"", b" 401"),
+            (b"/credits/transfers", b"X-API-Key: ck_nobody_nothing\r\n", b" 401"),
+            (b"/openapi.json", b"", b" 405"),
+        ):
+            asked = (head % (path, extra, len(body)), body)
+            first, *others = answers_on_one_connection(port, asked, asked)
+            assert first.split(b"\r\n")[0].startswith(b"http/1.1" + status)
+            assert others or b"connection: close" in first
+        # What is too slow, or waits to be asked, is not waited for: the answer says that it is the last.
+        slow = head % (b"/nowhere", b"", 10_000_000)
+        (only,) = answers_on_one_connection(port, (slow, body))
+        withheld = head % (b"/nowhere", b"Expect: 100-continue\r\n", len(body))
+        (refused,) = answers_on_one_connection(port, (withheld, b""))
+        assert b" 404" in only.split(b"\r\n")[0]
+        assert b" 404" in refused.split(b"\r\n")[0]

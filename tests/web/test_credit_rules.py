@@ -80,6 +80,19 @@ def test_a_rule_acts_at_once_when_it_is_set_below_its_level_and_fills_up_to_its_
     live(run_real, story)
 
 
+def test_a_rule_that_falls_short_when_it_is_set_says_so_at_once_and_to_a_repeat(run_real: Driver) -> None:
+    async def story(house: House) -> None:
+        await house.open("ada")
+        rule = {"account": "ada", "below": 500, "amount": 100, "category": "paid", "max_per_day": 3}
+        made = await house.post("/credits/top-up-rules", rule, key="k")
+        assert made.json()["last_skipped"] == {"at": house.later(0), "reason": "day_used"}
+        house.pass_time(DAY_MS)
+        again = await house.post("/credits/top-up-rules", rule, key="k")
+        assert (again.json(), again.header("idempotent-replayed")) == (made.json(), "true")
+
+    live(run_real, story)
+
+
 def test_an_expiry_and_a_void_call_the_rule(run_real: Driver) -> None:
     async def story(house: House) -> None:
         await house.open("ada")
@@ -130,12 +143,16 @@ def test_a_dry_run_shows_what_rules_would_do_and_they_do_nothing(run_real: Drive
         await furnished(house)
         rule = (await house.made("/credits/top-up-rules", **{**RULE, "amount": 20, "max_per_day": 1}))["id"]
         body = {"source": "ada", "amount": 55, "code": "purchase", "dry_run": True}
+        short = {"rule": rule, "account": "ada", "amount": 0, "skipped": "day_used"}
         tried = (await house.post("/credits/transfers", body)).json()
         assert tried["top_ups"] == [
             {"rule": rule, "account": "ada", "amount": 20, "skipped": None},
-            {"rule": rule, "account": "ada", "amount": 0, "skipped": "day_used"},
+            short,
         ]
         assert await house.balance("ada") == (60, 0, 60)
+        await house.spend("ada", 55)
+        again = (await house.post("/credits/transfers", {**body, "amount": 1})).json()
+        assert again["top_ups"] == [short], "it would fall short once more"
 
     live(run_real, story)
 

@@ -45,3 +45,16 @@ def test_a_header_that_names_no_device_is_refused_by_every_route_that_takes_it(r
         assert (await service.client.request("GET", "/users/me", headers=cookie)).status == 200
 
     run_real(body)
+
+
+def test_a_cookie_that_can_be_nobody_s_hides_no_header(run_real: Driver) -> None:
+    async def body(runtime: Runtime) -> None:
+        service = open_service(runtime)
+        ada = list((await service.login("ada")).items())
+        for cookie in ("", "undefined", "abc", "x" * 65):
+            headers = [*ada, ("Cookie", f"{DEVICE_COOKIE}={cookie}")]
+            assert (await service.client.request("GET", "/users/me", headers=headers)).status == 200, cookie
+        other = [*ada, ("Cookie", f"{DEVICE_COOKIE}=another-device-01")]
+        assert (await service.client.request("GET", "/users/me", headers=other)).code == "device_mismatch"
+
+    run_real(body)

@@ -6,7 +6,7 @@ from adapters.web import Answer, Call, Problem, Route
 from application.ledger.orders import RULE_PREFIX, RuleOrder
 from domain.ids import is_time_ordered_id
 from domain.ledger.outcomes import Rejected
-from plugins.credits.answers import answered, rule_answer, set_answer
+from plugins.credits.answers import answered, rule_answer
 from plugins.credits.bodies import RuleBody, RulesQuery
 from plugins.credits.refusals import problem_of
 from plugins.credits.route_problems import ENDING_A_RULE, RULING
@@ -39,7 +39,8 @@ class RuleRoutes:
         outcome = await self._desk.done("set_rule", self._ledger.set_rule(caller_of(call), order))
         if isinstance(outcome, Rejected):
             return problem_of(outcome)
-        return answered(201, set_answer(outcome.recorded), outcome)
+        rule = await self._ledger.rule_as_set(call.caller.book, outcome.recorded)
+        return answered(201, rule_answer(body.account, rule), outcome)
 
     async def list_rules(self, call: Call[None, RulesQuery]) -> Answer | Problem:
         query = call.query

@@ -74,11 +74,12 @@ class TransferRoutes:
 
     async def _dry_run(self, call: Call[TransferBody, None]) -> Answer | Problem:
         work = self._ledger.try_transfer(caller_of(call), _order(call.body))
-        outcome, entries = await self._measures.timed("dry_run", work)
+        trial = await self._measures.timed("dry_run", work)
+        outcome = trial.outcome
         self._measures.count("dry_run", [outcome])
         if isinstance(outcome, Rejected):
             return problem_of(outcome)
-        return answered(200, dry_answer(outcome, entries, call.body.id), outcome)
+        return answered(200, dry_answer(outcome, trial, call.body.id), outcome)
 
     async def create_transfers(self, call: Call[BatchBody, None]) -> Answer | Problem:
         body = call.body
