@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from dataclasses import replace
 from typing import Any, Final
 
 from adapters.web import NOT_FOUND, Call, Problem
@@ -46,8 +47,12 @@ class Desk:
         refused = call.refusal(MAY_READ, state.account.user_id if state else None)
         if refused is not None:
             return refused
-        if state is None or (asset is not None and state.account.asset != asset):
+        if state is None:
             return problem_of(no_account(account_id))
+        if asset is not None and state.account.asset != asset:
+            return replace(
+                problem_of(no_account(account_id)), detail=f"The account `{account_id}` holds another asset."
+            )
         return state
 
     async def refused(self, call: Call[Any, Any], *accounts: str) -> Problem | None:
