@@ -124,14 +124,14 @@ class Families(RuleBasedStateMachine):
             return RefreshDecision.EXPIRED
         if token is None:
             return RefreshDecision.INVALID
-        if event is TokenEvent.SHOWN_UNNAMED:
-            return RefreshDecision.WRONG_DEVICE
         if token.used_ms is None:
             is_own = event is TokenEvent.SHOWN
             return RefreshDecision.ROTATE if is_own else RefreshDecision.WRONG_DEVICE
-        is_lost = self.is_recent(token) or self.is_lost(generation)
-        is_repeat = is_lost and event is TokenEvent.SHOWN
-        return RefreshDecision.REPEAT if is_repeat else RefreshDecision.REUSED
+        if not (self.is_recent(token) or self.is_lost(generation)):
+            return RefreshDecision.REUSED
+        if event is TokenEvent.SHOWN_UNNAMED:
+            return RefreshDecision.WRONG_DEVICE
+        return RefreshDecision.REPEAT if event is TokenEvent.SHOWN else RefreshDecision.REUSED
 
     # --- what happens
 
