@@ -52,6 +52,8 @@ def live_stage(
         "CREDIT_MONGO_URL": mongod.url.replace("/credit_system?", f"/{database}?"),
         "CREDIT_REDIS_URL": redis_server.url,
         "CREDIT_SECRETS_DIR": str(directory / "secrets"),
+        # So that a busy machine is not taken for a Redis that is away, and limits decided here and there.
+        "CREDIT_REDIS_DECISION_TIMEOUT": "500ms",
     }
     return Stage(("serve", "--store", "live", "--runtime", runtime), environment)
 

@@ -38,8 +38,6 @@ def product(
     ).with_settings(
         # Refusals are what is asked for here; too many of them from one address would ban it.
         CREDIT_ALLOWLIST="127.0.0.1/32",
-        # So that a busy machine is not taken for a Redis that is away.
-        CREDIT_REDIS_DECISION_TIMEOUT="500ms",
         CREDIT_RATE_LIMIT_LOGIN=many,
         CREDIT_RATE_LIMIT_REGISTER=many,
     )
