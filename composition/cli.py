@@ -246,12 +246,19 @@ def _serve_options(
     for file in (parsed.tls_cert, parsed.tls_key):
         if file is not None and not file.is_file():
             parser.error(f"{file} is not a file")
+    tls = Tls(parsed.tls_cert, parsed.tls_key) if parsed.tls_cert else None
+    if tls is not None:
+        try:
+            tls.check()
+        except OSError as error:
+            why = getattr(error, "reason", None) or error.strerror or "no PEM, or a key with a passphrase"
+            parser.error(f"nothing can be served with {tls.certificate} and {tls.key}: {why}")
     return ServeOptions(
         store=store,
         runtime=runtime,
         server=server,
         address=address,
-        tls=Tls(parsed.tls_cert, parsed.tls_key) if parsed.tls_cert else None,
+        tls=tls,
         workers=parsed.workers,
         bootstrap_api_key_file=parsed.bootstrap_api_key_file,
         demo=demo,

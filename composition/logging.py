@@ -6,6 +6,7 @@ import json
 import logging
 import re
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
@@ -96,7 +97,7 @@ class TerminalFormatter(logging.Formatter):
 def configure_logging(
     *, level: str, directory: Path | None, worker: int = 0, stream: TextIO | None = None
 ) -> None:
-    """Sets up the root logger of this process. Raises `OSError` when the directory cannot be written.
+    """Sets up the root logger of this process. A directory that cannot be written stops nobody (`LogFile`).
 
     Each worker writes files of its own, since a rotation by one would cut off the others. Without a
     directory, details are no more enabled than `level` says, and cost nothing.
@@ -113,7 +114,9 @@ def configure_logging(
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
     if directory is not None:
-        directory.mkdir(parents=True, exist_ok=True)
+        # Where that cannot be, the files' own handlers say so, and try again: a log stops no worker.
+        with suppress(OSError):
+            directory.mkdir(parents=True, exist_ok=True)
         logging.getLogger().addHandler(_file_handler(directory / _file_name(SERVER_FILE, worker), chosen))
     for logger_name, file in DETAIL_FILES.items():
         logger = logging.getLogger(logger_name)

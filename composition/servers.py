@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -50,6 +51,11 @@ class Tls:
     certificate: Path
     key: Path
 
+    def check(self) -> None:
+        """Raises `OSError`, as `ssl.SSLError` is, for what no server can serve with; asks for nothing."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.certificate, self.key, password="")
+
 
 def hypercorn_config(bound: socket.socket, tls: Tls | None, *, grace_s: float) -> Any:
     """Hypercorn's settings for one process; it takes over a duplicate of the socket."""
@@ -73,6 +79,9 @@ def hypercorn_config(bound: socket.socket, tls: Tls | None, *, grace_s: float) -
     config.websocket_ping_interval = None
     if tls is not None:
         config.certfile, config.keyfile = str(tls.certificate), str(tls.key)
+        # Read now: Hypercorn would read them when all else has started and "ready" was said.
+        context = config.create_ssl_context()
+        config.create_ssl_context = lambda: context  # type: ignore[method-assign]  # read once
     return config
 
 
@@ -138,7 +147,13 @@ async def uvicorn_on_asyncio(
 
 
 async def granian_on_asyncio(
-    root: Any, bound: socket.socket, tls: Tls | None, stop: Stop, on_listening: Callable[[], None]
+    root: Any,
+    bound: socket.socket,
+    tls: Tls | None,
+    stop: Stop,
+    *,
+    has_started: Callable[[], bool],
+    on_listening: Callable[[], None],
 ) -> None:
     """granian embedded in the running loop. It binds the port anew, so the socket is given up first."""
     from granian.constants import Interfaces  # noqa: PLC0415
@@ -163,7 +178,7 @@ async def granian_on_asyncio(
 
     watchers = [
         asyncio.create_task(stopping()),
-        asyncio.create_task(_when_listening(host, port, on_listening)),
+        asyncio.create_task(_when_listening(host, port, has_started, on_listening)),
     ]
     try:
         await server.serve()
@@ -172,9 +187,15 @@ async def granian_on_asyncio(
             watcher.cancel()
 
 
-async def _when_listening(host: str, port: int, on_listening: Callable[[], None]) -> None:
-    """granian does not say when it accepts, so it is asked."""
+async def _when_listening(
+    host: str, port: int, has_started: Callable[[], bool], on_listening: Callable[[], None]
+) -> None:
+    """granian does not say when it accepts, so it is asked: not before this process has started, for until
+    then another worker answers at the same port."""
     while True:
+        if not has_started():
+            await asyncio.sleep(LISTENING_POLL_S)
+            continue
         try:
             _, writer = await asyncio.open_connection(host, port)
         except OSError:

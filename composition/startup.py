@@ -49,6 +49,7 @@ class Startup:
         self._say = say
         self._heartbeat = heartbeat
         self._key: str | None = None
+        self._has_started = False
         self._walk: tuple[str, ...] = ()
 
     async def carry(self, root: Root, stop: Callable[[], Awaitable[Any]], *, grace_s: float) -> None:
@@ -62,7 +63,14 @@ class Startup:
             case ServerName.UVICORN:
                 await uvicorn_on_asyncio(root, self._bound, options.tls, stop, grace_s=grace_s)
             case ServerName.GRANIAN:
-                await granian_on_asyncio(root, self._bound, options.tls, stop, self._announce)
+                await granian_on_asyncio(
+                    root,
+                    self._bound,
+                    options.tls,
+                    stop,
+                    has_started=lambda: self._has_started,
+                    on_listening=self._announce,
+                )
 
     async def ready(self) -> None:
         """All has started: prepares what is announced, then listens."""
@@ -76,6 +84,7 @@ class Startup:
 
             await sample_data(self._manager.use_cases)
             self._walk = walk(options, url_of(options, self._address), self._key or "")
+        self._has_started = True
         if options.server is ServerName.GRANIAN:
             return
         self._bound.listen(BACKLOG_MAX)

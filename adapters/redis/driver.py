@@ -343,8 +343,13 @@ class RedisDriver:
     async def _open(self, lane: _Lane) -> None:
         began_s, trusted = self._monotonic(), self._trust.number
         try:
+            if lane.trusted != trusted and not lane.pending:
+                await lane.transport.drop()
+            connections = lane.transport.connections
             await lane.transport.connect()
-            lane.trusted = trusted
+            if lane.transport.connections != connections:
+                # One that was open already was made under another trust, and its next command drops it.
+                lane.trusted = trusted
         except DependencyUnavailable as error:
             lane.failure = error
             self._note_failure(began_s, error)

@@ -9,6 +9,7 @@ import pytest
 
 from application.ended import (
     ASKED_MAX,
+    BANS_INTERVAL_S,
     LOOK_INTERVAL_S,
     READ_MAX,
     WIDE_INTERVAL_S,
@@ -140,17 +141,32 @@ def test_a_doubt_has_the_sessions_and_bans_of_all_who_are_connected_looked_at_ag
         living = await bench.open_session("ada")
         strangers = [f"ses_{number}" for number in range(2 * ASKED_MAX)]
         connected = Connected([living.id, *strangers], ["usr_ada", "usr_eve"])
-        await bench.limiter.ban(Identifier(IdentifierType.USER, "usr_eve"), duration_ms=60_000, jitter=0.0)
         watch = watching(bench, connected)
         await watch.start()
         await runtime.sleep(ONE_LOOK_S)
         assert connected.closed == []
+        await bench.limiter.ban(Identifier(IdentifierType.USER, "usr_eve"), duration_ms=60_000, jitter=0.0)
         watch.doubt()
         await runtime.sleep(ONE_LOOK_S)
         assert connected.closed == [
             *((stranger, CloseCode.NOT_AUTHENTICATED) for stranger in strangers),
             ("usr_eve", CloseCode.FORBIDDEN),
         ]
+        await watch.stop()
+
+    simulated(body)
+
+
+def test_a_ban_of_which_no_word_came_is_found_all_the_same() -> None:
+    async def body(runtime: Runtime) -> None:
+        bench, connected = Bench(runtime), Connected([], ["usr_ada", "usr_eve"])
+        watch = watching(bench, connected)
+        await watch.start()
+        await runtime.sleep(ONE_LOOK_S)
+        await bench.limiter.ban(Identifier(IdentifierType.USER, "usr_eve"), duration_ms=60_000, jitter=0.0)
+        await runtime.sleep(BANS_INTERVAL_S + ONE_LOOK_S)
+        assert ("usr_eve", CloseCode.FORBIDDEN) in connected.closed
+        assert not any(user == "usr_ada" for user, _ in connected.closed)
         await watch.stop()
 
     simulated(body)
