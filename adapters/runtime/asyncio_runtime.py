@@ -211,15 +211,19 @@ class _Lock:
 class _Deadline:
     """A loop that was kept busy comes late to its timers and to what could have been read meanwhile, and
     sees to the timers first. So the time passes in steps, of which a busy spell uses up one: who has been
-    answered hears of it before anybody is told that no answer came."""
+    answered hears of it before anybody is told that no answer came.
 
-    __slots__ = ("_ends_s", "_native", "_seconds", "_step")
+    A cancellation that the block lost is raised at its end, as trio would raise it again: up to Python 3.11
+    `asyncio.wait_for` drops one that comes as its future ends, and PyMongo waits so for each write."""
+
+    __slots__ = ("_cancellations", "_ends_s", "_native", "_seconds", "_step")
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._step: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> None:
+        self._cancellations = _cancellations()
         self._native = asyncio.timeout(None)
         await self._native.__aenter__()
         self._ends_s = asyncio.get_running_loop().time() + self._seconds
@@ -247,6 +251,14 @@ class _Deadline:
         except TimeoutError as error:
             # Raised by asyncio only for its own expiry: a TimeoutError of the block passes by.
             raise DeadlineExceeded(f"took longer than {self._seconds} s") from error
+        if not isinstance(exc, asyncio.CancelledError) and _cancellations() > self._cancellations:
+            raise asyncio.CancelledError
+
+
+def _cancellations() -> int:
+    """How many were asked of the task that runs and not taken back."""
+    task = asyncio.current_task()
+    return task.cancelling() if task is not None else 0
 
 
 class _Threads:

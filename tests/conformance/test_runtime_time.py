@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from contextvars import ContextVar
 
 import pytest
@@ -13,6 +14,7 @@ from tests.conformance.runtimes import Driver
 SOON_S = 0.01
 BRIEF_S = 0.1
 NEVER_S = 3600.0
+ROUNDS_MAX = 2
 
 request_id: ContextVar[str] = ContextVar("request_id", default="none")
 
@@ -128,6 +130,37 @@ def test_cancelling_a_task_is_not_taken_for_its_deadline(run: Driver) -> None:
             await task.wait()
 
     run(body)
+
+
+@pytest.mark.parametrize("answer", ["value", "error"])
+def test_a_cancellation_lost_inside_a_deadline_ends_the_task_all_the_same(run: Driver, answer: str) -> None:
+    # As PyMongo's waiting for a write loses one on Python 3.11: findings/pymongo-loses-a-cancellation.sh
+    async def body(runtime: Runtime) -> int:
+        rounds = 0
+
+        async def driver_call() -> None:
+            with suppress(BaseException):
+                await runtime.sleep(NEVER_S)
+            if answer == "error":
+                raise ConnectionError("cut")
+
+        async def go_round() -> None:
+            nonlocal rounds
+            while rounds < ROUNDS_MAX:
+                with suppress(ConnectionError):
+                    async with runtime.deadline(2 * NEVER_S):
+                        await driver_call()
+                rounds += 1
+                await runtime.sleep(0)
+
+        task = runtime.start(go_round, name="rounds")
+        await runtime.sleep(SOON_S)
+        task.cancel()
+        with pytest.raises(TaskCancelled):
+            await task.wait()
+        return rounds
+
+    assert run(body) < ROUNDS_MAX
 
 
 def test_time_never_runs_back_and_a_negative_sleep_is_none(run: Driver) -> None:
