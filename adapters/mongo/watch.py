@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from pymongo.errors import WaitQueueTimeoutError
 from pymongo.hello import Hello
 from pymongo.monitoring import (
     ServerHeartbeatFailedEvent,
@@ -99,6 +100,8 @@ class ServerWatch(ServerHeartbeatListener):
 
     def fault(self, error: Exception) -> str:
         """What broke a connection that was in use, or kept one from being opened."""
+        if isinstance(error, WaitQueueTimeoutError):
+            return self.said("no connection became free in time; all are in use or being opened")
         text = str(error)
         named = re.match(r"(?:SSL handshake failed: )?(\S+:\d+): ", text)
         found = self._failed(text)

@@ -20,6 +20,7 @@ from msgspec import UNSET, Meta, UnsetType
 from werkzeug.routing import Rule
 
 from adapters.web.credentials import PROBLEMS as CREDENTIAL_PROBLEMS
+from adapters.web.reason_phrase import reason_phrase
 from adapters.web.route import Problem, Route
 from adapters.web.shapes import Schema, Shapes, is_own, pascal_case
 from domain.access import PermissionKind
@@ -296,7 +297,7 @@ def _successes(route: Route, shapes: Shapes) -> Schema:
     replayed = ("Idempotent-Replayed",) * _takes_key(route)
     responses: Schema = {}
     for status, given in _answers(route).items():
-        response = {"description": HTTPStatus(status).phrase, "headers": _headers(*ANSWERED, *replayed)}
+        response = {"description": reason_phrase(status), "headers": _headers(*ANSWERED, *replayed)}
         if status != HTTPStatus.NO_CONTENT:
             schema = shapes.given(*given) if given else None
             response["content"] = {
@@ -341,7 +342,7 @@ def _problem_response(
             code: {
                 "value": {
                     "type": "about:blank",
-                    "title": HTTPStatus(problem.status).phrase,
+                    "title": reason_phrase(problem.status),
                     "status": problem.status,
                     "code": code,
                     "detail": problem.detail,
@@ -428,7 +429,7 @@ def _operations(shapes: Shapes) -> Schema:
 def _uncounted(name: str, summary: str, contents: Mapping[int, Schema]) -> Schema:
     responses = {
         str(status): {
-            "description": HTTPStatus(status).phrase,
+            "description": reason_phrase(status),
             "headers": _headers("X-Request-ID"),
             "content": content,
         }

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
-from http import HTTPStatus
 from urllib.parse import quote
 
 import msgspec
 from werkzeug.exceptions import HTTPException
 
 from adapters.web.exchange import Exchange
+from adapters.web.reason_phrase import reason_phrase
 from adapters.web.route import NOT_FOUND, Problem
 from ports.errors import DependencyUnavailable
 from ports.runtime import DeadlineExceeded, Overloaded
@@ -117,7 +117,7 @@ def _problem_of_http(error: HTTPException, status: int) -> Problem:
     headers = tuple(
         (name, value) for name, value in error.get_headers() if name.lower() in ("allow", "location")
     )
-    return Problem(status, _HTTP_CODES.get(status, "http_error"), HTTPStatus(status).phrase + ".", headers)
+    return Problem(status, _HTTP_CODES.get(status, "http_error"), reason_phrase(status) + ".", headers)
 
 
 def encode_problem(problem: Problem, exchange: Exchange) -> bytes:
@@ -127,7 +127,7 @@ def encode_problem(problem: Problem, exchange: Exchange) -> bytes:
     return msgspec.json.encode(
         {
             "type": "about:blank",
-            "title": HTTPStatus(problem.status).phrase,
+            "title": reason_phrase(problem.status),
             "status": problem.status,
             "code": problem.code,
             "detail": problem.detail,

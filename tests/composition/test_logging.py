@@ -205,14 +205,18 @@ def test_a_log_that_was_removed_is_there_again(
     assert json.loads((directory / "server.log").read_text())["message"] == "second"
 
 
+@pytest.mark.parametrize("when", ["from the start", "later"])
 def test_a_log_that_cannot_be_written_stops_nobody_and_is_told_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    when: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(log_file, "LOOK_INTERVAL_S", 0.0)
     directory = tmp_path / "logs"
+    if when == "from the start":
+        directory.write_text("no folder")
     configure_logging(level="info", directory=directory, stream=io.StringIO())
-    directory.rmdir()
-    directory.write_text("no folder")
+    if when == "later":
+        directory.rmdir()
+        directory.write_text("no folder")
     for _ in range(3):
         logging.getLogger("test").info("lost")
     assert capsys.readouterr().err.count("server.log is not written") == 1

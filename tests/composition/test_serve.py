@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+from cryptography.hazmat.primitives import serialization
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
@@ -163,6 +164,33 @@ def test_tls_is_served(tmp_path: Path) -> None:
         assert httpx.get(serving.url() + "/health/live", verify=context).status_code == 200
 
 
+@pytest.mark.parametrize("fault", ["no certificate", "another's key", "a passphrase"])
+def test_tls_files_that_cannot_be_served_from_end_the_start_by_name(fault: str, tmp_path: Path) -> None:
+    for directory in (tmp_path / "one", tmp_path / "other"):
+        directory.mkdir()
+    files = write_certificates(tmp_path / "one")
+    key_file = files.key_file
+    if fault == "no certificate":
+        files.certificate_file.write_text("not PEM\n")
+    elif fault == "another's key":
+        key_file = write_certificates(tmp_path / "other").key_file
+    else:
+        key = serialization.load_pem_private_key(key_file.read_bytes(), None)
+        locked = serialization.BestAvailableEncryption(b"passphrase")
+        key_file.write_bytes(
+            key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, locked)
+        )
+    done = creditctl(
+        "serve", "--store", "memory", "--bind", "127.0.0.1:0",
+        "--tls-cert", str(files.certificate_file), "--tls-key", str(key_file),
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert str(files.certificate_file) in done.stderr
+    assert str(key_file) in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -274,6 +302,20 @@ def test_a_worker_that_dies_is_replaced_and_the_service_stays(
         assert serving.stop(signal.SIGTERM) == 0
         assert "Traceback" not in serving.errors
     assert not any(Path(f"/proc/{pid}").exists() for pid in before)
+
+
+@pytest.mark.parametrize("server", [server.value for server in ServerName])
+def test_the_bootstrap_key_is_there_when_several_workers_say_they_serve(
+    server: str, live: dict[str, str], tmp_path: Path
+) -> None:
+    # Several starts: a worker of Granian once took its neighbour's port for its own, now and then.
+    for start in range(3):
+        file = tmp_path / f"key-{start}"
+        arguments = ("--workers", "2", "--server", server, "--bootstrap-api-key-file", str(file))
+        with Serving("serve", *arguments, settings=live) as serving:
+            serving.url()
+            assert serving.get("/api-keys", X_API_Key=file.read_text().strip()).status_code == 200
+            assert serving.stop(signal.SIGTERM) == 0
 
 
 def _is_replaced(serving: Serving, dead: int) -> bool:

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from pymongo.errors import AutoReconnect
+from pymongo.errors import AutoReconnect, WaitQueueTimeoutError
 from pymongo.hello import Hello
 from pymongo.monitoring import ServerHeartbeatFailedEvent, ServerHeartbeatSucceededEvent
 
@@ -239,6 +239,14 @@ def test_a_server_that_was_never_heard_is_silent() -> None:
     for tls, fault in (("true", Fault.SILENT_TLS), ("false", Fault.SILENT)):
         watch = ServerWatch(f"mongodb://one,[::1]:2/?tls={tls}")
         assert watch.no_server() == f"one:27017: {fault.value}; [::1]:2: {fault.value}"
+
+
+def test_a_pool_that_is_exhausted_is_said_in_words() -> None:
+    watch = ServerWatch("mongodb://one/", role="read_write")
+    said = watch.fault(WaitQueueTimeoutError("Timed out while checking out a connection: maxPoolSize: 20"))
+    assert (
+        said == "one:27017: no connection became free in time; all are in use or being opened (as read_write)"
+    )
 
 
 def test_what_a_connection_in_use_ends_with_is_no_reason_to_speak_of_tls() -> None:

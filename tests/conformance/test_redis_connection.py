@@ -401,6 +401,36 @@ def test_a_reply_of_a_wrong_server_ends_the_connections_of_all_drivers_of_the_ad
         run_real(lambda runtime: body(runtime, url))
 
 
+def test_a_connection_that_was_open_before_the_wrong_reply_is_used_by_nobody_again(
+    run_real: Driver,
+) -> None:
+    wrong_connections = 2  # as many as there are before the address leads to another server
+
+    def serve(number: int, connection: socket.socket) -> None:
+        while asked := connection.recv(4_096):
+            is_refused = number <= wrong_connections and b"SET" in asked
+            connection.sendall(b"-READONLY demoted\r\n" if is_refused else b"+OK\r\n")
+
+    async def body(runtime: Runtime, url: str) -> None:
+        trust = Trust(runtime)
+        one, other = (
+            connect(runtime, url=url, decision_timeout_ms_max=PATIENT_MS_MAX, trust=trust) for _ in range(2)
+        )
+        for driver in (one, other):
+            await driver.execute("PING")
+        with pytest.raises(DependencyUnavailable):
+            accepted(await one.execute("SET", "key", "value"))
+        # A probe opens what is not open. It must not take what is open for new.
+        await other.reach()
+        accepted(await other.execute("SET", "key", "value"))
+        assert other.connections == 2
+        for driver in (one, other):
+            await driver.close()
+
+    with scripted_server(serve) as url:
+        run_real(lambda runtime: body(runtime, url))
+
+
 @pytest.mark.parametrize(
     "reply", [b"-ERR syntax error", b"-OOM command not allowed", b"-NOPERM no permissions"]
 )
