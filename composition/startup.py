@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from composition.app_manager import AppManager
-from composition.asgi import Root
+from composition.asgi import Root, StartFailed
 from composition.heartbeat import Heartbeat
 from composition.listen import BACKLOG_MAX, Address, address_of
 from composition.options import ServeOptions
@@ -75,9 +75,13 @@ class Startup:
     async def ready(self) -> None:
         """All has started: prepares what is announced, then listens."""
         options = self._options
-        if options.bootstrap_api_key_file is not None:
-            check_writable(options.bootstrap_api_key_file)
-        if options.bootstrap_api_key_file is not None or options.demo:
+        file = options.bootstrap_api_key_file
+        if file is not None:
+            try:
+                check_writable(file)
+            except OSError as error:
+                raise StartFailed(f"no bootstrap key can be written to {file}: {error.strerror}") from error
+        if file is not None or options.demo:
             self._key = await self._bootstrap_key()
         if options.demo:
             from composition.demo import sample_data, walk  # noqa: PLC0415 - a demo's alone

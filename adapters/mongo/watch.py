@@ -150,7 +150,7 @@ class ServerWatch(ServerHeartbeatListener):
             return f"is of no replica set, and the URL says replicaSet={self._set_name}"
         if not self._is_of_the_set(said):
             return f"is of the replica set {said.replica_set_name}, and the URL says {self._set_name}"
-        return "answers" if said.is_writable else "is no primary"
+        return "answered too late" if said.is_writable else "is no primary"
 
     def _failed(self, text: str) -> str | None:
         found = fault_in(text)
