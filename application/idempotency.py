@@ -5,12 +5,12 @@ from __future__ import annotations
 import hmac
 from dataclasses import dataclass, field
 
-from application.calls import traced
+from application.call_log import traced
 from domain.audit import ANONYMOUS, RequestContext
 from domain.idempotency import RememberedAnswer, answer_id, request_fingerprint
-from ports.answers import Answers
 from ports.clock import Clock
-from ports.sealing import Sealer
+from ports.encryption.sealing import Sealer
+from ports.idempotency import Answers
 
 
 @dataclass(frozen=True, slots=True)

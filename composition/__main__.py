@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from composition.cli import main
+from composition.commands.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from adapters.web import Route
-from domain.documents import Collection, FieldKind
+from domain.documents.document import Collection, FieldKind
 from ports.metrics import Instrument, Metric
 
 Service = TypeVar("Service")
@@ -44,7 +44,7 @@ class PluginContext(Protocol):
         indexes: Sequence[Sequence[str]] = (),
         partition: str | None = None,
     ) -> Collection:
-        """A place for documents of this plugin, under its name; see `domain.documents.Collection`."""
+        """A place for documents of this plugin, under its name; see `Collection`."""
 
     def register_routes(self, routes: Sequence[Route]) -> None:
         """Adds HTTP routes; `ValueError` when a method and path, or a route's or shape's name, is taken."""

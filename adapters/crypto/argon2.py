@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from adapters.crypto.turnstile import Turnstile
 from ports.entropy import Entropy
-from ports.passwords import PasswordHasher
+from ports.identity.passwords import PasswordHasher
 from ports.runtime import Runtime
 
 Result = TypeVar("Result")

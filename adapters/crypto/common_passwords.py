@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ports.passwords import CommonPasswords
+from ports.identity.passwords import CommonPasswords
 
 LIST = Path(__file__).with_name("common_passwords.txt")
 

@@ -15,8 +15,8 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from jwt.algorithms import Algorithm, HMACAlgorithm, OKPAlgorithm
 
-from domain.tokens import SigningAlgorithm
-from ports.token_signer import SignedToken, TokenSigner
+from domain.identity.tokens import SigningAlgorithm
+from ports.identity.token_signer import SignedToken, TokenSigner
 
 TOKEN_CHARACTERS_MAX = 4_096
 HEADER_CHARACTERS_MAX = 512

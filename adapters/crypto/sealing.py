@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from ports.encryption.sealing import Sealer
 from ports.entropy import Entropy
-from ports.sealing import Sealer
 
 VERSION = b"\x01"
 SALT_BYTES = 16

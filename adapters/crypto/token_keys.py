@@ -9,10 +9,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from adapters.crypto.derivation import derived_key
 from adapters.crypto.jwt import JwtSigner, SigningKey
-from domain.keyring import Ring, RingKey, changes_at_ms, reading_keys
-from domain.tokens import ACCESS_KEY_LIFETIME_MS, SigningAlgorithm
+from domain.encryption.keyring import Ring, RingKey, changes_at_ms, reading_keys
+from domain.identity.tokens import ACCESS_KEY_LIFETIME_MS, SigningAlgorithm
 from ports.clock import Clock
-from ports.token_keys import TokenKeys, TokenKeySet
+from ports.identity.token_keys import TokenKeys, TokenKeySet
 
 KEY_ID_BYTES = 9
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ports.bus import Bus, Subscription
+from ports.realtime.bus import Bus, Subscription
 
 
 class MemoryBus:

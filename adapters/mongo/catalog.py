@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-from adapters.mongo import (
-    answers,
-    api_keys,
-    audit,
-    checkpoints,
-    claims,
-    documents,
-    journal,
-    login_failures,
-    probes,
-    sessions,
-    users,
-)
+from adapters.mongo import audit, idempotency, probes
+from adapters.mongo.documents import documents
+from adapters.mongo.identity import api_keys, login_failures, sessions, users
+from adapters.mongo.ledger import checkpoints, claims, journal
 from adapters.mongo.schema import Indexes
 from adapters.mongo.views import TRANSFERS, View
 
@@ -23,7 +14,7 @@ CATALOG: tuple[Indexes, ...] = (
     sessions.INDEXES,
     api_keys.INDEXES,
     login_failures.INDEXES,
-    answers.INDEXES,
+    idempotency.INDEXES,
     audit.INDEXES,
     journal.INDEXES,
     checkpoints.INDEXES,

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from adapters.mongo import journal
 from adapters.mongo.driver import MongoDriver
 from adapters.mongo.errors import DEPENDENCY
+from adapters.mongo.ledger import journal
 from ports.errors import DependencyUnavailable
 
 NAMESPACE_EXISTS: Final = 48

@@ -17,8 +17,8 @@ from secrets import token_hex
 
 from adapters.redis.driver import DEPENDENCY, Listener, Redis, Reply, accepted, pack
 from adapters.redis.names import Names
-from ports.bus import Bus, Subscription
 from ports.errors import DependencyUnavailable
+from ports.realtime.bus import Bus, Subscription
 from ports.runtime import DeadlineExceeded, Event, Runtime, Task, TaskCancelled
 
 SUBSCRIBE_TIMEOUT_MS_MAX = 5_000

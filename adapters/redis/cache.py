@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from adapters.redis.driver import Redis, accepted
 from adapters.redis.names import Names
-from ports.cache import VALUE_BYTES_MAX, Cache
+from ports.documents.cache import VALUE_BYTES_MAX, Cache
 
 PLACES = 4_096
 

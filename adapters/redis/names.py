@@ -8,8 +8,8 @@ from base64 import urlsafe_b64encode
 from functools import lru_cache
 
 from adapters.redis.driver import frame
-from domain.identifiers import Identifier, network_of
-from domain.ratelimit import Policy
+from domain.limits.identifiers import Identifier, network_of
+from domain.limits.windows import Policy
 
 KEY_BYTES_MIN = 16
 HASH_BYTES = 16

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from adapters.redis.driver import Redis, accepted
 from adapters.redis.names import Names
-from ports.nonces import Nonces
+from ports.identity.nonces import Nonces
 
 
 class RedisNonces:

@@ -6,7 +6,7 @@ from functools import partial
 
 from adapters.redis.bus import RedisBus
 from adapters.redis.driver import DEPENDENCY, Redis
-from adapters.redis.limiter import RedisLimiter
+from adapters.redis.limits.limiter import RedisLimiter
 from adapters.redis.names import SESSION_GROUPS
 from ports.health import Probe
 

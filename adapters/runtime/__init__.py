@@ -1,3 +1,3 @@
-"""Concurrency on asyncio, uvloop, trio, and simulated with virtual time."""
+"""Concurrency on asyncio, uvloop and trio."""
 
 from __future__ import annotations

@@ -23,9 +23,9 @@ from adapters.socket.handshake import (
 from domain.realtime.deadlines import Deadlines
 from domain.realtime.events import CloseCode
 from ports.clock import Clock
-from ports.message_limit import MessageLimit
+from ports.limits.message_limit import MessageLimit
 from ports.metrics import Metrics
-from ports.realtime import Switchboard
+from ports.realtime.switchboard import Switchboard
 from ports.runtime import DeadlineExceeded, Event, Runtime
 
 GRAIN_MS: Final = 250

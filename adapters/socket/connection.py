@@ -25,11 +25,11 @@ from domain.realtime.outbox import Outbox, OutboxLimits, Put
 from domain.realtime.protocol import ConnectionMachine, Outputs, ProtocolLimits
 from ports.clock import Clock
 from ports.errors import DependencyUnavailable
-from ports.message_limit import MessageLimit, MessageVerdict
-from ports.realtime import Recipient, Switchboard
+from ports.limits.message_limit import MessageLimit, MessageVerdict
+from ports.realtime.socket_tokens import SocketIdentity, SocketRefusal
+from ports.realtime.switchboard import Recipient, Switchboard
 from ports.request_id import REQUEST_ID
 from ports.runtime import DeadlineExceeded, Event, Overloaded, Runtime
-from ports.socket_tokens import SocketIdentity, SocketRefusal
 
 _logger = logging.getLogger(__name__)
 

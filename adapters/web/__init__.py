@@ -5,7 +5,10 @@ Plugins see only what is named here.
 
 from __future__ import annotations
 
-from adapters.web.credentials import NO_DEVICE, OTHER_DEVICE
+from adapters.asgi.credentials import NO_DEVICE, OTHER_DEVICE
+from adapters.asgi.head import DEVICE_COOKIE
+from adapters.asgi.problems import BAD_DEVICE, FORBIDDEN, NOT_AUTHENTICATED, NOT_FOUND, Headers, Problem
+from adapters.asgi.quota import refusal as limit_refusal
 from adapters.web.fields import (
     AMOUNT_MAX,
     METADATA_BYTES_MAX,
@@ -28,21 +31,7 @@ from adapters.web.fields import (
     rfc3339,
     told_as,
 )
-from adapters.web.head import DEVICE_COOKIE
-from adapters.web.quota import refusal as limit_refusal
-from adapters.web.route import (
-    BAD_DEVICE,
-    FORBIDDEN,
-    NOT_AUTHENTICATED,
-    NOT_FOUND,
-    Answer,
-    Call,
-    Handler,
-    Headers,
-    Problem,
-    Route,
-    Shape,
-)
+from adapters.web.route import Answer, Call, Handler, Route, Shape
 
 __all__ = [
     "AMOUNT_MAX",

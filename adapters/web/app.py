@@ -11,11 +11,11 @@ from quart.asgi import ASGIHTTPConnection
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import MapAdapter
 
+from adapters.asgi.problems import PROBLEM_TYPE, Problem, encode_problem, problem_of
+from adapters.asgi.request_context import Exchange, exchange_of
+from adapters.web.api_documents.routes import document_routes
 from adapters.web.body import BodyLimits
-from adapters.web.document_routes import document_routes
-from adapters.web.errors import PROBLEM_TYPE, encode_problem, problem_of
-from adapters.web.exchange import Exchange, exchange_of
-from adapters.web.route import Problem, Route
+from adapters.web.route import Route
 from adapters.web.view import View, send_encoded
 from ports.runtime import DeadlineExceeded, Runtime
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from adapters.web.asgi import Message, Receive
-from adapters.web.errors import BODY_TIMEOUT, BODY_TOO_LARGE
-from adapters.web.route import Problem
+from adapters.asgi.answers import Message, Receive
+from adapters.asgi.problems import BODY_TIMEOUT, BODY_TOO_LARGE, Problem
 from ports.runtime import DeadlineExceeded, Runtime
 
 DISCARDED_BYTES_MAX = 16 * 1024 * 1024

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from adapters.web.asgi import RawHeaders
-from adapters.web.head import Head
+from adapters.asgi.answers import RawHeaders
+from adapters.asgi.head import Head
 
 PREFLIGHT_AGE_S = 600
 

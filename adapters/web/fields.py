@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from adapters.web.shapes import TOLD
+from adapters.web.api_documents.shapes import TOLD
 
 METADATA_BYTES_MAX = 512
 AMOUNT_MAX = 10**15

@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from adapters.web.address import AddressRules
-from adapters.web.asgi import (
+from adapters.asgi.answers import (
     Application,
     RawHeaders,
     Receive,
@@ -21,20 +20,20 @@ from adapters.web.asgi import (
     deny_websocket,
     uncached,
 )
+from adapters.asgi.client_address import AddressRules
+from adapters.asgi.credentials import REVOKED_API_KEY, Credentials
+from adapters.asgi.head import Head
+from adapters.asgi.problems import Problem, problem_of
+from adapters.asgi.quota import REVOKED, quota_headers, refusal
+from adapters.asgi.request_context import SCOPE_KEY, Exchange
 from adapters.web.body import BodyWatch
 from adapters.web.cors import Cors
-from adapters.web.credentials import REVOKED_API_KEY, Credentials
-from adapters.web.errors import problem_of
-from adapters.web.exchange import SCOPE_KEY, Exchange
-from adapters.web.head import Head
 from adapters.web.http_metrics import HttpMetrics
 from adapters.web.operations import PATHS as OPERATIONS_PATHS
 from adapters.web.operations import Operations
-from adapters.web.quota import REVOKED, quota_headers, refusal
-from adapters.web.route import Problem
 from adapters.web.route_table import RouteTable
-from domain.access import Principal, PrincipalKind
-from domain.admission import Admission
+from domain.identity.access import Principal, PrincipalKind
+from domain.limits.admission import Admission
 from ports.entropy import Entropy
 from ports.request_id import REQUEST_ID
 from ports.runtime import Runtime

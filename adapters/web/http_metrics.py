@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from adapters.web.exchange import Exchange
+from adapters.asgi.request_context import Exchange
 from ports.metrics import Metric, MetricKind, Metrics
 
 REQUESTS = Metric(

@@ -6,12 +6,11 @@ import hmac
 
 import msgspec
 
-from adapters.web.asgi import Responder
-from adapters.web.errors import problem_of
-from adapters.web.exchange import Exchange
-from adapters.web.head import BEARER, Head, scheme_and_rest
+from adapters.asgi.answers import Responder
+from adapters.asgi.head import BEARER, Head, scheme_and_rest
+from adapters.asgi.problems import Problem, problem_of
+from adapters.asgi.request_context import Exchange
 from adapters.web.readiness import Readiness
-from adapters.web.route import Problem
 from ports.metrics import Metrics
 from ports.runtime import Runtime
 

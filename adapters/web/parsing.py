@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from adapters.web.route import Problem
+from adapters.asgi.problems import Problem
 
 QUERY_FIELDS_MAX = 32
 DETAIL_LENGTH_MAX = 300

@@ -8,13 +8,13 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from domain.access import Permission, PermissionKind, Principal, may
+from adapters.asgi.problems import FORBIDDEN, NOT_AUTHENTICATED, Headers, Problem
 from domain.audit import RequestContext
+from domain.identity.access import Permission, PermissionKind, Principal, may
 
 BodyT = TypeVar("BodyT")
 QueryT = TypeVar("QueryT")
 
-Headers = tuple[tuple[str, str], ...]
 Shape = type[msgspec.Struct] | tuple[type[msgspec.Struct], ...]
 """Of an answer; where it may have one of several shapes, the first that fits."""
 
@@ -28,20 +28,6 @@ class Answer:
     """`msgspec.Raw` is JSON already, and goes out as it is; `bytes` are of the `media_type`."""
     headers: Headers = ()
     media_type: str = "application/json"
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """A refusal in the form of RFC 9457. `code` is stable and snake_case; `detail` is for people."""
-
-    status: int
-    code: str
-    detail: str
-    headers: Headers = ()
-    extensions: Mapping[str, Any] = field(default_factory=dict)
-    blameless: bool = False
-    """For a 400 or 401 that says nothing against its address: a good client's mistake, or time that passed.
-    What was tried and was nobody's is not; see `Guard`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,23 +123,3 @@ class Route:
     @property
     def knows_device(self) -> bool:
         return self.asks_device or self.permission.kind is not PermissionKind.PUBLIC
-
-
-NOT_AUTHENTICATED = Problem(
-    401,
-    "not_authenticated",
-    "This needs an access token or an API key.",
-    headers=(("WWW-Authenticate", "Bearer"),),
-    # Nothing was presented, so nothing was guessed.
-    blameless=True,
-)
-BAD_DEVICE = Problem(
-    400,
-    "validation_failed",
-    "A device id has 16 to 64 of letters, digits and `_.:-`.",
-    extensions={"field": "X-Device-Id"},
-    # What can be no device's id is no guess at one.
-    blameless=True,
-)
-FORBIDDEN = Problem(403, "forbidden", "The caller may not do this.")
-NOT_FOUND = Problem(404, "not_found", "There is nothing here by this name.")

@@ -8,15 +8,23 @@ from typing import NamedTuple
 
 import msgspec
 
-from adapters.web.asgi import RawHeaders, Receive, Scope, Send, about_body, raw_headers
+from adapters.asgi.answers import RawHeaders, Receive, Scope, Send, about_body, raw_headers
+from adapters.asgi.problems import (
+    BAD_DEVICE,
+    FORBIDDEN,
+    NOT_AUTHENTICATED,
+    PROBLEM_TYPE,
+    Problem,
+    encode_problem,
+    problem_of,
+)
+from adapters.asgi.request_context import Exchange, exchange_of
+from adapters.asgi.signed import unsigned_body
 from adapters.web.body import BodyLimits, read_body
-from adapters.web.errors import PROBLEM_TYPE, encode_problem, problem_of
-from adapters.web.exchange import Exchange, exchange_of
 from adapters.web.parsing import UNSUPPORTED, body_parser, idempotency_key, is_json, query_parser
-from adapters.web.route import BAD_DEVICE, FORBIDDEN, NOT_AUTHENTICATED, Answer, Call, Problem, Route
-from adapters.web.signed import unsigned_body
-from domain.access import Permission, Principal, may
+from adapters.web.route import Answer, Call, Route
 from domain.audit import ANONYMOUS, RequestContext
+from domain.identity.access import Permission, Principal, may
 from ports.runtime import Runtime
 
 

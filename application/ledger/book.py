@@ -15,23 +15,23 @@ from typing import Final, TypeVar
 from application.ledger.checkpointer import Checkpointer
 from application.ledger.committed import Committed, CommittedBatch
 from application.ledger.crossings import Crossings, crossings
-from application.ledger.known import Known
 from application.ledger.sizes import BATCH_BYTES_MAX, BATCH_COMMANDS_MAX, halves, is_too_large, weight
+from application.ledger.state_cache import Known
 from application.ledger.turns import Turns
 from domain.ledger.account import AccountState
 from domain.ledger.chain import Head, JournalDocument, seal
 from domain.ledger.commands import Command, PostTransfer, Submission
 from domain.ledger.entries import Recorded
 from domain.ledger.machine import Decision, decide, repeat_of
-from domain.ledger.needs import missing
 from domain.ledger.outcomes import Outcome, Posted, Rejected
+from domain.ledger.prefetch import missing
 from domain.ledger.subjects import Subject
-from ports.claims import Claims
 from ports.clock import Clock
 from ports.entropy import Entropy
 from ports.errors import DependencyUnavailable
-from ports.handoff import Handoff
-from ports.journal import Append, Checkpoints, Journal, UnreadableBook
+from ports.ledger.claims import Claims
+from ports.ledger.journal import Append, Checkpoints, Journal, UnreadableBook
+from ports.ledger.worker_link import Handoff
 from ports.runtime import Overloaded, Runtime
 
 Found = TypeVar("Found")

@@ -9,8 +9,8 @@ from typing import Final
 from application.ledger.book import Book, BookPorts
 from application.ledger.checkpointer import FLUSH_S_MAX
 from application.ledger.committed import Committed
-from application.ledger.handoff import SharedBook
-from ports.journal import UnreadableBook
+from application.ledger.shared_book import SharedBook
+from ports.ledger.journal import UnreadableBook
 from ports.runtime import Task
 
 BOOKS_MAX: Final = 1_024

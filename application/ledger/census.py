@@ -13,7 +13,7 @@ from typing import Final
 
 from domain.ledger.account import AccountState
 from domain.ledger.entries import AccountOpened, TransferPosted
-from ports.journal import AssetCensus, Checkpoints, Journal, StoredState
+from ports.ledger.journal import AssetCensus, Checkpoints, Journal, StoredState
 
 SAMPLED_A_ROUND: Final = 4
 """Checkpoints of each book that one round compares with the journal; round after round it goes through

@@ -14,7 +14,7 @@ from typing import Final
 
 from domain.ledger.account import AccountState
 from ports.errors import DependencyUnavailable
-from ports.journal import Checkpoints, Snapshot
+from ports.ledger.journal import Checkpoints, Snapshot
 from ports.runtime import Runtime, Task
 
 INTERVAL_S: Final = 0.1

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from domain.ledger.account import ENTRIES_A_SNAPSHOT, AccountState
 from domain.ledger.replay import Accounts
-from ports.journal import Snapshot
+from ports.ledger.journal import Snapshot
 
 ENTRIES_A_CHECKPOINT: Final = 64
 """How many entries that touch an account, at most, whoever loads it has to fold on top of a checkpoint,

@@ -15,7 +15,7 @@ from application.recurring import Recurring
 from domain.ledger.commands import BookDue, Submission
 from ports.clock import Clock
 from ports.errors import DependencyUnavailable
-from ports.journal import Checkpoints
+from ports.ledger.journal import Checkpoints
 from ports.runtime import Overloaded, Runtime
 
 INTERVAL_S: Final = 1.0

@@ -12,7 +12,7 @@ from domain.ledger.entries import BACKDATED, Entry, TransferPosted
 from domain.ledger.machine import effective
 from domain.ledger.replay import account_after, accounts_of
 from ports.errors import DependencyUnavailable
-from ports.journal import Checkpoints, Excerpt, Journal, Placed
+from ports.ledger.journal import Checkpoints, Excerpt, Journal, Placed
 
 DOCUMENTS_A_PAGE_MAX: Final = 64
 DATED_BACK_SHOWN_MAX: Final = 200

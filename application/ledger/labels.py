@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 from domain.ledger.entries import GrantScheduled, HoldPlaced, TransferPosted
-from ports.journal import Journal
+from ports.ledger.journal import Journal
 
 LABELS_MAX: Final = 10_000
 """Kept in memory, each with at most 512 bytes of metadata."""

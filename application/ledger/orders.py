@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from application.audit.ledger_events import BATCH
 from domain.ids import time_ordered_id
 from domain.ledger.account import REVENUE, Account
-from domain.ledger.audited import BATCH
 from domain.ledger.commands import (
     CaptureHold,
     IssueGrant,

@@ -13,7 +13,7 @@ from domain.ledger.chain import GENESIS, Head, JournalDocument, is_intact
 from domain.ledger.entries import Recorded
 from domain.ledger.proof import Proof
 from domain.ledger.shapes import has_its_shape
-from ports.journal import Checkpoints, StoredState, Unreadable
+from ports.ledger.journal import Checkpoints, StoredState, Unreadable
 
 STATES_A_READ_MAX: Final = 1_000
 CHECKPOINT: Final = "checkpoint"

@@ -10,8 +10,8 @@ from contextlib import suppress
 from functools import partial
 from typing import Final
 
-from ports.claims import Claims
 from ports.errors import DependencyUnavailable
+from ports.ledger.claims import Claims
 from ports.runtime import Runtime
 
 LOSSES_MAX: Final = 3

@@ -12,7 +12,7 @@ from application.ledger.prover import BrokenLink, ExpectedHead, LedgerProblem, P
 from domain.ledger.chain import Head, JournalDocument
 from domain.ledger.entries import Recorded
 from domain.ledger.shapes import has_its_shape, recorded_has_its_shape
-from ports.journal import Checkpoints, Journal, Unreadable, UnreadableBook
+from ports.ledger.journal import Checkpoints, Journal, Unreadable, UnreadableBook
 from ports.runtime import Runtime
 
 __all__ = ["ExpectedHead", "LedgerProblem", "Verification", "verify"]

@@ -27,6 +27,6 @@ def balance(fields: Mapping[str, str]) -> dict[str, Any]:
 
 
 def collect_rarely() -> None:
-    """As the service does (`composition.process`)."""
+    """As the service does (`composition.hosting.process`)."""
     gc.freeze()
     gc.set_threshold(20_000, 10, 10)

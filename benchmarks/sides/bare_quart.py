@@ -9,7 +9,7 @@ from hypercorn.asyncio import serve
 from hypercorn.config import Config
 from quart import Quart, Response
 
-from composition.process import collect_rarely
+from composition.hosting.process import collect_rarely
 
 BALANCE = (
     b'{"id":"alice","asset":"GEMS","user_id":"usr_01m88zrk3wgztvgp6jzhdk51sj","posted":0,"held":0,'

@@ -14,10 +14,11 @@ from application.ledger.orders import Caller, TransferOrder
 from application.ledger.service import Ledger
 from benchmarks.rounds import Configuration, Figures, answer_rounds, closed_loop, configuration
 from benchmarks.sides.ledger import ASSET, EACH, environment, order_of, posted
-from composition.load import load
-from composition.process import RuntimeName, collect_rarely
-from composition.service import assemble
-from composition.stores import StoreName, Stores
+from composition.config.load import load
+from composition.config.settings import StoreName
+from composition.hosting.process import RuntimeName, collect_rarely
+from composition.hosting.service import assemble
+from composition.wiring.stores import Stores
 from domain.ids import time_ordered_id
 from domain.ledger.account import Account, AccountState
 from domain.ledger.chain import Head, JournalDocument, seal
@@ -32,7 +33,7 @@ from domain.ledger.commands import (
 from domain.ledger.lots import GrantTerms
 from domain.ledger.machine import decide
 from ports.errors import DependencyUnavailable
-from ports.journal import Append, Checkpoints, Journal
+from ports.ledger.journal import Append, Checkpoints, Journal
 
 COMMANDS_A_DOCUMENT = 4_096
 TRIES_MAX = 100

@@ -7,14 +7,14 @@ import random
 import uvloop
 
 from adapters.redis.connect import connect
-from adapters.redis.limiter import RedisLimiter
+from adapters.redis.limits.limiter import RedisLimiter
 from adapters.runtime.asyncio_runtime import AsyncioRuntime
 from benchmarks.rounds import Configuration, Figures, answer_rounds, closed_loop, configuration
-from composition.live_store import DECISION_LANES
-from domain.admission import Charge, Verdict
-from domain.bans import BanPolicy
-from domain.identifiers import Identifier, IdentifierType
-from domain.ratelimit import Algorithm, Policy
+from composition.wiring.live_store import DECISION_LANES
+from domain.limits.admission import Charge, Verdict
+from domain.limits.bans import BanPolicy
+from domain.limits.identifiers import Identifier, IdentifierType
+from domain.limits.windows import Algorithm, Policy
 
 LIMIT, PERIOD_MS = 1_000_000, 60_000
 CLIENTS = 1_000

@@ -12,10 +12,10 @@ import uvloop
 from application.ledger.orders import AccountOrder, Caller, GrantOrder, TransferOrder
 from application.ledger.service import Ledger
 from benchmarks.rounds import Configuration, Figures, Work, answer_rounds, closed_loop, configuration
-from composition.load import load
-from composition.process import RuntimeName, collect_rarely
-from composition.service import assemble
-from composition.stores import StoreName
+from composition.config.load import load
+from composition.config.settings import StoreName
+from composition.hosting.process import RuntimeName, collect_rarely
+from composition.hosting.service import assemble
 from domain.ledger.outcomes import Outcome, Rejected
 
 ASSET = "GOLD"

@@ -12,10 +12,10 @@ import uvloop
 from application.ledger.orders import Caller
 from benchmarks.rounds import Configuration, Figures, answer_rounds, closed_loop, configuration
 from benchmarks.sides.ledger import environment, open_accounts
-from composition.load import load
-from composition.process import RuntimeName, collect_rarely
-from composition.service import assemble
-from composition.stores import StoreName
+from composition.config.load import load
+from composition.config.settings import StoreName
+from composition.hosting.process import RuntimeName, collect_rarely
+from composition.hosting.service import assemble
 from domain.audit import RequestContext
 from ports.errors import DependencyUnavailable
 from ports.runtime import Overloaded

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from adapters.web import Problem
-from domain.identifiers import Identifier, IdentifierProblem, IdentifierType, identify
+from domain.limits.identifiers import Identifier, IdentifierProblem, IdentifierType, identify
 
 IDENTIFIER_LENGTH_MAX: Final = 254
 BY_IDENTIFIER = "/<type>/<path:identifier>"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from application.audit_reader import AuditReader
+from application.audit.reader import AuditReader
 from application.idempotency import Idempotency
-from application.moderation import Moderation
+from application.limits.moderation import Moderation
 from plugins.admin.routes.audit import audit_routes
 from plugins.admin.routes.bans import ban_routes
 from plugins.admin.routes.limits import limit_routes
-from plugins.main.plugin import service_version
 from plugins.plugin import Plugin, PluginContext
+from plugins.version import service_version
 
 
 class AdminPlugin:

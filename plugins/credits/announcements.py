@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from application.ledger.committed import CommittedBatch
-from application.realtime import Realtime
-from domain.api_keys import DEFAULT_BOOK
+from application.realtime.switchboard import Realtime
+from domain.identity.api_keys import DEFAULT_BOOK
 from domain.ledger.entries import HoldPlaced, HoldReleased, TransferPosted
 from domain.ledger.replay import accounts_of
 from domain.realtime.messages import BalancePush, LowBalancePush

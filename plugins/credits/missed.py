@@ -15,16 +15,16 @@ from collections.abc import Sequence
 from typing import Final
 
 from application.ledger.service import Ledger
-from application.realtime import Realtime
+from application.realtime.switchboard import Realtime
 from application.recurring import Recurring
-from domain.api_keys import DEFAULT_BOOK
+from domain.identity.api_keys import DEFAULT_BOOK
 from domain.ledger.account import AccountState
 from domain.realtime.events import CloseCode
 from domain.realtime.messages import BalancePush
 from domain.realtime.spans import Span, Spans
-from ports.bus import Subscription
 from ports.errors import DependencyUnavailable
-from ports.journal import UnreadableBook
+from ports.ledger.journal import UnreadableBook
+from ports.realtime.bus import Subscription
 from ports.runtime import DeadlineExceeded, Overloaded, Runtime, Task
 
 TOPIC: Final = "ledger:announced"

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
-
-from application.api_keys import ApiKeyService
-from application.documents import DocumentService
+from application.documents.service import DocumentService
 from application.idempotency import Idempotency
+from application.identity.api_keys import ApiKeyService
+from application.identity.sessions import SessionService
+from application.identity.tokens import TokenService
+from application.identity.users import UserService
 from application.ledger.announcer import LEDGER_COMMITTED
-from application.rate_limiter import RateLimiter
-from application.sessions import SessionService
-from application.tokens import TokenService
-from application.users import UserService
+from application.limits.rate_limiter import RateLimiter
 from plugins.main.happenings import note_committed
 from plugins.main.measures import Measures
 from plugins.main.modules.connection_api import MODULE_KEY, ConnectionAPI
@@ -22,16 +20,7 @@ from plugins.main.routes.root import root_routes
 from plugins.main.routes.sessions import session_routes
 from plugins.main.routes.users import UserRoutes
 from plugins.plugin import Plugin, PluginContext
-
-DISTRIBUTION = "credit-system"
-
-
-def service_version() -> str:
-    """Of the installed distribution; a bare checkout has none."""
-    try:
-        return version(DISTRIBUTION)
-    except PackageNotFoundError:
-        return "unknown"
+from plugins.version import DISTRIBUTION, service_version
 
 
 class MainPlugin:

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from composition.cli import _parser
-from composition.configuration import EXIT_CONFIGURATION
-from composition.process import RuntimeName
-from composition.secrets import FILES
-from composition.servers import ServerName
+from composition.commands.cli import _parser
+from composition.config.problems import EXIT_CONFIGURATION
+from composition.config.secrets import FILES
+from composition.hosting.process import RuntimeName
+from composition.hosting.servers import ServerName
 from tests.bare import walk_imports
 from tests.bare.environments import (
     Environment,

@@ -10,16 +10,16 @@ from dataclasses import dataclass
 import pytest
 
 from adapters.memory.audit import MemoryAuditLog
-from adapters.memory.documents import MemoryDocuments
+from adapters.memory.documents.documents import MemoryDocuments
 from adapters.mongo import audit as mongo_audit
 from adapters.mongo.client import ClientDriver, DriverName, connect
-from adapters.mongo.documents import MongoDocuments
+from adapters.mongo.documents.documents import MongoDocuments
 from adapters.mongo.schema import create_schema
 from domain.audit import AuditAction, AuditEvent, AuditFilter
-from domain.documents import Collection, Document, FieldKind, Fields, complete
+from domain.documents.document import Collection, Document, FieldKind, Fields, complete
 from domain.ids import time_ordered_id
 from ports.audit import AuditLog, Recorded
-from ports.documents import Documents
+from ports.documents.documents import Documents
 from ports.runtime import Runtime
 from tests.conformance.identity import NOW_MS, an_event, database_of_its_own
 from tests.conformance.runtimes import Driver

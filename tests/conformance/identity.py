@@ -17,35 +17,35 @@ from typing import Literal
 
 import pytest
 
-from adapters.memory.answers import MemoryAnswers
-from adapters.memory.api_keys import MemoryApiKeys
 from adapters.memory.audit import MemoryAuditLog
-from adapters.memory.credentials import MemoryCredentials
-from adapters.memory.login_failures import MemoryLoginFailures
-from adapters.memory.sessions import MemorySessions
-from adapters.memory.users import MemoryUsers
-from adapters.mongo.answers import MongoAnswers
-from adapters.mongo.api_keys import MongoApiKeys
+from adapters.memory.idempotency import MemoryAnswers
+from adapters.memory.identity.api_keys import MemoryApiKeys
+from adapters.memory.identity.credentials import MemoryCredentials
+from adapters.memory.identity.login_failures import MemoryLoginFailures
+from adapters.memory.identity.sessions import MemorySessions
+from adapters.memory.identity.users import MemoryUsers
 from adapters.mongo.audit import MongoAuditLog
 from adapters.mongo.catalog import CATALOG
 from adapters.mongo.client import Bounds, ClientDriver, DriverName, connect
-from adapters.mongo.credentials import MongoCredentials
-from adapters.mongo.login_failures import MongoLoginFailures
+from adapters.mongo.idempotency import MongoAnswers
+from adapters.mongo.identity.api_keys import MongoApiKeys
+from adapters.mongo.identity.credentials import MongoCredentials
+from adapters.mongo.identity.login_failures import MongoLoginFailures
+from adapters.mongo.identity.sessions import MongoSessions
+from adapters.mongo.identity.users import MongoUsers
 from adapters.mongo.schema import create_schema
-from adapters.mongo.sessions import MongoSessions
-from adapters.mongo.users import MongoUsers
 from domain.audit import AuditAction, AuditEvent, AuditFilter
+from domain.identity.sessions import Session, SessionPolicy, open_session
+from domain.identity.users import Role, User
 from domain.ids import time_ordered_id
-from domain.sessions import Session, SessionPolicy, open_session
-from domain.users import Role, User
-from ports.answers import Answers
-from ports.api_keys import ApiKeys
 from ports.audit import AuditLog
-from ports.credentials import Credentials, Endings
-from ports.login_failures import LoginFailures
+from ports.idempotency import Answers
+from ports.identity.api_keys import ApiKeys
+from ports.identity.credentials import Credentials, Endings
+from ports.identity.login_failures import LoginFailures
+from ports.identity.sessions import Sessions
+from ports.identity.users import Users
 from ports.runtime import Runtime
-from ports.sessions import Sessions
-from ports.users import Users
 from tests.conformance.runtimes import Driver
 from tests.servers.mongod import DATABASE, MongodServer
 

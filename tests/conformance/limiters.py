@@ -10,14 +10,14 @@ from typing import Protocol
 
 import pytest
 
-from adapters.memory.limiter import MemoryLimiter
+from adapters.memory.limits.limiter import MemoryLimiter
 from adapters.redis.connect import connect
 from adapters.redis.driver import Redis
-from adapters.redis.limiter import RedisLimiter
-from domain.admission import Admission, Charge, Identifier, IdentifierType
-from domain.bans import BanPolicy
-from domain.ratelimit import Algorithm, Policy
-from ports.limiter import Limiter
+from adapters.redis.limits.limiter import RedisLimiter
+from domain.limits.admission import Admission, Charge, Identifier, IdentifierType
+from domain.limits.bans import BanPolicy
+from domain.limits.windows import Algorithm, Policy
+from ports.limits.limiter import Limiter
 from ports.runtime import Runtime
 from tests.servers.redis_cluster import RedisCluster
 from tests.servers.redis_server import RedisServer

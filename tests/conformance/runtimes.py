@@ -27,10 +27,10 @@ import trio
 import uvloop
 
 from adapters.runtime.asyncio_runtime import AsyncioRuntime
-from adapters.runtime.simulated_runtime import SimulatedRuntime
 from adapters.runtime.supervision import SHUTDOWN_GRACE_S_MAX, THREADS_MAX, Report
 from adapters.runtime.trio_runtime import TrioRuntime
 from ports.runtime import Runtime
+from tests.simulation.runtime.simulated_runtime import SimulatedRuntime
 
 Result = TypeVar("Result")
 

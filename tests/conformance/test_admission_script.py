@@ -12,16 +12,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from adapters.memory.limiter import MemoryLimiter
-from adapters.redis.decision import Calls
+from adapters.memory.limits.limiter import MemoryLimiter
 from adapters.redis.driver import frame
+from adapters.redis.limits.decision import Calls
+from adapters.redis.limits.script import Script
 from adapters.redis.names import Names
-from adapters.redis.script import Script
 from adapters.runtime.asyncio_runtime import AsyncioRuntime
-from domain.admission import Admission, Charge, Identifier, IdentifierType, Verdict
-from domain.bans import JITTER_MAX, BanPolicy
-from domain.ratelimit import UNUSED, Algorithm, Policy, give_back, look, take
-from ports.limiter import Limiter
+from domain.limits.admission import Admission, Charge, Identifier, IdentifierType, Verdict
+from domain.limits.bans import JITTER_MAX, BanPolicy
+from domain.limits.windows import UNUSED, Algorithm, Policy, give_back, look, take
+from ports.limits.limiter import Limiter
 from tests.conformance.limiters import (
     ACCOUNT_NAME,
     ADDRESS,
@@ -208,7 +208,7 @@ def test_the_script_gives_back_what_the_pure_rule_gives_back(
             names = Names(key=str(id(script)).encode() * 16)
             await driver.execute("FLUSHDB")
             calls = Calls(
-                script=Script(driver=driver, name="admission.lua"),
+                script=Script(driver=driver, name="limiter.lua"),
                 names=names,
                 ban_policy=BAN_POLICY,
                 now_ms=time.now_ms,

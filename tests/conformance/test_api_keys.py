@@ -5,8 +5,8 @@ from __future__ import annotations
 import secrets
 from dataclasses import replace
 
-from domain.api_keys import ApiKey, Scope, digest_of
 from domain.audit import AuditAction
+from domain.identity.api_keys import ApiKey, Scope, digest_of
 from domain.ids import time_ordered_id
 from tests.conformance.identity import NOW_MS, OnStores, Stores, an_event, identity
 

@@ -13,8 +13,8 @@ from adapters.memory.bus import MemoryBus
 from adapters.redis.bus import BEAT_S, BEATS_MISSED_MAX, CHANNELS_A_SUBSCRIBE_MAX, RedisBus
 from adapters.redis.connect import connect
 from adapters.redis.driver import Listener, Redis
-from ports.bus import Bus
 from ports.errors import DependencyUnavailable
+from ports.realtime.bus import Bus
 from ports.runtime import Runtime
 from tests.conformance.runtimes import Driver
 from tests.servers.redis_cluster import RedisCluster

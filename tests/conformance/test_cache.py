@@ -8,11 +8,11 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from adapters.crypto.sealing import AesGcmSealer
-from adapters.memory.cache import MemoryCache
+from adapters.memory.documents.cache import MemoryCache
 from adapters.redis.cache import RedisCache
 from adapters.redis.driver import Redis
 from adapters.runtime.system import SystemClock, SystemEntropy
-from ports.cache import VALUE_BYTES_MAX, Cache
+from ports.documents.cache import VALUE_BYTES_MAX, Cache
 from ports.runtime import Runtime
 from tests.conformance.limiters import Time, connected
 from tests.conformance.runtimes import Driver

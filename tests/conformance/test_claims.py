@@ -6,11 +6,11 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from adapters.memory.claims import MemoryClaims
-from adapters.mongo import claims as mongo_claims
+from adapters.memory.ledger.claims import MemoryClaims
+from adapters.mongo.ledger import claims as mongo_claims
 from adapters.mongo.schema import create_schema
 from adapters.runtime.system import SystemClock
-from ports.claims import Claims
+from ports.ledger.claims import Claims
 from ports.runtime import Runtime
 from tests.conformance.identity import connect_as_app, database_of_its_own
 from tests.conformance.runtimes import Driver

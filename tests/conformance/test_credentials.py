@@ -8,14 +8,14 @@ from functools import partial
 
 import pytest
 
-import adapters.memory.api_keys
-import adapters.mongo.api_keys
+import adapters.memory.identity.api_keys
 import adapters.mongo.audit
-from domain.api_keys import ApiKey, Scope
+import adapters.mongo.identity.api_keys
 from domain.audit import AuditAction
-from domain.users import Role, User
-from ports.api_keys import KeyAdded
-from ports.credentials import Ended, RolesChanged
+from domain.identity.api_keys import ApiKey, Scope
+from domain.identity.users import Role, User
+from ports.identity.api_keys import KeyAdded
+from ports.identity.credentials import Ended, RolesChanged
 from tests.conformance.identity import (
     ENDINGS,
     NOW_MS,
@@ -279,7 +279,7 @@ def test_a_key_that_expired_or_was_revoked_before_does_not_end_again(identity: O
 def test_so_many_keys_live_in_one_name_and_all_end_with_it(
     identity: OnStores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for store in (adapters.memory.api_keys, adapters.mongo.api_keys):
+    for store in (adapters.memory.identity.api_keys, adapters.mongo.identity.api_keys):
         monkeypatch.setattr(store, "KEYS_PER_SPONSOR_MAX", 3)
     monkeypatch.setattr(adapters.mongo.audit, "EVENTS_A_MESSAGE", 2)
 

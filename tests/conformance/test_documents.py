@@ -8,11 +8,11 @@ from itertools import product
 import pytest
 
 from adapters.memory.audit import MemoryAuditLog
-from adapters.memory.documents import MemoryDocuments
-from adapters.mongo.documents import WAITING_MAX
+from adapters.memory.documents.documents import MemoryDocuments
+from adapters.mongo.documents.documents import WAITING_MAX
 from domain.audit import AuditAction
-from domain.document_queries import Condition, Equals, Query, Range, answer
-from domain.documents import PARTS, Collection, Document
+from domain.documents.document import PARTS, Collection, Document
+from domain.documents.queries import Condition, Equals, Query, Range, answer
 from ports.errors import DependencyUnavailable
 from ports.runtime import DeadlineExceeded, Overloaded, Runtime
 from tests.conformance.documents import NOTES, PLAIN, Kept, OnDocuments, kept, mongo_documents, written

@@ -8,17 +8,17 @@ from dataclasses import dataclass
 import msgspec
 import pytest
 
-from adapters.memory.journal import MemoryCheckpoints, MemoryJournal
-from adapters.mongo import checkpoints as mongo_checkpoints
-from adapters.mongo import journal as mongo_journal
+from adapters.memory.ledger.journal import MemoryCheckpoints, MemoryJournal
 from adapters.mongo.client import ClientDriver
+from adapters.mongo.ledger import checkpoints as mongo_checkpoints
+from adapters.mongo.ledger import journal as mongo_journal
 from adapters.mongo.schema import create_schema
 from domain.ledger.account import ISSUANCE, REVENUE, Account, AccountState
 from domain.ledger.chain import Head, JournalDocument, is_intact, seal
 from domain.ledger.entries import AccountOpened, Entry, Issue, TransferPosted
 from domain.ledger.lots import GrantTerms
 from ports.errors import DependencyUnavailable
-from ports.journal import (
+from ports.ledger.journal import (
     Append,
     AssetCensus,
     Checkpoints,

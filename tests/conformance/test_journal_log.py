@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from domain.ledger.entries import AccountOpened
-from ports.journal_log import JournalLog, Wanted
+from ports.ledger.journal_log import JournalLog, Wanted
 from tests.conformance.test_journal import (
     Ledgers,
     OnLedgers,

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import pytest
 
-from domain.admission import Admission, Charge, Standing, Verdict
-from domain.bans import DURATION_MS_MAX, Ban, BanPolicy
-from domain.identifiers import Identifier, IdentifierType
-from ports.limiter import BanPlace
+from domain.limits.admission import Admission, Charge, Standing, Verdict
+from domain.limits.bans import DURATION_MS_MAX, Ban, BanPolicy
+from domain.limits.identifiers import Identifier, IdentifierType
+from ports.limits.limiter import BanPlace
 from ports.runtime import Runtime
 from tests.conformance.limiters import (
     ACCOUNT_NAME,

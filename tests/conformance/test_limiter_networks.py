@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from domain.admission import Admission, Charge, Verdict
-from domain.bans import ESCALATION_NETWORKS, Ban
-from domain.identifiers import Identifier, IdentifierType
-from ports.limiter import Limiter
+from domain.limits.admission import Admission, Charge, Verdict
+from domain.limits.bans import ESCALATION_NETWORKS, Ban
+from domain.limits.identifiers import Identifier, IdentifierType
+from ports.limits.limiter import Limiter
 from ports.runtime import Runtime
 from tests.conformance.limiters import BAN_POLICY, START_MS, USER, Open, Time, ask, policy
 from tests.conformance.runtimes import Driver

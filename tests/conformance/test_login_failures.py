@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from domain.login_delay import NO_FAILURES, DelayPolicy, Failures, after_failure
+from domain.identity.login_delay import NO_FAILURES, DelayPolicy, Failures, after_failure
 from tests.conformance.identity import NOW_MS, OnStores, Stores, identity
 
 __all__ = ["identity"]

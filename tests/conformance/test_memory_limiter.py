@@ -7,13 +7,13 @@ import asyncio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.memory.identifier_table import IdentifierTable
-from adapters.memory.limiter import MemoryLimiter
+from adapters.memory.limits.identifier_table import IdentifierTable
+from adapters.memory.limits.limiter import MemoryLimiter
 from adapters.redis.names import NAMES_CACHED_MAX, Names
-from domain import identifiers
-from domain.admission import Charge, Identifier, IdentifierType, Verdict
-from domain.bans import BanPolicy
-from domain.identifiers import NETWORKS_CACHED_MAX
+from domain.limits import identifiers
+from domain.limits.admission import Charge, Identifier, IdentifierType, Verdict
+from domain.limits.bans import BanPolicy
+from domain.limits.identifiers import NETWORKS_CACHED_MAX
 from ports.runtime import Runtime
 from tests.conformance.limiters import (
     ADDRESS,

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from pymongo.errors import BulkWriteError, DocumentTooLarge, OperationFailure, WriteConcernError
 
-from adapters.mongo import api_keys, journal, sessions
 from adapters.mongo.client import Bounds, ClientDriver, DriverName
 from adapters.mongo.driver import Concern, Index, MongoTransaction, Updated, UpdateOne
 from adapters.mongo.errors import DuplicateKey, NotPermitted
+from adapters.mongo.identity import api_keys, sessions
+from adapters.mongo.ledger import journal
 from adapters.mongo.pools import Credentials, MongoPools, connect_pools
 from adapters.mongo.probes import MongoProbe
 from adapters.mongo.schema import create_schema

@@ -13,15 +13,15 @@ from bson import Int64
 from pymongo.database import Database
 
 from adapters.mongo.catalog import CATALOG
-from adapters.mongo.checkpoints import MongoCheckpoints
 from adapters.mongo.client import ClientDriver, connect
-from adapters.mongo.journal import MongoJournal
+from adapters.mongo.ledger.checkpoints import MongoCheckpoints
+from adapters.mongo.ledger.journal import MongoJournal
 from adapters.mongo.schema import create_schema
 from adapters.runtime.asyncio_runtime import AsyncioRuntime
 from application.ledger.verification import Verification, verify
 from domain.ledger.chain import Head, JournalDocument, seal
-from ports.journal import Append, Snapshot
-from tests.application.forgery import Lived, lived
+from ports.ledger.journal import Append, Snapshot
+from tests.application.ledger.forgery import Lived, lived
 from tests.conformance.identity import database_of_its_own
 from tests.servers.mongod import Credentials, MongodServer
 from tests.simulation.ledger_world import BOOK

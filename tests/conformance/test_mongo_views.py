@@ -13,11 +13,11 @@ from pymongo.errors import OperationFailure
 from adapters.mongo.catalog import CATALOG, VIEWS
 from adapters.mongo.client import ClientDriver, connect
 from adapters.mongo.errors import NotPermitted
-from adapters.mongo.journal import MongoJournal
+from adapters.mongo.ledger.journal import MongoJournal
 from adapters.mongo.schema import create_schema
 from adapters.mongo.views import TRANSFERS, NotOurView, create_views
 from domain.ledger.chain import Head, seal
-from ports.journal import Append
+from ports.ledger.journal import Append
 from ports.runtime import Runtime
 from tests.conformance.entries import every_kind_of_entry
 from tests.conformance.identity import database_of_its_own

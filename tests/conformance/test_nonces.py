@@ -8,10 +8,10 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
 
-from adapters.memory.nonces import MemoryNonces
+from adapters.memory.identity.nonces import MemoryNonces
 from adapters.redis.nonces import RedisNonces
 from ports.errors import DependencyUnavailable
-from ports.nonces import Nonces
+from ports.identity.nonces import Nonces
 from ports.runtime import Runtime
 from tests.conformance.limiters import START_MS, Time, connected
 from tests.conformance.runtimes import Driver

@@ -12,7 +12,7 @@ import pytest
 from adapters.crypto.argon2 import NICENESS, Argon2PasswordHasher
 from adapters.crypto.common_passwords import LIST, read_common_passwords
 from adapters.runtime.system import SystemEntropy
-from domain.users import PASSWORD_CHARACTERS_MIN, uniqueness_key
+from domain.identity.users import PASSWORD_CHARACTERS_MIN, uniqueness_key
 from ports.runtime import Overloaded, Runtime
 from tests.conformance.runtimes import Driver
 

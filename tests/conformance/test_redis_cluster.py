@@ -13,8 +13,8 @@ from adapters.redis.cluster import slot_of
 from adapters.redis.connect import connect
 from adapters.redis.driver import Redis, Refusal
 from adapters.redis.names import Names
-from domain.admission import Admission, Charge, Identifier, IdentifierType, Verdict
-from domain.bans import BanPolicy
+from domain.limits.admission import Admission, Charge, Identifier, IdentifierType, Verdict
+from domain.limits.bans import BanPolicy
 from ports.errors import DependencyUnavailable
 from ports.runtime import Runtime
 from tests.conformance.limiters import (

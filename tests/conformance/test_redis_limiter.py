@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from domain.admission import Charge, Identifier, IdentifierType, Verdict
+from domain.limits.admission import Charge, Identifier, IdentifierType, Verdict
 from ports.errors import DependencyUnavailable
 from ports.runtime import Runtime
 from tests.conformance.limiters import (

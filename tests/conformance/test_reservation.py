@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from adapters.memory.journal import MemoryCheckpoints, MemoryJournal
+from adapters.memory.ledger.journal import MemoryCheckpoints, MemoryJournal
 from adapters.runtime.system import SystemClock, SystemEntropy
 from application.ledger.book import BookPorts
 from application.ledger.committed import CommittedBatch

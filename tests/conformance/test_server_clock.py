@@ -7,7 +7,7 @@ import time
 import pytest
 
 from adapters.mongo.client import DriverName
-from adapters.mongo.server_clock import UNCERTAINTY_MS_MAX, ServerClock, sample
+from adapters.mongo.ledger.server_clock import UNCERTAINTY_MS_MAX, ServerClock, sample
 from ports.errors import DependencyUnavailable
 from ports.runtime import Runtime
 from tests.conformance.identity import connect_as_app

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from adapters.mongo.sessions import _document, _session
-from domain.sessions import SessionPolicy, rotate
+from adapters.mongo.identity.sessions import _document, _session
+from domain.identity.sessions import SessionPolicy, rotate
 from tests.conformance.identity import NOW_MS, a_session, a_user
 
 POLICY = SessionPolicy()

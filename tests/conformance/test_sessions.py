@@ -6,10 +6,10 @@ from dataclasses import replace
 from functools import partial
 
 from domain.audit import AuditAction
-from domain.sessions import SessionPolicy, rotate, token_state
-from domain.tokens import TokenState
-from domain.users import DEVICES_KNOWN_MAX, device_digest, with_device
-from ports.sessions import ActiveCount
+from domain.identity.sessions import SessionPolicy, rotate, token_state
+from domain.identity.tokens import TokenState
+from domain.identity.users import DEVICES_KNOWN_MAX, device_digest, with_device
+from ports.identity.sessions import ActiveCount
 from tests.conformance.identity import (
     NOW_MS,
     OnStores,

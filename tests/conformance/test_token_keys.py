@@ -9,8 +9,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from adapters.crypto.token_keys import TokenKeyring
-from domain.keyring import Ring, RingKey
-from domain.tokens import ACCESS_KEY_LIFETIME_MS, SigningAlgorithm
+from domain.encryption.keyring import Ring, RingKey
+from domain.identity.tokens import ACCESS_KEY_LIFETIME_MS, SigningAlgorithm
 
 REFRESH_MS = 14 * 86_400_000
 START_MS = 1_800_000_000_000

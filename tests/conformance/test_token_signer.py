@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.crypto.jwt import HEADERS_REMEMBERED_MAX, JwtSigner, SigningKey
-from domain.tokens import SigningAlgorithm
-from ports.token_signer import SignedToken
+from domain.identity.tokens import SigningAlgorithm
+from ports.identity.token_signer import SignedToken
 
 SECRET, OTHER_SECRET = b"s" * 32, b"o" * 32
 SEED = bytes(range(32))

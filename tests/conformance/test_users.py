@@ -6,8 +6,8 @@ from dataclasses import replace
 from functools import partial
 
 from domain.audit import AuditAction
-from domain.users import User, uniqueness_key
-from ports.users import RenameRefused, UserAdded
+from domain.identity.users import User, uniqueness_key
+from ports.identity.users import RenameRefused, UserAdded
 from tests.conformance.identity import NOW_MS, OnStores, Stores, a_user, an_event, identity
 
 __all__ = ["identity"]

@@ -18,7 +18,7 @@ from domain.addresses import (
     parse_address,
     parse_network,
 )
-from domain.identifiers import Identifier, IdentifierProblem, IdentifierType, identify, network_of
+from domain.limits.identifiers import Identifier, IdentifierProblem, IdentifierType, identify, network_of
 
 CLIENT = IPv4Address("192.0.2.1")
 NOT_PUBLIC = [

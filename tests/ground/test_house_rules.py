@@ -15,7 +15,7 @@ FUNCTION_LINES_MAX = 60
 # A module is named for what it holds. The five managers are the product's own words.
 EMPTY_NAMES = re.compile(r"(?:/|_)(utils?|helpers?|common|base|misc|managers?)$")
 MANAGERS = frozenset(
-    f"composition/{name}_manager.py" for name in ("app", "services", "module", "plugin", "hooks")
+    f"composition/managers/{name}_manager.py" for name in ("app", "services", "module", "plugin", "hooks")
 )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from composition.cli import main
+from composition.commands.cli import main
 from tests.ground.sources import FLOORS, PROJECT, modules
 from tests.readme.walk import blocks
 

@@ -15,22 +15,23 @@ import pytest
 from adapters.memory.metrics import MemoryMetrics
 from adapters.runtime.asyncio_runtime import AsyncioRuntime
 from adapters.runtime.system import SystemClock, SystemEntropy
-from application.api_keys import CreatedApiKey
+from application.identity.api_keys import CreatedApiKey
 from application.ledger.orders import AccountOrder, Caller
-from composition.app_manager import AppManager
-from composition.build import Surroundings
-from composition.load import load
-from composition.memory_store import memory_store
-from composition.stores import StoreName, Stores
-from domain.api_keys import Scope
+from composition.config.load import load
+from composition.config.settings import StoreName
+from composition.managers.app_manager import AppManager
+from composition.wiring.build import Surroundings
+from composition.wiring.memory_store import memory_store
+from composition.wiring.stores import Stores
 from domain.audit import SYSTEM, RequestContext
+from domain.identity.api_keys import Scope
 from domain.ledger.outcomes import Posted
 from plugins.plugin import Plugin
 from plugins.registry import ENTRY_POINT_GROUP, PluginEntry, available_plugins
+from tests.adapters.web.client import Client
+from tests.adapters.web.service import PASSWORD
 from tests.ground.sources import PROJECT
 from tests.readme.walk import blocks
-from tests.web.client import Client
-from tests.web.service import PASSWORD
 
 PAGE = (PROJECT / "docs" / "plugins.md").read_text(encoding="utf-8")
 SOURCE, WISH_LIST = (block.body for block in blocks(PAGE) if block.words == ("python",))

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.composition.serving import Serving
+from tests.composition.hosting.serving import Serving
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "request-signing.md"
 

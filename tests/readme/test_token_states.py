@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from domain.tokens import LIFECYCLE, TokenEvent, TokenState
+from domain.identity.tokens import LIFECYCLE, TokenEvent, TokenState
 
 PAGE = Path(__file__).parents[2] / "docs" / "token-states.md"
 

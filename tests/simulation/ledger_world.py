@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from adapters.handoff.handoff import StreamHandoff
-from adapters.runtime.simulated_runtime import SeededEntropy, SimulatedRuntime
+from adapters.worker_link.handoff import StreamHandoff
 from application.ledger.book import BookPorts
 from application.ledger.committed import CommittedBatch
 from application.ledger.orders import AccountOrder, Caller, GrantOrder, TransferOrder
@@ -19,6 +18,7 @@ from domain.ledger.replay import accounts_of, replay
 from ports.errors import DependencyUnavailable
 from ports.runtime import Overloaded, TaskCancelled
 from tests.simulation.one_host import OneHost
+from tests.simulation.runtime.simulated_runtime import SeededEntropy, SimulatedRuntime
 from tests.simulation.unreliable_store import Outside
 
 BOOK = "main"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
-from adapters.handoff.host import Host, HostLock, Listener, Stream
-from adapters.runtime.simulated_runtime import SimulatedRuntime, Simulation
+from adapters.worker_link.host import Host, HostLock, Listener, Stream
 from ports.runtime import Event
+from tests.simulation.runtime.simulated_runtime import SimulatedRuntime, Simulation
 
 TRAVEL_S_MAX = 0.002
 PIECES_MAX = 3

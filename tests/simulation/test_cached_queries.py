@@ -15,19 +15,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.memory.audit import MemoryAuditLog
-from adapters.memory.cache import MemoryCache
-from adapters.memory.documents import MemoryDocuments
+from adapters.memory.documents.cache import MemoryCache
+from adapters.memory.documents.documents import MemoryDocuments
 from adapters.memory.metrics import MemoryMetrics
-from adapters.runtime.simulated_runtime import SimulatedRuntime, Simulation
-from application.documents import DocumentService
+from application.documents.service import DocumentService
 from domain.audit import AuditEvent, RequestContext
-from domain.document_queries import Equals, Query
-from domain.documents import Collection, DatabaseRole, Document, DocumentRejection
-from ports.cache import Cache
-from ports.documents import Documents, Found, Versions
+from domain.documents.document import Collection, DatabaseRole, Document, DocumentRejection
+from domain.documents.queries import Equals, Query
+from ports.documents.cache import Cache
+from ports.documents.documents import Documents, Found, Versions
 from ports.errors import DependencyUnavailable
 from ports.runtime import Task
 from tests.conformance.documents import NOTES
+from tests.simulation.runtime.simulated_runtime import SimulatedRuntime, Simulation
 
 TRAVEL_S_MAX = 0.004
 CACHE_AWAY = 0.15

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from adapters.memory.metrics import MemoryMetrics
-from adapters.runtime.simulated_runtime import Simulation
 from domain.ledger.account import Account, AccountState, ActiveHold, Holdings
 from plugins.credits.balances import BOUNDS, CHECKPOINT_S, BalanceMeasures
 from plugins.credits.held import ROUNDS_UNSETTLED_MAX, HeldTotals
@@ -11,6 +10,7 @@ from plugins.credits.measures import LedgerMeasures
 from plugins.plugin import PluginContext
 from ports.metrics import Instrument, Metric
 from tests.simulation.ledger_world import Service, grant, opening, posted, until_answered
+from tests.simulation.runtime.simulated_runtime import Simulation
 from tests.simulation.unreliable_store import Faults, Outside
 
 

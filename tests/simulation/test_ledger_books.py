@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from adapters.memory.journal import MemoryCheckpoints, MemoryJournal
-from adapters.runtime.simulated_runtime import Simulation
+from adapters.memory.ledger.journal import MemoryCheckpoints, MemoryJournal
 from application.ledger.orders import AccountOrder, Caller, GrantOrder, HoldOrder
 from application.ledger.service import Ledger
 from domain.ledger.chain import JournalDocument
 from domain.ledger.outcomes import Outcome, Posted
-from ports.journal import Append
+from ports.ledger.journal import Append
 from tests.simulation.ledger_world import BOOK, Service
+from tests.simulation.runtime.simulated_runtime import Simulation
 from tests.simulation.unreliable_store import Outside
 
 SILENCE_S = 5.0

@@ -6,24 +6,23 @@ from functools import partial
 
 import pytest
 
-from adapters.memory.journal import MemoryCheckpoints, MemoryJournal
-from adapters.runtime.simulated_runtime import SimulatedRuntime, Simulation
-from application.ledger import known as known_module
+from adapters.memory.ledger.journal import MemoryCheckpoints, MemoryJournal
 from application.ledger import sizes as sizes_module
+from application.ledger import state_cache as known_module
 from application.ledger.announcer import ENTRIES_WAITING_MAX, Announcer
 from application.ledger.book import APPEND_S_MAX, AWAY_S
 from application.ledger.committed import CommittedBatch
-from application.ledger.known import Known
 from application.ledger.orders import Caller, TransferOrder
+from application.ledger.state_cache import Known
 from domain.ledger.account import Account, AccountState
 from domain.ledger.chain import Head, JournalDocument, seal
 from domain.ledger.entries import AccountOpened
 from domain.ledger.machine import decide
 from domain.ledger.outcomes import Outcome
 from ports.errors import DependencyUnavailable
-from ports.journal import Append
+from ports.ledger.journal import Append
 from ports.runtime import Runtime
-from tests.domain.ledger_play import named
+from tests.domain.ledger.play import named
 from tests.simulation.ledger_world import (
     BOOK,
     Service,
@@ -33,6 +32,7 @@ from tests.simulation.ledger_world import (
     transfer,
     until_answered,
 )
+from tests.simulation.runtime.simulated_runtime import SimulatedRuntime, Simulation
 from tests.simulation.unreliable_store import Outside
 
 SEEDS = range(20)

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from adapters.memory.journal import MemoryCheckpoints, MemoryJournal
-from adapters.runtime.simulated_runtime import SeededEntropy, SimulatedRuntime, Simulation
+from adapters.memory.ledger.journal import MemoryCheckpoints, MemoryJournal
 from application.ledger import books as books_module
 from application.ledger.book import BookPorts
 from application.ledger.books import Books
@@ -25,6 +24,7 @@ from domain.ledger.commands import OpenAccount, Submission
 from ports.errors import DependencyUnavailable
 from ports.runtime import Runtime
 from tests.simulation.ledger_world import BOOK
+from tests.simulation.runtime.simulated_runtime import SeededEntropy, SimulatedRuntime, Simulation
 
 
 def run(main: Callable[[SimulatedRuntime], Awaitable[None]]) -> None:

@@ -7,8 +7,6 @@ from functools import partial
 
 import pytest
 
-from adapters.runtime.scheduler import SimulationOver
-from adapters.runtime.simulated_runtime import Simulation
 from domain.ledger.entries import TransferPosted
 from domain.ledger.outcomes import Rejected
 from ports.runtime import TaskCancelled
@@ -22,6 +20,8 @@ from tests.simulation.ledger_world import (
     transfer,
     until_answered,
 )
+from tests.simulation.runtime.scheduler import SimulationOver
+from tests.simulation.runtime.simulated_runtime import Simulation
 from tests.simulation.unreliable_store import Faults, Outside
 
 SEEDS = range(int(os.environ.get("SIMULATION_SEEDS", "60")))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from adapters.runtime.simulated_runtime import Simulation
 from application.ledger.checkpointer import INTERVAL_S
 from application.ledger.orders import AccountOrder, Caller, GrantOrder, HoldOrder, TransferOrder
 from domain.ledger.account import ENTRIES_A_SNAPSHOT, AccountState
@@ -12,6 +11,7 @@ from domain.ledger.entries import Entry, TransferPosted
 from domain.ledger.machine import effective
 from domain.ledger.replay import accounts_of, replay
 from tests.simulation.ledger_world import BOOK, Service
+from tests.simulation.runtime.simulated_runtime import Simulation
 from tests.simulation.unreliable_store import Outside
 
 WHO = Caller(BOOK, "test")

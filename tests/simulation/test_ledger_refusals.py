@@ -6,16 +6,16 @@ from functools import partial
 
 import pytest
 
-from adapters.memory.journal import MemoryJournal
-from adapters.runtime.simulated_runtime import Simulation
+from adapters.memory.ledger.journal import MemoryJournal
 from application.ledger.orders import Caller, TransferOrder
 from application.ledger.service import Ledger
 from domain.ledger.entries import Refused
 from domain.ledger.outcomes import Outcome, Rejected
 from ports.errors import DependencyUnavailable
 from ports.runtime import Overloaded, TaskCancelled
-from tests.application.forgery import proved
+from tests.application.ledger.forgery import proved
 from tests.simulation.ledger_world import BOOK, TRIES_MAX, Service, grant, opening, posted, until_answered
+from tests.simulation.runtime.simulated_runtime import Simulation
 from tests.simulation.unreliable_store import Faults, Outside
 
 SEEDS = range(40)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 LIVES = """
-    from adapters.runtime.simulated_runtime import SimulatedRuntime, Simulation
+    from tests.simulation.runtime.simulated_runtime import SimulatedRuntime, Simulation
     from tests.simulation.ledger_world import BOOK
     from tests.simulation.test_ledger_storm import STORMY, Storm
     from tests.simulation.unreliable_store import Outside

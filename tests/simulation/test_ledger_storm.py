@@ -8,7 +8,6 @@ from functools import partial
 
 import pytest
 
-from adapters.runtime.simulated_runtime import Simulation
 from application.ledger.orders import AccountOrder, Caller, GrantOrder, HoldOrder, RuleOrder, TransferOrder
 from application.ledger.service import Ledger
 from domain.ledger.account import AccountState
@@ -17,6 +16,7 @@ from domain.ledger.lots import NEVER_MS
 from domain.ledger.machine import effective
 from domain.ledger.outcomes import Outcome, Posted, Rejected
 from tests.simulation.ledger_world import BOOK, Service, Told, audit, until_answered
+from tests.simulation.runtime.simulated_runtime import Simulation
 from tests.simulation.unreliable_store import Faults, Outside
 
 SEEDS = range(int(os.environ.get("SIMULATION_SEEDS", "60")))

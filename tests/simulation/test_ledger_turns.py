@@ -6,16 +6,16 @@ import os
 
 import pytest
 
-from adapters.runtime.simulated_runtime import SeededEntropy, SimulatedRuntime, Simulation
 from application.ledger.book import BookPorts
 from application.ledger.committed import CommittedBatch
 from application.ledger.orders import Caller, TransferOrder
 from application.ledger.service import Ledger
 from application.ledger.turns import LOOK_INTERVAL_S
 from domain.ledger.outcomes import Outcome
-from ports.claims import Claim, Claims
 from ports.errors import DependencyUnavailable
+from ports.ledger.claims import Claim, Claims
 from tests.simulation.ledger_world import BOOK, grant, opening, posted
+from tests.simulation.runtime.simulated_runtime import SeededEntropy, SimulatedRuntime, Simulation
 from tests.simulation.unreliable_store import Outside, UnreliableJournal
 
 SEEDS = range(int(os.environ.get("SIMULATION_SEEDS", "60")))

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import pytest
 
-from adapters.memory.journal import MemoryCheckpoints, MemoryJournal
-from adapters.runtime.simulated_runtime import Simulation
+from adapters.memory.ledger.journal import MemoryCheckpoints, MemoryJournal
 from application.ledger.book import CLOSED_S
 from application.ledger.orders import AccountOrder, Caller
 from application.ledger.service import Ledger
@@ -16,8 +15,9 @@ from domain.ledger.chain import Head, JournalDocument, seal
 from domain.ledger.entries import Recorded, Refused
 from domain.ledger.outcomes import Outcome
 from ports.errors import DependencyUnavailable
-from ports.journal import UnreadableBook
+from ports.ledger.journal import UnreadableBook
 from tests.simulation.ledger_world import BOOK, Service, grant, opening, posted, transfer, until_answered
+from tests.simulation.runtime.simulated_runtime import Simulation
 from tests.simulation.unreliable_store import Faults, Outside
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from adapters.memory.journal import MemoryJournal
-from adapters.runtime.simulated_runtime import Simulation
+from adapters.memory.ledger.journal import MemoryJournal
 from application.ledger.book import AWAY_S
 from application.ledger.orders import Caller, TransferOrder
 from application.ledger.service import Ledger
 from domain.ledger.chain import JournalDocument
 from domain.ledger.outcomes import Outcome, Posted, Rejected
-from ports.journal import Append
+from ports.ledger.journal import Append
 from tests.simulation.ledger_world import BOOK, Service, grant, opening, posted, transfer, until_answered
+from tests.simulation.runtime.simulated_runtime import Simulation
 from tests.simulation.unreliable_store import Faults, Outside
 
 SEEDS = range(20)

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from adapters.memory.journal import MemoryCheckpoints, MemoryJournal
-from adapters.mongo.server_clock import (
+from adapters.memory.ledger.journal import MemoryCheckpoints, MemoryJournal
+from adapters.mongo.ledger.server_clock import (
     DRIFT,
     INTERVAL_S,
     QUESTIONS_A_SAMPLE_MAX,
@@ -21,12 +21,12 @@ from adapters.mongo.server_clock import (
     ServerClock,
     sample,
 )
-from adapters.runtime.simulated_runtime import EPOCH_MS, SeededEntropy, SimulatedRuntime
 from application.ledger.book import BookPorts
 from application.ledger.orders import AccountOrder, Caller
 from application.ledger.service import Ledger
 from domain.ledger.outcomes import Posted
 from ports.errors import DependencyUnavailable
+from tests.simulation.runtime.simulated_runtime import EPOCH_MS, SeededEntropy, SimulatedRuntime
 
 HOUR_S = 3_600
 YEAR_MS = 365 * 24 * HOUR_S * 1000

@@ -7,14 +7,14 @@ from functools import partial
 
 import pytest
 
-from adapters.runtime.scheduler import Deadlock, StepsExceeded
-from adapters.runtime.simulated_runtime import (
+from ports.runtime import DeadlineExceeded, TaskCancelled
+from tests.simulation.runtime.scheduler import Deadlock, StepsExceeded
+from tests.simulation.runtime.simulated_runtime import (
     EPOCH_MS,
     SeededEntropy,
     SimulatedRuntime,
     Simulation,
 )
-from ports.runtime import DeadlineExceeded, TaskCancelled
 
 
 async def forever() -> None:

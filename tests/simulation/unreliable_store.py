@@ -10,15 +10,14 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from adapters.memory.claims import MemoryClaims
-from adapters.memory.journal import MemoryCheckpoints, MemoryJournal
-from adapters.runtime.simulated_runtime import SimulatedRuntime, Simulation
+from adapters.memory.ledger.claims import MemoryClaims
+from adapters.memory.ledger.journal import MemoryCheckpoints, MemoryJournal
 from domain.ledger.account import AccountState
 from domain.ledger.chain import JournalDocument
 from domain.ledger.entries import Recorded
-from ports.claims import Claim, Claims
 from ports.errors import DependencyUnavailable
-from ports.journal import (
+from ports.ledger.claims import Claim, Claims
+from ports.ledger.journal import (
     Append,
     AssetCensus,
     Checkpoints,
@@ -30,6 +29,7 @@ from ports.journal import (
     Unreadable,
 )
 from ports.runtime import Runtime
+from tests.simulation.runtime.simulated_runtime import SimulatedRuntime, Simulation
 
 Answer = TypeVar("Answer")
 

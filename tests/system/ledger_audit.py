@@ -11,7 +11,7 @@ from domain.ledger.chain import Head, JournalDocument, follows, is_intact
 from domain.ledger.entries import AccountOpened, Entry, TransferPosted
 from domain.ledger.outcomes import Outcome, Posted
 from domain.ledger.replay import accounts_of, replay
-from ports.journal import Journal
+from ports.ledger.journal import Journal
 
 BOOK = "main"
 DOCUMENTS_A_READ_MAX = 256

@@ -17,13 +17,13 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from typing import Final
 
-from adapters.mongo import checkpoints as mongo_checkpoints
-from adapters.mongo import journal as mongo_journal
 from adapters.mongo.client import Bounds, ClientDriver, DriverName
 from adapters.mongo.driver import MongoDriver
-from adapters.mongo.journal import MongoJournal
+from adapters.mongo.ledger import checkpoints as mongo_checkpoints
+from adapters.mongo.ledger import journal as mongo_journal
+from adapters.mongo.ledger.journal import MongoJournal
+from adapters.mongo.ledger.server_clock import ServerClock
 from adapters.mongo.schema import create_schema
-from adapters.mongo.server_clock import ServerClock
 from adapters.runtime.system import SystemEntropy
 from application.ledger.book import BookPorts
 from application.ledger.committed import CommittedBatch
@@ -33,7 +33,7 @@ from domain.ledger.account import AccountState
 from domain.ledger.chain import JournalDocument
 from domain.ledger.outcomes import Outcome, Posted, Rejected, Rejection
 from ports.errors import DependencyUnavailable
-from ports.journal import Append
+from ports.ledger.journal import Append
 from ports.runtime import Runtime
 from tests.conformance.identity import connect_as_app
 from tests.servers.fault_proxy import FaultProxy

@@ -12,7 +12,7 @@ from time import monotonic, sleep
 
 import pytest
 
-from application.denials import DENIED_AGE_S_MAX
+from application.limits.denials import DENIED_AGE_S_MAX
 from tests.servers.mongod import MongodServer
 from tests.servers.redis_server import RedisServer
 from tests.system.product import PASSWORD, Person, Product, Stage, live_stage, running

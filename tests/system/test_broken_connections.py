@@ -20,9 +20,9 @@ import pytest
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-from composition.process import RuntimeName
-from composition.servers import ServerName
-from tests.composition.serving import Serving
+from composition.hosting.process import RuntimeName
+from composition.hosting.servers import ServerName
+from tests.composition.hosting.serving import Serving
 from tests.servers.certificates import Certificates, write_certificates
 
 CARRIERS = [

@@ -12,11 +12,11 @@ import pytest
 from adapters.memory.metrics import MemoryMetrics
 from adapters.redis.connect import connect
 from adapters.runtime.system import SystemClock, SystemEntropy
-from application.documents import DocumentService
+from application.documents.service import DocumentService
 from domain.audit import RequestContext
-from domain.document_queries import Equals, Query
-from domain.documents import DatabaseRole, Document
-from ports.cache import Cache
+from domain.documents.document import DatabaseRole, Document
+from domain.documents.queries import Equals, Query
+from ports.documents.cache import Cache
 from ports.errors import DependencyUnavailable
 from ports.runtime import Runtime
 from tests.conformance.documents import NOTES, mongo_documents

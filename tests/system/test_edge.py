@@ -15,8 +15,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
-from tests.composition.serving import WAIT_S_MAX, Serving, wait_until
-from tests.composition.test_serve import CARRIERS
+from tests.composition.hosting.serving import WAIT_S_MAX, Serving, wait_until
+from tests.composition.hosting.test_serve import CARRIERS
 
 LIMITED = {"CREDIT_RATE_LIMIT_API_KEY": "20/60s", "CREDIT_TRUSTED_PROXIES": "127.0.0.1"}
 SPELLINGS = (

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.composition.serving import creditctl
+from tests.composition.hosting.serving import creditctl
 from tests.servers.mongod import MongodServer
 from tests.servers.redis_server import RedisServer
 from tests.system.product import ANSWER_S_MAX, PASSWORD, Person, Product, Stage, live_stage, running

@@ -8,8 +8,8 @@ from typing import Final
 
 import pytest
 
-from adapters.mongo.checkpoints import COLLECTION
 from adapters.mongo.client import Bounds
+from adapters.mongo.ledger.checkpoints import COLLECTION
 from application.ledger import book
 from application.ledger.orders import AccountOrder, GrantOrder
 from ports.runtime import Runtime

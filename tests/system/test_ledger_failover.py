@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 
 from adapters.mongo.client import Bounds
-from adapters.mongo.journal import COLLECTION
+from adapters.mongo.ledger.journal import COLLECTION
 from ports.runtime import Runtime
 from tests.conformance.identity import database_of_its_own
 from tests.conformance.runtimes import Driver, run_real

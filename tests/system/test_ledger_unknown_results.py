@@ -11,13 +11,13 @@ from typing import Any, Final
 import pytest
 
 from adapters.mongo.driver import MongoDriver
-from adapters.mongo.journal import COLLECTION
+from adapters.mongo.ledger.journal import COLLECTION
 from application.ledger import book
 from application.ledger.orders import AccountOrder, GrantOrder, TransferOrder
 from domain.ledger.chain import JournalDocument
 from domain.ledger.outcomes import Outcome, Posted
 from ports.errors import DependencyUnavailable
-from ports.journal import Append
+from ports.ledger.journal import Append
 from ports.runtime import Runtime
 from tests.conformance.identity import database_of_its_own
 from tests.conformance.runtimes import Driver, run_real

@@ -16,7 +16,7 @@ from typing import Any, Final
 import httpx
 import pytest
 
-from adapters.mongo import checkpoints, journal
+from adapters.mongo.ledger import checkpoints, journal
 from domain.ledger.account import AccountState
 from domain.ledger.entries import TransferPosted
 from ports.runtime import Runtime

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from adapters.mongo.journal import _document
+from adapters.mongo.ledger.journal import _document
 from domain.ledger.chain import Head, JournalDocument, follows, is_intact
 from domain.ledger.entries import TransferPosted
 from tests.servers.mongod import MongodServer

@@ -14,7 +14,7 @@ from time import monotonic, sleep
 
 import pytest
 
-from adapters.handoff.link import LOOK_INTERVAL_S, QUIET_LOOKS_MAX
+from adapters.worker_link.link import LOOK_INTERVAL_S, QUIET_LOOKS_MAX
 from tests.servers.certificates import write_certificates
 from tests.servers.mongod import MongodServer
 from tests.servers.redis_server import RedisServer

@@ -11,7 +11,7 @@ from time import monotonic, sleep
 
 import httpx
 
-from composition.serve import HANDOFF_DIRECTORY
+from composition.hosting.serve import HANDOFF_DIRECTORY
 from tests.system.product import ANSWER_S_MAX, Product
 
 WAIT_S_MAX = 30.0

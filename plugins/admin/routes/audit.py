@@ -21,8 +21,8 @@ from adapters.web import (
     rfc3339,
     told_as,
 )
-from application.audit_reader import AUDIT_CURSOR, KNOWN_ACTIONS, AuditLine, AuditQuery, AuditReader
-from domain.access import AUDIT
+from application.audit.reader import AUDIT_CURSOR, KNOWN_ACTIONS, AuditLine, AuditQuery, AuditReader
+from domain.identity.access import AUDIT
 from plugins.admin.named import invalid
 
 DESCRIPTION = (

@@ -21,7 +21,7 @@ from adapters.web import (
     told_as,
 )
 from application.idempotency import Idempotency
-from application.moderation import (
+from application.limits.moderation import (
     BAN_CURSOR,
     BAN_SECONDS_MAX,
     REASON_LENGTH_MAX,
@@ -30,11 +30,11 @@ from application.moderation import (
     Moderation,
     is_reason,
 )
-from domain.access import ADMIN
-from domain.bans import Ban
-from domain.identifiers import IdentifierType
+from domain.identity.access import ADMIN
+from domain.limits.bans import Ban
+from domain.limits.identifiers import IdentifierType
 from plugins.admin.named import BY_IDENTIFIER, IDENTIFIER_LENGTH_MAX, NamedInPath, invalid, named, named_in
-from plugins.repeats import KEY_CONFLICT, Remember, once
+from plugins.idempotency import KEY_CONFLICT, Remember, once
 
 DESCRIPTION = (
     "An IPv6 address is counted by its /64, and that is what its ban is on. Other workers follow within"

@@ -8,11 +8,11 @@ from msgspec import Meta
 
 from adapters.web import Answer, Body, Call, Problem, Route
 from application.idempotency import Idempotency
-from application.moderation import Limits, Moderation
-from domain.access import ADMIN
+from application.limits.moderation import Limits, Moderation
+from domain.identity.access import ADMIN
 from plugins.admin.named import BY_IDENTIFIER, NamedInPath, named_in
 from plugins.admin.routes.bans import BanView, ban_view
-from plugins.repeats import KEY_CONFLICT, Remember, once
+from plugins.idempotency import KEY_CONFLICT, Remember, once
 
 
 class WindowView(Body, frozen=True, kw_only=True):

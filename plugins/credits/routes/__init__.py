@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from adapters.web import Route
 from plugins.credits.routes.accounts import AccountRoutes
-from plugins.credits.routes.desk import Desk
 from plugins.credits.routes.explain import ExplainRoutes
 from plugins.credits.routes.grants import GrantRoutes
 from plugins.credits.routes.holds import HoldRoutes
 from plugins.credits.routes.ledger import LedgerRoutes
 from plugins.credits.routes.rules import RuleRoutes
+from plugins.credits.routes.support import Desk
 from plugins.credits.routes.transfers import TransferRoutes
 
 

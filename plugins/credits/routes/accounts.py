@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from adapters.web import Answer, Call, Problem, Route
 from application.ledger.orders import AccountOrder
-from domain.access import USER
-from domain.api_keys import DEFAULT_BOOK
+from domain.identity.access import USER
+from domain.identity.api_keys import DEFAULT_BOOK
 from domain.ledger.account import AccountState
 from domain.ledger.outcomes import Rejected
 from plugins.credits.answers import (
@@ -23,7 +23,7 @@ from plugins.credits.answers import (
 from plugins.credits.bodies import AccountBody, AccountQuery, EntriesQuery, OwnAccountsQuery
 from plugins.credits.refusals import invalid_field, no_account, problem_of
 from plugins.credits.route_problems import OF_ACCOUNT, OPENING
-from plugins.credits.routes.desk import MAY_READ, MAY_WRITE, Desk, caller_of
+from plugins.credits.routes.support import MAY_READ, MAY_WRITE, Desk, caller_of
 from plugins.credits.shapes import AccountAnswer, AccountList, EntryList, PastAccountAnswer
 
 

@@ -15,7 +15,7 @@ from plugins.credits.answers import entry_answer, metadata_of, parts, time_or_no
 from plugins.credits.bodies import ExplainQuery
 from plugins.credits.refusals import invalid_field, no_account, problem_of
 from plugins.credits.route_problems import OF_ACCOUNT
-from plugins.credits.routes.desk import MAY_READ, Desk
+from plugins.credits.routes.support import MAY_READ, Desk
 from plugins.credits.shapes import (
     DatedBack,
     EntryAnswer,

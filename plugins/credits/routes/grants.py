@@ -9,7 +9,7 @@ from plugins.credits.answers import answered, grant_answer, issued_answer, metad
 from plugins.credits.bodies import GrantBody, NoFields
 from plugins.credits.refusals import invalid_field, problem_of
 from plugins.credits.route_problems import GRANTING, OF_THING, VOIDING_A_GRANT
-from plugins.credits.routes.desk import MAY_READ, MAY_WRITE, Desk, caller_of, id_in_path
+from plugins.credits.routes.support import MAY_READ, MAY_WRITE, Desk, caller_of, id_in_path
 from plugins.credits.shapes import GrantAnswer
 
 

@@ -21,7 +21,7 @@ from plugins.credits.answers import (
 from plugins.credits.bodies import CaptureBody, HoldBody, NoFields
 from plugins.credits.refusals import problem_of
 from plugins.credits.route_problems import CAPTURING, HOLDING, OF_THING, VOIDING_A_HOLD
-from plugins.credits.routes.desk import MAY_READ, MAY_WRITE, Desk, caller_of, id_in_path
+from plugins.credits.routes.support import MAY_READ, MAY_WRITE, Desk, caller_of, id_in_path
 from plugins.credits.shapes import HoldAnswer
 
 

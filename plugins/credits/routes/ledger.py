@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from adapters.web import Answer, Call, Problem, Route, rfc3339
-from domain.access import ADMIN
+from domain.identity.access import ADMIN
 from domain.ledger.chain import Head
 from plugins.credits.bodies import NoFields
-from plugins.credits.routes.desk import Desk
+from plugins.credits.routes.support import Desk
 from plugins.credits.shapes import HeadAnswer, ProblemOfBook, VerificationAnswer
 
 

@@ -10,7 +10,7 @@ from plugins.credits.answers import answered, rule_answer
 from plugins.credits.bodies import RuleBody, RulesQuery
 from plugins.credits.refusals import problem_of
 from plugins.credits.route_problems import ENDING_A_RULE, RULING
-from plugins.credits.routes.desk import MAY_READ, MAY_WRITE, Desk, caller_of, id_in_path
+from plugins.credits.routes.support import MAY_READ, MAY_WRITE, Desk, caller_of, id_in_path
 from plugins.credits.shapes import RuleAnswer, RuleList
 
 

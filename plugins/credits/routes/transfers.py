@@ -20,7 +20,7 @@ from plugins.credits.answers import (
 from plugins.credits.bodies import BatchBody, ReversalBody, TransferBody, TransferOfBatch
 from plugins.credits.refusals import REFUSALS, invalid_field, problem_of
 from plugins.credits.route_problems import OF_THING, RESULTS, REVERSING, TRANSFERRING, TRANSFERRING_MANY
-from plugins.credits.routes.desk import MAY_READ, MAY_WRITE, Desk, caller_of, id_in_path
+from plugins.credits.routes.support import MAY_READ, MAY_WRITE, Desk, caller_of, id_in_path
 from plugins.credits.shapes import BatchAnswer, DryRunAnswer, TransferAnswer
 
 BATCH_BODY_BYTES_MAX = 8 * 1024 * 1024

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from application.api_keys import ApiKeyService
-from application.documents import DocumentService, Page
-from application.rate_limiter import RateLimiter
-from application.sessions import SessionService
-from application.tokens import TokenService
-from application.users import UserService
-from domain.document_queries import Query
+from application.documents.service import DocumentService, Page
+from application.identity.api_keys import ApiKeyService
+from application.identity.sessions import SessionService
+from application.identity.tokens import TokenService
+from application.identity.users import UserService
+from application.limits.rate_limiter import RateLimiter
+from domain.documents.queries import Query
 
 MODULE_KEY = "connection_api"
 

@@ -24,10 +24,10 @@ from adapters.web import (
     rfc3339,
     told_as,
 )
-from application.api_keys import CreatedApiKey, InvalidApiKey, KeyRefused
 from application.idempotency import Idempotency
-from domain.access import ADMIN
-from domain.api_keys import (
+from application.identity.api_keys import CreatedApiKey, InvalidApiKey, KeyRefused
+from domain.identity.access import ADMIN
+from domain.identity.api_keys import (
     DEFAULT_BOOK,
     ID_PREFIX,
     KEYS_PER_SPONSOR_MAX,
@@ -36,10 +36,10 @@ from domain.api_keys import (
     Scope,
 )
 from domain.ids import time_ordered_form
+from plugins.idempotency import KEY_CONFLICT, Remember, once
 from plugins.main.happenings import note
 from plugins.main.modules.connection_api import ConnectionAPI
 from plugins.main.routes.problems import foreign_cursor, validation_failed
-from plugins.repeats import KEY_CONFLICT, Remember, once
 
 
 class NewApiKey(Body, frozen=True, kw_only=True):

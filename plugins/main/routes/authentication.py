@@ -18,11 +18,12 @@ from adapters.web import (
     limit_refusal,
 )
 from application.idempotency import Idempotency
-from application.login_gate import LoginDelayed
-from application.session_answers import LoginRejection, RefreshDelayed, RefreshRejection, TokenPair
-from application.users import InvalidUser, Taken
-from domain.access import PUBLIC, USER
-from domain.users import EMAIL_CHARACTERS_MAX, is_well_formed, uniqueness_key
+from application.identity.login_gate import LoginDelayed
+from application.identity.session_answers import LoginRejection, RefreshDelayed, RefreshRejection, TokenPair
+from application.identity.users import InvalidUser, Taken
+from domain.identity.access import PUBLIC, USER
+from domain.identity.users import EMAIL_CHARACTERS_MAX, is_well_formed, uniqueness_key
+from plugins.idempotency import KEY_CONFLICT, Remember, once
 from plugins.main.happenings import note
 from plugins.main.measures import Measures
 from plugins.main.modules.connection_api import ConnectionAPI
@@ -34,7 +35,6 @@ from plugins.main.routes.problems import (
     validation_failed,
 )
 from plugins.main.routes.users import Email, NewPassword, Text, Username, UserView, user_view
-from plugins.repeats import KEY_CONFLICT, Remember, once
 
 DEVICE_COOKIE_AGE_S = 400 * 86_400
 """The longest that browsers keep a cookie (RFC 6265bis, 5.6.2)."""

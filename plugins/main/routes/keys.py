@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from adapters.web import Answer, Body, Call, Route
-from application.tokens import TokenService
-from domain.access import PUBLIC
+from application.identity.tokens import TokenService
+from domain.identity.access import PUBLIC
 
 # A new key stands here for a minute before it signs: nobody may keep an older answer for longer.
 _CACHE = "public, max-age=60"

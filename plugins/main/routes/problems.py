@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from adapters.web import Problem, limit_refusal
-from application.users import Taken
-from domain.admission import Admission, Verdict
+from application.identity.users import Taken
 from domain.ids import is_time_ordered_id
+from domain.limits.admission import Admission, Verdict
 
 
 class InputProblem(Protocol):

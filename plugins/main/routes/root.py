@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from adapters.web import Answer, Body, Call, Route
-from domain.access import PUBLIC
+from domain.identity.access import PUBLIC
 
 LINKS = {
     "docs": "/docs",

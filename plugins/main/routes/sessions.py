@@ -19,9 +19,9 @@ from adapters.web import (
     cursor_form,
     rfc3339,
 )
-from domain.access import USER
+from domain.identity.access import USER
+from domain.identity.sessions import ID_PREFIX, Session
 from domain.ids import time_ordered_form
-from domain.sessions import ID_PREFIX, Session
 from plugins.main.happenings import note
 from plugins.main.modules.connection_api import ConnectionAPI
 from plugins.main.routes.problems import foreign_cursor

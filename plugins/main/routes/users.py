@@ -21,11 +21,10 @@ from adapters.web import (
     told_as,
 )
 from application.idempotency import Idempotency
-from application.users import InvalidUser, PasswordDelayed, PasswordRejection, Taken
-from domain.access import ADMIN, USER, any_scope
-from domain.api_keys import Scope
-from domain.ids import time_ordered_form
-from domain.users import (
+from application.identity.users import InvalidUser, PasswordDelayed, PasswordRejection, Taken
+from domain.identity.access import ADMIN, USER, any_scope
+from domain.identity.api_keys import Scope
+from domain.identity.users import (
     EMAIL_CHARACTERS_MAX,
     ID_PREFIX,
     PASSWORD_CHARACTERS_MAX,
@@ -33,6 +32,8 @@ from domain.users import (
     Role,
     User,
 )
+from domain.ids import time_ordered_form
+from plugins.idempotency import KEY_CONFLICT, Remember, once
 from plugins.main.happenings import note
 from plugins.main.modules.connection_api import ConnectionAPI
 from plugins.main.routes.problems import (
@@ -43,7 +44,6 @@ from plugins.main.routes.problems import (
     too_many_attempts,
     validation_failed,
 )
-from plugins.repeats import KEY_CONFLICT, Remember, once
 
 MAY_READ_USERS = any_scope(Scope.USERS_READ)
 MAY_WRITE_USERS = any_scope(Scope.USERS_WRITE)

@@ -1,0 +1,3 @@
+"""Plugins' documents and cached answers, in memory."""
+
+from __future__ import annotations

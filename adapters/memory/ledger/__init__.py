@@ -1,0 +1,3 @@
+"""The journal and the claims to it, in memory."""
+
+from __future__ import annotations

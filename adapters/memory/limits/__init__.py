@@ -1,0 +1,3 @@
+"""Limits and bans, in memory."""
+
+from __future__ import annotations

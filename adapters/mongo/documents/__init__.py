@@ -1,0 +1,3 @@
+"""Plugins' documents in MongoDB."""
+
+from __future__ import annotations

@@ -1,0 +1,203 @@
+"""Plugins' documents in MongoDB: read, written and deleted under three roles."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from hashlib import sha256
+from operator import itemgetter
+from typing import Any
+
+from adapters.mongo.audit import record_in
+from adapters.mongo.documents.filters import FIELDS, filter_of, sort_of
+from adapters.mongo.driver import Document as Stored
+from adapters.mongo.driver import Index, MongoCollection, MongoDriver, MongoTransaction
+from adapters.mongo.errors import DuplicateKey
+from adapters.mongo.schema import create_schema
+from domain.audit import AuditEvent
+from domain.documents.document import Collection, Document, complete
+from domain.documents.queries import Query
+from ports.documents.documents import Documents, Found, Versions
+from ports.runtime import Lock, Overloaded, Runtime
+
+VERSIONS = "document_versions"
+MARKS = 16
+"""Of each part."""
+TURN_S_MAX = 5.0
+"""How long a write waits for those before it to its part."""
+WAITING_MAX = 1_000
+
+_PRIMARY = Index("_id_", (("_id", 1),))
+"""Every collection has it: declaring it makes the collection and nothing else."""
+
+INDEXES = {VERSIONS: (Index("by_part", (("part", 1), ("_id", 1))),)}
+
+
+class MongoDocuments:
+    """`reader`, `writer` and `admin` are pools under the three database users.
+
+    What makes a version another one is written in the transaction of the write that it tells of, and two
+    transactions that write to one document conflict. So the writes of a process to one part take turns, and a
+    part has `MARKS` documents, of which each try renews one by chance: processes seldom meet there, and the
+    driver tries the one that lost again. All marks together are the version.
+    """
+
+    def __init__(
+        self,
+        *,
+        runtime: Runtime,
+        reader: MongoDriver,
+        writer: MongoDriver,
+        admin: MongoDriver,
+        turn_seconds_max: float = TURN_S_MAX,
+    ) -> None:
+        self._runtime = runtime
+        self._reader = reader
+        self._writer = writer
+        self._admin = admin
+        self._turn_seconds_max = turn_seconds_max
+        # As many as there are parts of declared collections.
+        self._turns: dict[str, Lock] = {}
+        self._waiting = 0
+
+    async def prepare(self, collections: Sequence[Collection]) -> None:
+        declared = {_name(collection): _indexes(collection) for collection in collections}
+        await create_schema(self._admin, [INDEXES, declared])
+
+    async def get(self, collection: Collection, document_id: str) -> Document | None:
+        found = await self._reader.collection(_name(collection)).find_one({"_id": {"$eq": document_id}})
+        return None if found is None else _document(collection, found)
+
+    async def find(self, query: Query) -> Found:
+        async def read(transaction: MongoTransaction) -> Found:
+            # One snapshot for both. Reading one after the other would not do: after a fail-over the new
+            # primary may show an older majority than the versions were read from.
+            versions = await _versions(transaction.collection(VERSIONS), query.parts)
+            documents = await transaction.collection(_name(query.collection)).find(
+                filter_of(query), sort=sort_of(query), limit=query.limit + 1
+            )
+            return Found([_document(query.collection, each) for each in documents], versions)
+
+        return await self._reader.transaction(read)
+
+    async def versions(self, parts: Sequence[str]) -> Versions:
+        return await _versions(self._reader.collection(VERSIONS), parts)
+
+    async def insert(self, collection: Collection, document: Document, event: AuditEvent) -> bool:
+        async def write(transaction: MongoTransaction) -> None:
+            await transaction.collection(_name(collection)).insert_one(_stored(document))
+            await _note(transaction, event, collection, document)
+
+        try:
+            async with self._turn_of(collection, document):
+                await self._writer.transaction(write)
+        except DuplicateKey as refused:
+            if refused.index != "_id_":
+                raise
+            return False
+        return True
+
+    async def replace(self, collection: Collection, old: Document, new: Document, event: AuditEvent) -> bool:
+        async def write(transaction: MongoTransaction) -> bool:
+            stored = _stored(new)
+            updated = await transaction.collection(_name(collection)).update_one(
+                _exactly(old), {"$set": {name: stored[name] for name in (FIELDS, "revision")}}
+            )
+            if updated.matched:
+                await _note(transaction, event, collection, old, new)
+            return updated.matched == 1
+
+        async with self._turn_of(collection, old, new):
+            return await self._writer.transaction(write)
+
+    async def delete(self, collection: Collection, old: Document, event: AuditEvent) -> bool:
+        async def write(transaction: MongoTransaction) -> bool:
+            deleted = await transaction.collection(_name(collection)).delete_one(_exactly(old))
+            if deleted:
+                await _note(transaction, event, collection, old)
+            return deleted == 1
+
+        async with self._turn_of(collection, old):
+            return await self._admin.transaction(write)
+
+    @asynccontextmanager
+    async def _turn_of(self, collection: Collection, *documents: Document) -> AsyncIterator[None]:
+        """Raises `Overloaded` when too many wait, `DeadlineExceeded` when it does not come in time."""
+        if self._waiting >= WAITING_MAX:
+            raise Overloaded(f"{WAITING_MAX} writes wait for their turn")
+        async with AsyncExitStack() as stack:
+            self._waiting += 1
+            try:
+                async with self._runtime.deadline(self._turn_seconds_max):
+                    # In one order for all, so that no two wait for each other.
+                    for part in _parts(collection, documents):
+                        if part not in self._turns:
+                            self._turns[part] = self._runtime.lock()
+                        await stack.enter_async_context(_held(self._turns[part]))
+            finally:
+                self._waiting -= 1
+            yield
+
+
+@asynccontextmanager
+async def _held(lock: Lock) -> AsyncIterator[None]:
+    async with lock:
+        yield
+
+
+def _parts(collection: Collection, documents: Sequence[Document]) -> list[str]:
+    return sorted({collection.part(document.id, document.fields) for document in documents})
+
+
+async def _versions(versions: MongoCollection, parts: Sequence[str]) -> Versions:
+    found = await versions.find({"part": {"$in": list(parts)}}, limit=len(parts) * MARKS)
+    marks: dict[str, list[str]] = {part: [] for part in parts}
+    for each in sorted(found, key=itemgetter("_id")):
+        marks[each["part"]] += each["_id"], each["write"]
+    return {part: sha256("\0".join(marks[part]).encode()).hexdigest() for part in parts}
+
+
+async def _note(
+    transaction: MongoTransaction, event: AuditEvent, collection: Collection, *documents: Document
+) -> None:
+    """What makes cached answers stale, and the audit event, both with the write."""
+    for part in _parts(collection, documents):
+        mark = f"{part}/{random.randrange(MARKS):02}"  # noqa: S311 - not a secret
+        await transaction.collection(VERSIONS).update_one(
+            {"_id": mark}, {"$set": {"part": part, "write": event.id}}, upsert=True
+        )
+    await record_in(transaction, event)
+
+
+def _name(collection: Collection) -> str:
+    """Apart from the service's own collections, whose names have no dot."""
+    return f"plugin.{collection.full_name}"
+
+
+def _indexes(collection: Collection) -> tuple[Index, ...]:
+    wanted = [*((name,) for name in collection.fields), *collection.indexes]
+    # The id ends each, since it ends every order.
+    found = [
+        Index("by_" + "+".join(names), (*((f"{FIELDS}.{name}", 1) for name in names), ("_id", 1)))
+        for names in wanted
+    ]
+    return (_PRIMARY, *found)
+
+
+def _exactly(document: Document) -> Mapping[str, Any]:
+    return {"_id": {"$eq": document.id}, "revision": {"$eq": document.revision}}
+
+
+def _stored(document: Document) -> Stored:
+    return {"_id": document.id, "revision": document.revision, FIELDS: document.fields}
+
+
+def _document(collection: Collection, stored: Stored) -> Document:
+    # What was stored before a field was declared does not have it.
+    return Document(stored["_id"], complete(collection, stored[FIELDS]), stored["revision"])
+
+
+def _proof(runtime: Runtime, pools: Callable[[], MongoDriver]) -> Documents:
+    """mypy holds the adapter to its port here."""
+    return MongoDocuments(runtime=runtime, reader=pools(), writer=pools(), admin=pools())

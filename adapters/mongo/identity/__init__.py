@@ -1,0 +1,3 @@
+"""Users, sessions, keys and what guards them, in MongoDB."""
+
+from __future__ import annotations

@@ -1,0 +1,236 @@
+"""Sessions in MongoDB: what outlives every cache."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from adapters.mongo.audit import record_all_in, record_in
+from adapters.mongo.driver import Document, Index, MongoDriver, MongoTransaction
+from adapters.mongo.identity.users import note_login_in
+from domain.audit import AuditEvent
+from domain.identity.sessions import Session, surplus
+from domain.identity.users import device_digest
+from ports.identity.sessions import ActiveCount, Ending, Sessions
+
+COLLECTION = "sessions"
+
+INDEXES = {
+    COLLECTION: (
+        Index("by_user", (("user_id", 1), ("_id", -1))),
+        Index("by_revocation", (("revoked_ms", -1),), partial={"revoked_ms": {"$type": "number"}}),
+        # Whose ends lie ahead; `idle_expires_ms` is never after `absolute_expires_ms`.
+        Index("living", (("idle_expires_ms", 1), ("user_id", 1)), partial={"revoked_ms": None}),
+        Index("purge", (("purge_at", 1),), expire_after_seconds=86_400),
+    )
+}
+
+
+class MongoSessions:
+    """The server deletes a session a day after its absolute expiry."""
+
+    def __init__(self, *, driver: MongoDriver) -> None:
+        self._driver = driver
+        self._sessions = driver.collection(COLLECTION)
+
+    async def add(
+        self,
+        session: Session,
+        event: AuditEvent,
+        *,
+        per_user_max: int,
+        ending: Ending,
+    ) -> Sequence[str] | None:
+        now_ms, user_id = session.created_ms, session.user_id
+
+        async def write(transaction: MongoTransaction) -> Sequence[str] | None:
+            # First: from here on no other login of this user commits.
+            if not await note_login_in(
+                transaction,
+                user_id,
+                credential_version=session.credential_version,
+                device=device_digest(user_id, session.device_id),
+                now_ms=now_ms,
+            ):
+                return None
+            sessions = transaction.collection(COLLECTION)
+            living = await sessions.find(_living(user_id, now_ms), sort=(("_id", -1),))
+            ended = [old.id for old in surplus(tuple(map(_session, living)), per_user_max)]
+            if ended:
+                await sessions.update_many({"_id": {"$in": ended}}, {"$set": {"revoked_ms": now_ms}})
+            await record_all_in(transaction, [ending(session_id) for session_id in ended])
+            await sessions.insert_one(_document(session))
+            await record_in(transaction, event)
+            return ended
+
+        return await self._driver.transaction(write)
+
+    async def get(self, session_id: str) -> Session | None:
+        document = await self._sessions.find_one({"_id": session_id})
+        return None if document is None else _session(document)
+
+    async def rotate(self, successor: Session, *, expected_generation: int) -> bool:
+        updated = await self._sessions.update_one(
+            {"_id": successor.id, "generation": expected_generation, "revoked_ms": None},
+            {
+                "$set": {
+                    "generation": successor.generation,
+                    "rotated_ms": successor.rotated_ms,
+                    "rotations_ms": list(successor.rotations_ms),
+                    "last_seen_ms": successor.last_seen_ms,
+                    "idle_expires_ms": successor.idle_expires_ms,
+                    "address": successor.address,
+                    "user_agent": successor.user_agent,
+                }
+            },
+        )
+        return updated.matched == 1
+
+    async def note_shown(self, session_id: str, *, generation: int) -> None:
+        await self._sessions.update_one(
+            {"_id": session_id, "generation": generation}, {"$set": {"shown_generation": generation}}
+        )
+
+    async def revoke(self, session_id: str, *, now_ms: int, events: Sequence[AuditEvent]) -> bool:
+        async def write(transaction: MongoTransaction) -> bool:
+            updated = await transaction.collection(COLLECTION).update_one(
+                {"_id": session_id, "revoked_ms": None}, {"$set": {"revoked_ms": now_ms}}
+            )
+            if updated.matched:
+                await record_all_in(transaction, events)
+            return updated.matched == 1
+
+        return await self._driver.transaction(write)
+
+    async def revoke_all(
+        self, user_id: str, *, now_ms: int, event: AuditEvent, ending: Ending
+    ) -> Sequence[str]:
+        async def write(transaction: MongoTransaction) -> Sequence[str]:
+            ended = await end_all_in(transaction, user_id, now_ms, ending)
+            if ended:
+                await record_in(transaction, event)
+            return ended
+
+        return await self._driver.transaction(write)
+
+    async def list_of_user(self, user_id: str, *, now_ms: int, limit: int) -> Sequence[Session]:
+        found = await self._sessions.find(_living(user_id, now_ms), sort=(("_id", -1),), limit=limit)
+        return tuple(map(_session, found))
+
+    async def revoked_since(self, since_ms: int, *, limit: int) -> Sequence[str]:
+        found = await self._sessions.find(
+            # The type said as the index says it, or the server goes through all of the collection.
+            {"revoked_ms": {"$gte": since_ms, "$type": "number"}},
+            sort=(("revoked_ms", -1),),
+            limit=limit,
+            projection={"_id": 1},
+        )
+        return tuple(document["_id"] for document in found)
+
+    async def ended_among(self, session_ids: Sequence[str], *, now_ms: int) -> Sequence[str]:
+        found = await self._sessions.find(
+            {
+                "_id": {"$in": list(session_ids)},
+                "revoked_ms": None,
+                "idle_expires_ms": {"$gt": now_ms},
+                "absolute_expires_ms": {"$gt": now_ms},
+            },
+            projection={"_id": 1},
+        )
+        living = {document["_id"] for document in found}
+        return tuple(session_id for session_id in session_ids if session_id not in living)
+
+    async def count_active(self, now_ms: int) -> ActiveCount:
+        found = await self._sessions.aggregate(
+            [
+                {"$match": {"revoked_ms": None, "idle_expires_ms": {"$gt": now_ms}}},
+                {"$group": {"_id": "$user_id", "sessions": {"$sum": 1}}},
+                {"$group": {"_id": None, "users": {"$sum": 1}, "sessions": {"$sum": "$sessions"}}},
+            ]
+        )
+        return ActiveCount(found[0]["sessions"], found[0]["users"]) if found else ActiveCount(0, 0)
+
+
+async def end_all_in(
+    transaction: MongoTransaction, user_id: str, now_ms: int, ending: Ending
+) -> tuple[str, ...]:
+    """The ids of those that had not been revoked, each with its event. There are few: `per_user_max` of them
+    live, and what expired is purged."""
+    sessions = transaction.collection(COLLECTION)
+    not_revoked = {"user_id": user_id, "revoked_ms": None}
+    found = await sessions.find(not_revoked, sort=(("_id", 1),), projection={"_id": 1})
+    if found:
+        await sessions.update_many(not_revoked, {"$set": {"revoked_ms": now_ms}})
+    ended = tuple(document["_id"] for document in found)
+    await record_all_in(transaction, [ending(session_id) for session_id in ended])
+    return ended
+
+
+async def leave_in(transaction: MongoTransaction, user_id: str, now_ms: int) -> None:
+    """Forgets where a removed user's sessions came from, and has the server delete them in a day."""
+    gone = {"address": "", "user_agent": "", "purge_at": datetime.fromtimestamp(now_ms / 1000, UTC)}
+    await transaction.collection(COLLECTION).update_many({"user_id": user_id}, {"$set": gone})
+
+
+def _living(user_id: str, now_ms: int) -> Document:
+    return {
+        "user_id": user_id,
+        "revoked_ms": None,
+        "idle_expires_ms": {"$gt": now_ms},
+        "absolute_expires_ms": {"$gt": now_ms},
+    }
+
+
+def _document(session: Session) -> Document:
+    return {
+        "_id": session.id,
+        "user_id": session.user_id,
+        "device_id": session.device_id,
+        "credential_version": session.credential_version,
+        "created_ms": session.created_ms,
+        "rotated_ms": session.rotated_ms,
+        "last_seen_ms": session.last_seen_ms,
+        "idle_expires_ms": session.idle_expires_ms,
+        "absolute_expires_ms": session.absolute_expires_ms,
+        "purge_at": datetime.fromtimestamp(session.absolute_expires_ms / 1000, UTC),
+        "generation": session.generation,
+        "rotations_ms": list(session.rotations_ms),
+        "shown_generation": session.shown_generation,
+        "revoked_ms": session.revoked_ms,
+        "address": session.address,
+        "user_agent": session.user_agent,
+    }
+
+
+def _session(document: Document) -> Session:
+    return Session(
+        id=document["_id"],
+        user_id=document["user_id"],
+        device_id=document["device_id"],
+        credential_version=document["credential_version"],
+        created_ms=document["created_ms"],
+        rotated_ms=document["rotated_ms"],
+        last_seen_ms=document["last_seen_ms"],
+        idle_expires_ms=document["idle_expires_ms"],
+        absolute_expires_ms=document["absolute_expires_ms"],
+        generation=document["generation"],
+        rotations_ms=_rotations(document),
+        shown_generation=document.get("shown_generation", 0),
+        revoked_ms=document["revoked_ms"],
+        address=document["address"],
+        user_agent=document["user_agent"],
+    )
+
+
+def _rotations(document: Document) -> tuple[int, ...]:
+    """An earlier release writes none, and leaves those of a later one as they were."""
+    rotations_ms: Sequence[int] = document.get("rotations_ms", ())
+    last_ms = document["rotated_ms"]
+    if document["generation"] > 1 and (not rotations_ms or rotations_ms[-1] != last_ms):
+        return (last_ms,)
+    return tuple(rotations_ms)
+
+
+def _proof(sessions: MongoSessions) -> Sessions:
+    """mypy holds the adapter to its port here."""
+    return sessions

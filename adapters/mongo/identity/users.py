@@ -1,0 +1,177 @@
+"""Users in MongoDB."""
+
+from __future__ import annotations
+
+from adapters.mongo.audit import record_in
+from adapters.mongo.driver import Document, Index, MongoDriver, MongoTransaction
+from adapters.mongo.errors import DuplicateKey
+from adapters.mongo.idempotency import remember_in
+from domain.audit import AuditEvent
+from domain.idempotency import RememberedAnswer
+from domain.identity.users import DEVICES_KNOWN_MAX, Role, User, uniqueness_key
+from ports.identity.users import Answering, RenameRefused, UserAdded, UserPage, Users
+
+COLLECTION = "users"
+BY_USERNAME = "by_username"
+BY_EMAIL = "by_email"
+
+INDEXES = {
+    COLLECTION: (
+        Index(BY_USERNAME, (("username_key", 1),), unique=True),
+        Index(BY_EMAIL, (("email_key", 1),), unique=True),
+    )
+}
+
+
+class MongoUsers:
+    def __init__(self, *, driver: MongoDriver) -> None:
+        self._driver = driver
+        self._users = driver.collection(COLLECTION)
+
+    async def add(
+        self, user: User, event: AuditEvent, *, answer: RememberedAnswer | None = None
+    ) -> UserAdded:
+        async def write(transaction: MongoTransaction) -> None:
+            await remember_in(transaction, answer)
+            await transaction.collection(COLLECTION).insert_one(_document(user))
+            await record_in(transaction, event)
+
+        try:
+            await self._driver.transaction(write)
+        except DuplicateKey as refused:
+            is_username = await self._is_username(refused, user.id, user.username_key)
+            return UserAdded.USERNAME_TAKEN if is_username else UserAdded.EMAIL_TAKEN
+        return UserAdded.ADDED
+
+    async def get(self, user_id: str) -> User | None:
+        return _user(await self._users.find_one({"_id": user_id}))
+
+    async def find_by_username(self, username_key: str) -> User | None:
+        return _user(await self._users.find_one({"username_key": username_key}))
+
+    async def find_by_email(self, email_key: str) -> User | None:
+        return _user(await self._users.find_one({"email_key": email_key}))
+
+    async def list_page(self, *, limit: int, cursor: str | None) -> UserPage:
+        query = {} if cursor is None else {"_id": {"$lt": cursor}}
+        found = await self._users.find(query, sort=(("_id", -1),), limit=limit + 1)
+        items = tuple(map(read_user, found[:limit]))
+        return UserPage(items=items, next_cursor=items[-1].id if len(found) > limit else None)
+
+    async def rename(
+        self,
+        user_id: str,
+        *,
+        username: str | None,
+        email: str | None,
+        event: AuditEvent,
+        answer: Answering | None = None,
+    ) -> User | RenameRefused:
+        names: dict[str, str] = {}
+        if username is not None:
+            names |= {"username": username, "username_key": uniqueness_key(username)}
+        if email is not None:
+            names |= {"email": email, "email_key": uniqueness_key(email)}
+
+        async def write(transaction: MongoTransaction) -> User | RenameRefused:
+            found = await transaction.collection(COLLECTION).find_one_and_update(
+                {"_id": user_id}, {"$set": names}
+            )
+            if found is None:
+                return RenameRefused.GONE
+            renamed = read_user(found)
+            await remember_in(transaction, None if answer is None else answer(renamed))
+            await record_in(transaction, event)
+            return renamed
+
+        try:
+            return await self._driver.transaction(write)
+        except DuplicateKey as refused:
+            is_username = await self._is_username(refused, user_id, names.get("username_key"))
+            return RenameRefused.USERNAME_TAKEN if is_username else RenameRefused.EMAIL_TAKEN
+
+    async def replace_password_hash(self, user_id: str, *, expected: str, replacement: str) -> bool:
+        updated = await self._users.update_one(
+            {"_id": user_id, "password_hash": expected}, {"$set": {"password_hash": replacement}}
+        )
+        return updated.matched == 1
+
+    async def _is_username(self, refused: DuplicateKey, user_id: str, username_key: str | None) -> bool:
+        """Whether the username is somebody else's: the server names one index only, in no order of ours, and
+        the username comes first. What else is refused is raised again."""
+        if refused.index == BY_USERNAME:
+            return True
+        if refused.index != BY_EMAIL:
+            raise refused
+        other = None if username_key is None else await self.find_by_username(username_key)
+        return other is not None and other.id != user_id
+
+
+async def note_login_in(
+    transaction: MongoTransaction, user_id: str, *, credential_version: int, device: str, now_ms: int
+) -> bool:
+    """False when the user is gone or has changed credentials since.
+
+    It writes, so a change of credentials or another login of the user at the same moment conflicts with it,
+    and one of them waits for the other.
+    """
+    others: Document = {
+        "$filter": {"input": {"$ifNull": ["$known_devices", []]}, "cond": {"$ne": ["$$this", device]}}
+    }
+    # Counted only so that every login changes the user: the server takes an update that changes nothing for
+    # none, and two logins of one device in one millisecond would then not see each other.
+    logins: Document = {"$add": [{"$ifNull": ["$logins", 0]}, 1]}
+    known: Document = {"$slice": [{"$concatArrays": [others, [device]]}, -DEVICES_KNOWN_MAX]}
+    updated = await transaction.collection(COLLECTION).update_one(
+        {"_id": user_id, "credential_version": credential_version},
+        [{"$set": {"last_login_ms": now_ms, "known_devices": known, "logins": logins}}],
+    )
+    return updated.matched == 1
+
+
+async def note_key_in(transaction: MongoTransaction, user_id: str) -> bool:
+    """False when the user is gone, or no administrator any more. It writes, as above."""
+    updated = await transaction.collection(COLLECTION).update_one(
+        {"_id": user_id, "roles": Role.ADMIN.value}, {"$inc": {"keys": 1}}
+    )
+    return updated.matched == 1
+
+
+def _document(user: User) -> Document:
+    return {
+        "_id": user.id,
+        "username": user.username,
+        "username_key": user.username_key,
+        "email": user.email,
+        "email_key": user.email_key,
+        "roles": sorted(role.value for role in user.roles),
+        "password_hash": user.password_hash,
+        "credential_version": user.credential_version,
+        "created_ms": user.created_ms,
+        "last_login_ms": user.last_login_ms,
+        "known_devices": list(user.known_devices),
+    }
+
+
+def _user(document: Document | None) -> User | None:
+    return None if document is None else read_user(document)
+
+
+def read_user(document: Document) -> User:
+    return User(
+        id=document["_id"],
+        username=document["username"],
+        email=document["email"],
+        roles=frozenset(map(Role, document["roles"])),
+        password_hash=document["password_hash"],
+        created_ms=document["created_ms"],
+        credential_version=document["credential_version"],
+        last_login_ms=document["last_login_ms"],
+        # Users of earlier releases have none.
+        known_devices=tuple(document.get("known_devices", ())),
+    )
+
+
+def _proof(users: MongoUsers) -> Users:
+    """mypy holds the adapter to its port here."""
+    return users

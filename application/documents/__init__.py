@@ -1,0 +1,3 @@
+"""Plugins' documents: roles, audit, and queries that are cached and never stale."""
+
+from __future__ import annotations

@@ -1,0 +1,307 @@
+"""Users: registered, listed, renamed, given another password, and removed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from application.call_log import traced
+from application.identity.api_keys import CACHE_AGE_MS_MAX
+from application.identity.login_gate import NameLimiter
+from application.identity.revocations import REVOCATION_MS, ending_everything, tell_ended
+from domain.audit import AuditAction, AuditEvent, RequestContext, audit_event
+from domain.idempotency import RememberedAnswer
+from domain.identity.sessions import EndReason
+from domain.identity.users import (
+    ID_PREFIX,
+    Role,
+    User,
+    UserProblem,
+    device_digest,
+    email_problems,
+    is_possible_password,
+    password_bytes,
+    password_problems,
+    username_problems,
+)
+from domain.ids import RANDOMNESS_BYTES, is_id, time_ordered_id
+from domain.limits.admission import Verdict
+from ports.clock import Clock
+from ports.entropy import Entropy
+from ports.identity.credentials import Credentials, Ended, Endings
+from ports.identity.passwords import CommonPasswords, PasswordHasher
+from ports.identity.sessions import SessionRevocations
+from ports.identity.users import Answering, RenameRefused, UserAdded, UserPage, Users
+from ports.runtime import Runtime
+
+PASSWORD_POLICY = "password"
+"""Whoever holds a stolen token must not guess at the password with it, from however many addresses."""
+
+
+@dataclass(frozen=True, slots=True)
+class InvalidUser:
+    """Inputs that cannot be a user's; every problem at once."""
+
+    problems: tuple[UserProblem, ...]
+
+
+class Taken(Enum):
+    """Somebody else has it. The value is the error's code."""
+
+    USERNAME = "username_taken"
+    EMAIL = "email_taken"
+
+
+class PasswordRejection(Enum):
+    """Why a password was not changed, in order of precedence."""
+
+    GONE = "gone"
+    """The user is no more."""
+    WRONG_PASSWORD = "wrong_password"
+    RACED = "raced"
+    """Somebody else changed it meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordDelayed:
+    """Too many attempts: nothing was checked."""
+
+    retry_after_ms: int
+
+
+class UserService:
+    """Raises `DependencyUnavailable`, and `Overloaded` when too many passwords wait to be hashed."""
+
+    def __init__(
+        self,
+        *,
+        users: Users,
+        credentials: Credentials,
+        revocations: SessionRevocations,
+        limiter: NameLimiter,
+        passwords: PasswordHasher,
+        common_passwords: CommonPasswords,
+        runtime: Runtime,
+        clock: Clock,
+        entropy: Entropy,
+    ) -> None:
+        self._users = users
+        self._credentials = credentials
+        self._revocations = revocations
+        self._limiter = limiter
+        self._passwords = passwords
+        self._common = common_passwords
+        self._runtime = runtime
+        self._clock = clock
+        self._entropy = entropy
+
+    @traced
+    async def register(
+        self,
+        *,
+        username: str,
+        email: str,
+        password: str,
+        context: RequestContext,
+        answer: Answering | None = None,
+    ) -> User | InvalidUser | Taken:
+        """A plain user, by their own doing."""
+        roles, action = frozenset({Role.USER}), AuditAction.USER_REGISTERED
+        return await self._create(username, email, password, roles, action, context, answer)
+
+    @traced
+    async def create(
+        self, *, username: str, email: str, password: str, role: Role, context: RequestContext
+    ) -> User | InvalidUser | Taken:
+        """For the operator on the command line; no route leads here."""
+        roles = frozenset({Role.USER, role})
+        return await self._create(username, email, password, roles, AuditAction.USER_CREATED, context, None)
+
+    @traced
+    async def profile(self, user_id: str) -> User | None:
+        return await self._users.get(user_id) if is_id(user_id) else None
+
+    @traced
+    async def list_page(self, *, limit: int, cursor: str | None = None) -> UserPage:
+        """A page of all users, newest first."""
+        return await self._users.list_page(limit=limit, cursor=cursor)
+
+    @traced
+    async def rename(
+        self,
+        user_id: str,
+        *,
+        username: str | None,
+        email: str | None,
+        context: RequestContext,
+        answer: Answering | None = None,
+    ) -> User | InvalidUser | Taken | None:
+        """What is None stays. None when the user is no more."""
+        problems = (
+            *(() if username is None else username_problems(username)),
+            *(() if email is None else email_problems(email)),
+        )
+        if problems:
+            return InvalidUser(problems)
+        if not is_id(user_id) or (username is None and email is None):
+            return await self.profile(user_id)
+        changed = {"username": username, "email": email}
+        fields = ",".join(name for name, value in changed.items() if value is not None)
+        event = self._event(context, AuditAction.USER_RENAMED, user_id, fields=fields)
+        match await self._users.rename(user_id, username=username, email=email, event=event, answer=answer):
+            case RenameRefused.GONE:
+                return None
+            case RenameRefused.USERNAME_TAKEN:
+                return Taken.USERNAME
+            case RenameRefused.EMAIL_TAKEN:
+                return Taken.EMAIL
+            case User() as renamed:
+                return renamed
+
+    @traced
+    async def change_password(
+        self, user_id: str, *, current: str, new: str, device_id: str | None, context: RequestContext
+    ) -> InvalidUser | PasswordRejection | PasswordDelayed | None:
+        """None when it is changed: every session has ended then, and this is the only device still known."""
+        admission = await self._limiter.admit_account_name(PASSWORD_POLICY, f"\0{user_id}")
+        if admission.verdict is not Verdict.ALLOWED:
+            return PasswordDelayed(admission.retry_after_ms)
+        user = await self._users.get(user_id)
+        if user is None:
+            return PasswordRejection.GONE
+        secret = password_bytes(current) if is_possible_password(current) else b""
+        if not await self._passwords.verify(secret, user.password_hash):
+            return PasswordRejection.WRONG_PASSWORD
+        problems = password_problems(new, username=user.username, email=user.email, common=self._common)
+        if problems:
+            return InvalidUser(problems)
+        password_hash = await self._passwords.hash(password_bytes(new))
+        event = self._event(context, AuditAction.PASSWORD_CHANGED, user_id)
+
+        async def change() -> bool:
+            ended = await self._credentials.change_password(
+                user_id,
+                expected_version=user.credential_version,
+                password_hash=password_hash,
+                known_devices=() if device_id is None else (device_digest(user_id, device_id),),
+                now_ms=event.at_ms,
+                event=event,
+                endings=self._endings(context, EndReason.PASSWORD_CHANGED, event.at_ms),
+            )
+            await self._tell(ended)
+            return ended is not None
+
+        is_changed = await self._runtime.shielded(change, name="change-password")
+        return None if is_changed else PasswordRejection.RACED
+
+    @traced
+    async def change_roles(
+        self,
+        user_id: str,
+        roles: frozenset[Role],
+        context: RequestContext,
+        *,
+        answer: Answering | None = None,
+    ) -> User | None:
+        """The roles in place of those before; everybody is a plain user, too. Other roles end every session.
+        None when there is no such user."""
+        user = await self.profile(user_id)
+        roles |= {Role.USER}
+        if user is None or user.roles == roles:
+            return user
+        names = ",".join(sorted(role.value for role in roles))
+        event = self._event(context, AuditAction.ROLES_CHANGED, user_id, roles=names)
+
+        async def change() -> User | None:
+            changed = await self._credentials.change_roles(
+                user_id,
+                roles=roles,
+                now_ms=event.at_ms,
+                event=event,
+                endings=self._endings(context, EndReason.ROLES_CHANGED, event.at_ms),
+                answer=answer,
+            )
+            if changed is None:
+                return None
+            await self._tell(changed.ended)
+            return changed.user
+
+        return await self._runtime.shielded(change, name="change-roles")
+
+    @traced
+    async def remove(
+        self, user_id: str, context: RequestContext, *, answer: RememberedAnswer | None = None
+    ) -> bool:
+        """Forgets the user; False when there is none. The ledger goes on to name them by their id, which then
+        is a pseudonym."""
+        if not is_id(user_id):
+            return False
+        event = self._event(context, AuditAction.USER_DELETED, user_id)
+
+        async def remove() -> bool:
+            ended = await self._credentials.remove_user(
+                user_id,
+                now_ms=event.at_ms,
+                event=event,
+                endings=self._endings(context, EndReason.USER_DELETED, event.at_ms),
+                answer=answer,
+            )
+            await self._tell(ended)
+            return ended is not None
+
+        return await self._runtime.shielded(remove, name="remove-user")
+
+    def _endings(self, context: RequestContext, reason: EndReason, now_ms: int) -> Endings:
+        return ending_everything(context, reason, now_ms=now_ms, entropy=self._entropy)
+
+    async def _tell(self, ended: Ended | None) -> None:
+        if ended is not None:
+            ttl_ms = dict.fromkeys(ended.session_ids, REVOCATION_MS)
+            ttl_ms |= dict.fromkeys(ended.api_key_ids, 2 * CACHE_AGE_MS_MAX)
+            await tell_ended(self._revocations, ttl_ms)
+
+    async def _create(
+        self,
+        username: str,
+        email: str,
+        password: str,
+        roles: frozenset[Role],
+        action: AuditAction,
+        context: RequestContext,
+        answer: Answering | None,
+    ) -> User | InvalidUser | Taken:
+        problems = (
+            *username_problems(username),
+            *email_problems(email),
+            *password_problems(password, username=username, email=email, common=self._common),
+        )
+        if problems:
+            return InvalidUser(problems)
+        password_hash = await self._passwords.hash(password_bytes(password))
+        now_ms = self._clock.now_ms()
+        user = User(
+            id=time_ordered_id(ID_PREFIX, now_ms, self._entropy.token(RANDOMNESS_BYTES)),
+            username=username,
+            email=email,
+            roles=roles,
+            password_hash=password_hash,
+            created_ms=now_ms,
+        )
+        event = self._event(context, action, user.id)
+        match await self._users.add(user, event, answer=None if answer is None else answer(user)):
+            case UserAdded.USERNAME_TAKEN:
+                return Taken.USERNAME
+            case UserAdded.EMAIL_TAKEN:
+                return Taken.EMAIL
+            case UserAdded.ADDED:
+                return user
+
+    def _event(self, context: RequestContext, action: AuditAction, user_id: str, **detail: str) -> AuditEvent:
+        return audit_event(
+            context,
+            action,
+            f"user:{user_id}",
+            now_ms=self._clock.now_ms(),
+            randomness=self._entropy.token(RANDOMNESS_BYTES),
+            detail=detail,
+        )

@@ -1,0 +1,363 @@
+"""Who is charged for a request, and what happens when the limiter is away."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from application.audit.trail import AuditTrail
+from application.identity.revocation_watch import EndedLately
+from application.identity.revocations import REVOCATION_MS
+from application.limits.denials import Denials
+from application.limits.error_frequency import ErrorFrequency
+from application.limits.refusal_log import Refusals
+from domain.audit import SYSTEM, AuditAction, RequestContext, audit_event
+from domain.identity.sessions import SessionState
+from domain.ids import RANDOMNESS_BYTES
+from domain.limits.admission import Admission, Charge, Verdict, identifiers_of, refused_by
+from domain.limits.bans import automatic_reason
+from domain.limits.identifiers import Identifier, IdentifierType
+from domain.limits.windows import Policy
+from ports.clock import Clock
+from ports.entropy import Entropy
+from ports.errors import DependencyUnavailable
+from ports.identity.api_keys import ApiKeys
+from ports.identity.sessions import SessionRevocations, Sessions
+from ports.limits.limiter import Limiter
+from ports.metrics import Metric, MetricKind, Metrics
+from ports.runtime import DeadlineExceeded, Overloaded, Runtime, Task
+
+WARNING_INTERVAL_S = 60.0
+RESTORED_MAX = 10_000
+RESTORE_INTERVAL_S_MIN = 5.0
+"""Between two tries to restore revocations: each reads up to `RESTORED_MAX` of them."""
+JITTER_MAX = 0.1
+
+DECISIONS = Metric(
+    "credit_ratelimit_decisions_total",
+    MetricKind.COUNTER,
+    "Decisions of the rate limiter, by who was counted and the outcome",
+    ("type", "outcome"),
+)
+BANS = Metric("credit_bans_total", MetricKind.COUNTER, "Bans imposed", ("type",))
+
+_AWAY = (DependencyUnavailable, Overloaded, DeadlineExceeded)
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class LimitPolicies:
+    """The policies in force."""
+
+    ip: Policy
+    user: Policy
+    api_key: Policy
+    errors: Policy
+    """How many requests of an address may fail before each further one is a violation."""
+    messages: Policy
+    """Of a user, over all their connections."""
+    named: Mapping[str, Policy] = field(default_factory=dict)
+    """Those that routes ask for beside the caller's own: `login`, `register`, …"""
+
+    def of(self, kind: IdentifierType) -> tuple[Policy, ...]:
+        """By which somebody of this type may be counted."""
+        match kind:
+            case IdentifierType.IP:
+                return (self.ip, self.errors, *self.named.values())
+            case IdentifierType.USER:
+                return (self.user, self.messages)
+            case IdentifierType.API_KEY:
+                return (self.api_key,)
+            case IdentifierType.ACCOUNT_NAME:
+                return tuple(self.named.values())
+
+
+class RateLimiter:
+    """One question to the limiter a request. Bounded local memory of the banned spares even that."""
+
+    def __init__(
+        self,
+        *,
+        limiter: Limiter,
+        fallback: Limiter,
+        policies: LimitPolicies,
+        sessions: Sessions,
+        api_keys: ApiKeys,
+        runtime: Runtime,
+        clock: Clock,
+        entropy: Entropy,
+        metrics: Metrics,
+        trail: AuditTrail,
+        ended: EndedLately,
+        revocations: SessionRevocations,
+    ) -> None:
+        """`fallback` is a bounded local limiter, asked when `limiter` is away. `revocations` are the same
+        limiter's, told with more patience; `ended` is what this process knows without it."""
+        self._limiter = limiter
+        self._fallback = fallback
+        self._policies = policies
+        self._sessions = sessions
+        self._api_keys = api_keys
+        self._runtime = runtime
+        self._clock = clock
+        self._entropy = entropy
+        self._decisions = metrics.register(DECISIONS)
+        self._bans = metrics.register(BANS)
+        self._trail = trail
+        self._ended = ended
+        self._revocations = revocations
+        self._denials = Denials(runtime)
+        self._refusals = Refusals(runtime)
+        self._errors = ErrorFrequency(runtime=runtime, charge=self._charge_errors)
+        self._warned_s: dict[str, float] = {}
+        self._restoring: Task[None] | None = None
+        self._restored_s: float | None = None
+        # Revocations that may have been lost, and how many of them the limiter was told again: counts and
+        # not a flag, since one may be missed while others are restored.
+        self._missed = 0
+        self._made_up_for = 0
+
+    async def admit(
+        self,
+        *,
+        address: str | None,
+        user_id: str | None = None,
+        api_key_id: str | None = None,
+        session_id: str | None = None,
+        policies: Sequence[str] = (),
+        fail_closed: bool = False,
+    ) -> Admission:
+        """Decides one request. Names are verified ones; `address` None is exempt, and so is all it sends.
+
+        `policies` are the route's own, counted by address. Raises `DependencyUnavailable` when the
+        limiter is away and `fail_closed`, or when nobody can tell whether the session has ended.
+        """
+        charges = [] if address is None else self._charges(address, user_id, api_key_id, policies)
+        return await self._decide(
+            charges,
+            address=address or "",
+            user_session_id=session_id,
+            api_key_id=api_key_id,
+            fail_closed=fail_closed,
+        )
+
+    async def admit_account_name(self, policy: str, name: str) -> Admission:
+        """Counts an attempt on an account by the name that was typed; this never bans."""
+        chosen = self._policies.named.get(policy)
+        if chosen is None:
+            return Admission(Verdict.ALLOWED)
+        charge = Charge(Identifier(IdentifierType.ACCOUNT_NAME, name), chosen)
+        return await self._decide([charge], fail_closed=True)
+
+    async def admit_messages(self, user_id: str, count: int) -> Admission:
+        """So many WebSocket messages of a user, all or none."""
+        charge = Charge(Identifier(IdentifierType.USER, user_id), self._policies.messages, count)
+        return await self._decide([charge], fail_closed=False)
+
+    async def violate_address(self, address: str) -> None:
+        """Blames an address for what was seen elsewhere; when the limiter is away, nobody is blamed."""
+        identifier = Identifier(IdentifierType.IP, address)
+        try:
+            ban = await self._limiter.violate(identifier, jitter=self._jitter())
+        except _AWAY as error:
+            self._note_outage(error)
+            return
+        if ban is not None:
+            self._bans.add(2 if ban.escalated else 1, identifier.type.value)
+            self._note_ban(identifier, ban.until_ms - self._clock.now_ms(), address, escalated=ban.escalated)
+
+    def note_error(self, address: str) -> None:
+        """A request from there failed by a fault of its sender; counted later, and never raises."""
+        self._errors.note(address)
+
+    def knows(self, policy: str) -> bool:
+        """Whether a route may name this policy."""
+        return policy in self._policies.named
+
+    def charges_of(self, identifier: Identifier) -> list[Charge]:
+        """Every window in which somebody of this type is counted."""
+        return [Charge(identifier, policy) for policy in self._policies.of(identifier.type)]
+
+    async def lift_locally(self, identifier: Identifier) -> None:
+        """What this process alone knows of a ban is forgotten at once."""
+        self._denials.forget()
+        await self._fallback.lift(identifier)
+
+    async def _charge_errors(self, address: str, count: int) -> None:
+        policy = self._policies.errors
+        identifier = Identifier(IdentifierType.IP, address)
+        charge = Charge(identifier, policy, min(count, policy.limit))
+        asked = self._denials.moment()
+        try:
+            admission, _ = await self._ask([charge], None, fail_closed=False)
+        except _AWAY as error:
+            self._note_outage(error)
+            return
+        self._denials.remember((identifier,), admission, asked)
+        if admission.newly_banned:
+            self._bans.add(2 if admission.escalated else 1, identifier.type.value)
+            self._note_ban(identifier, admission.retry_after_ms, address, escalated=admission.escalated)
+
+    def _charges(
+        self, address: str, user_id: str | None, api_key_id: str | None, policies: Sequence[str]
+    ) -> list[Charge]:
+        """In the order of blame: who is verified answers before an address that others may share."""
+        charges = []
+        ip = Identifier(IdentifierType.IP, address)
+        if api_key_id is not None:
+            charges.append(Charge(Identifier(IdentifierType.API_KEY, api_key_id), self._policies.api_key))
+        else:
+            if user_id is not None:
+                charges.append(Charge(Identifier(IdentifierType.USER, user_id), self._policies.user))
+            charges.append(Charge(ip, self._policies.ip))
+        charges.extend(Charge(ip, self._policies.named[name]) for name in policies)
+        return charges
+
+    async def _decide(
+        self,
+        charges: list[Charge],
+        *,
+        address: str = "",
+        user_session_id: str | None = None,
+        api_key_id: str | None = None,
+        fail_closed: bool,
+    ) -> Admission:
+        # A revoked key is handed to the limiter under its id, like a session.
+        session_id = user_session_id or api_key_id
+        if not charges and session_id is None:
+            return Admission(Verdict.ALLOWED)
+        identifiers = identifiers_of(charges)
+        denied = self._denials.find(identifiers)
+        if denied is not None:
+            self._count(charges, denied, denied.verdict.value)
+            return denied
+        asked = self._denials.moment()
+        admission, outcome = await self._ask(charges, session_id, fail_closed)
+        if admission.verdict is not Verdict.BANNED and (
+            session_id in self._ended
+            or (
+                admission.verdict is Verdict.ALLOWED
+                and not (admission.revocations_known and self._ended.is_complete)
+                and not await self._is_active(user_session_id, api_key_id)
+            )
+        ):
+            admission, outcome = Admission(Verdict.REVOKED), Verdict.REVOKED.value
+        self._denials.remember(identifiers, admission, asked)
+        self._count(charges, admission, outcome)
+        if admission.newly_banned and admission.identifier is not None:
+            self._note_ban(
+                admission.identifier, admission.retry_after_ms, address, escalated=admission.escalated
+            )
+        return admission
+
+    async def _ask(
+        self, charges: Sequence[Charge], session_id: str | None, fail_closed: bool
+    ) -> tuple[Admission, str]:
+        """The limiter's decision, or the fallback's; and its name for the metrics."""
+        try:
+            admission = await self._limiter.decide(charges, session=session_id, jitter=self._jitter())
+        except _AWAY as error:
+            self._note_outage(error)
+            self._count(charges, None, "unavailable")
+            if fail_closed:
+                raise DependencyUnavailable("limiter", "away, and this route needs it") from error
+            admission = await self._fallback.decide(charges, session=None, jitter=self._jitter())
+            # The local bucket knows no revocations.
+            return replace(admission, revocations_known=False), f"{admission.verdict.value}_locally"
+        if self._missed > self._made_up_for:
+            admission = replace(admission, revocations_known=False)
+        if not admission.revocations_known:
+            self._begin_to_restore()
+        return admission, admission.verdict.value
+
+    async def revoke_session(self, session: str, *, ttl_ms: int) -> None:
+        """`SessionRevocations`: refuses it here from now on and tells the limiter; remembers when that could
+        not be told."""
+        self._ended.add((session,))
+        try:
+            await self._revocations.revoke_session(session, ttl_ms=ttl_ms)
+        except _AWAY as error:
+            self._missed += 1
+            self._warn("what ended was not told to the limiter; workers find it where it is kept: %s", error)
+            raise
+
+    async def _is_active(self, session_id: str | None, api_key_id: str | None) -> bool:
+        """By where they are kept: whoever is asked about has not been revoked."""
+        if session_id is not None:
+            session = await self._sessions.get(session_id)
+            return session is not None and session.state(self._clock.now_ms()) is SessionState.ACTIVE
+        if api_key_id is not None:
+            key = await self._api_keys.get(api_key_id)
+            return key is not None and key.revoked_ms is None
+        return True
+
+    def _begin_to_restore(self) -> None:
+        now_s = self._runtime.monotonic()
+        is_early = self._restored_s is not None and now_s - self._restored_s < RESTORE_INTERVAL_S_MIN
+        if self._restoring is None and not is_early:
+            self._restored_s = now_s
+            self._restoring = self._runtime.start(self._restore, name="restore-revocations")
+
+    async def _restore(self) -> None:
+        """Tells the limiter again of every session and key that somebody could still believe in."""
+        # The read holds what was missed before it; what is missed from now on needs another one.
+        missed = self._missed
+        try:
+            since_ms = self._clock.now_ms() - REVOCATION_MS
+            sessions = await self._sessions.revoked_since(since_ms, limit=RESTORED_MAX)
+            keys = await self._api_keys.revoked_since(since_ms, limit=RESTORED_MAX)
+            if RESTORED_MAX in (len(sessions), len(keys)):
+                self._warn("more than %s sessions or keys were just revoked; each is looked up", RESTORED_MAX)
+                return
+            revoked = (*sessions, *keys)
+            await self._limiter.restore_revocations(dict.fromkeys(revoked, REVOCATION_MS))
+            self._made_up_for = missed
+        except _AWAY as error:
+            self._note_outage(error)
+        finally:
+            self._restoring = None
+
+    def _jitter(self) -> float:
+        return int.from_bytes(self._entropy.token(2), "big") / 0xFFFF * JITTER_MAX
+
+    def _count(self, charges: Sequence[Charge], admission: Admission | None, outcome: str) -> None:
+        """By the identifier that decided; by the first one charged when none did."""
+        if admission is not None and admission.identifier is not None:
+            kind = admission.identifier.type.value
+        else:
+            kind = charges[0].identifier.type.value if charges else "none"
+        self._decisions.add(1, kind, outcome)
+        if admission is not None and admission.newly_banned:
+            self._bans.add(2 if admission.escalated else 1, kind)
+        if admission is not None and admission.identifier is not None:
+            self._refusals.note(admission.identifier, refused=1)
+
+    def _note_ban(self, identifier: Identifier, duration_ms: int, address: str, *, escalated: bool) -> None:
+        """Nobody imposed it by hand: the log names the service as who did. An escalated ban is two: its
+        network's, too."""
+        for banned in refused_by(identifier) if escalated else (identifier,):
+            event = audit_event(
+                RequestContext(request_id="", address=address, actor=SYSTEM),
+                AuditAction.BAN_ADDED,
+                f"{banned.type.value}:{banned.value}",
+                now_ms=self._clock.now_ms(),
+                randomness=self._entropy.token(RANDOMNESS_BYTES),
+                detail={"reason": automatic_reason(banned), "seconds": -(-duration_ms // 1000)},
+            )
+            self._trail.note(event)
+            self._refusals.note(banned, bans=1)
+
+    def _note_outage(self, error: Exception) -> None:
+        """A revocation may have been lost in it: this process asks where sessions are kept until it has
+        told the limiter again."""
+        self._missed += 1
+        self._warn("the limiter is away, requests are counted by this process alone: %s", error)
+
+    def _warn(self, message: str, about: object) -> None:
+        """Each message once in `WARNING_INTERVAL_S`."""
+        now_s = self._runtime.monotonic()
+        warned_s = self._warned_s.get(message)
+        if warned_s is None or now_s - warned_s >= WARNING_INTERVAL_S:
+            self._warned_s[message] = now_s
+            _log.warning(message, about)

@@ -1,0 +1,3 @@
+"""The commands of `creditctl`."""
+
+from __future__ import annotations

@@ -1,0 +1,50 @@
+"""`creditctl openapi` and `asyncapi`: what the routes and the WebSocket are, for machines."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from adapters.web.api_documents.asyncapi import asyncapi_document
+from adapters.web.api_documents.openapi import openapi_document
+from adapters.web.api_documents.routes import document_routes
+from adapters.web.route import Route
+from composition.config.load import load
+from composition.config.settings import StoreName
+from composition.hosting.process import RuntimeName
+from composition.hosting.service import assemble
+from composition.wiring.edge import TITLE
+from plugins.version import service_version
+
+
+def print_openapi() -> int:
+    """The same document as `GET /openapi.json`."""
+    print(json.dumps(asyncio.run(_document()), indent=2, ensure_ascii=False))
+    return 0
+
+
+def print_asyncapi() -> int:
+    """The same document as `GET /asyncapi.json`."""
+    document = asyncapi_document(title=TITLE, version=service_version())
+    print(json.dumps(document, indent=2, ensure_ascii=False))
+    return 0
+
+
+async def served_routes() -> tuple[Route, ...]:
+    """Every route that the framework answers, with every plugin that is installed."""
+    # The routes depend on the plugins alone, so any store and the default settings will do.
+    settings, secrets = load({}, StoreName.MEMORY)
+    around, manager = assemble(StoreName.MEMORY, RuntimeName.ASYNCIO, settings, secrets)
+    async with around.runtime.running():
+        await manager.start()
+        try:
+            routes = manager.routes.routes
+            title, version = TITLE, service_version()
+            return (*routes, *document_routes(routes, title=title, version=version, runtime=around.runtime))
+        finally:
+            await manager.stop()
+
+
+async def _document() -> dict[str, Any]:
+    return openapi_document(await served_routes(), title=TITLE, version=service_version())

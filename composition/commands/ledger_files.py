@@ -1,0 +1,125 @@
+"""A book's lines on a disk: read more than once, indexed by key, written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from application.ledger.archive import LINE_BYTES_MAX, Lines, Register
+
+COPY_BYTES = 1024 * 1024
+STANDARD = "-"
+"""Names standard input or output, as commands do."""
+
+
+class FileLines:
+    """The lines of a file that can be sought in."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._size = file.seek(0, os.SEEK_END)
+
+    @property
+    def size(self) -> int:
+        return self._size
+
+    def read(self) -> Iterator[tuple[int, bytes]]:
+        offset = 0
+        while True:
+            line = self.at(offset)
+            if not line:
+                return
+            yield offset, line
+            offset += len(line)
+
+    def at(self, offset: int) -> bytes:
+        self._file.seek(offset)
+        return self._file.readline(LINE_BYTES_MAX + 1)
+
+
+class KeyRegister:
+    """An index in a file of its own, which is thrown away with the directory that it is in."""
+
+    def __init__(self, directory: Path) -> None:
+        # Used by one thread at a time, not always by the same one.
+        self._connection = sqlite3.connect(directory / "keys", isolation_level=None, check_same_thread=False)
+        # A crash leaves nothing that anybody would want back.
+        self._connection.execute("PRAGMA journal_mode=OFF")
+        self._connection.execute("PRAGMA synchronous=OFF")
+        self._connection.execute("CREATE TABLE keys (key TEXT PRIMARY KEY, place INTEGER) WITHOUT ROWID")
+
+    def add(self, keys: Iterable[str], offset: int) -> str | None:
+        self._connection.execute("BEGIN")
+        for key in keys:
+            try:
+                self._connection.execute("INSERT INTO keys VALUES (?, ?)", (key, offset))
+            except sqlite3.IntegrityError:
+                return key
+        self._connection.execute("COMMIT")
+        return None
+
+    def find(self, key: str) -> int | None:
+        row = self._connection.execute("SELECT place FROM keys WHERE key = ?", (key,)).fetchone()
+        return None if row is None else int(row[0])
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+@contextmanager
+def opened_lines(name: str, standard_input: BinaryIO) -> Iterator[tuple[FileLines, KeyRegister]]:
+    """A file's lines, or those of standard input, which is spooled to a file first: it can be read once."""
+    with tempfile.TemporaryDirectory(prefix="creditctl-") as directory:
+        register = KeyRegister(Path(directory))
+        try:
+            path = Path(name)
+            if name == STANDARD:
+                path = Path(directory) / "lines"
+                with path.open("xb") as spool:
+                    shutil.copyfileobj(standard_input, spool, COPY_BYTES)
+            with path.open("rb") as file:
+                yield FileLines(file), register
+        finally:
+            register.close()
+
+
+@contextmanager
+def written_whole(name: str, standard_output: BinaryIO) -> Iterator[BinaryIO]:
+    """A file that appears under its name, for its owner alone, when the block has ended well."""
+    if name == STANDARD:
+        yield standard_output
+        standard_output.flush()
+        return
+    path = Path(name)
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+        _sync_directory(path.parent)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+
+
+def _sync_directory(directory: Path) -> None:
+    """The name is not on the disk before its directory is."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _fits(lines: FileLines, register: KeyRegister) -> tuple[Lines, Register]:
+    return lines, register

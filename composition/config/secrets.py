@@ -1,0 +1,229 @@
+"""The nine secrets of the service: read from files by strict rules, and written once.
+
+A file's content is the secret, without one trailing line end. A secret's value never appears in a problem,
+a `repr` or a log.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets as entropy
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from composition.config.ring_file import parse_ring
+from composition.config.sources import ENVIRONMENT, Given
+from composition.config.values import path as path_value
+
+SECRET_BYTES_MAX = 4096
+KEY_BYTES_MIN = 32
+KEY_DISTINCT_BYTES_MIN = 12
+PASSWORD_BYTES_MIN = 12
+PASSWORD_DISTINCT_BYTES_MIN = 5
+
+_PLACEHOLDERS = (
+    *("changeme", "change-me", "change_me", "replaceme", "replace-me", "replace_me", "insert-", "todo"),
+    *("placeholder", "example", "password", "secret", "default", "your-", "your_", "xxxx"),
+)
+_SEQUENCE = "0123456789abcdefghijklmnopqrstuvwxyz0123456789"
+
+
+class SecretKind(Enum):
+    USER = "user"
+    PASSWORD = "password"
+    KEY = "key"
+    RING = "ring"
+    """A key, or a ring of them: see `composition.config.ring_file`."""
+
+
+@dataclass(frozen=True, slots=True)
+class SecretFile:
+    """One of the nine; `user` is what `creditctl secrets init` writes for a user name."""
+
+    name: str
+    kind: SecretKind
+    description: str
+    user: str = ""
+
+    @property
+    def variables(self) -> tuple[str, str]:
+        """Environment variables that may name another path; two that disagree are a problem."""
+        variable = f"{self.name.upper()}_FILE"
+        return variable, f"CREDIT_{variable}"
+
+
+FILES: tuple[SecretFile, ...] = (
+    SecretFile("mongodb_user", SecretKind.USER, "the role that reads and writes", "credit_app"),
+    SecretFile("mongodb_password", SecretKind.PASSWORD, "its password"),
+    SecretFile("mongodb_analytics_user", SecretKind.USER, "the role that only reads", "credit_analytics"),
+    SecretFile("mongodb_analytics_password", SecretKind.PASSWORD, "its password"),
+    SecretFile("mongodb_admin_user", SecretKind.USER, "the role that makes indexes", "credit_admin"),
+    SecretFile("mongodb_admin_password", SecretKind.PASSWORD, "its password"),
+    SecretFile("redis_password", SecretKind.PASSWORD, "Redis"),
+    SecretFile("jwt_secret", SecretKind.RING, "signs tokens; at least 32 bytes, or a ring of such keys"),
+    SecretFile("encryption_key", SecretKind.KEY, "root of every encryption key; at least 32 bytes"),
+)
+JWT_FILE = next(file for file in FILES if file.name == "jwt_secret")
+VARIABLES: tuple[str, ...] = tuple(variable for file in FILES for variable in file.variables)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Secrets:
+    """The values, hidden from `repr`."""
+
+    mongodb_user: str = field(repr=False)
+    mongodb_password: str = field(repr=False)
+    mongodb_analytics_user: str = field(repr=False)
+    mongodb_analytics_password: str = field(repr=False)
+    mongodb_admin_user: str = field(repr=False)
+    mongodb_admin_password: str = field(repr=False)
+    redis_password: str = field(repr=False)
+    jwt_secret: str = field(repr=False)
+    encryption_key: str = field(repr=False)
+    jwt_file: Path | None = None
+    """Where `jwt_secret` was read; None for one that lies nowhere."""
+
+
+def secret_paths(
+    directory: Path, given: Mapping[str, Given], problems: list[str]
+) -> Mapping[SecretFile, Path]:
+    """Where each of the nine lies; each problem is appended to `problems`."""
+    found = {}
+    for file in FILES:
+        try:
+            found[file] = secret_path(file, directory, given)
+        except ValueError as error:
+            problems.append(f"secret {file.name}: {error}")
+    return found
+
+
+def load_secrets(paths: Mapping[SecretFile, Path], problems: list[str]) -> Secrets | None:
+    """All nine, or None when one of them has a problem; each problem is appended to `problems`."""
+    found: dict[str, Any] = {}
+    for file, path in paths.items():
+        try:
+            found[file.name] = read_secret(file, path)
+        except ValueError as error:
+            problems.append(f"secret {file.name}: {error}")
+    if len(found) < len(FILES):
+        return None
+    return Secrets(**found, jwt_file=paths[JWT_FILE])
+
+
+def new_secrets() -> Secrets:
+    """Fresh random ones, as `creditctl secrets init` writes them and a demo throws them away."""
+    fresh: dict[str, Any] = {file.name: _fresh(file) for file in FILES}
+    return Secrets(**fresh)
+
+
+def write_secrets(paths: Mapping[SecretFile, Path]) -> Iterator[tuple[Path, bool]]:
+    """Writes what is missing: files 0600, in directories 0700 where there are none. Gives each path, and
+    whether it was written, as soon as it was.
+
+    A file that stands, and be it empty, is never written over. Raises `OSError`, which names the path.
+    """
+    for file, path in paths.items():
+        if not path.parent.exists():
+            path.parent.mkdir(parents=True)
+            path.parent.chmod(0o700)
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        except FileExistsError:
+            yield path, False
+            continue
+        with os.fdopen(descriptor, "w", encoding="ascii") as stream:
+            os.fchmod(stream.fileno(), 0o600)
+            stream.write(_fresh(file) + "\n")
+        yield path, True
+
+
+def fresh_key() -> str:
+    """384 random bits, as text."""
+    return entropy.token_urlsafe(48)
+
+
+def _fresh(file: SecretFile) -> str:
+    return file.user if file.kind is SecretKind.USER else fresh_key()
+
+
+def secret_path(file: SecretFile, directory: Path, given: Mapping[str, Given]) -> Path:
+    """Raises `ValueError` when one source names two."""
+    named = [given[variable] for variable in file.variables if variable in given]
+    # What the environment says of it, under either name, is all that counts.
+    chosen = [each for each in named if each.source == ENVIRONMENT] or named
+    texts = {each.text.strip() for each in chosen} - {""}
+    if len(texts) > 1:
+        raise ValueError(f"{' and '.join(file.variables)} name different files")
+    return path_value(texts.pop()) if texts else directory / file.name
+
+
+def read_secret(file: SecretFile, path: Path) -> str:
+    """Raises `ValueError` that says what is wrong with it, and nothing of what is in it."""
+    try:
+        # Not blocking: a named pipe in a secret's place must not hang the start.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as stream:
+            status = os.fstat(stream.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise ValueError(f"{path} is not a regular file")
+            if status.st_mode & stat.S_IWOTH:
+                raise ValueError(f"{path} is writable by everybody; chmod o-w it")
+            content = stream.read(SECRET_BYTES_MAX + 1)
+    except FileNotFoundError:
+        raise ValueError(f"{path} is missing; `creditctl secrets init` writes it") from None
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+    return _checked(file, path, content)
+
+
+def _checked(file: SecretFile, path: Path, content: bytes) -> str:
+    if len(content) > SECRET_BYTES_MAX:
+        raise ValueError(f"{path} is larger than {SECRET_BYTES_MAX} bytes")
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is not UTF-8 text") from None
+    text = text.removesuffix("\n").removesuffix("\r")
+    if not text.strip():
+        raise ValueError(f"{path} is empty")
+    if text != text.strip() or not text.isprintable():
+        raise ValueError(f"{path} holds more than one line, control characters or spaces around its text")
+    match file.kind:
+        case SecretKind.RING:
+            try:
+                ring = parse_ring(text)
+            except ValueError as error:
+                raise ValueError(f"{path}: {error}") from None
+            for key in ring:
+                _check_strength(path, key.secret, KEY_BYTES_MIN, KEY_DISTINCT_BYTES_MIN)
+        case SecretKind.KEY:
+            _check_strength(path, text, KEY_BYTES_MIN, KEY_DISTINCT_BYTES_MIN)
+        case SecretKind.PASSWORD:
+            _check_strength(path, text, PASSWORD_BYTES_MIN, PASSWORD_DISTINCT_BYTES_MIN)
+        case SecretKind.USER:
+            pass
+    return text
+
+
+def _check_strength(path: Path, text: str, least: int, distinct: int) -> None:
+    if _is_placeholder(text):
+        raise ValueError(f"{path} is a placeholder")
+    if len(text.encode()) < least:
+        raise ValueError(f"{path} is too short: at least {least} bytes")
+    if len(set(text.encode())) < distinct:
+        raise ValueError(f"{path} is a placeholder: at least {distinct} different characters")
+
+
+def _is_placeholder(text: str) -> bool:
+    """Whether it is known or repeated text; a random one holds such a word by chance about never."""
+    lowered = text.lower()
+    if any(lowered.startswith(word) or lowered.endswith(word) for word in _PLACEHOLDERS):
+        return True
+    if lowered in _SEQUENCE or lowered in _SEQUENCE[::-1]:
+        return True
+    # Text that consists of one piece repeated stands in its own double before the end.
+    return lowered in (lowered + lowered)[1:-1]

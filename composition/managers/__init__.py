@@ -1,0 +1,3 @@
+"""The five managers: the application, its services, plugins, modules and hooks."""
+
+from __future__ import annotations

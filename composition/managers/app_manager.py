@@ -1,0 +1,200 @@
+"""Builds, starts and stops everything in order. It holds no rule of the product."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TypeVar
+
+from adapters.asgi.answers import Application
+from application.identity.active_sessions import ActiveSessions
+from application.ledger.announcer import LEDGER_COMMITTED
+from application.ledger.committed import CommittedBatch
+from composition.config.secrets import Secrets
+from composition.config.settings import Settings
+from composition.managers.hooks_manager import HooksManager
+from composition.managers.module_manager import ModuleManager
+from composition.managers.plugin_context import OpenContext, RouteList
+from composition.managers.plugin_manager import PluginManager
+from composition.managers.services_manager import ServicesManager
+from composition.wiring.build import Surroundings, UseCases, build_use_cases
+from composition.wiring.dependencies import DependencyMonitor, all_dependencies
+from composition.wiring.edge import build_framework, build_guard, build_sockets
+from composition.wiring.ring_watch import RingWatch
+from composition.wiring.stores import Stores
+from plugins.plugin import SERVICE_STARTED, Plugin
+from plugins.registry import PluginEntry, available_plugins
+from ports.ledger.journal import UnreadableBook
+
+MAIN_BOOK = "main"
+
+Part = TypeVar("Part")
+
+_log = logging.getLogger("credit.service")
+
+
+class AppManager:
+    """One service in one process: `start` and `stop` once each, inside the runtime's `running()`."""
+
+    def __init__(
+        self,
+        *,
+        around: Surroundings,
+        settings: Settings,
+        secrets: Secrets,
+        open_stores: Callable[[], Awaitable[Stores]],
+        plugins: Callable[[], Iterable[PluginEntry]] = available_plugins,
+    ) -> None:
+        self._around = around
+        self._settings = settings
+        self._secrets = secrets
+        self._open_stores = open_stores
+        self._available = plugins
+        self._application: Application | None = None
+        self._framework: Application | None = None
+        self._use_cases: UseCases | None = None
+        self._close_sockets: Callable[[], Awaitable[None]] | None = None
+        self.services = ServicesManager(runtime=around.runtime)
+        self.modules = ModuleManager()
+        self.hooks = HooksManager()
+        self.plugins = PluginManager()
+        self.routes = RouteList()
+
+    @property
+    def application(self) -> Application:
+        """HTTP and WebSocket. `RuntimeError` before the start."""
+        return _started(self._application)
+
+    @property
+    def framework(self) -> Application:
+        """The web framework alone, for its lifespan."""
+        return _started(self._framework)
+
+    @property
+    def use_cases(self) -> UseCases:
+        """For the commands that act on a running service."""
+        return _started(self._use_cases)
+
+    async def start(self) -> None:
+        """Raises `DependencyUnavailable`, `PluginFailed`; what was opened by then is closed again."""
+        stores = await self._open_stores()
+        # First in, last out: everything else needs it to the end.
+        self.services.register("stores", stores, start=stores.start, stop=stores.stop)
+        try:
+            use_cases = self._build(stores)
+        except BaseException:
+            await self._around.runtime.shielded(stores.stop, name="stores-stop")
+            raise
+        await self.services.start()
+        self._use_cases = use_cases
+        await self.hooks.trigger(SERVICE_STARTED, None)
+        _log.info(
+            "service started",
+            extra={
+                "runtime": self._around.runtime.name,
+                "plugins": ",".join(loaded.plugin.name for loaded in self.plugins.loaded),
+            },
+        )
+
+    async def drain(self) -> None:
+        """Long-lived connections end, with a word to their clients; requests go on."""
+        if self._close_sockets is not None:
+            await self._close_sockets()
+
+    async def stop(self) -> None:
+        """Ends what runs, in reverse; may be called again, and after a start that failed."""
+        await self.drain()
+        await self.services.stop()
+
+    def _build(self, stores: Stores) -> UseCases:
+        around, settings = self._around, self._settings
+        use_cases = build_use_cases(
+            around, settings, self._secrets, stores, announce=self._announce_committed
+        )
+        self._register(use_cases, stores)
+        self.plugins.register_plugins(self._available(), self._context)
+        framework = build_framework(self.routes.routes, around, settings)
+        sockets = build_sockets(around, settings, use_cases)
+        self._close_sockets = sockets.close_all
+        # Quart's types are TypedDicts for what is a plain mapping to every other layer.
+        self._framework = framework  # type: ignore[assignment]
+        self._application = build_guard(
+            routes=self.routes.routes,
+            framework=framework,  # type: ignore[arg-type]  # as above
+            sockets=sockets,
+            around=around,
+            settings=settings,
+            stores=stores,
+            use_cases=use_cases,
+        )
+        return use_cases
+
+    def _register(self, use_cases: UseCases, stores: Stores) -> None:
+        """In the order of their start."""
+        around, services = self._around, self.services
+        services.register("runtime", around.runtime)
+        services.register("clock", around.clock)
+        services.register("entropy", around.entropy)
+        services.register("metrics", around.metrics)
+        services.register("settings", self._settings)
+        services.register("users", use_cases.users)
+        watch = RingWatch(use_cases.token_keys, runtime=around.runtime)
+        services.register("key_watch", watch, start=watch.start, stop=watch.stop)
+        services.register("idempotency", use_cases.idempotency)
+        services.register("tokens", use_cases.tokens)
+        services.register("sessions", use_cases.sessions)
+        services.register("api_keys", use_cases.api_keys, stop=use_cases.api_keys.flush_last_used)
+        services.register("audit_trail", use_cases.audit_trail, stop=use_cases.audit_trail.stop)
+        services.register("audit_reader", use_cases.audit_reader)
+        services.register("rate_limiter", use_cases.rate_limiter)
+        moderation = use_cases.moderation
+        services.register("moderation", moderation, start=moderation.start, stop=moderation.stop)
+        services.register("documents", use_cases.documents, start=use_cases.documents.start)
+        realtime = use_cases.realtime
+        services.register("realtime", realtime, start=realtime.start, stop=realtime.stop)
+        watch_ended = use_cases.ended_watch
+        services.register("ended_watch", watch_ended, start=watch_ended.start, stop=watch_ended.stop)
+
+        async def start_ledger() -> None:
+            # Opened now, so that the first request does not wait for the replay of the journal's tail.
+            try:
+                await use_cases.ledger.head(MAIN_BOOK)
+            except UnreadableBook as error:
+                # The rest of the service goes on; readiness names the ledger.
+                _log.error("the book %s is closed: %s", MAIN_BOOK, error)
+            use_cases.ledger.start()
+
+        services.register("ledger", use_cases.ledger, start=start_ledger, stop=use_cases.ledger.stop)
+        monitor = DependencyMonitor(
+            dependencies=all_dependencies(stores, use_cases.ledger),
+            runtime=around.runtime,
+            metrics=around.metrics,
+            interval_s=self._settings.probe_interval_ms / 1000,
+        )
+        services.register("dependency_monitor", monitor, start=monitor.start, stop=monitor.stop)
+        active = ActiveSessions(
+            sessions=stores.sessions,
+            runtime=around.runtime,
+            clock=around.clock,
+            metrics=around.metrics,
+        )
+        services.register("active_sessions", active, start=active.start, stop=active.stop)
+
+    def _context(self, plugin: Plugin) -> OpenContext:
+        return OpenContext(
+            plugin=plugin.name,
+            services=self.services,
+            modules=self.modules,
+            hooks=self.hooks,
+            routes=self.routes,
+            metrics=self._around.metrics,
+        )
+
+    async def _announce_committed(self, batch: CommittedBatch) -> None:
+        await self.hooks.trigger(LEDGER_COMMITTED, batch)
+
+
+def _started(part: Part | None) -> Part:
+    if part is None:
+        raise RuntimeError("the service has not started")
+    return part

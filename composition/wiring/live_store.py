@@ -1,0 +1,153 @@
+"""The store in MongoDB and Redis, under three database roles."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from adapters.crypto.derivation import derived_key
+from adapters.crypto.sealing import AesGcmSealer
+from adapters.mongo import audit, idempotency
+from adapters.mongo.catalog import CATALOG, VIEWS
+from adapters.mongo.documents import documents
+from adapters.mongo.identity import api_keys, credentials, login_failures, sessions, users
+from adapters.mongo.ledger import checkpoints, claims, journal
+from adapters.mongo.ledger.server_clock import ClockProbe, ServerClock
+from adapters.mongo.pools import Credentials, MongoPools, connect_pools
+from adapters.mongo.schema import create_schema
+from adapters.mongo.views import create_views
+from adapters.redis.bus import RedisBus
+from adapters.redis.cache import RedisCache
+from adapters.redis.connect import connect
+from adapters.redis.driver import Redis
+from adapters.redis.limits.limiter import RedisLimiter
+from adapters.redis.nonces import RedisNonces
+from adapters.redis.probe import RedisBusProbe, RedisProbe
+from adapters.redis.trust import Trust
+from adapters.runtime.system import SystemEntropy
+from composition.config.secrets import Secrets
+from composition.config.settings import Settings
+from composition.wiring.stores import Stores
+from ports.audit import Recorded
+from ports.entropy import Entropy
+from ports.runtime import Runtime
+
+MESSAGE_TIMEOUT_MS_MAX = 1_000
+DECISION_LANES = 2
+"""One pipeline of decisions is packed while Redis works on the other."""
+
+
+async def connect_mongo(runtime: Runtime, settings: Settings, secrets: Secrets) -> MongoPools:
+    """The three pools; does not wait for the server."""
+    return await connect_pools(
+        runtime=runtime,
+        url=settings.mongo_url,
+        read_write=Credentials(secrets.mongodb_user, secrets.mongodb_password),
+        read_only=Credentials(secrets.mongodb_analytics_user, secrets.mongodb_analytics_password),
+        admin=Credentials(secrets.mongodb_admin_user, secrets.mongodb_admin_password),
+        driver=settings.mongo_driver.value,
+        operation_timeout_ms_max=settings.mongo_operation_timeout_ms,
+        connections_max=settings.mongo_pool_size,
+    )
+
+
+async def live_store(
+    *, runtime: Runtime, settings: Settings, secrets: Secrets, entropy: Entropy, recorded: Recorded
+) -> Stores:
+    """From inside the running loop, to which the drivers belong. `recorded` hears of each audit event."""
+    pools = await connect_mongo(runtime, settings, secrets)
+    trust, password = Trust(runtime), secrets.redis_password
+    redis = partial(connect, runtime, url=settings.redis_url, password=password, trust=trust)
+    decisions = redis(decision_timeout_ms_max=settings.redis_decision_timeout_ms, lanes=DECISION_LANES)
+    # A driver of its own: what is said may wait longer than a decision, and must not hold one up.
+    publishing = redis(decision_timeout_ms_max=MESSAGE_TIMEOUT_MS_MAX)
+    # Another, since answers are large, and a decision must not wait behind one in a pipeline.
+    caching = redis(decision_timeout_ms_max=settings.redis_decision_timeout_ms)
+    naming_key = redis_naming_key(secrets)
+    sealer = partial(AesGcmSealer, root_key=secrets.encryption_key.encode(), entropy=entropy)
+    bus = _bus(runtime, publishing, naming_key, sealer(purpose="bus"))
+    limiter_over = partial(redis_limiter, settings=settings, secrets=secrets, entropy=entropy)
+    limiter = limiter_over(decisions)
+    ledger_clock = ServerClock(driver=pools.read_write, runtime=runtime)
+
+    async def start() -> None:
+        await _prepare(pools)
+        await ledger_clock.start()
+
+    async def stop() -> None:
+        await ledger_clock.stop()
+        for part in (bus, decisions, publishing, caching, pools):
+            await part.close()
+
+    writer = pools.read_write
+    return Stores(
+        users=users.MongoUsers(driver=writer),
+        sessions=sessions.MongoSessions(driver=writer),
+        api_keys=api_keys.MongoApiKeys(driver=writer),
+        credentials=credentials.MongoCredentials(driver=writer),
+        login_failures=login_failures.MongoLoginFailures(driver=writer),
+        answers=idempotency.MongoAnswers(driver=writer),
+        audit=audit.MongoAuditLog(drivers=(writer, pools.admin), recorded=recorded),
+        journal=journal.MongoJournal(writer),
+        journal_log=journal.MongoJournal(pools.read_only),
+        checkpoints=checkpoints.MongoCheckpoints(writer),
+        claims=claims.MongoClaims(writer),
+        ledger_clock=ledger_clock,
+        documents=documents.MongoDocuments(
+            runtime=runtime, reader=pools.read_only, writer=writer, admin=pools.admin
+        ),
+        cache=_cache(caching, naming_key, sealer(purpose="cache")),
+        limiter=limiter,
+        patient_limiter=limiter_over(publishing),
+        nonces=RedisNonces(driver=decisions, naming_key=naming_key),
+        bus=bus,
+        dependencies=(
+            *pools.probes(),
+            RedisProbe(driver=decisions, limiter=limiter),
+            RedisBusProbe(bus=bus),
+            ClockProbe(ledger_clock),
+        ),
+        start=start,
+        stop=stop,
+    )
+
+
+async def _prepare(pools: MongoPools) -> None:
+    """Makes what is missing in a database that can hold it."""
+    await pools.replica_set()
+    await create_schema(pools.admin, CATALOG)
+    await create_views(pools.admin, VIEWS)
+
+
+def redis_naming_key(secrets: Secrets) -> bytes:
+    """What every name in Redis is hashed with."""
+    return derived_key(secrets.encryption_key, "redis-names")
+
+
+def redis_limiter(
+    driver: Redis, settings: Settings, secrets: Secrets, entropy: Entropy | None = None
+) -> RedisLimiter:
+    """The service's own, over this driver."""
+    sealer = AesGcmSealer(
+        root_key=secrets.encryption_key.encode(), purpose="redis-bans", entropy=entropy or SystemEntropy()
+    )
+    return RedisLimiter(
+        driver=driver,
+        ban_policy=settings.ban_policy(),
+        naming_key=redis_naming_key(secrets),
+        seal=lambda plaintext: sealer.seal(plaintext, b"ban"),
+        open_sealed=lambda sealed: sealer.open(sealed, b"ban"),
+    )
+
+
+def _bus(runtime: Runtime, driver: Redis, naming_key: bytes, sealer: AesGcmSealer) -> RedisBus:
+    return RedisBus(
+        runtime=runtime,
+        driver=driver,
+        naming_key=naming_key,
+        seal=lambda plaintext: sealer.seal(plaintext, b"bus"),
+        open_sealed=lambda sealed: sealer.open(sealed, b"bus"),
+    )
+
+
+def _cache(driver: Redis, naming_key: bytes, sealer: AesGcmSealer) -> RedisCache:
+    return RedisCache(driver=driver, naming_key=naming_key, seal=sealer.seal, open_sealed=sealer.open)

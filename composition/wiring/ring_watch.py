@@ -1,0 +1,90 @@
+"""A running process takes in a ring of keys that was rotated: it looks at the file now and then."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from application.recurring import Recurring
+from composition.config.ring_file import parse_ring
+from composition.config.secrets import JWT_FILE, read_secret
+from domain.encryption.keyring import Ring
+from ports.identity.token_keys import TokenKeys
+from ports.metrics import Metric, MetricKind, Metrics
+from ports.runtime import Runtime
+
+LOOK_INTERVAL_S = 10.0
+LOOK_INTERVAL_S_MIN = 0.05
+"""Forged tokens make a process look too: they shall not make it look more often than that."""
+
+RELOADS = Metric(
+    "credit_secret_reload_total",
+    MetricKind.COUNTER,
+    "Rings of keys taken in while running, or refused since the file was not good",
+    ("outcome",),
+)
+_log = logging.getLogger("credit.secrets")
+
+
+class RingFile:
+    """The ring in `jwt_secret`, read again when the file is another one.
+
+    A look is one `stat` on the event loop, and a read of 4 KiB at most after a rotation.
+    """
+
+    def __init__(self, path: Path, ring: Ring, *, runtime: Runtime, metrics: Metrics) -> None:
+        """`ring` is what was read at the start. The first look reads again: it may have changed since."""
+        self._path = path
+        self._ring = ring
+        self._runtime = runtime
+        self._reloads = metrics.register(RELOADS)
+        self._seen: tuple[int, ...] | str | None = None
+        self._looked_s: float | None = None
+
+    def look(self) -> Ring | None:
+        """The ring, if it is another one; a bad file changes nothing, and is reported once."""
+        now_s = self._runtime.monotonic()
+        if self._looked_s is not None and now_s - self._looked_s < LOOK_INTERVAL_S_MIN:
+            return None
+        self._looked_s = now_s
+        seen = self._identity()
+        if seen == self._seen:
+            return None
+        self._seen = seen
+        try:
+            ring = parse_ring(read_secret(JWT_FILE, self._path))
+        except ValueError as error:
+            self._reloads.add(1, "failed")
+            _log.warning("the ring of keys in use stays: %s", error)
+            return None
+        if ring == self._ring:
+            return None
+        self._ring = ring
+        self._reloads.add(1, "loaded")
+        _log.info("a ring of keys was taken in", extra={"file": str(self._path), "keys": len(ring)})
+        return ring
+
+    def _identity(self) -> tuple[int, ...] | str:
+        try:
+            status = self._path.stat()
+        except OSError as error:
+            return str(error.strerror)
+        return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
+
+
+class RingWatch:
+    """Looks again while nobody asks: a ring is known well before its newest key writes."""
+
+    def __init__(self, keys: TokenKeys, *, runtime: Runtime) -> None:
+        self._keys = keys
+        self._watching = Recurring(runtime, self._look, name="watch-keys")
+
+    async def start(self) -> None:
+        self._watching.start()
+
+    async def stop(self) -> None:
+        await self._watching.stop()
+
+    async def _look(self) -> float:
+        self._keys.look_again()
+        return LOOK_INTERVAL_S

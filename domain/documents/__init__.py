@@ -1,0 +1,3 @@
+"""Documents that plugins keep, and the questions that can be asked about them."""
+
+from __future__ import annotations

@@ -1,0 +1,166 @@
+"""Questions about a plugin's documents, as values: no operator can come in with a value."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cmp_to_key
+
+from domain.documents.document import Collection, Document, FieldKind, Scalar, is_of_kind
+from domain.ids import is_id
+
+LIMIT_MAX = 200
+CONDITIONS_MAX = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Equals:
+    """The field is this value; None also where none was given."""
+
+    field: str
+    value: Scalar
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """The field is not None, at least `at_least` and below `below`; None does not bound."""
+
+    field: str
+    at_least: str | int | None = None
+    below: str | int | None = None
+
+
+Condition = Equals | Range
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a page ended: the last document's value of the order's field, and its id."""
+
+    value: Scalar
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Documents of one collection that meet every condition, in order of a declared field and then of id.
+
+    Without `order_by` they come in order of id. None comes before everything. Raises `ValueError` for a
+    question that cannot be asked: whoever wrote it has to mend it.
+    """
+
+    collection: Collection
+    where: tuple[Condition, ...] = ()
+    order_by: str | None = None
+    descending: bool = False
+    limit: int = 50
+    after: Position | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.limit <= LIMIT_MAX:
+            raise ValueError(f"the limit is 1 to {LIMIT_MAX}")
+        if len(self.where) > CONDITIONS_MAX:
+            raise ValueError(f"at most {CONDITIONS_MAX} conditions")
+        for condition in self.where:
+            self._check(condition)
+        if self.order_by is not None:
+            self._kind(self.order_by)
+        if self.after is not None:
+            self._check_position(self.after)
+
+    @property
+    def name(self) -> str:
+        """The same for the same question, and for no other."""
+        where = [
+            ["=", each.field, each.value]
+            if isinstance(each, Equals)
+            else ["<", each.field, each.at_least, each.below]
+            for each in self.where
+        ]
+        after = None if self.after is None else [self.after.value, self.after.id]
+        order = [self.order_by, self.descending, self.limit, after]
+        return json.dumps([self.collection.full_name, where, *order], separators=(",", ":"))
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Every part that a document of the answer could lie in, now or after any write."""
+        partition = self.collection.partition
+        for condition in self.where:
+            if isinstance(condition, Equals) and condition.field == partition:
+                return (self.collection.part_of_value(condition.value),)
+        return self.collection.parts()
+
+    def position_of(self, document: Document) -> Position:
+        return Position(None if self.order_by is None else document.fields[self.order_by], document.id)
+
+    def _kind(self, name: str) -> FieldKind:
+        kind = self.collection.fields.get(name)
+        if kind is None:
+            raise ValueError(f"{self.collection.full_name} declares no field {name!r}")
+        return kind
+
+    def _check(self, condition: Condition) -> None:
+        kind = self._kind(condition.field)
+        if isinstance(condition, Equals):
+            values: tuple[Scalar, ...] = (condition.value,)
+        else:
+            values = (condition.at_least, condition.below)
+            if kind is FieldKind.BOOLEAN:
+                raise ValueError(f"{condition.field!r} has no range: it is a boolean")
+        for value in values:
+            if not is_of_kind(value, kind):
+                raise ValueError(f"{condition.field!r} is compared with {kind.value} only")
+
+    def _check_position(self, after: Position) -> None:
+        fits = (
+            after.value is None
+            if self.order_by is None
+            else is_of_kind(after.value, self._kind(self.order_by))
+        )
+        if not fits or not is_id(after.id):
+            raise ValueError("no page of this query ends there")
+
+
+def answer(query: Query, documents: Iterable[Document]) -> list[Document]:
+    """What a query means: every adapter gives the same, at most `limit + 1` to tell that more follow."""
+    compare = _order(query)
+    found = [document for document in documents if all(_meets(document, each) for each in query.where)]
+    if query.after is not None:
+        after = (query.after.value, query.after.id)
+        found = [document for document in found if compare(_place(query, document), after) > 0]
+    found.sort(key=cmp_to_key(lambda one, other: compare(_place(query, one), _place(query, other))))
+    return found[: query.limit + 1]
+
+
+_Place = tuple[Scalar, str]
+
+
+def _place(query: Query, document: Document) -> _Place:
+    position = query.position_of(document)
+    return position.value, position.id
+
+
+def _order(query: Query) -> Callable[[_Place, _Place], int]:
+    sign = -1 if query.descending else 1
+
+    def key(place: _Place) -> tuple[bool, Scalar, str]:
+        # The second member is compared only between values of one kind, or not at all.
+        value, document_id = place
+        return value is not None, value if value is not None else 0, document_id
+
+    def compare(one: _Place, other: _Place) -> int:
+        left, right = key(one), key(other)
+        return sign * ((left > right) - (left < right))
+
+    return compare
+
+
+def _meets(document: Document, condition: Condition) -> bool:
+    value = document.fields.get(condition.field)
+    if isinstance(condition, Equals):
+        return bool(value == condition.value)
+    if value is None:
+        return False
+    above = condition.at_least is None or value >= condition.at_least
+    return above and (condition.below is None or value < condition.below)

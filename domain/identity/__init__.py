@@ -1,0 +1,3 @@
+"""Users, sessions, tokens, keys, and who may do what."""
+
+from __future__ import annotations

@@ -1,0 +1,120 @@
+"""Who may do what: one pure question, asked by every route."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from domain.identity.api_keys import DEFAULT_BOOK, Scope
+from domain.identity.users import Role
+
+
+class PrincipalKind(Enum):
+    USER = "user"
+    API_KEY = "api_key"
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """A verified caller."""
+
+    kind: PrincipalKind
+    id: str
+    """The user's id, or the key's."""
+    roles: frozenset[Role] = frozenset()
+    scopes: frozenset[Scope] = frozenset()
+    book: str = DEFAULT_BOOK
+    """Where what it does under `/credits` happens; a bearer caller always acts in `main`."""
+    session_id: str | None = None
+    """What a token of a user belongs to."""
+    user_id: str | None = None
+    """The person behind it; a key has none."""
+    key_sponsor_id: str | None = None
+    """`ApiKey.sponsor_id` of a key."""
+    signs: bool = False
+    """Its requests are signed, so their bodies have to be as well."""
+
+    @property
+    def actor(self) -> str:
+        """How the audit log names it."""
+        return f"{self.kind.value}:{self.id}"
+
+    @property
+    def sponsor_id(self) -> str | None:
+        """Of the keys that it makes."""
+        return self.user_id or self.key_sponsor_id
+
+    @property
+    def is_admin(self) -> bool:
+        return Role.ADMIN in self.roles or Scope.ADMIN in self.scopes
+
+
+class PermissionKind(Enum):
+    PUBLIC = "public"
+    USER = "user"
+    SCOPE = "scope"
+    SCOPE_OR_OWNER = "scope_or_owner"
+    AUDIT = "audit"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """What a route asks of its caller: one of the constants below, or `any_scope`, `scope_or_owner`."""
+
+    kind: PermissionKind
+    scopes: frozenset[Scope] = frozenset()
+
+    @property
+    def owner_may(self) -> bool:
+        """Every user may be let through to where the owner is known, to be asked again there."""
+        return self.kind is PermissionKind.SCOPE_OR_OWNER
+
+
+PUBLIC = Permission(PermissionKind.PUBLIC)
+USER = Permission(PermissionKind.USER)
+"""A person with an access token, for what is their own."""
+AUDIT = Permission(PermissionKind.AUDIT)
+"""Reading the audit log."""
+ADMIN = Permission(PermissionKind.ADMIN)
+
+_ANALYST_SCOPES = frozenset({Scope.CREDITS_READ})
+
+
+def any_scope(*scopes: Scope) -> Permission:
+    """At least one of these scopes."""
+    return Permission(PermissionKind.SCOPE, frozenset(scopes))
+
+
+def scope_or_owner(*scopes: Scope) -> Permission:
+    """At least one of these scopes, or being the user that the resource belongs to."""
+    return Permission(PermissionKind.SCOPE_OR_OWNER, frozenset(scopes))
+
+
+def effective_scopes(principal: Principal) -> frozenset[Scope]:
+    """Scope and role `admin` include every scope; the role `analyst` reads credits."""
+    if principal.is_admin:
+        return frozenset(Scope)
+    if Role.ANALYST in principal.roles:
+        return principal.scopes | _ANALYST_SCOPES
+    return principal.scopes
+
+
+def may(principal: Principal | None, permission: Permission, owner_id: str | None = None) -> bool:
+    """Whether the caller may. `owner_id` is the user that the resource belongs to, once known."""
+    if permission.kind is PermissionKind.PUBLIC:
+        return True
+    if principal is None:
+        return False
+    match permission.kind:
+        case PermissionKind.USER:
+            return principal.user_id is not None
+        case PermissionKind.SCOPE:
+            return not permission.scopes.isdisjoint(effective_scopes(principal))
+        case PermissionKind.SCOPE_OR_OWNER:
+            is_owner = owner_id is not None and principal.user_id == owner_id
+            return is_owner or not permission.scopes.isdisjoint(effective_scopes(principal))
+        case PermissionKind.AUDIT:
+            return principal.is_admin or Role.ANALYST in principal.roles
+        case PermissionKind.ADMIN:
+            return principal.is_admin

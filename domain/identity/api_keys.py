@@ -1,0 +1,148 @@
+"""Service keys: what a machine shows to say who it is."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from dataclasses import dataclass, field
+from enum import Enum
+
+from domain.identity.users import is_well_formed
+from domain.ids import base32, is_id
+
+ID_PREFIX = "key"
+SECRET_BYTES = 32
+NAME_CHARACTERS_MAX = 64
+DEFAULT_BOOK = "main"
+KEYS_PER_SPONSOR_MAX = 1_000
+"""That live at once in one user's name: they end in one write, should the user end."""
+EXPIRES_MS_MAX = 253_402_300_799_999
+"""The end of the year 9999, UTC: no later moment can be written in RFC 3339."""
+
+_PRINTED = re.compile(r"ck_([0-9a-z]{26})_([0-9a-z]{52})")
+
+
+class Scope(Enum):
+    CREDITS_READ = "credits:read"
+    CREDITS_WRITE = "credits:write"
+    USERS_READ = "users:read"
+    USERS_WRITE = "users:write"
+    REALTIME_PUBLISH = "realtime:publish"
+    ADMIN = "admin"
+    """Includes every other."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """One service key. Everything it does to credits happens in its book. Times in ms since the epoch."""
+
+    id: str
+    name: str
+    scopes: frozenset[Scope]
+    book: str
+    secret_digest: bytes = field(repr=False)
+    created_ms: int
+    created_by: str
+    sponsor_id: str | None = None
+    """The user in whose name it was made, by themself or with a key of theirs. It ends with them, and when
+    they are no administrator any more."""
+    made_for: str | None = None
+    """Of a bootstrap key: the host and the file that it was written to. The next one for it takes its
+    place."""
+    expires_ms: int | None = None
+    revoked_ms: int | None = None
+    last_used_ms: int | None = None
+    signing_secret: bytes | None = field(default=None, repr=False)
+    """Sealed: with it the key's requests have to be signed. Unlike the key it must be known to be checked."""
+
+    def is_living(self, now_ms: int) -> bool:
+        """Neither revoked nor expired."""
+        return self.revoked_ms is None and (self.expires_ms is None or now_ms < self.expires_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class PresentedKey:
+    """A key as shown by a caller, not yet known to be good."""
+
+    id: str
+    secret: str = field(repr=False)
+
+
+class ApiKeyProblem(Enum):
+    """Why a key cannot be made so, in words for whoever asks for one."""
+
+    NAME = "1–64 printable characters"
+    SCOPES = "at least one scope"
+    BOOK = "1–64 characters out of A-Z a-z 0-9 _ . : -"
+    EXPIRES_AT = "must lie in the future, and not beyond the year 9999, UTC"
+
+    @property
+    def field(self) -> str:
+        """The input it is about."""
+        return self.name.lower()
+
+
+class ApiKeyRejection(Enum):
+    """Why a key is refused, in order of precedence. Who has shown the secret may learn it."""
+
+    MALFORMED = "malformed"
+    UNKNOWN = "unknown"
+    WRONG_SECRET = "wrong_secret"
+    REVOKED = "revoked"
+    EXPIRED = "expired"
+
+
+def secret_of(randomness: bytes) -> str:
+    """The secret's printable form: 52 characters that select with a double click."""
+    if len(randomness) != SECRET_BYTES:
+        raise ValueError(f"a secret takes {SECRET_BYTES} random bytes")
+    return base32(randomness)
+
+
+def digest_of(secret: str) -> bytes:
+    """What is stored. 256 random bits need no slow hash: there is nothing to guess."""
+    return hashlib.sha256(secret.encode()).digest()
+
+
+def format_api_key(key_id: str, secret: str) -> str:
+    """`ck_<id without its prefix>_<secret>`, shown once."""
+    return f"ck_{key_id.removeprefix(f'{ID_PREFIX}_')}_{secret}"
+
+
+def format_signing_secret(secret: str) -> str:
+    """`cs_<secret>`, shown once; its ASCII bytes are the HMAC's key."""
+    return f"cs_{secret}"
+
+
+def parse_api_key(text: str) -> PresentedKey | None:
+    found = _PRINTED.fullmatch(text)
+    return None if found is None else PresentedKey(id=f"{ID_PREFIX}_{found[1]}", secret=found[2])
+
+
+def api_key_problems(
+    *, name: str, scopes: frozenset[Scope], book: str, expires_ms: int | None, now_ms: int
+) -> tuple[ApiKeyProblem, ...]:
+    problems = []
+    if not (1 <= len(name) <= NAME_CHARACTERS_MAX and name.isprintable() and is_well_formed(name)):
+        problems.append(ApiKeyProblem.NAME)
+    if not scopes:
+        problems.append(ApiKeyProblem.SCOPES)
+    if not is_id(book):
+        problems.append(ApiKeyProblem.BOOK)
+    if expires_ms is not None and not now_ms < expires_ms <= EXPIRES_MS_MAX:
+        problems.append(ApiKeyProblem.EXPIRES_AT)
+    return tuple(problems)
+
+
+def check_api_key(key: ApiKey | None, presented: PresentedKey, now_ms: int) -> ApiKeyRejection | None:
+    """None when the key is good."""
+    if key is None:
+        return ApiKeyRejection.UNKNOWN
+    if not hmac.compare_digest(digest_of(presented.secret), key.secret_digest):
+        return ApiKeyRejection.WRONG_SECRET
+    if key.revoked_ms is not None:
+        return ApiKeyRejection.REVOKED
+    if key.expires_ms is not None and now_ms >= key.expires_ms:
+        return ApiKeyRejection.EXPIRED
+    return None

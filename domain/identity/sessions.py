@@ -1,0 +1,258 @@
+"""Login sessions and the families of refresh tokens that belong to them.
+
+A session is a family: each refresh moves it to the next generation and retires the token of the one
+before. A retired token that comes back is either an answer lost on its way or a thief.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from domain.addresses import neighbourhood
+from domain.identity.tokens import Fingerprint, RefreshDecision, TokenEvent, TokenState, decide_token
+from domain.ids import is_id
+
+ID_PREFIX = "ses"
+DEVICE_ID_CHARACTERS_MIN = 16
+USER_AGENT_CHARACTERS_MAX = 256
+SURPLUS_MAX = 100
+"""A limit that was lowered is reached over several logins, so that none of them is a huge write."""
+
+ROTATIONS_MAX = 100
+"""Of one family within `repeat_ms_max`: each of these rotations may be asked for again, so all are
+remembered. One more has to wait."""
+
+_DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class SessionPolicy:
+    """How long sessions live, and for how long a token that was rotated gives its successor again."""
+
+    idle_ms_max: int = 14 * _DAY_MS
+    absolute_ms_max: int = 90 * _DAY_MS
+    repeat_ms_max: int = 10_000
+    per_user_max: int = 20
+    """Sessions of one user that live at once: the oldest ends when one more begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One login of one user on one device. Times are milliseconds since the epoch."""
+
+    id: str
+    user_id: str
+    device_id: str
+    credential_version: int
+    created_ms: int
+    rotated_ms: int
+    last_seen_ms: int
+    idle_expires_ms: int
+    absolute_expires_ms: int
+    generation: int = 1
+    rotations_ms: tuple[int, ...] = ()
+    """When the last generations were rotated, the newest one's predecessor last. `ROTATIONS_MAX` at most;
+    those that are older than the policy's `repeat_ms_max` may be missing."""
+    shown_generation: int = 0
+    """The last generation that was shown and not rotated: by another device, or by none."""
+    revoked_ms: int | None = None
+    address: str = ""
+    """Where it was last seen from, like the user agent."""
+    user_agent: str = ""
+
+    def state(self, now_ms: int) -> SessionState:
+        if self.revoked_ms is not None:
+            return SessionState.REVOKED
+        if now_ms >= min(self.idle_expires_ms, self.absolute_expires_ms):
+            return SessionState.EXPIRED
+        return SessionState.ACTIVE
+
+
+class SessionState(Enum):
+    ACTIVE = "active"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+
+
+class EndReason(Enum):
+    """Why a session ended, or a key with its maker; for the audit log. What expires leaves no event."""
+
+    LOGOUT = "logout"
+    REVOKED = "revoked"
+    """By its user, from another session."""
+    ALL_REVOKED = "all_revoked"
+    TOO_MANY_SESSIONS = "too_many_sessions"
+    TOKEN_REUSED = "token_reused"
+    PASSWORD_CHANGED = "password_changed"
+    ROLES_CHANGED = "roles_changed"
+    USER_DELETED = "user_deleted"
+
+
+class SessionEvent(Enum):
+    """What can happen to a session."""
+
+    ROTATED = "rotated"
+    REPEATED = "repeated"
+    REUSED = "reused"
+    LAPSED = "lapsed"
+    ENDED = "ended"
+    """By its user, an administrator, or a change of credentials."""
+
+
+TRANSITIONS: Mapping[tuple[SessionState, SessionEvent], SessionState] = {
+    (SessionState.ACTIVE, SessionEvent.ROTATED): SessionState.ACTIVE,
+    (SessionState.ACTIVE, SessionEvent.REPEATED): SessionState.ACTIVE,
+    (SessionState.ACTIVE, SessionEvent.REUSED): SessionState.REVOKED,
+    (SessionState.ACTIVE, SessionEvent.ENDED): SessionState.REVOKED,
+    (SessionState.ACTIVE, SessionEvent.LAPSED): SessionState.EXPIRED,
+    (SessionState.EXPIRED, SessionEvent.ENDED): SessionState.REVOKED,
+}
+"""Every legal step; a state and an event that do not stand here do not go together."""
+
+
+def open_session(
+    *,
+    id: str,
+    user_id: str,
+    device_id: str,
+    credential_version: int,
+    address: str,
+    user_agent: str,
+    now_ms: int,
+    policy: SessionPolicy,
+) -> Session:
+    return Session(
+        id=id,
+        user_id=user_id,
+        device_id=device_id,
+        credential_version=credential_version,
+        created_ms=now_ms,
+        rotated_ms=now_ms,
+        last_seen_ms=now_ms,
+        idle_expires_ms=now_ms + min(policy.idle_ms_max, policy.absolute_ms_max),
+        absolute_expires_ms=now_ms + policy.absolute_ms_max,
+        address=address,
+        user_agent=user_agent[:USER_AGENT_CHARACTERS_MAX],
+    )
+
+
+def decide_refresh(
+    session: Session,
+    *,
+    generation: int,
+    device_id: str | None,
+    level: Fingerprint,
+    credential_version: int,
+    now_ms: int,
+    policy: SessionPolicy,
+) -> RefreshDecision:
+    """What a genuine token of this generation gets. `device_id` is what the request names, and
+    `credential_version` the user's of now."""
+    if session.credential_version != credential_version:
+        return RefreshDecision.REVOKED
+    state = token_state(session, generation, now_ms, policy)
+    is_lenient = level is not Fingerprint.ENFORCE and not _needs_its_device(session, state, now_ms, policy)
+    if is_lenient or device_id == session.device_id:
+        return decide_token(state, TokenEvent.SHOWN)
+    is_named = names_device(device_id)
+    return decide_token(state, TokenEvent.SHOWN_ELSEWHERE if is_named else TokenEvent.SHOWN_UNNAMED)
+
+
+def token_state(session: Session, generation: int, now_ms: int, policy: SessionPolicy) -> TokenState:
+    """What has become of the session's refresh token of this generation."""
+    state = session.state(now_ms)
+    if state is not SessionState.ACTIVE:
+        return TokenState.REVOKED if state is SessionState.REVOKED else TokenState.EXPIRED
+    if not 1 <= generation <= session.generation:
+        return TokenState.UNISSUED
+    if generation == session.generation:
+        return TokenState.CURRENT
+    if generation == session.generation - 1 and session.shown_generation != session.generation:
+        return TokenState.UNCONFIRMED
+    is_recent = generation in _recently_rotated(session, now_ms, policy)
+    return TokenState.GRACE if is_recent else TokenState.RETIRED
+
+
+def rotation_wait_ms(session: Session, now_ms: int, policy: SessionPolicy) -> int:
+    """For how long the family may not rotate, because it has done so `ROTATIONS_MAX` times just now."""
+    if len(_recently_rotated(session, now_ms, policy)) < ROTATIONS_MAX:
+        return 0
+    return session.rotations_ms[-ROTATIONS_MAX] + policy.repeat_ms_max + 1 - now_ms
+
+
+def rotate(session: Session, *, address: str, user_agent: str, now_ms: int, policy: SessionPolicy) -> Session:
+    """The next generation. Raises `ValueError` when the session has ended, or has to wait."""
+    _require(session, SessionEvent.ROTATED, now_ms)
+    recent = len(_recently_rotated(session, now_ms, policy))
+    if recent >= ROTATIONS_MAX:
+        raise ValueError("a family that rotates too often has to wait")
+    return replace(
+        session,
+        generation=session.generation + 1,
+        rotated_ms=now_ms,
+        rotations_ms=(*session.rotations_ms[len(session.rotations_ms) - recent :], now_ms),
+        last_seen_ms=now_ms,
+        idle_expires_ms=min(now_ms + policy.idle_ms_max, session.absolute_expires_ms),
+        address=address,
+        user_agent=user_agent[:USER_AGENT_CHARACTERS_MAX],
+    )
+
+
+def surplus(living: Sequence[Session], per_user_max: int) -> Sequence[Session]:
+    """Which of a user's living sessions, newest first, end when one more begins: the oldest, at most
+    `SURPLUS_MAX` at a time."""
+    return living[max(per_user_max - 1, 0) :][-SURPLUS_MAX:]
+
+
+def revoke(session: Session, event: SessionEvent, *, now_ms: int) -> Session:
+    """The session, dead. Raises `ValueError` when it is already, or the event does not end one."""
+    if _require(session, event, now_ms) is not SessionState.REVOKED:
+        raise ValueError(f"{event.value} does not revoke")
+    return replace(session, revoked_ms=now_ms)
+
+
+def signals(session: Session, *, address: str, user_agent: str) -> Mapping[str, str]:
+    """What else differs from where the session was last seen. It decides nothing: networks and browsers
+    change by themselves."""
+    same_agent = user_agent[:USER_AGENT_CHARACTERS_MAX] == session.user_agent
+    same_network = neighbourhood(address) == neighbourhood(session.address)
+    return {
+        "user_agent": "same" if same_agent else "other",
+        "network": "same" if same_network else "other",
+    }
+
+
+def is_device_id(text: str) -> bool:
+    """16–64 characters of the alphabet of ids."""
+    return len(text) >= DEVICE_ID_CHARACTERS_MIN and is_id(text)
+
+
+def names_device(device_id: str | None) -> bool:
+    """Whether a request names a device with this: what can be nobody's (empty, `null`, `undefined`) names
+    none, and is no guess of anybody's."""
+    return device_id is not None and is_device_id(device_id)
+
+
+def _require(session: Session, event: SessionEvent, now_ms: int) -> SessionState:
+    state = session.state(now_ms)
+    after = TRANSITIONS.get((state, event))
+    if after is None:
+        raise ValueError(f"a session that is {state.value} cannot be {event.value}")
+    return after
+
+
+def _needs_its_device(session: Session, state: TokenState, now_ms: int, policy: SessionPolicy) -> bool:
+    """Whatever the level: who asks for a lost answer at any later time has nothing else to show for it."""
+    return state is TokenState.UNCONFIRMED and now_ms - session.rotated_ms > policy.repeat_ms_max
+
+
+def _recently_rotated(session: Session, now_ms: int, policy: SessionPolicy) -> range:
+    """The generations whose rotation is at most `repeat_ms_max` ago. Clocks of hosts differ: what stands
+    behind a recent one counts as recent."""
+    first = session.generation - len(session.rotations_ms)
+    for place, rotated_ms in enumerate(session.rotations_ms):
+        if now_ms - rotated_ms <= policy.repeat_ms_max:
+            return range(first + place, session.generation)
+    return range(0)

@@ -1,0 +1,221 @@
+"""Who is counted, by which policies, and what the answer is: the words of the guard.
+
+A decision looks at every identifier of a request at once and is all-or-nothing: a refused request
+consumes nothing anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import Enum
+
+from domain.limits.bans import (
+    BLAMELESS,
+    UNTOUCHED,
+    BanPolicy,
+    Conduct,
+    Spread,
+    escalate,
+    impose,
+    is_banned,
+    violate,
+)
+from domain.limits.identifiers import Identifier, IdentifierType, network_of
+from domain.limits.windows import Policy, WindowDecision, WindowState, look, take
+
+__all__ = [
+    "Admission",
+    "Charge",
+    "GuardState",
+    "Identifier",
+    "IdentifierType",
+    "Standing",
+    "Verdict",
+    "blame",
+    "check_charges",
+    "decide",
+    "identifiers_of",
+    "networks_of",
+    "refused_by",
+]
+
+CHARGES_MAX = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """One identifier counted under one policy. Raises ValueError for a cost that could never pass."""
+
+    identifier: Identifier
+    policy: Policy
+    cost: int = 1
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.cost <= self.policy.limit:
+            raise ValueError(f"cost {self.cost} is not within 1 … {self.policy.limit}")
+
+
+class Verdict(Enum):
+    """In order of precedence: the first that applies is the answer."""
+
+    BANNED = "banned"
+    REVOKED = "revoked"
+    QUOTA_EXCEEDED = "quota_exceeded"
+    ALLOWED = "allowed"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How one charge stands after the decision."""
+
+    charge: Charge
+    remaining: int
+    reset_ms: int
+    """Until the window is whole again, in milliseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """The answer to one request."""
+
+    verdict: Verdict
+    retry_after_ms: int = 0
+    """Banned: until the last of its bans ends. Over a limit: exactly how long until the same request
+    would pass if nothing else is counted. 0 when it passed, or when waiting does not help (revoked)."""
+    identifier: Identifier | None = None
+    """Who is over the limit or banned: of several bans the one that ends last, which may be that of a
+    network (`domain.limits.identifiers.network_of`). Newly banned: who was."""
+    standings: tuple[Standing, ...] = ()
+    """One a charge, in their order; none for the banned and the revoked, who are not counted."""
+    newly_banned: bool = False
+    """This very request caused the ban."""
+    escalated: bool = False
+    """And with it that of the identifier's network."""
+    revocations_known: bool = True
+    """False when the store lost its memory of revoked sessions: ask where sessions are kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class GuardState:
+    """What is remembered of those whom one decision is about."""
+
+    windows: tuple[WindowState, ...]
+    """One a charge, in their order."""
+    conducts: Mapping[Identifier, Conduct] = field(default_factory=dict)
+    """Of the identifiers and their networks. Who is missing has a clean sheet."""
+    session_revoked: bool = False
+    spreads: Mapping[Identifier, Spread] = field(default_factory=dict)
+    """Of the networks."""
+
+
+def check_charges(charges: Sequence[Charge]) -> None:
+    """Raises ValueError for two charges of one window: which of them saw the other would be unclear."""
+    if len(charges) > CHARGES_MAX:
+        raise ValueError(f"{len(charges)} charges, at most {CHARGES_MAX}")
+    windows = {(charge.identifier, charge.policy.window) for charge in charges}
+    if len(windows) != len(charges):
+        raise ValueError("two charges name the same window of the same identifier")
+
+
+def identifiers_of(charges: Sequence[Charge]) -> tuple[Identifier, ...]:
+    """Each identifier once, in the order of the charges."""
+    return tuple(dict.fromkeys(charge.identifier for charge in charges))
+
+
+def networks_of(identifiers: Sequence[Identifier]) -> tuple[Identifier, ...]:
+    """The networks of those who have one, each once, in their order."""
+    networks = (network_of(identifier) for identifier in identifiers)
+    return tuple(dict.fromkeys(network for network in networks if network is not None))
+
+
+def refused_by(identifier: Identifier) -> tuple[Identifier, ...]:
+    """Whose bans refuse this identifier: its own, and its network's."""
+    network = network_of(identifier)
+    return (identifier,) if network is None else (identifier, network)
+
+
+def blame(
+    state: GuardState, identifier: Identifier, now_ms: int, *, ban_policy: BanPolicy, jitter: float
+) -> tuple[GuardState, bool]:
+    """One violation of somebody who is not banned; whether it banned their network, too."""
+    conduct = violate(ban_policy, state.conducts.get(identifier, BLAMELESS), now_ms, jitter)
+    conducts, spreads = {**state.conducts, identifier: conduct}, state.spreads
+    escalated = False
+    network = network_of(identifier)
+    if network is not None and is_banned(conduct, now_ms):
+        spread, escalated = escalate(ban_policy, spreads.get(network, UNTOUCHED), identifier, now_ms)
+        spreads = {**spreads, network: spread}
+        if escalated:
+            wide = conducts.get(network, BLAMELESS)
+            conducts[network] = impose(ban_policy, wide, now_ms, jitter=jitter)
+    return replace(state, conducts=conducts, spreads=spreads), escalated
+
+
+def decide(
+    charges: Sequence[Charge],
+    state: GuardState,
+    now_ms: int,
+    *,
+    ban_policy: BanPolicy,
+    jitter: float,
+) -> tuple[Admission, GuardState]:
+    """Bans first, then revocation, then every window; the state after it.
+
+    `jitter` (0 … 0.1) lengthens a ban that this request causes.
+    """
+    identifiers = identifiers_of(charges)
+    banned = [
+        (state.conducts[identifier].banned_until_ms, identifier)
+        for identifier in (*identifiers, *networks_of(identifiers))
+        if is_banned(state.conducts.get(identifier, BLAMELESS), now_ms)
+    ]
+    if banned:
+        until_ms, identifier = max(banned, key=lambda ban: ban[0])
+        return Admission(Verdict.BANNED, until_ms - now_ms, identifier), state
+    if state.session_revoked:
+        return Admission(Verdict.REVOKED), state
+    taken = [
+        take(charge.policy, window, now_ms, charge.cost)
+        for charge, window in zip(charges, state.windows, strict=True)
+    ]
+    if all(decision.allowed for decision, _ in taken):
+        standings = _standings(charges, [decision for decision, _ in taken])
+        windows = tuple(window for _, window in taken)
+        return Admission(Verdict.ALLOWED, standings=standings), replace(state, windows=windows)
+    return _refuse(charges, state, [d for d, _ in taken], now_ms, ban_policy, jitter)
+
+
+def _refuse(
+    charges: Sequence[Charge],
+    state: GuardState,
+    decisions: Sequence[WindowDecision],
+    now_ms: int,
+    ban_policy: BanPolicy,
+    jitter: float,
+) -> tuple[Admission, GuardState]:
+    """Over a limit: a violation of the first that can be blamed and is over a limit of its own."""
+    over = [c.identifier for c, d in zip(charges, decisions, strict=True) if not d.allowed]
+    identifier = next((i for i in over if ban_policy.blames(i.type)), over[0])
+    if ban_policy.blames(identifier.type):
+        state, escalated = blame(state, identifier, now_ms, ban_policy=ban_policy, jitter=jitter)
+        if is_banned(state.conducts[identifier], now_ms):
+            bans = refused_by(identifier) if escalated else (identifier,)
+            wait_ms = max(state.conducts[banned].banned_until_ms for banned in bans) - now_ms
+            refusal = Admission(Verdict.BANNED, wait_ms, identifier, newly_banned=True, escalated=escalated)
+            return refusal, state
+    # Those who would have passed are shown as they stand: nothing was taken from them.
+    shown = [
+        look(charge.policy, window, now_ms) if decision.allowed else decision
+        for charge, window, decision in zip(charges, state.windows, decisions, strict=True)
+    ]
+    retry_after_ms = max(decision.retry_after_ms for decision in decisions)
+    admission = Admission(Verdict.QUOTA_EXCEEDED, retry_after_ms, identifier, _standings(charges, shown))
+    return admission, state
+
+
+def _standings(charges: Sequence[Charge], decisions: Sequence[WindowDecision]) -> tuple[Standing, ...]:
+    return tuple(
+        Standing(charge, decision.remaining, decision.reset_ms)
+        for charge, decision in zip(charges, decisions, strict=True)
+    )

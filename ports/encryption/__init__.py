@@ -1,0 +1,3 @@
+"""Authenticated encryption."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""Messages between workers and to connections."""
+
+from __future__ import annotations

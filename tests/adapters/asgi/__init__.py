@@ -1,0 +1,3 @@
+"""What HTTP and WebSocket share."""
+
+from __future__ import annotations

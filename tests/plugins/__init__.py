@@ -1,0 +1,3 @@
+"""Plugins over the whole service in memory."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""The admin plugin."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""The credits plugin."""
+
+from __future__ import annotations

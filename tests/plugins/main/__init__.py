@@ -1,0 +1,3 @@
+"""The main plugin."""
+
+from __future__ import annotations
