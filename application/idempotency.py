@@ -10,7 +10,7 @@ from domain.audit import ANONYMOUS, RequestContext
 from domain.idempotency import RememberedAnswer, answer_id, request_fingerprint
 from ports.clock import Clock
 from ports.encryption.sealing import Sealer
-from ports.idempotency import Answers
+from ports.idempotency import IdempotencyStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Promise:
 class Idempotency:
     """Raises `DependencyUnavailable`. `secret` is what callers, keys and requests are digested with."""
 
-    def __init__(self, *, answers: Answers, sealer: Sealer, clock: Clock, secret: bytes) -> None:
+    def __init__(self, *, answers: IdempotencyStore, sealer: Sealer, clock: Clock, secret: bytes) -> None:
         self._answers = answers
         self._sealer = sealer
         self._clock = clock

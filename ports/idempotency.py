@@ -15,7 +15,7 @@ class AlreadyAnswered(Exception):
     """
 
 
-class Answers(Protocol):
+class IdempotencyStore(Protocol):
     async def find(self, answer_id: str, *, now_ms: int) -> RememberedAnswer | None:
         """None when it is forgotten, too. Raises `DependencyUnavailable`."""
 

@@ -40,7 +40,7 @@ _DEVICE_ID_LENGTH_MAX = 65
 """One more than a good one has, so that a longer one is still seen to be bad."""
 
 
-class Head:
+class RequestHead:
     """The values of the wanted headers, in their order."""
 
     __slots__ = ("_scope", "_values")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import OrderedDict
 
 from domain.idempotency import RememberedAnswer
-from ports.idempotency import AlreadyAnswered, Answers
+from ports.idempotency import AlreadyAnswered, IdempotencyStore
 
 ANSWERS_MAX = 100_000
 
 
-class MemoryAnswers:
+class MemoryIdempotencyStore:
     """Keeps the newest `answers_max`."""
 
     def __init__(self, *, answers_max: int = ANSWERS_MAX) -> None:
@@ -37,6 +37,6 @@ class MemoryAnswers:
             self._answers.popitem(last=False)
 
 
-def _proof(answers: MemoryAnswers) -> Answers:
+def _proof(answers: MemoryIdempotencyStore) -> IdempotencyStore:
     """mypy holds the adapter to its port here."""
     return answers

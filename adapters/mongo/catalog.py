@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from adapters.mongo import audit, idempotency, probes
-from adapters.mongo.documents import documents
+from adapters.mongo.documents import document_store
 from adapters.mongo.identity import api_keys, login_failures, sessions, users
 from adapters.mongo.ledger import checkpoints, claims, journal
 from adapters.mongo.schema import Indexes
-from adapters.mongo.views import TRANSFERS, View
+from adapters.mongo.views import TRANSFERS, AnalystView
 
 CATALOG: tuple[Indexes, ...] = (
     users.INDEXES,
@@ -19,8 +19,8 @@ CATALOG: tuple[Indexes, ...] = (
     journal.INDEXES,
     checkpoints.INDEXES,
     claims.INDEXES,
-    documents.INDEXES,
+    document_store.INDEXES,
     probes.INDEXES,
 )
 
-VIEWS: tuple[View, ...] = (TRANSFERS,)
+VIEWS: tuple[AnalystView, ...] = (TRANSFERS,)

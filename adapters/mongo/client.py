@@ -17,7 +17,7 @@ from adapters.mongo.collection import BoundCollection
 from adapters.mongo.driver import Concern, Document, MongoTransaction
 from adapters.mongo.errors import DEPENDENCY, Effect, is_transient, translated
 from adapters.mongo.execution import AwaitedExecution, Execution, ThreadedExecution
-from adapters.mongo.transaction import MAJORITY_WRITE, Attempt
+from adapters.mongo.transaction import MAJORITY_WRITE, TransactionAttempt
 from adapters.mongo.watch import ServerWatch
 from ports.errors import DependencyUnavailable
 from ports.runtime import Runtime
@@ -180,7 +180,7 @@ class ClientDriver:
                 raise DependencyUnavailable(DEPENDENCY, "transaction timed out")
             return min(left, self._operation_seconds())
 
-        transaction = Attempt(
+        transaction = TransactionAttempt(
             client=self._client,
             execution=self._execution,
             watch=self._watch,

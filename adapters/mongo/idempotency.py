@@ -7,14 +7,14 @@ from datetime import UTC, datetime
 from adapters.mongo.driver import Document, Index, MongoCollection, MongoDriver, MongoTransaction
 from adapters.mongo.errors import DuplicateKey
 from domain.idempotency import REMEMBERED_MS, RememberedAnswer
-from ports.idempotency import AlreadyAnswered, Answers
+from ports.idempotency import AlreadyAnswered, IdempotencyStore
 
 COLLECTION = "answers"
 
 INDEXES = {COLLECTION: (Index("purge", (("purge_at", 1),), expire_after_seconds=0),)}
 
 
-class MongoAnswers:
+class MongoIdempotencyStore:
     """The server deletes what is forgotten, within a minute or two."""
 
     def __init__(self, *, driver: MongoDriver) -> None:
@@ -68,6 +68,6 @@ def _answer(document: Document) -> RememberedAnswer:
     )
 
 
-def _proof(answers: MongoAnswers) -> Answers:
+def _proof(answers: MongoIdempotencyStore) -> IdempotencyStore:
     """mypy holds the adapter to its port here."""
     return answers

@@ -15,7 +15,7 @@ ADMIN_CONNECTIONS_MAX = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Credentials:
+class MongoLogin:
     """One database user."""
 
     user: str
@@ -55,16 +55,16 @@ async def connect_pools(
     *,
     runtime: Runtime,
     url: str,
-    read_write: Credentials,
-    read_only: Credentials,
-    admin: Credentials,
+    read_write: MongoLogin,
+    read_only: MongoLogin,
+    admin: MongoLogin,
     driver: DriverName = "pymongo",
     operation_timeout_ms_max: int = 5_000,
     connections_max: int = 32,
 ) -> MongoPools:
     """All three, from inside the running loop. Does not wait for the server."""
 
-    async def pool(role: str, credentials: Credentials, connections: int) -> ClientDriver:
+    async def pool(role: str, credentials: MongoLogin, connections: int) -> ClientDriver:
         return await connect(
             runtime=runtime,
             url=url,

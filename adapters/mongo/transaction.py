@@ -19,7 +19,7 @@ COMMIT_ATTEMPTS_MAX = 3
 END_TIMEOUT_MS_MAX = 1_000
 
 
-class Attempt:
+class TransactionAttempt:
     """`MongoTransaction` over one session. `seconds_left` raises once the bound is spent."""
 
     def __init__(

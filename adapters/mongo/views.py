@@ -15,7 +15,7 @@ NAMESPACE_EXISTS: Final = 48
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class AnalystView:
     """A view as data: what `pipeline` makes of the collection `source`, each time it is read."""
 
     name: str
@@ -38,7 +38,7 @@ def _is_there(field: str) -> dict[str, Any]:
 
 CAUSES: Final = ("issue", "lapse", "capture", "reversal")
 
-TRANSFERS: Final = View(
+TRANSFERS: Final = AnalystView(
     "transfers",
     journal.COLLECTION,
     (
@@ -73,7 +73,7 @@ TRANSFERS: Final = View(
 """One row a movement of money. `metadata` is JSON text, null for none; amounts are minor units."""
 
 
-async def create_views(driver: MongoDriver, views: Iterable[View]) -> None:
+async def create_views(driver: MongoDriver, views: Iterable[AnalystView]) -> None:
     """Creates what is missing and changes what is defined otherwise; the rest is left alone."""
     for view in views:
         standing = await _standing(driver, view.name)
@@ -97,7 +97,7 @@ async def _standing(driver: MongoDriver, name: str) -> Mapping[str, Any] | None:
     return found[0] if found else None
 
 
-async def _created(driver: MongoDriver, view: View) -> bool:
+async def _created(driver: MongoDriver, view: AnalystView) -> bool:
     """False when another process was faster."""
     try:
         await driver.command({"create": view.name, "viewOn": view.source, "pipeline": list(view.pipeline)})

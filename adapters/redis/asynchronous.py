@@ -9,7 +9,7 @@ from redis.asyncio.connection import Connection, parse_url
 from redis.exceptions import RedisError, ResponseError
 
 from adapters.redis.connection import Peer, options, peer_of, refusal
-from adapters.redis.driver import Command, Connector, Listener, NotOpen, Reply, Transport, pack
+from adapters.redis.driver import Command, Connector, NotOpen, RedisListener, Reply, Transport, pack
 from ports.runtime import DeadlineExceeded, Runtime
 
 
@@ -177,6 +177,6 @@ async def _read(connection: _Connection) -> Reply:
 
 def _proof(
     connector: AsyncConnector, transport: AsyncTransport, listener: AsyncListener
-) -> tuple[Connector, Transport, Listener]:
+) -> tuple[Connector, Transport, RedisListener]:
     """mypy holds the adapter to its seam here."""
     return connector, transport, listener

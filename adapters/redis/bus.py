@@ -15,7 +15,7 @@ from contextlib import suppress
 from functools import partial
 from secrets import token_hex
 
-from adapters.redis.driver import DEPENDENCY, Listener, Redis, Reply, accepted, pack
+from adapters.redis.driver import DEPENDENCY, Redis, RedisListener, Reply, accepted, pack
 from adapters.redis.names import Names
 from ports.errors import DependencyUnavailable
 from ports.realtime.bus import Bus, Subscription
@@ -72,7 +72,7 @@ class RedisBus:
         self._channels: dict[bytes, _Channel] = {}
         # SUBSCRIBEs not answered yet: a channel is live when the last of them is.
         self._unanswered: Counter[bytes] = Counter()
-        self._listener: Listener | None = None
+        self._listener: RedisListener | None = None
         self._task: Task[None] | None = None
         self._connections = 0
         self._on_gap: list[Callable[[], None]] = []
@@ -215,7 +215,7 @@ class RedisBus:
             await listener.close()
         return was_connected
 
-    async def _resubscribe(self, listener: Listener) -> None:
+    async def _resubscribe(self, listener: RedisListener) -> None:
         # Set first: a subscription that comes between may be asked for twice, never not at all.
         self._listener = listener
         channels = list(self._channels)
@@ -225,7 +225,7 @@ class RedisBus:
             self._unanswered.update(some)
             await listener.send((b"SUBSCRIBE", *some))
 
-    async def _receive_all(self, listener: Listener, trusted: int) -> None:
+    async def _receive_all(self, listener: RedisListener, trusted: int) -> None:
         """Until the connection is lost, or not believed any more: raises `DependencyUnavailable`.
 
         Every pong is an occasion to look, so that nothing has to break into a read."""
@@ -262,7 +262,7 @@ class RedisBus:
             if self.is_whole:
                 self._beat_taken = number
 
-    async def _ping(self, listener: Listener) -> None:
+    async def _ping(self, listener: RedisListener) -> None:
         try:
             while True:
                 await self._runtime.sleep(PING_S)

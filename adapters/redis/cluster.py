@@ -9,10 +9,10 @@ from functools import partial
 from adapters.redis.driver import (
     DEPENDENCY,
     Command,
-    Listener,
+    ErrorReply,
     Redis,
     RedisDriver,
-    Refusal,
+    RedisListener,
     Reply,
     Result,
     accepted,
@@ -116,7 +116,7 @@ class RedisCluster:
         await self._look_now()
         await self.together([self._node(address).reach for address in self._masters])
 
-    def listener(self) -> Listener:
+    def listener(self) -> RedisListener:
         """To the nodes in turn: a message that is published at one reaches the subscribers of all."""
         addresses = self._masters or self._seeds
         self._turn += 1
@@ -137,7 +137,7 @@ class RedisCluster:
             self._look_soon()
             raise
         for number, reply in enumerate(replies):
-            if isinstance(reply, Refusal):
+            if isinstance(reply, ErrorReply):
                 self._doubt(reply)
             if _is_redirect(reply):
                 replies[number] = await self._follow(reply, packed[number], slot, address)
@@ -150,11 +150,11 @@ class RedisCluster:
         except DependencyUnavailable:
             self._look_soon()
             raise
-        if isinstance(reply, Refusal):
+        if isinstance(reply, ErrorReply):
             self._doubt(reply)
         return await self._follow(reply, packed, slot, address) if _is_redirect(reply) else reply
 
-    def _doubt(self, refusal: Refusal) -> None:
+    def _doubt(self, refusal: ErrorReply) -> None:
         """What a node says of itself may be news: who holds what is looked up."""
         if refusal.code == _DOWN or says_wrong_server(refusal.code, in_cluster=True):
             self._look_soon()
@@ -162,7 +162,7 @@ class RedisCluster:
     async def _follow(self, reply: Reply, packed: bytes, slot: int, address: Address) -> Reply:
         """Where a command that was not run is run instead."""
         for _ in range(REDIRECTS_MAX):
-            if not isinstance(reply, Refusal) or not _is_redirect(reply):
+            if not isinstance(reply, ErrorReply) or not _is_redirect(reply):
                 break
             address = _named_in(reply, address)
             if reply.code == "ASK":
@@ -259,10 +259,10 @@ def _slot_of_command(command: Command) -> int:
 
 
 def _is_redirect(reply: Reply) -> bool:
-    return isinstance(reply, Refusal) and reply.code in ("MOVED", "ASK")
+    return isinstance(reply, ErrorReply) and reply.code in ("MOVED", "ASK")
 
 
-def _named_in(refusal: Refusal, asked: Address) -> Address:
+def _named_in(refusal: ErrorReply, asked: Address) -> Address:
     """`3999 127.0.0.1:6381`, without a host where it is the one that was asked."""
     host, _, port = refusal.detail.rpartition(" ")[2].rpartition(":")
     return host or asked[0], int(port)

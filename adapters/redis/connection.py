@@ -28,7 +28,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
-from adapters.redis.driver import DEPENDENCY, Refusal, WrongServer
+from adapters.redis.driver import DEPENDENCY, ErrorReply, WrongServer
 from ports.errors import ConnectionFault, DependencyUnavailable
 from ports.runtime import DeadlineExceeded
 
@@ -62,15 +62,15 @@ _ABOUT_THE_SERVER = (AuthenticationError, BusyLoadingError)
 """What redis-py raises of a connection where the server refused one command."""
 
 
-def refusal(error: ResponseError) -> Refusal:
+def refusal(error: ResponseError) -> ErrorReply:
     """redis-py strips an error's code where it has a class for it, and keeps it elsewhere."""
     text = str(error)
     for kind, code in _CODES:
         if isinstance(error, kind):
-            return Refusal(code, text)
+            return ErrorReply(code, text)
     word, _, detail = text.partition(" ")
     is_code = word.isascii() and word.isalpha() and word.isupper()
-    return Refusal(word, detail) if is_code else Refusal("ERR", text)
+    return ErrorReply(word, detail) if is_code else ErrorReply("ERR", text)
 
 
 @dataclass(frozen=True, slots=True)

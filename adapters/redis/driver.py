@@ -30,7 +30,7 @@ WAITING_COMMANDS_MAX = 8_192
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class ErrorReply:
     """The server's error reply to one command; its neighbours in the pipeline are not touched."""
 
     code: str
@@ -39,7 +39,7 @@ class Refusal:
 
 
 # What Redis answers: a nested shape that only the sender of a command knows.
-Reply: TypeAlias = "int | bytes | Refusal | list[Reply] | None"
+Reply: TypeAlias = "int | bytes | ErrorReply | list[Reply] | None"
 
 
 class NotOpen(Exception):
@@ -73,7 +73,7 @@ class Transport(Protocol):
     async def close(self) -> None: ...
 
 
-class Listener(Protocol):
+class RedisListener(Protocol):
     """A connection that is spoken to: it subscribes and receives."""
 
     async def connect(self) -> None:
@@ -96,7 +96,7 @@ class Connector(Protocol):
 
     def transport(self, *, timeout_ms_max: int) -> Transport: ...
 
-    def listener(self) -> Listener: ...
+    def listener(self) -> RedisListener: ...
 
 
 class Redis(Protocol):
@@ -127,7 +127,7 @@ class Redis(Protocol):
         """Where a key lies."""
 
     async def execute(self, *command: bytes | str | int) -> Reply:
-        """One command's reply; a `Refusal` where the server said no. Its second word is its key.
+        """One command's reply; an `ErrorReply` where the server said no. Its second word is its key.
 
         Like the others, raises `DependencyUnavailable`, and then it may have run.
         """
@@ -144,7 +144,7 @@ class Redis(Protocol):
     async def reach(self) -> None:
         """Opens every connection that is not open. Raises `DependencyUnavailable`."""
 
-    def listener(self) -> Listener:
+    def listener(self) -> RedisListener:
         """A new connection for subscriptions; the caller owns it."""
 
     async def close(self) -> None:
@@ -275,7 +275,7 @@ class RedisDriver:
             await self._opened(lane, wait_s_max=None)
             accepted(await _submit(lane, _PING))
 
-    def listener(self) -> Listener:
+    def listener(self) -> RedisListener:
         return self._connector.listener()
 
     async def close(self) -> None:
@@ -317,7 +317,7 @@ class RedisDriver:
             self._note_failure(began_s, error)
             raise
         for reply in replies:
-            if isinstance(reply, Refusal) and says_wrong_server(reply.code, in_cluster=self._in_cluster):
+            if isinstance(reply, ErrorReply) and says_wrong_server(reply.code, in_cluster=self._in_cluster):
                 # What was refused so was not done. It is not sent again: the next command finds the way.
                 self._trust.withdraw(f"{reply.code} {reply.detail}")
                 break
@@ -414,7 +414,7 @@ _PING = pack(("PING",))
 
 def accepted(reply: Reply) -> Reply:
     """The reply, or `DependencyUnavailable` where the server refused."""
-    if isinstance(reply, Refusal):
+    if isinstance(reply, ErrorReply):
         raise DependencyUnavailable(DEPENDENCY, f"{reply.code} {reply.detail}")
     return reply
 

@@ -35,8 +35,8 @@ class IdentifierKeys:
         "identifier",
         "member",
         "network",
-        "spread",
-        "spread_frame",
+        "subnet_bans",
+        "subnet_bans_frame",
         "violations",
         "violations_frame",
     )
@@ -50,8 +50,8 @@ class IdentifierKeys:
         self.violations = b"violations:" + member
         self.ban_frame = frame(self.ban)
         self.violations_frame = frame(self.violations)
-        self.spread = b"spread:" + member
-        self.spread_frame = frame(self.spread)
+        self.subnet_bans = b"spread:" + member
+        self.subnet_bans_frame = frame(self.subnet_bans)
         self._window_prefix = b"ratelimit:" + member + b":"
         self._windows: dict[Policy, bytes] = {}
 

@@ -12,7 +12,7 @@ from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from adapters.redis.connection import Peer, options, peer_of, refusal
-from adapters.redis.driver import Command, Connector, Listener, NotOpen, Reply, Transport, pack
+from adapters.redis.driver import Command, Connector, NotOpen, RedisListener, Reply, Transport, pack
 from ports.runtime import Runtime
 
 
@@ -189,6 +189,6 @@ def _read(connection: _Connection, ends_s: float) -> Reply:
 
 def _proof(
     connector: ThreadedConnector, transport: ThreadedTransport, listener: ThreadedListener
-) -> tuple[Connector, Transport, Listener]:
+) -> tuple[Connector, Transport, RedisListener]:
     """mypy holds the adapter to its seam here."""
     return connector, transport, listener

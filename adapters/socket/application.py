@@ -8,7 +8,7 @@ from functools import partial
 from typing import Final
 
 from adapters.socket.asgi import Receive, Scope, Send
-from adapters.socket.connection import SocketConnection, SocketLimits, Surroundings
+from adapters.socket.connection import ConnectionServices, SocketConnection, SocketLimits
 from adapters.socket.counters import SocketCounters
 from adapters.socket.handshake import (
     UNAVAILABLE,
@@ -65,7 +65,7 @@ class SocketApplication:
         self._origins = frozenset(map(_checked_origin, origins))
         self._counters = SocketCounters(metrics)
         self._deadlines: Deadlines[SocketConnection] = Deadlines(grain_ms=GRAIN_MS)
-        self._around = Surroundings(
+        self._around = ConnectionServices(
             runtime, clock, switchboard, messages, self._counters, self._deadlines, limits
         )
         self._connections: set[SocketConnection] = set()

@@ -66,7 +66,7 @@ class Timetable(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class ConnectionServices:
     """What all connections of one application share."""
 
     runtime: Runtime
@@ -100,7 +100,7 @@ class SocketConnection:
     )
 
     def __init__(
-        self, around: Surroundings, *, device_id: str | None = None, is_exempt: bool = False
+        self, around: ConnectionServices, *, device_id: str | None = None, is_exempt: bool = False
     ) -> None:
         """`is_exempt`: from an allow-listed address, whose messages are not counted."""
         self._device_id = device_id

@@ -5,7 +5,7 @@ Plugins see only what is named here.
 
 from __future__ import annotations
 
-from adapters.asgi.credentials import NO_DEVICE, OTHER_DEVICE
+from adapters.asgi.credential_verifier import NO_DEVICE, OTHER_DEVICE
 from adapters.asgi.head import DEVICE_COOKIE
 from adapters.asgi.problems import BAD_DEVICE, FORBIDDEN, NOT_AUTHENTICATED, NOT_FOUND, Headers, Problem
 from adapters.asgi.quota import refusal as limit_refusal

@@ -16,7 +16,7 @@ from adapters.asgi.request_context import Exchange, exchange_of
 from adapters.web.api_documents.routes import document_routes
 from adapters.web.body import BodyLimits
 from adapters.web.route import Route
-from adapters.web.view import View, send_encoded
+from adapters.web.view import RouteView, send_encoded
 from ports.runtime import DeadlineExceeded, Runtime
 
 DEFAULT_LIMITS = BodyLimits()
@@ -45,7 +45,7 @@ def create_app(
     app.url_map.merge_slashes = False
     for route in routes:
         app.add_url_rule(route.path, endpoint=route.name, methods=[route.method])
-    views = {route.name: View(route, runtime=runtime, limits=limits) for route in routes}
+    views = {route.name: RouteView(route, runtime=runtime, limits=limits) for route in routes}
     app.asgi_http_class = _connection_class(app.url_map.bind(""), views, runtime)
 
     async def http_error(error: HTTPException) -> Response:
@@ -57,7 +57,7 @@ def create_app(
 
 
 def _connection_class(
-    paths: MapAdapter, views: Mapping[str, View], runtime: Runtime
+    paths: MapAdapter, views: Mapping[str, RouteView], runtime: Runtime
 ) -> type[ASGIHTTPConnection]:
     """Finds the view by Quart's own map and hands it the bare request. A view needs no more of that than the
     scope, and what Quart would build around it (a request, contexts, a session, signals) costs more than

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from adapters.asgi.answers import RawHeaders
-from adapters.asgi.head import Head
+from adapters.asgi.head import RequestHead
 
 PREFLIGHT_AGE_S = 600
 
@@ -24,7 +24,7 @@ class Cors:
         self._any = "*" in origins
         self._origins = frozenset(origin.encode("ascii") for origin in origins)
 
-    def headers(self, head: Head) -> RawHeaders:
+    def headers(self, head: RequestHead) -> RawHeaders:
         """What an answer to this request carries."""
         if not self._origins:
             return []
@@ -33,7 +33,7 @@ class Cors:
             return [_VARY]
         return [*allowed, (b"access-control-expose-headers", _EXPOSED), _VARY]
 
-    def preflight(self, head: Head) -> RawHeaders | None:
+    def preflight(self, head: RequestHead) -> RawHeaders | None:
         """The answer to a preflight of a listed origin; None for everything else."""
         if not self._origins or not head.all(b"access-control-request-method"):
             return None
@@ -48,7 +48,7 @@ class Cors:
             _VARY,
         ]
 
-    def _allowed(self, head: Head) -> RawHeaders:
+    def _allowed(self, head: RequestHead) -> RawHeaders:
         origins = head.all(b"origin")
         if len(origins) != 1:
             return []

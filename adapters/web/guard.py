@@ -21,8 +21,8 @@ from adapters.asgi.answers import (
     uncached,
 )
 from adapters.asgi.client_address import AddressRules
-from adapters.asgi.credentials import REVOKED_API_KEY, Credentials
-from adapters.asgi.head import Head
+from adapters.asgi.credential_verifier import REVOKED_API_KEY, CredentialVerifier
+from adapters.asgi.head import RequestHead
 from adapters.asgi.problems import Problem, problem_of
 from adapters.asgi.quota import REVOKED, quota_headers, refusal
 from adapters.asgi.request_context import SCOPE_KEY, Exchange
@@ -85,7 +85,7 @@ class Guard:
         *,
         routes: RouteTable,
         addresses: AddressRules,
-        credentials: Credentials,
+        credentials: CredentialVerifier,
         limiter: Limiting,
         operations: Operations,
         cors: Cors,
@@ -119,7 +119,7 @@ class Guard:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         started_s = self._runtime.monotonic()
         method, path = scope["method"].upper(), canonical_path(scope)
-        head = Head(scope)
+        head = RequestHead(scope)
         exchange, exempt = self._exchange(scope, head, method, path)
         headers = [(b"x-request-id", exchange.request_id.encode("ascii")), _NOSNIFF]
         headers += self._cors.headers(head)
@@ -154,7 +154,7 @@ class Guard:
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         started_s = self._runtime.monotonic()
-        head, path, send = Head(scope), canonical_path(scope), uncached(send)
+        head, path, send = RequestHead(scope), canonical_path(scope), uncached(send)
         exchange, exempt = self._exchange(scope, head, "GET", path)
         headers = [(b"x-request-id", exchange.request_id.encode("ascii")), _NOSNIFF]
         refused = await self._admit("GET", path, head, exchange, exempt, headers)
@@ -166,7 +166,7 @@ class Guard:
         self._metrics.count("GET", refused.status, exchange, self._runtime.monotonic() - started_s)
         self._blame(refused.status, exchange)
 
-    def _exchange(self, scope: Scope, head: Head, method: str, path: str) -> tuple[Exchange, bool]:
+    def _exchange(self, scope: Scope, head: RequestHead, method: str, path: str) -> tuple[Exchange, bool]:
         """The exchange, and whether its address is exempt from counting."""
         client = scope.get("client")
         address = self._addresses.client(
@@ -187,7 +187,7 @@ class Guard:
         return exchange, address.exempt
 
     async def _admit(
-        self, method: str, path: str, head: Head, exchange: Exchange, exempt: bool, headers: RawHeaders
+        self, method: str, path: str, head: RequestHead, exchange: Exchange, exempt: bool, headers: RawHeaders
     ) -> Problem | None:
         """Identifies and counts the caller; None when the request may go on.
 

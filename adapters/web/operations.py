@@ -7,7 +7,7 @@ import hmac
 import msgspec
 
 from adapters.asgi.answers import Responder
-from adapters.asgi.head import BEARER, Head, scheme_and_rest
+from adapters.asgi.head import BEARER, RequestHead, scheme_and_rest
 from adapters.asgi.problems import Problem, problem_of
 from adapters.asgi.request_context import Exchange
 from adapters.web.readiness import Readiness
@@ -41,7 +41,7 @@ class Operations:
         self._rendering = runtime.lock()
 
     async def answer(
-        self, path: str, method: str, head: Head, responder: Responder, exchange: Exchange
+        self, path: str, method: str, head: RequestHead, responder: Responder, exchange: Exchange
     ) -> None:
         exchange.route = path
         if method not in ("GET", "HEAD"):
@@ -56,7 +56,7 @@ class Operations:
         else:
             await responder.answer(status, content_type, body, [])
 
-    async def _render(self, path: str, head: Head) -> tuple[int, bytes, bytes]:
+    async def _render(self, path: str, head: RequestHead) -> tuple[int, bytes, bytes]:
         if path == LIVE:
             return 200, _JSON, b'{"status":"ok"}'
         if path == READY:

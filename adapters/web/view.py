@@ -36,7 +36,7 @@ class Encoded(NamedTuple):
     body: bytes
 
 
-class View:
+class RouteView:
     """One route. Everything that depends on the route alone is made once."""
 
     __slots__ = (

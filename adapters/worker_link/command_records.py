@@ -13,7 +13,6 @@ from types import NoneType, UnionType
 from typing import Any, Final, NamedTuple, cast, get_args, get_origin, get_type_hints
 
 from domain.ledger.commands import (
-    BookDue,
     CaptureHold,
     Command,
     IssueGrant,
@@ -23,6 +22,7 @@ from domain.ledger.commands import (
     RemoveRule,
     ReverseTransfer,
     SetRule,
+    SettleDue,
     Submission,
     VoidGrant,
     VoidHold,
@@ -45,7 +45,7 @@ COMMANDS: Final[dict[type[Command], str]] = {
     VoidHold: "void_hold",
     SetRule: "rule",
     RemoveRule: "remove_rule",
-    BookDue: "due",
+    SettleDue: "due",
 }
 
 _Read = Callable[[Value], Any]

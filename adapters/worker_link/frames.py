@@ -32,7 +32,7 @@ class Kind(IntEnum):
     """It does."""
 
 
-class Frame(NamedTuple):
+class LinkFrame(NamedTuple):
     kind: Kind
     number: int
     payload: bytes
@@ -42,7 +42,7 @@ class BadFrame(Exception):
     """The other side speaks something else. Nothing that follows can be read."""
 
 
-def encoded(frame: Frame) -> bytes:
+def encoded(frame: LinkFrame) -> bytes:
     """ValueError when its payload is too large."""
     if len(frame.payload) > PAYLOAD_BYTES_MAX:
         raise ValueError(f"a payload of {len(frame.payload)} bytes")
@@ -55,11 +55,11 @@ class FrameReader:
     def __init__(self) -> None:
         self._buffer = bytearray()
 
-    def feed(self, data: bytes) -> list[Frame]:
+    def feed(self, data: bytes) -> list[LinkFrame]:
         """Raises `BadFrame`; the buffer holds one incomplete frame at most."""
         buffer = self._buffer
         buffer += data
-        frames: list[Frame] = []
+        frames: list[LinkFrame] = []
         start = 0
         while len(buffer) - start >= _HEADER.size:
             length, version, kind, number = _HEADER.unpack_from(buffer, start)
@@ -68,7 +68,7 @@ class FrameReader:
             end = start + _HEADER.size + length
             if len(buffer) < end:
                 break
-            frames.append(Frame(_KINDS[kind], number, bytes(buffer[start + _HEADER.size : end])))
+            frames.append(LinkFrame(_KINDS[kind], number, bytes(buffer[start + _HEADER.size : end])))
             start = end
         del buffer[:start]
         return frames

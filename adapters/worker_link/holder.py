@@ -8,11 +8,11 @@ from contextlib import suppress
 from functools import partial
 from typing import Final
 
-from adapters.worker_link.frames import BadFrame, Frame, FrameReader, Kind, encoded
+from adapters.worker_link.frames import BadFrame, FrameReader, Kind, LinkFrame, encoded
 from adapters.worker_link.host import HostLock, Listener, Stream
 from adapters.worker_link.messages import BadMessage, answers, failure, submissions_of
 from ports.errors import DependencyUnavailable
-from ports.ledger.worker_link import Holding, Serve
+from ports.ledger.worker_link import BookHold, Serve
 from ports.runtime import DeadlineExceeded, Event, Overloaded, Runtime, Task, TaskCancelled
 
 RELEASE_S_MAX: Final = 10.0
@@ -27,7 +27,7 @@ ACCEPT_PAUSE_S: Final = 0.1
 _log = logging.getLogger("credit.handoff")
 
 
-class StreamHolding:
+class StreamBookHold:
     def __init__(
         self,
         runtime: Runtime,
@@ -133,16 +133,16 @@ class _Session:
     async def finish(self) -> None:
         """Says which requests are not taken any more, and answers the others."""
         self.take_no_more()
-        await self._send([encoded(Frame(Kind.CLOSING, self._last, b""))])
+        await self._send([encoded(LinkFrame(Kind.CLOSING, self._last, b""))])
         while self._under_way:
             await self._one_fewer()
 
     def end(self) -> None:
         self._stream.end()
 
-    def _take(self, frame: Frame) -> None:
+    def _take(self, frame: LinkFrame) -> None:
         if frame.kind is Kind.PING:
-            pong = encoded(Frame(Kind.PONG, frame.number, b""))
+            pong = encoded(LinkFrame(Kind.PONG, frame.number, b""))
             self._runtime.start(lambda: self._send([pong]), name="answer a ping")
             return
         if frame.kind is not Kind.REQUEST or frame.number <= self._last:
@@ -153,7 +153,7 @@ class _Session:
         self._under_way += 1
         self._runtime.start(partial(self._answer, frame), name="answer handed commands")
 
-    async def _answer(self, frame: Frame) -> None:
+    async def _answer(self, frame: LinkFrame) -> None:
         try:
             await self._send(await self._answers(frame))
         finally:
@@ -162,7 +162,7 @@ class _Session:
                 self._fewer.set()
                 self._fewer = None
 
-    async def _answers(self, frame: Frame) -> list[bytes]:
+    async def _answers(self, frame: LinkFrame) -> list[bytes]:
         number = frame.number
         try:
             return list(answers(number, await self._serve(submissions_of(frame))))
@@ -185,6 +185,6 @@ class _Session:
         await self._fewer.wait()
 
 
-def _fits(holding: StreamHolding) -> Holding:
+def _fits(holding: StreamBookHold) -> BookHold:
     """mypy holds the adapter to its port here."""
     return holding

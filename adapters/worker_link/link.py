@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final, NamedTuple
 
-from adapters.worker_link.frames import PAYLOAD_BYTES_MAX, BadFrame, Frame, FrameReader, Kind, encoded
+from adapters.worker_link.frames import PAYLOAD_BYTES_MAX, BadFrame, FrameReader, Kind, LinkFrame, encoded
 from adapters.worker_link.host import Stream
 from adapters.worker_link.messages import BadMessage, error_of, outcomes_in, packed, request
 from domain.ledger.commands import Submission
 from domain.ledger.outcomes import Outcome
 from ports.errors import DependencyUnavailable
-from ports.ledger.worker_link import HandoffUnusable, Link, NotTaken, Outcomes, ResultUnknown
+from ports.ledger.worker_link import Declined, Link, LinkUnusable, Outcomes, ResultUnknown
 from ports.runtime import DeadlineExceeded, Event, Runtime
 
 ANSWER_S_MAX: Final = 15.0
@@ -108,7 +108,7 @@ class StreamLink:
     async def submit(self, submissions: Sequence[Submission]) -> Outcomes:
         elements = [packed(submission) for submission in submissions]
         if any(len(element) + 2 > PAYLOAD_BYTES_MAX for element in elements):
-            raise HandoffUnusable("too large")
+            raise LinkUnusable("too large")
         if len(elements) == 1:
             return (await _outcomes_at(await self._gathered.submit(elements[0])),)
         return [await _outcomes_at(ticket) for ticket in await self._gathered.submit_many(elements)]
@@ -125,9 +125,9 @@ class StreamLink:
         while len(self._requests) >= REQUESTS_UNDER_WAY_MAX:
             await self._one_fewer()
         if self._closing or self._over.is_set():
-            raise NotTaken("the worker that held the book lets it go")
+            raise Declined("the worker that held the book lets it go")
         if self._silent:
-            raise HandoffUnusable("the worker that holds the book does not answer")
+            raise LinkUnusable("the worker that holds the book does not answer")
         self._number += 1
         sent = _Request(len(elements), self._runtime.event(), self._runtime.monotonic())
         self._requests[self._number] = sent
@@ -152,7 +152,7 @@ class StreamLink:
                     self._stream.close()
 
     async def _ping(self) -> None:
-        await self._put(encoded(Frame(Kind.PING, 0, b"")))
+        await self._put(encoded(LinkFrame(Kind.PING, 0, b"")))
 
     async def _receive(self) -> None:
         reader = FrameReader()
@@ -171,12 +171,12 @@ class StreamLink:
         self._quiet_looks = 0
         self._heard.set()
 
-    def _take(self, frame: Frame) -> None:
+    def _take(self, frame: LinkFrame) -> None:
         match frame.kind:
             case Kind.CLOSING:
                 self._closing = True
                 for number in [each for each in self._requests if each > frame.number]:
-                    self._settle(number, NotTaken("the worker that held the book lets it go"))
+                    self._settle(number, Declined("the worker that held the book lets it go"))
             case Kind.PART | Kind.ANSWER:
                 self._take_outcomes(frame)
             case Kind.FAILURE:
@@ -187,7 +187,7 @@ class StreamLink:
             case Kind.REQUEST | Kind.PING:
                 raise BadFrame(f"a {frame.kind.name} from the worker that holds the book")
 
-    def _take_outcomes(self, frame: Frame) -> None:
+    def _take_outcomes(self, frame: LinkFrame) -> None:
         self._overdue = False
         sent = self._requests.get(frame.number)
         if sent is None:

@@ -13,11 +13,11 @@ from adapters.worker_link.command_records import (
     value_of_outcomes,
     value_of_submission,
 )
-from adapters.worker_link.frames import PAYLOAD_BYTES_MAX, Frame, Kind, encoded
+from adapters.worker_link.frames import PAYLOAD_BYTES_MAX, Kind, LinkFrame, encoded
 from domain.ledger.commands import Submission
 from domain.ledger.outcomes import Outcome
 from ports.errors import DependencyUnavailable
-from ports.ledger.worker_link import HandoffUnusable, Outcomes, ResultUnknown
+from ports.ledger.worker_link import LinkUnusable, Outcomes, ResultUnknown
 from ports.runtime import Overloaded
 
 Made = TypeVar("Made")
@@ -43,10 +43,10 @@ def packed(submission: Submission) -> bytes:
 
 
 def request(number: int, elements: Sequence[bytes]) -> bytes:
-    return encoded(Frame(Kind.REQUEST, number, _array(elements)))
+    return encoded(LinkFrame(Kind.REQUEST, number, _array(elements)))
 
 
-def submissions_of(frame: Frame) -> list[Submission]:
+def submissions_of(frame: LinkFrame) -> list[Submission]:
     """Raises `BadMessage`."""
     return [_read(submission_of, element) for element in _elements(frame)]
 
@@ -58,14 +58,14 @@ def answers(number: int, outcomes: Outcomes) -> Iterator[bytes]:
     for each in outcomes:
         element = _encode(value_of_outcomes(each))
         if elements and size + len(element) + 1 > PAYLOAD_BYTES_MAX:
-            yield encoded(Frame(Kind.PART, number, _array(elements)))
+            yield encoded(LinkFrame(Kind.PART, number, _array(elements)))
             elements, size = [], 2
         elements.append(element)
         size += len(element) + 1
-    yield encoded(Frame(Kind.ANSWER, number, _array(elements)))
+    yield encoded(LinkFrame(Kind.ANSWER, number, _array(elements)))
 
 
-def outcomes_in(frame: Frame) -> list[tuple[Outcome, ...]]:
+def outcomes_in(frame: LinkFrame) -> list[tuple[Outcome, ...]]:
     """Raises `BadMessage`."""
     return [_read(outcomes_of, element) for element in _elements(frame)]
 
@@ -82,10 +82,10 @@ def failure(number: int, error: Exception) -> bytes:
             words = ["unreadable", str(error)]
         case _:
             words = ["unavailable", "ledger", "the worker that holds the book failed"]
-    return encoded(Frame(Kind.FAILURE, number, _encode(words)))
+    return encoded(LinkFrame(Kind.FAILURE, number, _encode(words)))
 
 
-def error_of(frame: Frame) -> Exception:
+def error_of(frame: LinkFrame) -> Exception:
     """The error that `failure` was made of. Raises `BadMessage`."""
     match _elements(frame):
         case ["overloaded", str(text)]:
@@ -93,7 +93,7 @@ def error_of(frame: Frame) -> Exception:
         case ["unavailable", str(dependency), str(reason)]:
             return DependencyUnavailable(dependency, reason)
         case ["unreadable", str(text)]:
-            return HandoffUnusable(text)
+            return LinkUnusable(text)
         case _:
             return ResultUnknown("the holder failed in words of its own")
 
@@ -102,7 +102,7 @@ def _array(elements: Sequence[bytes]) -> bytes:
     return b"[" + b",".join(elements) + b"]"
 
 
-def _elements(frame: Frame) -> list[object]:
+def _elements(frame: LinkFrame) -> list[object]:
     try:
         return msgspec.json.decode(frame.payload, type=list[object])
     except msgspec.DecodeError as error:

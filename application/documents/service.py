@@ -24,7 +24,7 @@ from domain.documents.queries import Position, Query
 from domain.ids import RANDOMNESS_BYTES, is_id, time_ordered_id
 from ports.clock import Clock
 from ports.documents.cache import VALUE_BYTES_MAX, Cache
-from ports.documents.documents import Documents, Found, Versions
+from ports.documents.document_store import DocumentStore, FoundDocuments, Versions
 from ports.entropy import Entropy
 from ports.errors import DependencyUnavailable
 from ports.metrics import Metric, MetricKind, Metrics
@@ -71,7 +71,7 @@ class DocumentService:
     def __init__(
         self,
         *,
-        documents: Documents,
+        documents: DocumentStore,
         cache: Cache,
         runtime: Runtime,
         clock: Clock,
@@ -247,7 +247,7 @@ class DocumentService:
             return  # What is not kept is asked for again.
 
 
-def _page(query: Query, found: Found) -> Page:
+def _page(query: Query, found: FoundDocuments) -> Page:
     documents = tuple(found.documents[: query.limit])
     has_more = len(found.documents) > query.limit
     return Page(documents, query.position_of(documents[-1]) if has_more else None)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from application.call_log import traced
-from application.identity.revocations import tell_ended
+from application.identity.revocations import publish_revocations
 from domain.audit import SYSTEM, AuditAction, AuditEvent, RequestContext, audit_event
 from domain.idempotency import RememberedAnswer
 from domain.identity.access import Principal, PrincipalKind
@@ -208,7 +208,7 @@ class ApiKeyService:
         async def end() -> None:
             await self._keys.revoke(key_id, now_ms=event.at_ms, event=event)
             self._cache.pop(key_id, None)
-            await tell_ended(self._revocations, {key_id: 2 * CACHE_AGE_MS_MAX})
+            await publish_revocations(self._revocations, {key_id: 2 * CACHE_AGE_MS_MAX})
 
         await self._runtime.shielded(end, name="revoke-api-key")
         return True

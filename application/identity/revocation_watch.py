@@ -42,7 +42,7 @@ _AWAY = (DependencyUnavailable, Overloaded, DeadlineExceeded)
 _log = logging.getLogger(__name__)
 
 
-class EndedLately:
+class RecentlyRevoked:
     """Ids of sessions and keys, each for as long as somebody may still believe in it."""
 
     def __init__(self, runtime: Runtime, *, ids_max: int = ENDED_MAX) -> None:
@@ -93,7 +93,7 @@ class Connected(Protocol):
     def close_user_here(self, user_id: str, code: CloseCode) -> None: ...
 
 
-class EndedWatch:
+class RevocationWatch:
     """One supervised task while it runs."""
 
     def __init__(
@@ -103,7 +103,7 @@ class EndedWatch:
         api_keys: ApiKeys,
         limiter: Limiter,
         connected: Connected,
-        ended: EndedLately,
+        ended: RecentlyRevoked,
         runtime: Runtime,
         clock: Clock,
     ) -> None:

@@ -11,7 +11,7 @@ from domain.identity.tokens import CLOCK_SKEW_S_MAX, TokenKind
 from domain.ids import RANDOMNESS_BYTES
 from ports.entropy import Entropy
 from ports.errors import DependencyUnavailable
-from ports.identity.credentials import Endings
+from ports.identity.credential_store import Endings
 from ports.identity.sessions import Ending, SessionRevocations
 from ports.runtime import DeadlineExceeded, Overloaded
 
@@ -59,7 +59,7 @@ def _ending(
     )
 
 
-async def tell_ended(revocations: SessionRevocations, ttl_ms: Mapping[str, int]) -> None:
+async def publish_revocations(revocations: SessionRevocations, ttl_ms: Mapping[str, int]) -> None:
     """Each is told even when another could not be. Raises nothing for what could not be told: it has ended
     where it is kept, which is what was asked for, and every process finds it there
     (`application.identity.revocation_watch`)."""

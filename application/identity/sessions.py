@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from application.call_log import traced
 from application.identity.device_watch import DeviceWatch
 from application.identity.login_gate import Attempt, LoginAdmitted, LoginDelayed, LoginGate
-from application.identity.revocations import REVOCATION_MS, ending_sessions, tell_ended
+from application.identity.revocations import REVOCATION_MS, ending_sessions, publish_revocations
 from application.identity.session_answers import LoginRejection, RefreshDelayed, RefreshRejection, TokenPair
 from application.identity.tokens import IssuedToken, TokenService
 from domain.audit import AuditAction, AuditEvent, RequestContext, audit_event
@@ -141,7 +141,7 @@ class SessionService:
                 per_user_max=self._policy.per_user_max,
                 ending=self._ending(context, EndReason.TOO_MANY_SESSIONS, now_ms, actor=actor),
             )
-            await tell_ended(self._revocations, dict.fromkeys(ended or (), REVOCATION_MS))
+            await publish_revocations(self._revocations, dict.fromkeys(ended or (), REVOCATION_MS))
             return ended is not None
 
         if not await self._runtime.shielded(open_and_tell, name="open-session"):
@@ -263,7 +263,7 @@ class SessionService:
                 event=event,
                 ending=self._ending(context, EndReason.ALL_REVOKED, event.at_ms),
             )
-            await tell_ended(self._revocations, dict.fromkeys(ended, REVOCATION_MS))
+            await publish_revocations(self._revocations, dict.fromkeys(ended, REVOCATION_MS))
             return len(ended)
 
         return await self._runtime.shielded(end, name="end-sessions")
@@ -317,7 +317,7 @@ class SessionService:
 
         async def end() -> None:
             await self._sessions.revoke(session_id, now_ms=now_ms, events=(*events, ended))
-            await tell_ended(self._revocations, {session_id: REVOCATION_MS})
+            await publish_revocations(self._revocations, {session_id: REVOCATION_MS})
 
         await self._runtime.shielded(end, name="end-session")
 

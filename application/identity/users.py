@@ -8,7 +8,7 @@ from enum import Enum
 from application.call_log import traced
 from application.identity.api_keys import CACHE_AGE_MS_MAX
 from application.identity.login_gate import NameLimiter
-from application.identity.revocations import REVOCATION_MS, ending_everything, tell_ended
+from application.identity.revocations import REVOCATION_MS, ending_everything, publish_revocations
 from domain.audit import AuditAction, AuditEvent, RequestContext, audit_event
 from domain.idempotency import RememberedAnswer
 from domain.identity.sessions import EndReason
@@ -28,7 +28,7 @@ from domain.ids import RANDOMNESS_BYTES, is_id, time_ordered_id
 from domain.limits.admission import Verdict
 from ports.clock import Clock
 from ports.entropy import Entropy
-from ports.identity.credentials import Credentials, Ended, Endings
+from ports.identity.credential_store import CredentialStore, Ended, Endings
 from ports.identity.passwords import CommonPasswords, PasswordHasher
 from ports.identity.sessions import SessionRevocations
 from ports.identity.users import Answering, RenameRefused, UserAdded, UserPage, Users
@@ -76,7 +76,7 @@ class UserService:
         self,
         *,
         users: Users,
-        credentials: Credentials,
+        credentials: CredentialStore,
         revocations: SessionRevocations,
         limiter: NameLimiter,
         passwords: PasswordHasher,
@@ -258,7 +258,7 @@ class UserService:
         if ended is not None:
             ttl_ms = dict.fromkeys(ended.session_ids, REVOCATION_MS)
             ttl_ms |= dict.fromkeys(ended.api_key_ids, 2 * CACHE_AGE_MS_MAX)
-            await tell_ended(self._revocations, ttl_ms)
+            await publish_revocations(self._revocations, ttl_ms)
 
     async def _create(
         self,

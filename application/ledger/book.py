@@ -16,7 +16,7 @@ from application.ledger.checkpointer import Checkpointer
 from application.ledger.committed import Committed, CommittedBatch
 from application.ledger.crossings import Crossings, crossings
 from application.ledger.sizes import BATCH_BYTES_MAX, BATCH_COMMANDS_MAX, halves, is_too_large, weight
-from application.ledger.state_cache import Known
+from application.ledger.state_cache import StateCache
 from application.ledger.turns import Turns
 from domain.ledger.account import AccountState
 from domain.ledger.chain import Head, JournalDocument, seal
@@ -24,14 +24,14 @@ from domain.ledger.commands import Command, PostTransfer, Submission
 from domain.ledger.entries import Recorded
 from domain.ledger.machine import Decision, decide, repeat_of
 from domain.ledger.outcomes import Outcome, Posted, Rejected
-from domain.ledger.prefetch import missing
+from domain.ledger.prefetch import prefetch_keys
 from domain.ledger.subjects import Subject
 from ports.clock import Clock
 from ports.entropy import Entropy
 from ports.errors import DependencyUnavailable
 from ports.ledger.claims import Claims
 from ports.ledger.journal import Append, Checkpoints, Journal, UnreadableBook
-from ports.ledger.worker_link import Handoff
+from ports.ledger.worker_link import WorkerLink
 from ports.runtime import Overloaded, Runtime
 
 Found = TypeVar("Found")
@@ -66,7 +66,7 @@ class BookPorts:
     entropy: Entropy
     journal: Journal
     checkpoints: Checkpoints
-    handoff: Handoff | None = None
+    handoff: WorkerLink | None = None
     """How the workers of one host share a book; None where there is one worker."""
     claims: Claims | None = None
     """How writers on several hosts take turns; None where there is one."""
@@ -90,7 +90,7 @@ class Book:
         self.name = name
         self._ports = ports
         self._journal = ports.journal
-        self._known = Known(name, ports.journal, ports.checkpoints, accounts_max=accounts_max)
+        self._known = StateCache(name, ports.journal, ports.checkpoints, accounts_max=accounts_max)
         self._checkpointer = Checkpointer(name, ports.runtime, ports.checkpoints)
         self._committed = committed
         self._turns = Turns(name, ports.entropy.token(8).hex(), ports.runtime, ports.claims)
@@ -122,11 +122,11 @@ class Book:
 
     def overdue(self, now_ms: int) -> list[str]:
         """Accounts in which something that others wrote has fallen due, each said once."""
-        return self._known.others_due.overdue(now_ms)
+        return self._known.remote_due.overdue(now_ms)
 
     def still_overdue(self, keys: Sequence[str]) -> None:
         """They could not be recorded now."""
-        self._known.others_due.add_again(keys)
+        self._known.remote_due.add_again(keys)
 
     async def stop(self, *, give_up_s: float | None = None) -> None:
         """Writes the checkpoints that wait, for a bounded time. Nothing is lost without them but the time
@@ -264,7 +264,7 @@ class Book:
     ) -> Sequence[tuple[Outcome, ...]]:
         absent = _Absent()
         for _ in self._rounds():
-            if await self._turns.ours():
+            if await self._turns.wait_for_turn():
                 await self._known.catch_up()
             decision = await self._decide(batch, known)
             if is_too_large(decision.entries) and (parts := halves(batch)) is not None:
@@ -363,7 +363,7 @@ class Book:
         commands = [command for submission in batch for command in submission.commands]
         more: frozenset[str] = frozenset()
         for _ in range(LOADS_MAX):
-            accounts, subjects = missing(commands, self._known.accounts, self._known.subjects)
+            accounts, subjects = prefetch_keys(commands, self._known.accounts, self._known.subjects)
             if await self._known.load(accounts, subjects | more):
                 continue
             if self._known.is_behind:

@@ -12,7 +12,7 @@ from typing import Final
 from application.ledger.book import Book
 from application.ledger.books import Books
 from application.recurring import Recurring
-from domain.ledger.commands import BookDue, Submission
+from domain.ledger.commands import SettleDue, Submission
 from ports.clock import Clock
 from ports.errors import DependencyUnavailable
 from ports.ledger.journal import Checkpoints
@@ -75,6 +75,6 @@ class DueTicker:
         return len(found)
 
     async def _book(self, book: Book, keys: list[str]) -> None:
-        await book.submit([Submission((BookDue(key),)) for key in keys])
+        await book.submit([Submission((SettleDue(key),)) for key in keys])
         # A checkpoint that is behind would be found again and again.
         await book.checkpoint(keys)

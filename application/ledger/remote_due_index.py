@@ -17,7 +17,7 @@ WAITING_MAX: Final = 20_000
 """Moments remembered; beyond, what falls due is found by its checkpoint only, or when it is touched."""
 
 
-class OthersDue:
+class RemoteDueIndex:
     def __init__(self) -> None:
         self._waiting: list[tuple[int, str]] = []
 

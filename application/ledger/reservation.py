@@ -16,7 +16,7 @@ VOID_TRIES_MAX = 5
 VOID_PAUSE_S = 0.2
 
 
-class Refused(Exception):
+class ReservationRefused(Exception):
     """The ledger refused what the reservation needed; `reason` says why."""
 
     def __init__(self, reason: Rejection) -> None:
@@ -51,8 +51,8 @@ class Reservation:
     async def settle(self, amount: int) -> None:
         """Pays what was really used and releases the rest; 0 pays nothing. Once only.
 
-        Raises `Refused` (more than was reserved, or the hold expired meanwhile), and then nothing was
-        paid. Runs to its end even when the caller is cancelled.
+        Raises `ReservationRefused` (more than was reserved, or the hold expired meanwhile), and then nothing
+        was paid. Runs to its end even when the caller is cancelled.
         """
         if self.settled is not None:
             raise RuntimeError("this reservation was settled already")
@@ -63,7 +63,7 @@ class Reservation:
             else:
                 outcome = await self._ledger.capture(self._caller, self.id, amount)
             if isinstance(outcome, Rejected):
-                raise Refused(outcome.reason)
+                raise ReservationRefused(outcome.reason)
             self.settled = amount
 
         await self._runtime.shielded(pay, name="settle a reservation")
@@ -91,7 +91,7 @@ async def reserved(
         nonlocal reservation
         outcome = await ledger.hold(caller, order)
         if isinstance(outcome, Rejected):
-            raise Refused(outcome.reason)
+            raise ReservationRefused(outcome.reason)
         placed = outcome.recorded.entry
         assert isinstance(placed, HoldPlaced)  # noqa: S101 - a hold's key leads to holds only
         reservation = Reservation(ledger, runtime, caller, placed)

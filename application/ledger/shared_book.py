@@ -18,13 +18,13 @@ from domain.ledger.commands import Submission
 from domain.ledger.outcomes import Outcome, Posted, Rejected, Rejection
 from ports.errors import DependencyUnavailable
 from ports.ledger.worker_link import (
-    Handoff,
-    HandoffUnusable,
-    Holding,
+    BookHold,
+    Declined,
     Link,
-    NotTaken,
+    LinkUnusable,
     Outcomes,
     ResultUnknown,
+    WorkerLink,
 )
 from ports.runtime import DeadlineExceeded, Overloaded, Task, TaskCancelled
 
@@ -58,14 +58,14 @@ class SharedBook(Book):
         self,
         name: str,
         ports: BookPorts,
-        handoff: Handoff,
+        handoff: WorkerLink,
         *,
         accounts_max: int,
         committed: Committed | None = None,
     ) -> None:
         super().__init__(name, ports, accounts_max=accounts_max, committed=committed)
         self._handoff = handoff
-        self._holding: Holding | None = None
+        self._holding: BookHold | None = None
         self._link: Link | None = None
         self._finding: Task[None] | None = None
         self._alone_until_s = 0.0
@@ -125,10 +125,10 @@ class SharedBook(Book):
                 break
             try:
                 return _Answer(await link.submit(submissions), in_line=True)
-            except NotTaken:
+            except Declined:
                 if not await self._gone(link):
                     break
-            except HandoffUnusable as error:
+            except LinkUnusable as error:
                 _log.warning("commands are appended without the worker that holds the book: %s", error)
                 break
         # A holder that lives may have the same commands in its line yet.
@@ -183,11 +183,11 @@ class SharedBook(Book):
                 await runtime.sleep(delay_s)
                 delay_s = min(delay_s * 2, FIND_DELAY_S_MAX)
             _log.warning("nobody answers for the book %s: this worker appends by itself", self.name)
-        except HandoffUnusable as error:
+        except LinkUnusable as error:
             _log.warning("this worker appends to the book %s by itself: %s", self.name, error)
         return False
 
-    async def _keep(self, holding: Holding) -> None:
+    async def _keep(self, holding: BookHold) -> None:
         """A holder that nobody finds lets the book go, since another worker may hold it as well by now."""
         await holding.lost()
         if self._holding is not holding:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterable, Mapping
 
-from application.ledger.remote_due_index import OthersDue
+from application.ledger.remote_due_index import RemoteDueIndex
 from domain.ledger.account import AccountState
 from domain.ledger.chain import Head, JournalDocument, follows
 from domain.ledger.entries import DUE, TransferPosted
@@ -39,7 +39,7 @@ class BrokenChain(Exception):
     """The journal's next document does not follow from the last one: tampered with, or lost."""
 
 
-class Known:
+class StateCache:
     """Acknowledged states of accounts and of other subjects (holds, grants, transfers), each true at the
     head that this process knows, or later.
 
@@ -62,7 +62,7 @@ class Known:
         under way may have been made without them."""
         self._loads: set[_Load] = set()
         self._seen_seq = 0
-        self.others_due = OthersDue()
+        self.remote_due = RemoteDueIndex()
         self.head = Head()
 
     @property
@@ -85,7 +85,7 @@ class Known:
         if document is not None:
             self.head = document.head
             async for each in self._touching({DUE: max(0, document.seq - TAIL_DOCUMENTS)}):
-                self.others_due.add(each)
+                self.remote_due.add(each)
 
     async def catch_up(self) -> bool:
         """Learns of all documents a majority held when this was called; True if there were any."""
@@ -115,7 +115,7 @@ class Known:
             return
         if not follows(self.head, document):
             raise BrokenChain(f"book {document.book}: document {document.seq} does not follow the last")
-        self.others_due.add(document)
+        self.remote_due.add(document)
         replayed = replay(self._accounts, document, self._subjects)
         self._accounts.update(replayed.accounts)
         self._subjects.update(replayed.subjects)

@@ -51,7 +51,7 @@ class Turns:
             self._claimed = False
             self._runtime.start(partial(self._withdraw, self._claims), name="withdraw a claim")
 
-    async def ours(self) -> bool:
+    async def wait_for_turn(self) -> bool:
         """Returns when this writer may append. True when it gave way: others have appended."""
         now_s = self._runtime.monotonic()
         if now_s >= self._contended_until_s:

@@ -22,7 +22,7 @@ from domain.limits.windows import Policy
 from ports.clock import Clock
 from ports.entropy import Entropy
 from ports.errors import DependencyUnavailable
-from ports.idempotency import Answers
+from ports.idempotency import IdempotencyStore
 from ports.limits.limiter import BanPlace, Limiter
 from ports.metrics import Merge, Metric, MetricKind, Metrics
 from ports.runtime import DeadlineExceeded, Overloaded, Runtime
@@ -104,7 +104,7 @@ class Moderation:
         limiter: Limiter,
         rate_limiter: RateLimiter,
         turn_out: Callable[[str], Awaitable[None]],
-        answers: Answers,
+        answers: IdempotencyStore,
         trail: AuditTrail,
         allowlist: Sequence[Network],
         runtime: Runtime,

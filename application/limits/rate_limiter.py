@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from application.audit.trail import AuditTrail
-from application.identity.revocation_watch import EndedLately
+from application.identity.revocation_watch import RecentlyRevoked
 from application.identity.revocations import REVOCATION_MS
 from application.limits.denials import Denials
 from application.limits.error_frequency import ErrorFrequency
-from application.limits.refusal_log import Refusals
+from application.limits.refusal_log import RefusalLog
 from domain.audit import SYSTEM, AuditAction, RequestContext, audit_event
 from domain.identity.sessions import SessionState
 from domain.ids import RANDOMNESS_BYTES
@@ -89,7 +89,7 @@ class RateLimiter:
         entropy: Entropy,
         metrics: Metrics,
         trail: AuditTrail,
-        ended: EndedLately,
+        ended: RecentlyRevoked,
         revocations: SessionRevocations,
     ) -> None:
         """`fallback` is a bounded local limiter, asked when `limiter` is away. `revocations` are the same
@@ -108,7 +108,7 @@ class RateLimiter:
         self._ended = ended
         self._revocations = revocations
         self._denials = Denials(runtime)
-        self._refusals = Refusals(runtime)
+        self._refusals = RefusalLog(runtime)
         self._errors = ErrorFrequency(runtime=runtime, charge=self._charge_errors)
         self._warned_s: dict[str, float] = {}
         self._restoring: Task[None] | None = None

@@ -38,7 +38,7 @@ class _Tally:
     bans: int = 0
 
 
-class Refusals:
+class RefusalLog:
     """Tells of what is noted; `note` returns at once and never raises."""
 
     def __init__(self, runtime: Runtime) -> None:

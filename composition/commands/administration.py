@@ -18,7 +18,7 @@ from composition.config.load import load
 from composition.config.settings import StoreName
 from composition.hosting.process import RuntimeName, make_runtime
 from composition.hosting.service import stores_of
-from composition.wiring.build import Surroundings, UseCases, build_use_cases
+from composition.wiring.build import Environment, UseCases, build_use_cases
 from domain.audit import RequestContext
 from domain.identity.api_keys import ApiKey, Scope
 from domain.identity.users import Role
@@ -153,7 +153,7 @@ def on_live_store(environ: Mapping[str, str], act: Callable[[UseCases], Awaitabl
     settings, secrets = load(environ, StoreName.LIVE)
 
     async def main() -> int:
-        around = Surroundings(
+        around = Environment(
             runtime=make_runtime(RuntimeName.ASYNCIO),
             clock=SystemClock(),
             entropy=SystemEntropy(),

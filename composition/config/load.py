@@ -20,7 +20,7 @@ KNOWN = frozenset((*(setting.variable for setting in TABLE), *VARIABLES))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class LoadedSources:
     """The settings in force, where each secret lies, and names in the environment that mean nothing to us."""
 
     settings: Settings
@@ -36,15 +36,17 @@ class Found:
         return [f"ignored, since no settings: {', '.join(self.ignored)}"] if self.ignored else []
 
 
-def find(environ: Mapping[str, str], problems: list[str], *, secrets_directory: Path | None = None) -> Found:
+def find(
+    environ: Mapping[str, str], problems: list[str], *, secrets_directory: Path | None = None
+) -> LoadedSources:
     """Reads no secret. Each problem is appended to `problems`."""
     sources = read_sources(environ, KNOWN, problems)
     settings = settings_of(sources.given, problems)
     paths = secret_paths(secrets_directory or settings.secrets_dir, sources.given, problems)
-    return Found(settings=settings, secret_paths=paths, ignored=sources.ignored)
+    return LoadedSources(settings=settings, secret_paths=paths, ignored=sources.ignored)
 
 
-def found(environ: Mapping[str, str], *, secrets_directory: Path | None = None) -> Found:
+def found(environ: Mapping[str, str], *, secrets_directory: Path | None = None) -> LoadedSources:
     """The same for commands that go no further with a problem. Raises `ConfigurationInvalid`."""
     problems: list[str] = []
     settings = find(environ, problems, secrets_directory=secrets_directory)
@@ -64,7 +66,7 @@ def load(environ: Mapping[str, str], store: StoreName) -> tuple[Settings, Secret
 
 def load_found(
     environ: Mapping[str, str], store: StoreName, *, drivers: bool = True
-) -> tuple[Found, Secrets]:
+) -> tuple[LoadedSources, Secrets]:
     """The same, and what was found besides. Without `drivers` the addresses of the live store are not shown
     to its drivers, which takes their import. Raises `ConfigurationInvalid`."""
     problems: list[str] = []

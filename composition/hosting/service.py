@@ -13,9 +13,9 @@ from composition.config.secrets import Secrets
 from composition.config.settings import Settings, StoreName
 from composition.hosting.process import RuntimeName, make_runtime
 from composition.managers.app_manager import AppManager
-from composition.wiring.build import Surroundings
+from composition.wiring.build import Environment
 from composition.wiring.stores import Stores
-from ports.ledger.worker_link import Handoff
+from ports.ledger.worker_link import WorkerLink
 from ports.metrics import Metrics
 from ports.runtime import Runtime
 
@@ -33,10 +33,10 @@ def assemble(
     metrics: Metrics | None = None,
     handoff_directory: Path | None = None,
     processes: int = 1,
-) -> tuple[Surroundings, AppManager]:
+) -> tuple[Environment, AppManager]:
     """Nothing is opened yet: that happens when the manager starts, inside the runtime's loop."""
     made = make_runtime(runtime)
-    around = Surroundings(
+    around = Environment(
         runtime=made,
         clock=SystemClock(),
         entropy=SystemEntropy(),
@@ -51,15 +51,15 @@ def assemble(
     return around, AppManager(around=around, settings=settings, secrets=secrets, open_stores=open_stores)
 
 
-def handoff_of(runtime: Runtime, name: RuntimeName, directory: Path | None) -> Handoff | None:
+def handoff_of(runtime: Runtime, name: RuntimeName, directory: Path | None) -> WorkerLink | None:
     """None where no other worker shares the directory, or nobody could."""
     if directory is None:
         return None
     from adapters.worker_link.directory import DirectoryHost  # noqa: PLC0415 - a single worker needs none of it
-    from adapters.worker_link.handoff import StreamHandoff  # noqa: PLC0415
+    from adapters.worker_link.worker_link import StreamWorkerLink  # noqa: PLC0415
 
     try:
-        return StreamHandoff(runtime, DirectoryHost(directory, _sockets(name)))
+        return StreamWorkerLink(runtime, DirectoryHost(directory, _sockets(name)))
     except OSError as error:
         _log.warning("workers append to the ledger side by side: %s", error)
         return None
@@ -75,7 +75,7 @@ def _sockets(name: RuntimeName) -> Sockets:
     return AsyncioSockets()
 
 
-async def stores_of(store: StoreName, around: Surroundings, settings: Settings, secrets: Secrets) -> Stores:
+async def stores_of(store: StoreName, around: Environment, settings: Settings, secrets: Secrets) -> Stores:
     """The drivers of the live store are imported only when it is meant."""
     recorded = AuditCounter(around.metrics)
     if store is StoreName.MEMORY:

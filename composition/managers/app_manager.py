@@ -17,7 +17,7 @@ from composition.managers.module_manager import ModuleManager
 from composition.managers.plugin_context import OpenContext, RouteList
 from composition.managers.plugin_manager import PluginManager
 from composition.managers.services_manager import ServicesManager
-from composition.wiring.build import Surroundings, UseCases, build_use_cases
+from composition.wiring.build import Environment, UseCases, build_use_cases
 from composition.wiring.dependencies import DependencyMonitor, all_dependencies
 from composition.wiring.edge import build_framework, build_guard, build_sockets
 from composition.wiring.ring_watch import RingWatch
@@ -39,7 +39,7 @@ class AppManager:
     def __init__(
         self,
         *,
-        around: Surroundings,
+        around: Environment,
         settings: Settings,
         secrets: Secrets,
         open_stores: Callable[[], Awaitable[Stores]],

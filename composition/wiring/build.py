@@ -15,7 +15,7 @@ from application.idempotency import Idempotency
 from application.identity.api_keys import ApiKeyService
 from application.identity.bearer_tokens import BearerTokens
 from application.identity.device_watch import DeviceWatch
-from application.identity.revocation_watch import EndedLately, EndedWatch
+from application.identity.revocation_watch import RecentlyRevoked, RevocationWatch
 from application.identity.sessions import SessionService
 from application.identity.tokens import TokenService
 from application.identity.users import UserService
@@ -41,7 +41,7 @@ from ports.clock import Clock
 from ports.entropy import Entropy
 from ports.identity.sessions import SessionRevocations
 from ports.identity.token_keys import TokenKeys
-from ports.ledger.worker_link import Handoff
+from ports.ledger.worker_link import WorkerLink
 from ports.metrics import Metrics
 from ports.runtime import Runtime
 
@@ -50,14 +50,14 @@ FALLBACK_IDENTIFIERS_MAX = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
+class Environment:
     """What everything in one process shares."""
 
     runtime: Runtime
     clock: Clock
     entropy: Entropy
     metrics: Metrics
-    handoff: Handoff | None = None
+    handoff: WorkerLink | None = None
     """Where several workers of one supervisor serve."""
     processes: int = 1
     """How many of this service share the machine's cores."""
@@ -81,12 +81,12 @@ class UseCases:
     audit_reader: AuditReader
     messages: MessageLimiter
     realtime: Realtime
-    ended_watch: EndedWatch
+    ended_watch: RevocationWatch
     ledger: Ledger
 
 
 def build_use_cases(
-    around: Surroundings, settings: Settings, secrets: Secrets, stores: Stores, *, announce: Announce
+    around: Environment, settings: Settings, secrets: Secrets, stores: Stores, *, announce: Announce
 ) -> UseCases:
     """`announce` is awaited with every batch that the ledger committed."""
     runtime, clock, entropy = around.runtime, around.clock, around.entropy
@@ -99,7 +99,7 @@ def build_use_cases(
         fingerprint=settings.fingerprint,
     )
     trail = AuditTrail(log=stores.audit, runtime=runtime)
-    ended = EndedLately(runtime)
+    ended = RecentlyRevoked(runtime)
     rate_limiter = _rate_limiter(around, settings, stores, trail, ended)
     devices = _devices(around, stores, trail, rate_limiter)
     realtime = _realtime(around, stores, tokens, devices)
@@ -144,7 +144,7 @@ def build_use_cases(
 
 
 def _devices(
-    around: Surroundings, stores: Stores, trail: AuditTrail, rate_limiter: RateLimiter
+    around: Environment, stores: Stores, trail: AuditTrail, rate_limiter: RateLimiter
 ) -> DeviceWatch:
     return DeviceWatch(
         trail=trail,
@@ -157,7 +157,7 @@ def _devices(
     )
 
 
-def _realtime(around: Surroundings, stores: Stores, tokens: TokenService, devices: DeviceWatch) -> Realtime:
+def _realtime(around: Environment, stores: Stores, tokens: TokenService, devices: DeviceWatch) -> Realtime:
     return Realtime(
         runtime=around.runtime,
         bus=stores.bus,
@@ -172,7 +172,7 @@ def _realtime(around: Surroundings, stores: Stores, tokens: TokenService, device
 
 
 def _api_keys(
-    around: Surroundings, secrets: Secrets, stores: Stores, revocations: SessionRevocations
+    around: Environment, secrets: Secrets, stores: Stores, revocations: SessionRevocations
 ) -> ApiKeyService:
     return ApiKeyService(
         keys=stores.api_keys,
@@ -187,7 +187,7 @@ def _api_keys(
     )
 
 
-def _token_keys(around: Surroundings, settings: Settings, secrets: Secrets) -> TokenKeys:
+def _token_keys(around: Environment, settings: Settings, secrets: Secrets) -> TokenKeys:
     ring = parse_ring(secrets.jwt_secret)
     look = None
     if secrets.jwt_file is not None:
@@ -201,8 +201,10 @@ def _token_keys(around: Surroundings, settings: Settings, secrets: Secrets) -> T
     )
 
 
-def _ended_watch(around: Surroundings, stores: Stores, realtime: Realtime, ended: EndedLately) -> EndedWatch:
-    watch = EndedWatch(
+def _ended_watch(
+    around: Environment, stores: Stores, realtime: Realtime, ended: RecentlyRevoked
+) -> RevocationWatch:
+    watch = RevocationWatch(
         sessions=stores.sessions,
         api_keys=stores.api_keys,
         limiter=stores.patient_limiter,
@@ -216,7 +218,7 @@ def _ended_watch(around: Surroundings, stores: Stores, realtime: Realtime, ended
 
 
 def _rate_limiter(
-    around: Surroundings, settings: Settings, stores: Stores, trail: AuditTrail, ended: EndedLately
+    around: Environment, settings: Settings, stores: Stores, trail: AuditTrail, ended: RecentlyRevoked
 ) -> RateLimiter:
     return RateLimiter(
         limiter=stores.limiter,
@@ -237,7 +239,7 @@ def _rate_limiter(
 
 
 def _moderation(
-    around: Surroundings,
+    around: Environment,
     settings: Settings,
     stores: Stores,
     rate_limiter: RateLimiter,
@@ -258,7 +260,7 @@ def _moderation(
     )
 
 
-def _documents(around: Surroundings, stores: Stores) -> DocumentService:
+def _documents(around: Environment, stores: Stores) -> DocumentService:
     return DocumentService(
         documents=stores.documents,
         cache=stores.cache,
@@ -269,7 +271,7 @@ def _documents(around: Surroundings, stores: Stores) -> DocumentService:
     )
 
 
-def _ledger(around: Surroundings, settings: Settings, stores: Stores, announce: Announce) -> Ledger:
+def _ledger(around: Environment, settings: Settings, stores: Stores, announce: Announce) -> Ledger:
     return Ledger(
         BookPorts(
             runtime=around.runtime,

@@ -9,7 +9,7 @@ from quart import Quart
 
 from adapters.asgi.answers import Application, Receive, Scope, Send
 from adapters.asgi.client_address import AddressRules
-from adapters.asgi.credentials import Credentials
+from adapters.asgi.credential_verifier import CredentialVerifier
 from adapters.socket.application import SocketApplication
 from adapters.web.app import create_app
 from adapters.web.cors import Cors
@@ -20,7 +20,7 @@ from adapters.web.readiness import Readiness
 from adapters.web.route import Route
 from adapters.web.route_table import RouteTable
 from composition.config.settings import Settings
-from composition.wiring.build import Surroundings, UseCases
+from composition.wiring.build import Environment, UseCases
 from composition.wiring.dependencies import all_dependencies
 from composition.wiring.stores import Stores
 from domain.addresses import Network
@@ -31,7 +31,7 @@ TITLE = "Credit System"
 _log = logging.getLogger("credit.edge")
 
 
-def build_framework(routes: Sequence[Route], around: Surroundings, settings: Settings) -> Quart:
+def build_framework(routes: Sequence[Route], around: Environment, settings: Settings) -> Quart:
     """Quart for the event loop at hand."""
     return create_app(
         _quart_class(around.runtime.name),
@@ -52,7 +52,7 @@ def _quart_class(runtime: str) -> type[Quart]:
     return Quart
 
 
-def build_sockets(around: Surroundings, settings: Settings, use_cases: UseCases) -> SocketApplication:
+def build_sockets(around: Environment, settings: Settings, use_cases: UseCases) -> SocketApplication:
     """The WebSocket application."""
     return SocketApplication(
         runtime=around.runtime,
@@ -69,7 +69,7 @@ def build_guard(
     routes: Sequence[Route],
     framework: Application,
     sockets: Application,
-    around: Surroundings,
+    around: Environment,
     settings: Settings,
     stores: Stores,
     use_cases: UseCases,
@@ -84,7 +84,7 @@ def build_guard(
         behind,
         routes=RouteTable(routes),
         addresses=_address_rules(settings),
-        credentials=Credentials(api_keys=use_cases.api_keys, tokens=use_cases.bearer_tokens),
+        credentials=CredentialVerifier(api_keys=use_cases.api_keys, tokens=use_cases.bearer_tokens),
         limiter=use_cases.rate_limiter,
         operations=Operations(
             readiness=Readiness(probes=all_dependencies(stores, use_cases.ledger), runtime=around.runtime),

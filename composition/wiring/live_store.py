@@ -8,11 +8,11 @@ from adapters.crypto.derivation import derived_key
 from adapters.crypto.sealing import AesGcmSealer
 from adapters.mongo import audit, idempotency
 from adapters.mongo.catalog import CATALOG, VIEWS
-from adapters.mongo.documents import documents
-from adapters.mongo.identity import api_keys, credentials, login_failures, sessions, users
+from adapters.mongo.documents import document_store
+from adapters.mongo.identity import api_keys, credential_store, login_failures, sessions, users
 from adapters.mongo.ledger import checkpoints, claims, journal
 from adapters.mongo.ledger.server_clock import ClockProbe, ServerClock
-from adapters.mongo.pools import Credentials, MongoPools, connect_pools
+from adapters.mongo.pools import MongoLogin, MongoPools, connect_pools
 from adapters.mongo.schema import create_schema
 from adapters.mongo.views import create_views
 from adapters.redis.bus import RedisBus
@@ -41,9 +41,9 @@ async def connect_mongo(runtime: Runtime, settings: Settings, secrets: Secrets) 
     return await connect_pools(
         runtime=runtime,
         url=settings.mongo_url,
-        read_write=Credentials(secrets.mongodb_user, secrets.mongodb_password),
-        read_only=Credentials(secrets.mongodb_analytics_user, secrets.mongodb_analytics_password),
-        admin=Credentials(secrets.mongodb_admin_user, secrets.mongodb_admin_password),
+        read_write=MongoLogin(secrets.mongodb_user, secrets.mongodb_password),
+        read_only=MongoLogin(secrets.mongodb_analytics_user, secrets.mongodb_analytics_password),
+        admin=MongoLogin(secrets.mongodb_admin_user, secrets.mongodb_admin_password),
         driver=settings.mongo_driver.value,
         operation_timeout_ms_max=settings.mongo_operation_timeout_ms,
         connections_max=settings.mongo_pool_size,
@@ -83,16 +83,16 @@ async def live_store(
         users=users.MongoUsers(driver=writer),
         sessions=sessions.MongoSessions(driver=writer),
         api_keys=api_keys.MongoApiKeys(driver=writer),
-        credentials=credentials.MongoCredentials(driver=writer),
+        credentials=credential_store.MongoCredentials(driver=writer),
         login_failures=login_failures.MongoLoginFailures(driver=writer),
-        answers=idempotency.MongoAnswers(driver=writer),
+        answers=idempotency.MongoIdempotencyStore(driver=writer),
         audit=audit.MongoAuditLog(drivers=(writer, pools.admin), recorded=recorded),
         journal=journal.MongoJournal(writer),
         journal_log=journal.MongoJournal(pools.read_only),
         checkpoints=checkpoints.MongoCheckpoints(writer),
         claims=claims.MongoClaims(writer),
         ledger_clock=ledger_clock,
-        documents=documents.MongoDocuments(
+        documents=document_store.MongoDocuments(
             runtime=runtime, reader=pools.read_only, writer=writer, admin=pools.admin
         ),
         cache=_cache(caching, naming_key, sealer(purpose="cache")),

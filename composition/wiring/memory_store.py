@@ -5,10 +5,10 @@ from __future__ import annotations
 from adapters.memory.audit import MemoryAuditLog
 from adapters.memory.bus import MemoryBus
 from adapters.memory.documents.cache import MemoryCache
-from adapters.memory.documents.documents import MemoryDocuments
-from adapters.memory.idempotency import MemoryAnswers
+from adapters.memory.documents.document_store import MemoryDocuments
+from adapters.memory.idempotency import MemoryIdempotencyStore
 from adapters.memory.identity.api_keys import MemoryApiKeys
-from adapters.memory.identity.credentials import MemoryCredentials
+from adapters.memory.identity.credential_store import MemoryCredentials
 from adapters.memory.identity.login_failures import MemoryLoginFailures
 from adapters.memory.identity.nonces import MemoryNonces
 from adapters.memory.identity.sessions import MemorySessions
@@ -25,7 +25,7 @@ from ports.clock import Clock
 def memory_store(settings: Settings, clock: Clock, *, recorded: Recorded | None = None) -> Stores:
     """A fresh one. `recorded` hears of each audit event."""
     audit = MemoryAuditLog(recorded=recorded)
-    answers = MemoryAnswers()
+    answers = MemoryIdempotencyStore()
     users = MemoryUsers(audit=audit, answers=answers)
     sessions = MemorySessions(users=users, audit=audit)
     api_keys = MemoryApiKeys(users=users, audit=audit, answers=answers)

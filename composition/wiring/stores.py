@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from ports.audit import AuditLog
 from ports.clock import Clock
 from ports.documents.cache import Cache
-from ports.documents.documents import Documents
+from ports.documents.document_store import DocumentStore
 from ports.health import Probe
-from ports.idempotency import Answers
+from ports.idempotency import IdempotencyStore
 from ports.identity.api_keys import ApiKeys
-from ports.identity.credentials import Credentials
+from ports.identity.credential_store import CredentialStore
 from ports.identity.login_failures import LoginFailures
 from ports.identity.nonces import Nonces
 from ports.identity.sessions import Sessions
@@ -31,9 +31,9 @@ class Stores:
     users: Users
     sessions: Sessions
     api_keys: ApiKeys
-    credentials: Credentials
+    credentials: CredentialStore
     login_failures: LoginFailures
-    answers: Answers
+    answers: IdempotencyStore
     audit: AuditLog
     journal: Journal
     journal_log: JournalLog
@@ -41,7 +41,7 @@ class Stores:
     claims: Claims
     ledger_clock: Clock
     """What the journal's times are told by: one clock for all processes that share the store."""
-    documents: Documents
+    documents: DocumentStore
     cache: Cache
     limiter: Limiter
     patient_limiter: Limiter

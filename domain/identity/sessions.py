@@ -155,9 +155,9 @@ def decide_refresh(
     state = token_state(session, generation, now_ms, policy)
     is_lenient = level is not Fingerprint.ENFORCE and not _needs_its_device(session, state, now_ms, policy)
     if is_lenient or device_id == session.device_id:
-        return decide_token(state, TokenEvent.SHOWN)
+        return decide_token(state, TokenEvent.PRESENTED)
     is_named = names_device(device_id)
-    return decide_token(state, TokenEvent.SHOWN_ELSEWHERE if is_named else TokenEvent.SHOWN_UNNAMED)
+    return decide_token(state, TokenEvent.PRESENTED_ELSEWHERE if is_named else TokenEvent.PRESENTED_UNNAMED)
 
 
 def token_state(session: Session, generation: int, now_ms: int, policy: SessionPolicy) -> TokenState:

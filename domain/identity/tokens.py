@@ -80,7 +80,7 @@ class TokenRejection(Enum):
     WRONG_ISSUER = "wrong_issuer"
     WRONG_AUDIENCE = "wrong_audience"
     MALFORMED_CLAIMS = "malformed_claims"
-    ABSURD_TIMES = "absurd_times"
+    IMPLAUSIBLE_TIMES = "implausible_times"
     """Issued or beginning in the future, or to live longer than its kind may."""
     EXPIRED = "expired"
     WRONG_DEVICE = "wrong_device"
@@ -152,7 +152,7 @@ def read_claims(
     lifetime_s = parsed.expires_s - parsed.issued_s
     begins_s = max(parsed.issued_s, _not_before(claims))
     if begins_s > now_s + CLOCK_SKEW_S_MAX or not 0 < lifetime_s <= kind.lifetime_s:
-        return TokenRejection.ABSURD_TIMES
+        return TokenRejection.IMPLAUSIBLE_TIMES
     return parsed if is_in_force(parsed, now_s) else TokenRejection.EXPIRED
 
 
@@ -234,11 +234,11 @@ class TokenEvent(Enum):
     """What can happen to one."""
 
     ISSUED = "issued"
-    SHOWN = "shown"
+    PRESENTED = "presented"
     """By the device that it belongs to."""
-    SHOWN_UNNAMED = "shown unnamed"
+    PRESENTED_UNNAMED = "presented unnamed"
     """By a request that names no device: more often a cookie that did not travel than a thief."""
-    SHOWN_ELSEWHERE = "shown elsewhere"
+    PRESENTED_ELSEWHERE = "presented elsewhere"
     """By a request that names another device."""
     CONFIRMED = "confirmed"
     """Its successor was shown, by whomever: it had arrived."""
@@ -267,41 +267,41 @@ class RefreshDecision(Enum):
 
 LIFECYCLE: Mapping[tuple[TokenState, TokenEvent], tuple[TokenState, RefreshDecision | None]] = {
     (TokenState.UNISSUED, TokenEvent.ISSUED): (TokenState.CURRENT, None),
-    (TokenState.UNISSUED, TokenEvent.SHOWN): (TokenState.UNISSUED, RefreshDecision.INVALID),
-    (TokenState.UNISSUED, TokenEvent.SHOWN_UNNAMED): (TokenState.UNISSUED, RefreshDecision.INVALID),
-    (TokenState.UNISSUED, TokenEvent.SHOWN_ELSEWHERE): (TokenState.UNISSUED, RefreshDecision.INVALID),
-    (TokenState.CURRENT, TokenEvent.SHOWN): (TokenState.UNCONFIRMED, RefreshDecision.ROTATE),
-    (TokenState.CURRENT, TokenEvent.SHOWN_UNNAMED): (TokenState.CURRENT, RefreshDecision.WRONG_DEVICE),
-    (TokenState.CURRENT, TokenEvent.SHOWN_ELSEWHERE): (TokenState.CURRENT, RefreshDecision.WRONG_DEVICE),
+    (TokenState.UNISSUED, TokenEvent.PRESENTED): (TokenState.UNISSUED, RefreshDecision.INVALID),
+    (TokenState.UNISSUED, TokenEvent.PRESENTED_UNNAMED): (TokenState.UNISSUED, RefreshDecision.INVALID),
+    (TokenState.UNISSUED, TokenEvent.PRESENTED_ELSEWHERE): (TokenState.UNISSUED, RefreshDecision.INVALID),
+    (TokenState.CURRENT, TokenEvent.PRESENTED): (TokenState.UNCONFIRMED, RefreshDecision.ROTATE),
+    (TokenState.CURRENT, TokenEvent.PRESENTED_UNNAMED): (TokenState.CURRENT, RefreshDecision.WRONG_DEVICE),
+    (TokenState.CURRENT, TokenEvent.PRESENTED_ELSEWHERE): (TokenState.CURRENT, RefreshDecision.WRONG_DEVICE),
     (TokenState.CURRENT, TokenEvent.LAPSED): (TokenState.EXPIRED, None),
     (TokenState.CURRENT, TokenEvent.ENDED): (TokenState.REVOKED, None),
-    (TokenState.UNCONFIRMED, TokenEvent.SHOWN): (TokenState.UNCONFIRMED, RefreshDecision.REPEAT),
-    (TokenState.UNCONFIRMED, TokenEvent.SHOWN_UNNAMED): (
+    (TokenState.UNCONFIRMED, TokenEvent.PRESENTED): (TokenState.UNCONFIRMED, RefreshDecision.REPEAT),
+    (TokenState.UNCONFIRMED, TokenEvent.PRESENTED_UNNAMED): (
         TokenState.UNCONFIRMED,
         RefreshDecision.WRONG_DEVICE,
     ),
-    (TokenState.UNCONFIRMED, TokenEvent.SHOWN_ELSEWHERE): (TokenState.REVOKED, RefreshDecision.REUSED),
+    (TokenState.UNCONFIRMED, TokenEvent.PRESENTED_ELSEWHERE): (TokenState.REVOKED, RefreshDecision.REUSED),
     (TokenState.UNCONFIRMED, TokenEvent.CONFIRMED): (TokenState.GRACE, None),
     (TokenState.UNCONFIRMED, TokenEvent.LAPSED): (TokenState.EXPIRED, None),
     (TokenState.UNCONFIRMED, TokenEvent.ENDED): (TokenState.REVOKED, None),
-    (TokenState.GRACE, TokenEvent.SHOWN): (TokenState.GRACE, RefreshDecision.REPEAT),
-    (TokenState.GRACE, TokenEvent.SHOWN_UNNAMED): (TokenState.GRACE, RefreshDecision.WRONG_DEVICE),
-    (TokenState.GRACE, TokenEvent.SHOWN_ELSEWHERE): (TokenState.REVOKED, RefreshDecision.REUSED),
+    (TokenState.GRACE, TokenEvent.PRESENTED): (TokenState.GRACE, RefreshDecision.REPEAT),
+    (TokenState.GRACE, TokenEvent.PRESENTED_UNNAMED): (TokenState.GRACE, RefreshDecision.WRONG_DEVICE),
+    (TokenState.GRACE, TokenEvent.PRESENTED_ELSEWHERE): (TokenState.REVOKED, RefreshDecision.REUSED),
     (TokenState.GRACE, TokenEvent.OUTLIVED): (TokenState.RETIRED, None),
     (TokenState.GRACE, TokenEvent.LAPSED): (TokenState.EXPIRED, None),
     (TokenState.GRACE, TokenEvent.ENDED): (TokenState.REVOKED, None),
-    (TokenState.RETIRED, TokenEvent.SHOWN): (TokenState.REVOKED, RefreshDecision.REUSED),
-    (TokenState.RETIRED, TokenEvent.SHOWN_UNNAMED): (TokenState.REVOKED, RefreshDecision.REUSED),
-    (TokenState.RETIRED, TokenEvent.SHOWN_ELSEWHERE): (TokenState.REVOKED, RefreshDecision.REUSED),
+    (TokenState.RETIRED, TokenEvent.PRESENTED): (TokenState.REVOKED, RefreshDecision.REUSED),
+    (TokenState.RETIRED, TokenEvent.PRESENTED_UNNAMED): (TokenState.REVOKED, RefreshDecision.REUSED),
+    (TokenState.RETIRED, TokenEvent.PRESENTED_ELSEWHERE): (TokenState.REVOKED, RefreshDecision.REUSED),
     (TokenState.RETIRED, TokenEvent.LAPSED): (TokenState.EXPIRED, None),
     (TokenState.RETIRED, TokenEvent.ENDED): (TokenState.REVOKED, None),
-    (TokenState.EXPIRED, TokenEvent.SHOWN): (TokenState.EXPIRED, RefreshDecision.EXPIRED),
-    (TokenState.EXPIRED, TokenEvent.SHOWN_UNNAMED): (TokenState.EXPIRED, RefreshDecision.EXPIRED),
-    (TokenState.EXPIRED, TokenEvent.SHOWN_ELSEWHERE): (TokenState.EXPIRED, RefreshDecision.EXPIRED),
+    (TokenState.EXPIRED, TokenEvent.PRESENTED): (TokenState.EXPIRED, RefreshDecision.EXPIRED),
+    (TokenState.EXPIRED, TokenEvent.PRESENTED_UNNAMED): (TokenState.EXPIRED, RefreshDecision.EXPIRED),
+    (TokenState.EXPIRED, TokenEvent.PRESENTED_ELSEWHERE): (TokenState.EXPIRED, RefreshDecision.EXPIRED),
     (TokenState.EXPIRED, TokenEvent.ENDED): (TokenState.REVOKED, None),
-    (TokenState.REVOKED, TokenEvent.SHOWN): (TokenState.REVOKED, RefreshDecision.REVOKED),
-    (TokenState.REVOKED, TokenEvent.SHOWN_UNNAMED): (TokenState.REVOKED, RefreshDecision.REVOKED),
-    (TokenState.REVOKED, TokenEvent.SHOWN_ELSEWHERE): (TokenState.REVOKED, RefreshDecision.REVOKED),
+    (TokenState.REVOKED, TokenEvent.PRESENTED): (TokenState.REVOKED, RefreshDecision.REVOKED),
+    (TokenState.REVOKED, TokenEvent.PRESENTED_UNNAMED): (TokenState.REVOKED, RefreshDecision.REVOKED),
+    (TokenState.REVOKED, TokenEvent.PRESENTED_ELSEWHERE): (TokenState.REVOKED, RefreshDecision.REVOKED),
 }
 """Every legal step of a refresh token, and what whoever shows it gets."""
 

@@ -152,7 +152,7 @@ class RemoveRule(NamedTuple):
     repeatable: bool = False
 
 
-class BookDue(NamedTuple):
+class SettleDue(NamedTuple):
     """Records what has fallen due in an account, whether or not anybody was looking."""
 
     account: str
@@ -173,7 +173,7 @@ Command = (
     | VoidHold
     | SetRule
     | RemoveRule
-    | BookDue
+    | SettleDue
 )
 
 

@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 from domain.ledger.account import AccountState
 from domain.ledger.commands import (
-    BookDue,
     CaptureHold,
     Command,
     IssueGrant,
@@ -22,6 +21,7 @@ from domain.ledger.commands import (
     RemoveRule,
     ReverseTransfer,
     SetRule,
+    SettleDue,
     Submission,
     VoidGrant,
     VoidHold,
@@ -155,7 +155,7 @@ def _decide_rarer(overlay: Overlay, command: Command) -> Outcome:
             return set_rule(overlay, command)
         case RemoveRule():
             return remove_rule(overlay, command)
-        case BookDue():
+        case SettleDue():
             overlay.account(command.account)
             return Rejected(Rejection.NOTHING_ASKED)
         case PostTransfer():

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 from domain.ledger.account import EXPIRED, ISSUANCE, NOTHING, account_key, is_system
 from domain.ledger.commands import (
-    BookDue,
     CaptureHold,
     Command,
     IssueGrant,
@@ -16,6 +15,7 @@ from domain.ledger.commands import (
     RemoveRule,
     ReverseTransfer,
     SetRule,
+    SettleDue,
     VoidGrant,
     VoidHold,
     grant_key,
@@ -26,7 +26,9 @@ from domain.ledger.replay import Accounts, Subjects
 from domain.ledger.subjects import GrantState, HoldState, TransferState
 
 
-def missing(commands: Iterable[Command], accounts: Accounts, subjects: Subjects) -> tuple[set[str], set[str]]:
+def prefetch_keys(
+    commands: Iterable[Command], accounts: Accounts, subjects: Subjects
+) -> tuple[set[str], set[str]]:
     """Keys of accounts and of subjects that are not there yet.
 
     What is found out of them may ask for more: load, and ask again until nothing is missing.
@@ -72,7 +74,7 @@ def _want(
         case SetRule():
             # What a spend after it makes the rule issue.
             _want_sides(ISSUANCE, command.account, accounts, wanted)
-        case RemoveRule() | BookDue():
+        case RemoveRule() | SettleDue():
             wanted.add(command.account)
         case CaptureHold() | VoidHold():
             things.add(hold_key(command.hold))

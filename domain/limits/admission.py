@@ -14,15 +14,15 @@ from domain.limits.bans import (
     BLAMELESS,
     UNTOUCHED,
     BanPolicy,
-    Conduct,
-    Spread,
+    OffenceRecord,
+    SubnetBans,
     escalate,
     impose,
     is_banned,
     violate,
 )
 from domain.limits.identifiers import Identifier, IdentifierType, network_of
-from domain.limits.windows import Policy, WindowDecision, WindowState, look, take
+from domain.limits.windows import Policy, WindowDecision, WindowState, peek, take
 
 __all__ = [
     "Admission",
@@ -102,10 +102,10 @@ class GuardState:
 
     windows: tuple[WindowState, ...]
     """One a charge, in their order."""
-    conducts: Mapping[Identifier, Conduct] = field(default_factory=dict)
+    offence_records: Mapping[Identifier, OffenceRecord] = field(default_factory=dict)
     """Of the identifiers and their networks. Who is missing has a clean sheet."""
     session_revoked: bool = False
-    spreads: Mapping[Identifier, Spread] = field(default_factory=dict)
+    subnets: Mapping[Identifier, SubnetBans] = field(default_factory=dict)
     """Of the networks."""
 
 
@@ -139,17 +139,17 @@ def blame(
     state: GuardState, identifier: Identifier, now_ms: int, *, ban_policy: BanPolicy, jitter: float
 ) -> tuple[GuardState, bool]:
     """One violation of somebody who is not banned; whether it banned their network, too."""
-    conduct = violate(ban_policy, state.conducts.get(identifier, BLAMELESS), now_ms, jitter)
-    conducts, spreads = {**state.conducts, identifier: conduct}, state.spreads
+    offences = violate(ban_policy, state.offence_records.get(identifier, BLAMELESS), now_ms, jitter)
+    offence_records, subnets = {**state.offence_records, identifier: offences}, state.subnets
     escalated = False
     network = network_of(identifier)
-    if network is not None and is_banned(conduct, now_ms):
-        spread, escalated = escalate(ban_policy, spreads.get(network, UNTOUCHED), identifier, now_ms)
-        spreads = {**spreads, network: spread}
+    if network is not None and is_banned(offences, now_ms):
+        subnet_bans, escalated = escalate(ban_policy, subnets.get(network, UNTOUCHED), identifier, now_ms)
+        subnets = {**subnets, network: subnet_bans}
         if escalated:
-            wide = conducts.get(network, BLAMELESS)
-            conducts[network] = impose(ban_policy, wide, now_ms, jitter=jitter)
-    return replace(state, conducts=conducts, spreads=spreads), escalated
+            wide = offence_records.get(network, BLAMELESS)
+            offence_records[network] = impose(ban_policy, wide, now_ms, jitter=jitter)
+    return replace(state, offence_records=offence_records, subnets=subnets), escalated
 
 
 def decide(
@@ -166,9 +166,9 @@ def decide(
     """
     identifiers = identifiers_of(charges)
     banned = [
-        (state.conducts[identifier].banned_until_ms, identifier)
+        (state.offence_records[identifier].banned_until_ms, identifier)
         for identifier in (*identifiers, *networks_of(identifiers))
-        if is_banned(state.conducts.get(identifier, BLAMELESS), now_ms)
+        if is_banned(state.offence_records.get(identifier, BLAMELESS), now_ms)
     ]
     if banned:
         until_ms, identifier = max(banned, key=lambda ban: ban[0])
@@ -199,14 +199,14 @@ def _refuse(
     identifier = next((i for i in over if ban_policy.blames(i.type)), over[0])
     if ban_policy.blames(identifier.type):
         state, escalated = blame(state, identifier, now_ms, ban_policy=ban_policy, jitter=jitter)
-        if is_banned(state.conducts[identifier], now_ms):
+        if is_banned(state.offence_records[identifier], now_ms):
             bans = refused_by(identifier) if escalated else (identifier,)
-            wait_ms = max(state.conducts[banned].banned_until_ms for banned in bans) - now_ms
+            wait_ms = max(state.offence_records[banned].banned_until_ms for banned in bans) - now_ms
             refusal = Admission(Verdict.BANNED, wait_ms, identifier, newly_banned=True, escalated=escalated)
             return refusal, state
     # Those who would have passed are shown as they stand: nothing was taken from them.
     shown = [
-        look(charge.policy, window, now_ms) if decision.allowed else decision
+        peek(charge.policy, window, now_ms) if decision.allowed else decision
         for charge, window, decision in zip(charges, state.windows, decisions, strict=True)
     ]
     retry_after_ms = max(decision.retry_after_ms for decision in decisions)

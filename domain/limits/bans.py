@@ -60,7 +60,7 @@ class BanPolicy:
 
 
 @dataclass(frozen=True, slots=True)
-class Conduct:
+class OffenceRecord:
     """What is remembered of one identifier's offences. The zero value is a clean sheet."""
 
     violations: int = 0
@@ -70,18 +70,18 @@ class Conduct:
     banned_until_ms: int = 0
 
 
-BLAMELESS = Conduct()
+BLAMELESS = OffenceRecord()
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
+class SubnetBans:
     """Which networks inside a wider one were banned for violations, each with the moment, the last at the
     end; fewer than `ESCALATION_NETWORKS`. Bans by hand are not among them: they say whom they mean."""
 
     banned: tuple[tuple[Identifier, int], ...] = ()
 
 
-UNTOUCHED = Spread()
+UNTOUCHED = SubnetBans()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,19 +108,19 @@ def jitter_ppm(jitter: float) -> int:
     return int(jitter * _PPM)
 
 
-def is_banned(conduct: Conduct, now_ms: int) -> bool:
-    return now_ms < conduct.banned_until_ms
+def is_banned(offences: OffenceRecord, now_ms: int) -> bool:
+    return now_ms < offences.banned_until_ms
 
 
-def violations_at(policy: BanPolicy, conduct: Conduct, now_ms: int) -> int:
+def violations_at(policy: BanPolicy, offences: OffenceRecord, now_ms: int) -> int:
     """Violations that still count."""
-    return conduct.violations if _counts(policy, conduct.violated_ms, now_ms) else 0
+    return offences.violations if _counts(policy, offences.violated_ms, now_ms) else 0
 
 
-def level_at(policy: BanPolicy, conduct: Conduct, now_ms: int) -> int:
+def level_at(policy: BanPolicy, offences: OffenceRecord, now_ms: int) -> int:
     """The level after what has decayed since the last ban's end."""
-    since_end_ms = max(0, now_ms - conduct.banned_until_ms)
-    return max(0, conduct.level - since_end_ms // policy.half_life_ms)
+    since_end_ms = max(0, now_ms - offences.banned_until_ms)
+    return max(0, offences.level - since_end_ms // policy.half_life_ms)
 
 
 def ban_duration_ms(policy: BanPolicy, level: int, ppm: int) -> int:
@@ -129,65 +129,70 @@ def ban_duration_ms(policy: BanPolicy, level: int, ppm: int) -> int:
     return min(policy.max_ms, plain_ms + plain_ms * ppm // _PPM)
 
 
-def violate(policy: BanPolicy, conduct: Conduct, now_ms: int, jitter: float) -> Conduct:
+def violate(policy: BanPolicy, offences: OffenceRecord, now_ms: int, jitter: float) -> OffenceRecord:
     """One more violation; past the threshold it becomes a ban and the count starts anew."""
-    count = violations_at(policy, conduct, now_ms) + 1
+    count = violations_at(policy, offences, now_ms) + 1
     if count > policy.threshold:
-        return impose(policy, conduct, now_ms, jitter=jitter)
+        return impose(policy, offences, now_ms, jitter=jitter)
     # A clock that stepped back must not shorten the memory of what was seen.
-    violated_ms = max(now_ms, conduct.violated_ms) if count > 1 else now_ms
-    return replace(conduct, violations=count, violated_ms=violated_ms)
+    violated_ms = max(now_ms, offences.violated_ms) if count > 1 else now_ms
+    return replace(offences, violations=count, violated_ms=violated_ms)
 
 
 def impose(
     policy: BanPolicy,
-    conduct: Conduct,
+    offences: OffenceRecord,
     now_ms: int,
     *,
     jitter: float,
     duration_ms: int | None = None,
-) -> Conduct:
+) -> OffenceRecord:
     """Bans from now on, in place of a ban in force; None takes the duration that the level gives."""
-    level = min(LEVEL_MAX, level_at(policy, conduct, now_ms) + 1)
+    level = min(LEVEL_MAX, level_at(policy, offences, now_ms) + 1)
     if duration_ms is None:
         duration_ms = ban_duration_ms(policy, level, jitter_ppm(jitter))
     elif not 1 <= duration_ms <= DURATION_MS_MAX:
         raise ValueError("a ban lasts from 1 ms to 366 days")
-    return Conduct(level=level, banned_until_ms=now_ms + duration_ms)
+    return OffenceRecord(level=level, banned_until_ms=now_ms + duration_ms)
 
 
-def escalate(policy: BanPolicy, spread: Spread, inner: Identifier, now_ms: int) -> tuple[Spread, bool]:
+def escalate(
+    policy: BanPolicy, subnet_bans: SubnetBans, inner: Identifier, now_ms: int
+) -> tuple[SubnetBans, bool]:
     """One ban more inside a wider network; whether that was one too many for all of it."""
     banned = (
-        *((other, at) for other, at in spread.banned if other != inner and _counts(policy, at, now_ms)),
+        *((other, at) for other, at in subnet_bans.banned if other != inner and _counts(policy, at, now_ms)),
         (inner, now_ms),
     )
     if len(banned) >= ESCALATION_NETWORKS:
         return UNTOUCHED, True
-    return Spread(banned), False
+    return SubnetBans(banned), False
 
 
-def spread_means_nothing_from_ms(policy: BanPolicy, spread: Spread) -> int:
+def expires_at_ms(policy: BanPolicy, subnet_bans: SubnetBans) -> int:
     """The moment from which no ban inside counts any more."""
-    return max((at for _, at in spread.banned), default=-policy.violations_ttl_ms) + policy.violations_ttl_ms
+    return (
+        max((at for _, at in subnet_bans.banned), default=-policy.violations_ttl_ms)
+        + policy.violations_ttl_ms
+    )
 
 
-def lift(conduct: Conduct, now_ms: int) -> Conduct:
+def lift(offences: OffenceRecord, now_ms: int) -> OffenceRecord:
     """A lifted ban is one that ends now; its level decays as any other's."""
-    return replace(conduct, banned_until_ms=min(now_ms, conduct.banned_until_ms))
+    return replace(offences, banned_until_ms=min(now_ms, offences.banned_until_ms))
 
 
-def forget_violations(conduct: Conduct) -> Conduct:
-    return replace(conduct, violations=0, violated_ms=0)
+def forget_violations(offences: OffenceRecord) -> OffenceRecord:
+    return replace(offences, violations=0, violated_ms=0)
 
 
-def means_nothing_from_ms(policy: BanPolicy, conduct: Conduct) -> int:
-    """The moment from which this conduct and a clean sheet are the same."""
+def means_nothing_from_ms(policy: BanPolicy, offences: OffenceRecord) -> int:
+    """The moment from which these offences and a clean sheet are the same."""
     moment_ms = 0
-    if conduct.violations:
-        moment_ms = conduct.violated_ms + policy.violations_ttl_ms
-    if conduct.level:
-        moment_ms = max(moment_ms, conduct.banned_until_ms + conduct.level * policy.half_life_ms)
+    if offences.violations:
+        moment_ms = offences.violated_ms + policy.violations_ttl_ms
+    if offences.level:
+        moment_ms = max(moment_ms, offences.banned_until_ms + offences.level * policy.half_life_ms)
     return moment_ms
 
 

@@ -109,12 +109,12 @@ def take(policy: Policy, state: WindowState, now_ms: int, cost: int) -> tuple[Wi
     return _ALGORITHMS[policy.algorithm](policy, state, now_ms, cost)
 
 
-def look(policy: Policy, state: WindowState, now_ms: int) -> WindowDecision:
+def peek(policy: Policy, state: WindowState, now_ms: int) -> WindowDecision:
     """How the window stands, without counting anything."""
     return _ALGORITHMS[policy.algorithm](policy, state, now_ms, 0)[0]
 
 
-def give_back(policy: Policy, state: WindowState, taken_ms: int, cost: int) -> WindowState:
+def refund(policy: Policy, state: WindowState, taken_ms: int, cost: int) -> WindowState:
     """The state without a `cost` that `take` admitted and that was not used after all.
 
     `taken_ms` is the `since_ms` of the state that `take` gave. What counts no longer is not given back, so

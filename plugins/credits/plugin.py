@@ -10,7 +10,7 @@ from plugins.credits.balances import BalanceMeasures
 from plugins.credits.measures import LedgerMeasures
 from plugins.credits.missed import MissedBalances
 from plugins.credits.routes import credit_routes
-from plugins.credits.routes.support import Desk
+from plugins.credits.routes.support import CreditRouteSupport
 from plugins.plugin import SERVICE_STARTED, Plugin, PluginContext
 from ports.runtime import Runtime
 
@@ -26,7 +26,7 @@ class CreditsPlugin:
         runtime: Runtime = context.service("runtime", object)  # type: ignore[assignment]
         measures = LedgerMeasures(context, runtime, ledger)
         context.register_module("credits", ledger)
-        context.register_routes(credit_routes(Desk(ledger, measures, runtime)))
+        context.register_routes(credit_routes(CreditRouteSupport(ledger, measures, runtime)))
         missed = MissedBalances(runtime, ledger, realtime)
         context.register_hook(LEDGER_COMMITTED, BalanceAnnouncements(realtime, missed).committed)
         context.register_hook(SERVICE_STARTED, missed.begin)

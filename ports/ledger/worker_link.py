@@ -19,11 +19,11 @@ Serve = Callable[[Sequence[Submission]], Awaitable[Outcomes]]
 """Decides and commits for another worker. Raises `Overloaded` and `DependencyUnavailable`."""
 
 
-class HandoffUnusable(Exception):
+class LinkUnusable(Exception):
     """This cannot be handed over: no descriptors, too many books, too large, another version."""
 
 
-class NotTaken(Exception):
+class Declined(Exception):
     """The worker that was asked lets the book go. It took nothing of this, and never will."""
 
 
@@ -31,7 +31,7 @@ class ResultUnknown(Exception):
     """The worker that was asked is gone. What was handed to it may be posted, or may yet be."""
 
 
-class Holding(Protocol):
+class BookHold(Protocol):
     """This worker holds the book, and answers the others."""
 
     async def lost(self) -> None:
@@ -51,7 +51,7 @@ class Link(Protocol):
 
     async def submit(self, submissions: Sequence[Submission]) -> Outcomes:
         """What the holder answers. What it raised is raised here: `Overloaded`, `DependencyUnavailable`,
-        the latter also when no answer came in time. Else `HandoffUnusable`, `NotTaken` or `ResultUnknown`,
+        the latter also when no answer came in time. Else `LinkUnusable`, `Declined` or `ResultUnknown`,
         the last also when the holder says nothing at all.
         """
 
@@ -62,10 +62,10 @@ class Link(Protocol):
         """What is still under way ends as `ResultUnknown`."""
 
 
-class Handoff(Protocol):
-    """What the workers of one host share. Both raise `HandoffUnusable`."""
+class WorkerLink(Protocol):
+    """What the workers of one host share. Both raise `LinkUnusable`."""
 
-    async def hold(self, book: str, serve: Serve) -> Holding | None:
+    async def hold(self, book: str, serve: Serve) -> BookHold | None:
         """Holds the book, unless another worker does. A worker that dies holds nothing from then on."""
 
     async def reach(self, book: str) -> Link | None:

@@ -18,18 +18,18 @@ from typing import Literal
 import pytest
 
 from adapters.memory.audit import MemoryAuditLog
-from adapters.memory.idempotency import MemoryAnswers
+from adapters.memory.idempotency import MemoryIdempotencyStore
 from adapters.memory.identity.api_keys import MemoryApiKeys
-from adapters.memory.identity.credentials import MemoryCredentials
+from adapters.memory.identity.credential_store import MemoryCredentials
 from adapters.memory.identity.login_failures import MemoryLoginFailures
 from adapters.memory.identity.sessions import MemorySessions
 from adapters.memory.identity.users import MemoryUsers
 from adapters.mongo.audit import MongoAuditLog
 from adapters.mongo.catalog import CATALOG
 from adapters.mongo.client import Bounds, ClientDriver, DriverName, connect
-from adapters.mongo.idempotency import MongoAnswers
+from adapters.mongo.idempotency import MongoIdempotencyStore
 from adapters.mongo.identity.api_keys import MongoApiKeys
-from adapters.mongo.identity.credentials import MongoCredentials
+from adapters.mongo.identity.credential_store import MongoCredentials
 from adapters.mongo.identity.login_failures import MongoLoginFailures
 from adapters.mongo.identity.sessions import MongoSessions
 from adapters.mongo.identity.users import MongoUsers
@@ -39,9 +39,9 @@ from domain.identity.sessions import Session, SessionPolicy, open_session
 from domain.identity.users import Role, User
 from domain.ids import time_ordered_id
 from ports.audit import AuditLog
-from ports.idempotency import Answers
+from ports.idempotency import IdempotencyStore
 from ports.identity.api_keys import ApiKeys
-from ports.identity.credentials import Credentials, Endings
+from ports.identity.credential_store import CredentialStore, Endings
 from ports.identity.login_failures import LoginFailures
 from ports.identity.sessions import Sessions
 from ports.identity.users import Users
@@ -59,9 +59,9 @@ class Stores:
     users: Users
     sessions: Sessions
     api_keys: ApiKeys
-    credentials: Credentials
+    credentials: CredentialStore
     login_failures: LoginFailures
-    answers: Answers
+    answers: IdempotencyStore
     audit: AuditLog
     recorded: list[AuditEvent]
     """What the log said that it had stored."""
@@ -122,7 +122,7 @@ def identity(request: pytest.FixtureRequest, run_real: Driver) -> OnStores:
         async def main(runtime: Runtime) -> None:
             recorded: list[AuditEvent] = []
             audit = MemoryAuditLog(recorded=recorded.append)
-            answers = MemoryAnswers()
+            answers = MemoryIdempotencyStore()
             users = MemoryUsers(audit=audit, answers=answers)
             sessions = MemorySessions(users=users, audit=audit)
             keys = MemoryApiKeys(users=users, audit=audit, answers=answers)
@@ -155,7 +155,7 @@ def identity(request: pytest.FixtureRequest, run_real: Driver) -> OnStores:
                             MongoApiKeys(driver=driver),
                             MongoCredentials(driver=driver),
                             MongoLoginFailures(driver=driver),
-                            MongoAnswers(driver=driver),
+                            MongoIdempotencyStore(driver=driver),
                             MongoAuditLog(drivers=[driver], recorded=recorded.append),
                             recorded,
                         )

@@ -20,7 +20,7 @@ from adapters.redis.names import Names
 from adapters.runtime.asyncio_runtime import AsyncioRuntime
 from domain.limits.admission import Admission, Charge, Identifier, IdentifierType, Verdict
 from domain.limits.bans import JITTER_MAX, BanPolicy
-from domain.limits.windows import UNUSED, Algorithm, Policy, give_back, look, take
+from domain.limits.windows import UNUSED, Algorithm, Policy, peek, refund, take
 from ports.limits.limiter import Limiter
 from tests.conformance.limiters import (
     ACCOUNT_NAME,
@@ -225,9 +225,9 @@ def test_the_script_gives_back_what_the_pure_rule_gives_back(
                     assert said.numbers[2] == state.since_ms
                     taken_ms = state.since_ms
                     time.moment_ms = max(0, time.moment_ms + late_ms)
-                    state = give_back(policy, state, taken_ms, charges[0].cost)
-                    standing = look(policy, state, time.moment_ms)
-                    answered = await calls.give_back(charges, keys, [taken_ms])
+                    state = refund(policy, state, taken_ms, charges[0].cost)
+                    standing = peek(policy, state, time.moment_ms)
+                    answered = await calls.refund(charges, keys, [taken_ms])
                     assert list(answered) == [standing.remaining, standing.reset_ms]
 
     asyncio.run(main())

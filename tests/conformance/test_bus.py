@@ -12,7 +12,7 @@ import pytest
 from adapters.memory.bus import MemoryBus
 from adapters.redis.bus import BEAT_S, BEATS_MISSED_MAX, CHANNELS_A_SUBSCRIBE_MAX, RedisBus
 from adapters.redis.connect import connect
-from adapters.redis.driver import Listener, Redis
+from adapters.redis.driver import Redis, RedisListener
 from ports.errors import DependencyUnavailable
 from ports.realtime.bus import Bus
 from ports.runtime import Runtime
@@ -282,7 +282,7 @@ class DeafAt:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._driver, name)
 
-    def listener(self) -> Listener:
+    def listener(self) -> RedisListener:
         return (self._elsewhere if self.is_deaf else self._driver).listener()
 
 

@@ -18,7 +18,6 @@ from adapters.worker_link.command_records import (
 )
 from domain.ledger.account import Account
 from domain.ledger.commands import (
-    BookDue,
     CaptureHold,
     Command,
     IssueGrant,
@@ -28,6 +27,7 @@ from domain.ledger.commands import (
     RemoveRule,
     ReverseTransfer,
     SetRule,
+    SettleDue,
     Submission,
     VoidGrant,
     VoidHold,
@@ -54,7 +54,7 @@ EVERY_COMMAND: tuple[Command, ...] = (
     VoidHold("h-1", KEYS, "f", "tests", True),
     SetRule("r-1", "alice", 100, 50, "paid", 3, KEYS, "f", "tests", True),
     RemoveRule("r-1", "alice", KEYS, "f", "tests", True),
-    BookDue("alice"),
+    SettleDue("alice"),
 )
 
 

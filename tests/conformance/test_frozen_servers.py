@@ -13,9 +13,9 @@ from adapters.redis.driver import (
     AWAY_S,
     OPENING_S_MAX,
     SLOW_FAILURE_S,
-    Listener,
     NotOpen,
     RedisDriver,
+    RedisListener,
     Reply,
 )
 from ports.errors import DependencyUnavailable
@@ -102,7 +102,7 @@ class Frozen:
         assert timeout_ms_max > 0
         return self
 
-    def listener(self) -> Listener:
+    def listener(self) -> RedisListener:
         raise AssertionError("nobody listens here")
 
     async def connect(self) -> None:

@@ -14,7 +14,7 @@ from adapters.mongo.driver import Concern, Index, MongoTransaction, Updated, Upd
 from adapters.mongo.errors import DuplicateKey, NotPermitted
 from adapters.mongo.identity import api_keys, sessions
 from adapters.mongo.ledger import journal
-from adapters.mongo.pools import Credentials, MongoPools, connect_pools
+from adapters.mongo.pools import MongoLogin, MongoPools, connect_pools
 from adapters.mongo.probes import MongoProbe
 from adapters.mongo.schema import create_schema
 from ports.errors import ConnectionFault, DependencyUnavailable, OutcomeUnknown
@@ -365,9 +365,9 @@ def test_each_pool_may_do_what_its_role_may(run_real: Driver, mongod: MongodServ
             pools = await connect_pools(
                 runtime=runtime,
                 url=url,
-                read_write=Credentials(mongod.app.user, mongod.app.password),
-                read_only=Credentials(mongod.analytics.user, mongod.analytics.password),
-                admin=Credentials(mongod.admin.user, mongod.admin.password),
+                read_write=MongoLogin(mongod.app.user, mongod.app.password),
+                read_only=MongoLogin(mongod.analytics.user, mongod.analytics.password),
+                admin=MongoLogin(mongod.admin.user, mongod.admin.password),
             )
             try:
                 await pools.read_write.collection("things").insert_one({"_id": 1})
@@ -423,9 +423,9 @@ async def pools_of(runtime: Runtime, mongod: MongodServer, url: str) -> AsyncIte
     pools = await connect_pools(
         runtime=runtime,
         url=url,
-        read_write=Credentials(mongod.app.user, mongod.app.password),
-        read_only=Credentials(mongod.analytics.user, mongod.analytics.password),
-        admin=Credentials(mongod.admin.user, mongod.admin.password),
+        read_write=MongoLogin(mongod.app.user, mongod.app.password),
+        read_only=MongoLogin(mongod.analytics.user, mongod.analytics.password),
+        admin=MongoLogin(mongod.admin.user, mongod.admin.password),
     )
     try:
         yield pools
@@ -500,7 +500,7 @@ def test_a_primary_without_its_majority_is_down_for_those_who_write(run_real: Dr
 
 def test_a_wrong_password_is_told_without_naming_it(run_real: Driver, mongod: MongodServer) -> None:
     async def body(runtime: Runtime) -> None:
-        wrong = Credentials(mongod.app.user, "not-the-password")
+        wrong = MongoLogin(mongod.app.user, "not-the-password")
         assert "not-the-password" not in repr(wrong)
         pools = await connect_pools(
             runtime=runtime, url=mongod.url, read_write=wrong, read_only=wrong, admin=wrong

@@ -11,7 +11,7 @@ import pytest
 from adapters.redis.bus import RedisBus
 from adapters.redis.cluster import slot_of
 from adapters.redis.connect import connect
-from adapters.redis.driver import Redis, Refusal
+from adapters.redis.driver import ErrorReply, Redis
 from adapters.redis.names import Names
 from domain.limits.admission import Admission, Charge, Identifier, IdentifierType, Verdict
 from domain.limits.bans import BanPolicy
@@ -83,7 +83,14 @@ def test_all_keys_of_an_identifier_and_its_network_share_a_slot() -> None:
     for identifier in (ADDRESS, USER, KEY, LINK):
         keys = names.identifier(identifier)
         wide = keys.network or keys
-        together = [keys.ban, keys.violations, keys.window(policy()), wide.ban, wide.violations, wide.spread]
+        together = [
+            keys.ban,
+            keys.violations,
+            keys.window(policy()),
+            wide.ban,
+            wide.violations,
+            wide.subnet_bans,
+        ]
         assert len({slot_of(key) for key in together}) == 1
     session = names.session("ses_1")
     assert slot_of(session.session) == slot_of(session.sentinel)
@@ -330,7 +337,7 @@ def test_a_refusal_of_another_kind_is_handed_on(run_real: Driver, redis_cluster:
         async with warm(runtime, redis_cluster) as redis:
             await redis.execute("SET", "text", "x", "PX", 60_000)
             reply = await redis.execute("INCR", "text")
-            assert isinstance(reply, Refusal)
+            assert isinstance(reply, ErrorReply)
             assert reply.code == "ERR"
 
     run_real(body)

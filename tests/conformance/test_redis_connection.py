@@ -16,7 +16,7 @@ from redis.connection import Connection, parse_url
 
 from adapters.redis.connect import connect
 from adapters.redis.connection import Peer, options
-from adapters.redis.driver import Listener, Redis, RedisDriver, Refusal, Reply, accepted, pack
+from adapters.redis.driver import ErrorReply, Redis, RedisDriver, RedisListener, Reply, accepted, pack
 from adapters.redis.probe import RedisProbe
 from adapters.redis.threaded import ThreadedTransport
 from adapters.redis.trust import Trust
@@ -89,7 +89,7 @@ def test_replies_come_in_order_and_a_refused_command_harms_no_neighbour(
             [("SET", "k", "v"), ("INCR", "k"), ("GET", b"k"), ("STRLEN", "k"), ("GET", "none")]
         )
         assert replies[0] == b"OK"
-        assert isinstance(replies[1], Refusal)
+        assert isinstance(replies[1], ErrorReply)
         assert replies[2:] == [b"v", 1, None]
         await driver.close()
 
@@ -442,7 +442,7 @@ def test_a_refusal_of_a_command_ends_no_connection(run_real: Driver, reply: byte
     async def body(runtime: Runtime, url: str) -> None:
         driver = connect(runtime, url=url, decision_timeout_ms_max=PATIENT_MS_MAX)
         for _ in range(3):
-            assert isinstance(await driver.execute("SET", "key", "value"), Refusal)
+            assert isinstance(await driver.execute("SET", "key", "value"), ErrorReply)
         assert driver.connections == 1
         await driver.close()
 
@@ -482,7 +482,7 @@ class StuckConnector:
         assert timeout_ms_max > 0
         return StuckTransport(self._released)
 
-    def listener(self) -> Listener:
+    def listener(self) -> RedisListener:
         raise AssertionError("nobody listens here")
 
 

@@ -11,7 +11,7 @@ from adapters.runtime.system import SystemClock, SystemEntropy
 from application.ledger.book import BookPorts
 from application.ledger.committed import CommittedBatch
 from application.ledger.orders import AccountOrder, Caller, GrantOrder
-from application.ledger.reservation import Refused
+from application.ledger.reservation import ReservationRefused
 from application.ledger.service import Ledger
 from domain.ledger.account import AccountState
 from domain.ledger.outcomes import Rejection
@@ -104,7 +104,7 @@ def test_a_cancelled_caller_leaves_no_hold(ledger_with_100: WithLedger) -> None:
 
 def test_more_than_was_reserved_is_refused_and_nothing_is_paid(ledger_with_100: WithLedger) -> None:
     async def body(ledger: Ledger, _: Runtime) -> None:
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(ReservationRefused) as refused:
             async with ledger.reserve(WHO, "alice", up_to=80) as reservation:
                 await reservation.settle(81)
         assert refused.value.reason is Rejection.AMOUNT_EXCEEDS_HOLD
@@ -127,7 +127,7 @@ def test_a_reservation_is_settled_once(ledger_with_100: WithLedger) -> None:
 
 def test_a_reservation_that_cannot_be_had_is_refused(ledger_with_100: WithLedger) -> None:
     async def body(ledger: Ledger, _: Runtime) -> None:
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(ReservationRefused) as refused:
             async with ledger.reserve(WHO, "alice", up_to=101):
                 raise AssertionError("never entered")
         assert refused.value.reason is Rejection.INSUFFICIENT_FUNDS

@@ -8,26 +8,26 @@ from pathlib import Path
 
 import pytest
 
-from adapters.worker_link.handoff import BOOKS_MAX, StreamHandoff
 from adapters.worker_link.link import ANSWER_S_MAX, GREETING_S_MAX, LOOK_INTERVAL_S, QUIET_LOOKS_MAX
+from adapters.worker_link.worker_link import BOOKS_MAX, StreamWorkerLink
 from domain.ledger.commands import Submission
 from domain.ledger.outcomes import Posted, Rejected, Rejection
 from ports.errors import DependencyUnavailable
-from ports.ledger.worker_link import Handoff, HandoffUnusable, NotTaken, Outcomes, ResultUnknown
+from ports.ledger.worker_link import Declined, LinkUnusable, Outcomes, ResultUnknown, WorkerLink
 from ports.runtime import Overloaded, Runtime
 from tests.conformance.runtimes import Driver
 from tests.conformance.worker_links import BOOK, Holder, held, host_of, outcome_of, reached, transfer
 from tests.simulation.one_host import OneHost
 from tests.simulation.runtime.simulated_runtime import SimulatedRuntime, Simulation
 
-OnHandoff = Callable[[Callable[[Runtime, Handoff, Holder], Awaitable[None]]], None]
+OnHandoff = Callable[[Callable[[Runtime, WorkerLink, Holder], Awaitable[None]]], None]
 
 
 @pytest.fixture
 def on_handoff(run: Driver, tmp_path: Path) -> OnHandoff:
-    def on(body: Callable[[Runtime, Handoff, Holder], Awaitable[None]]) -> None:
+    def on(body: Callable[[Runtime, WorkerLink, Holder], Awaitable[None]]) -> None:
         async def main(runtime: Runtime) -> None:
-            await body(runtime, StreamHandoff(runtime, host_of(runtime, tmp_path)), Holder(runtime))
+            await body(runtime, StreamWorkerLink(runtime, host_of(runtime, tmp_path)), Holder(runtime))
 
         run(main)
 
@@ -35,7 +35,7 @@ def on_handoff(run: Driver, tmp_path: Path) -> OnHandoff:
 
 
 def test_every_submission_gets_its_own_answer(on_handoff: OnHandoff) -> None:
-    async def body(runtime: Runtime, handoff: Handoff, holder: Holder) -> None:
+    async def body(runtime: Runtime, handoff: WorkerLink, holder: Holder) -> None:
         holding = await held(handoff, holder)
         link = await reached(handoff)
 
@@ -60,7 +60,7 @@ def test_every_submission_gets_its_own_answer(on_handoff: OnHandoff) -> None:
 
 def test_callers_of_one_moment_share_a_request(run: Driver, tmp_path: Path) -> None:
     async def body(runtime: Runtime) -> None:
-        handoff, holder = StreamHandoff(runtime, host_of(runtime, tmp_path)), Holder(runtime)
+        handoff, holder = StreamWorkerLink(runtime, host_of(runtime, tmp_path)), Holder(runtime)
         holding = await held(handoff, holder)
         link = await reached(handoff)
         tasks = [
@@ -79,7 +79,7 @@ def test_callers_of_one_moment_share_a_request(run: Driver, tmp_path: Path) -> N
 
 
 def test_a_request_need_not_wait_for_the_answer_to_another(on_handoff: OnHandoff) -> None:
-    async def body(runtime: Runtime, handoff: Handoff, holder: Holder) -> None:
+    async def body(runtime: Runtime, handoff: WorkerLink, holder: Holder) -> None:
         holder.may_answer = runtime.event()
         holding = await held(handoff, holder)
         link = await reached(handoff)
@@ -99,7 +99,7 @@ def test_a_request_need_not_wait_for_the_answer_to_another(on_handoff: OnHandoff
 
 
 def test_much_at_once_goes_in_several_requests_and_answers(on_handoff: OnHandoff) -> None:
-    async def body(_runtime: Runtime, handoff: Handoff, holder: Holder) -> None:
+    async def body(_runtime: Runtime, handoff: WorkerLink, holder: Holder) -> None:
         holding = await held(handoff, holder)
         link = await reached(handoff)
         submissions = [transfer(f"t{place}", '"' + "x" * 30_000 + '"') for place in range(200)]
@@ -108,7 +108,7 @@ def test_much_at_once_goes_in_several_requests_and_answers(on_handoff: OnHandoff
             (f"t:t{place}",) for place in range(200)
         ]
         assert len(holder.served) > 1
-        with pytest.raises(HandoffUnusable):
+        with pytest.raises(LinkUnusable):
             await link.submit([transfer("large", "x" * (17 * 1024 * 1024))])
         link.close()
         await holding.release()
@@ -121,7 +121,7 @@ def test_much_at_once_goes_in_several_requests_and_answers(on_handoff: OnHandoff
     [Overloaded("full"), DependencyUnavailable("mongo", "no primary: gone"), DependencyUnavailable("x")],
 )
 def test_what_the_holder_raises_is_raised_where_it_was_asked(on_handoff: OnHandoff, error: Exception) -> None:
-    async def body(_runtime: Runtime, handoff: Handoff, holder: Holder) -> None:
+    async def body(_runtime: Runtime, handoff: WorkerLink, holder: Holder) -> None:
         holder.error = error
         holding = await held(handoff, holder)
         link = await reached(handoff)
@@ -144,7 +144,7 @@ class Int64(int):
 
 
 def test_an_outcome_that_was_read_from_a_store_travels_like_any_other(on_handoff: OnHandoff) -> None:
-    async def body(_runtime: Runtime, handoff: Handoff, _holder: Holder) -> None:
+    async def body(_runtime: Runtime, handoff: WorkerLink, _holder: Holder) -> None:
         async def serve(submissions: Sequence[Submission]) -> Outcomes:
             return [outcome_of(each, Int64(2**40)) for each in submissions]
 
@@ -161,7 +161,7 @@ def test_an_outcome_that_was_read_from_a_store_travels_like_any_other(on_handoff
 
 
 def test_a_rejection_travels(on_handoff: OnHandoff) -> None:
-    async def body(_runtime: Runtime, handoff: Handoff, _holder: Holder) -> None:
+    async def body(_runtime: Runtime, handoff: WorkerLink, _holder: Holder) -> None:
         rejected = (Rejected(Rejection.INSUFFICIENT_FUNDS),)
 
         async def serve(submissions: Sequence[Submission]) -> Outcomes:
@@ -178,7 +178,7 @@ def test_a_rejection_travels(on_handoff: OnHandoff) -> None:
 
 
 def test_a_book_has_one_holder_and_books_do_not_meet(on_handoff: OnHandoff) -> None:
-    async def body(_runtime: Runtime, handoff: Handoff, holder: Holder) -> None:
+    async def body(_runtime: Runtime, handoff: WorkerLink, holder: Holder) -> None:
         assert await handoff.reach(BOOK) is None
         holding = await held(handoff, holder)
         assert await handoff.hold(BOOK, holder.serve) is None
@@ -194,7 +194,7 @@ def test_a_book_has_one_holder_and_books_do_not_meet(on_handoff: OnHandoff) -> N
 
 
 def test_whoever_lets_go_answers_what_it_took_and_says_what_it_did_not(on_handoff: OnHandoff) -> None:
-    async def body(runtime: Runtime, handoff: Handoff, holder: Holder) -> None:
+    async def body(runtime: Runtime, handoff: WorkerLink, holder: Holder) -> None:
         holder.may_answer = runtime.event()
         holding = await held(handoff, holder)
         link = await reached(handoff)
@@ -205,7 +205,7 @@ def test_whoever_lets_go_answers_what_it_took_and_says_what_it_did_not(on_handof
         while (other := await handoff.reach(BOOK)) is not None:
             other.close()
             await runtime.sleep(0.001)
-        with pytest.raises(NotTaken):
+        with pytest.raises(Declined):
             await link.submit([transfer("late")])
         assert await handoff.hold(BOOK, holder.serve) is None
         holder.may_answer.set()
@@ -220,7 +220,7 @@ def test_whoever_lets_go_answers_what_it_took_and_says_what_it_did_not(on_handof
 
 
 def test_a_worker_that_leaves_harms_neither_the_holder_nor_the_others(on_handoff: OnHandoff) -> None:
-    async def body(runtime: Runtime, handoff: Handoff, holder: Holder) -> None:
+    async def body(runtime: Runtime, handoff: WorkerLink, holder: Holder) -> None:
         holder.may_answer = runtime.event()
         holding = await held(handoff, holder)
         leaving, staying = await reached(handoff), await reached(handoff)
@@ -244,9 +244,9 @@ def test_a_worker_that_leaves_harms_neither_the_holder_nor_the_others(on_handoff
 
 
 def test_more_books_than_there_may_be_descriptors_for_are_not_shared(on_handoff: OnHandoff) -> None:
-    async def body(_runtime: Runtime, handoff: Handoff, holder: Holder) -> None:
+    async def body(_runtime: Runtime, handoff: WorkerLink, holder: Holder) -> None:
         holdings = [await held(handoff, holder, f"book-{place}") for place in range(BOOKS_MAX)]
-        with pytest.raises(HandoffUnusable):
+        with pytest.raises(LinkUnusable):
             await handoff.hold(BOOK, holder.serve)
         for holding in holdings:
             await holding.release()
@@ -260,7 +260,7 @@ def test_an_answer_that_does_not_come_is_given_up() -> None:
 
     async def main() -> None:
         async with runtime.running():
-            handoff = StreamHandoff(runtime, OneHost(runtime.simulation).seen_by(runtime, "worker"))
+            handoff = StreamWorkerLink(runtime, OneHost(runtime.simulation).seen_by(runtime, "worker"))
             holder = Holder(runtime, may_answer=runtime.event())
             await held(handoff, holder)
             link = await reached(handoff)
@@ -285,12 +285,12 @@ def test_a_holder_that_says_nothing_is_given_up(idle_s: float) -> None:
 
     async def hold() -> None:
         async with holding.running():
-            await held(StreamHandoff(holding, host.seen_by(holding, "holding")), Holder(holding))
+            await held(StreamWorkerLink(holding, host.seen_by(holding, "holding")), Holder(holding))
             await holding.sleep(60)
 
     async def ask() -> None:
         async with asking.running():
-            link = await reached(StreamHandoff(asking, host.seen_by(asking, "asking")))
+            link = await reached(StreamWorkerLink(asking, host.seen_by(asking, "asking")))
             await link.submit([transfer("t1")])
             await asking.sleep(idle_s)
             host.freeze(holding)
@@ -301,7 +301,7 @@ def test_a_holder_that_says_nothing_is_given_up(idle_s: float) -> None:
             assert link.is_silent
             # Nothing more is handed to it, and nobody waits for it again.
             began_s = asking.monotonic()
-            with pytest.raises(HandoffUnusable):
+            with pytest.raises(LinkUnusable):
                 await link.submit([transfer("t3")])
             assert asking.monotonic() - began_s < LOOK_INTERVAL_S
 
@@ -320,13 +320,13 @@ def test_a_new_link_to_a_holder_that_says_nothing_is_silent_from_the_start() -> 
 
     async def hold() -> None:
         async with holding.running():
-            await held(StreamHandoff(holding, host.seen_by(holding, "holding")), Holder(holding))
+            await held(StreamWorkerLink(holding, host.seen_by(holding, "holding")), Holder(holding))
             await holding.sleep(60)
 
     async def ask() -> None:
         async with asking.running():
             began_s = asking.monotonic()
-            link = await reached(StreamHandoff(asking, host.seen_by(asking, "asking")))
+            link = await reached(StreamWorkerLink(asking, host.seen_by(asking, "asking")))
             assert link.is_silent
             assert asking.monotonic() - began_s <= GREETING_S_MAX + 0.1
 
@@ -340,7 +340,7 @@ def test_a_new_link_to_a_holder_that_says_nothing_is_silent_from_the_start() -> 
 
 
 def test_a_holder_learns_that_others_cannot_find_it_any_more(on_handoff: OnHandoff, tmp_path: Path) -> None:
-    async def body(runtime: Runtime, handoff: Handoff, holder: Holder) -> None:
+    async def body(runtime: Runtime, handoff: WorkerLink, holder: Holder) -> None:
         holding = await held(handoff, holder)
         if runtime.name != "simulated":
             shutil.rmtree(tmp_path)

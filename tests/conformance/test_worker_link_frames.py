@@ -12,20 +12,20 @@ from adapters.worker_link.frames import (
     PAYLOAD_BYTES_MAX,
     VERSION,
     BadFrame,
-    Frame,
     FrameReader,
     Kind,
+    LinkFrame,
     encoded,
 )
 
 frames = st.builds(
-    Frame, st.sampled_from(Kind), st.integers(min_value=0, max_value=2**64 - 1), st.binary(max_size=50)
+    LinkFrame, st.sampled_from(Kind), st.integers(min_value=0, max_value=2**64 - 1), st.binary(max_size=50)
 )
 
 
 @given(st.lists(frames, max_size=8), st.data())
 def test_frames_come_whole_and_in_order_however_their_bytes_are_cut(
-    sent: list[Frame], data: st.DataObject
+    sent: list[LinkFrame], data: st.DataObject
 ) -> None:
     stream = b"".join(map(encoded, sent))
     cuts = sorted(data.draw(st.lists(st.integers(min_value=0, max_value=len(stream)), max_size=12)))
@@ -40,7 +40,7 @@ def test_frames_come_whole_and_in_order_however_their_bytes_are_cut(
 
 def test_a_payload_that_is_too_large_is_not_sent() -> None:
     with pytest.raises(ValueError):
-        encoded(Frame(Kind.REQUEST, 1, bytes(PAYLOAD_BYTES_MAX + 1)))
+        encoded(LinkFrame(Kind.REQUEST, 1, bytes(PAYLOAD_BYTES_MAX + 1)))
 
 
 def header(length: int, version: int, kind: int) -> bytes:

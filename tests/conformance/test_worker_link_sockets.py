@@ -9,8 +9,8 @@ import pytest
 
 from adapters.worker_link.asyncio_sockets import AsyncioSockets
 from adapters.worker_link.directory import DirectoryHost
-from adapters.worker_link.frames import Frame, Kind, encoded
-from adapters.worker_link.handoff import StreamHandoff
+from adapters.worker_link.frames import Kind, LinkFrame, encoded
+from adapters.worker_link.worker_link import StreamWorkerLink
 from ports.runtime import Runtime
 from tests.conformance.runtimes import Driver
 from tests.conformance.worker_links import BOOK, Holder, held, host_of, only, reached, transfer
@@ -20,13 +20,13 @@ from tests.conformance.worker_links import BOOK, Holder, held, host_of, only, re
     "garbage",
     [
         b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
-        encoded(Frame(Kind.ANSWER, 1, b"[]")),
-        encoded(Frame(Kind.REQUEST, 2, b"[]")) + encoded(Frame(Kind.REQUEST, 1, b"[]")),
+        encoded(LinkFrame(Kind.ANSWER, 1, b"[]")),
+        encoded(LinkFrame(Kind.REQUEST, 2, b"[]")) + encoded(LinkFrame(Kind.REQUEST, 1, b"[]")),
     ],
 )
 def test_whoever_speaks_something_else_is_cut_off(run_real: Driver, tmp_path: Path, garbage: bytes) -> None:
     async def body(runtime: Runtime) -> None:
-        handoff, holder = StreamHandoff(runtime, host_of(runtime, tmp_path)), Holder(runtime)
+        handoff, holder = StreamWorkerLink(runtime, host_of(runtime, tmp_path)), Holder(runtime)
         holding = await held(handoff, holder)
         path = only(tmp_path, "*.sock")
 
@@ -51,7 +51,7 @@ def test_whoever_speaks_something_else_is_cut_off(run_real: Driver, tmp_path: Pa
 
 def test_a_request_that_cannot_be_read_is_not_taken(run_real: Driver, tmp_path: Path) -> None:
     async def body(runtime: Runtime) -> None:
-        handoff, holder = StreamHandoff(runtime, host_of(runtime, tmp_path)), Holder(runtime)
+        handoff, holder = StreamWorkerLink(runtime, host_of(runtime, tmp_path)), Holder(runtime)
         holding = await held(handoff, holder)
         path = only(tmp_path, "*.sock")
 
@@ -59,7 +59,7 @@ def test_a_request_that_cannot_be_read_is_not_taken(run_real: Driver, tmp_path: 
             with socket.socket(socket.AF_UNIX) as stranger:
                 stranger.settimeout(10)
                 stranger.connect(str(path))
-                stranger.sendall(encoded(Frame(Kind.REQUEST, 1, b'[[false,[["transfer",[1]]]]]')))
+                stranger.sendall(encoded(LinkFrame(Kind.REQUEST, 1, b'[[false,[["transfer",[1]]]]]')))
                 return stranger.recv(1024)
 
         assert b"unreadable" in await runtime.run_in_thread(speak)
@@ -77,7 +77,7 @@ def test_a_directory_that_others_may_enter_is_not_used(tmp_path: Path) -> None:
 
 def test_what_a_dead_holder_left_is_replaced(run_real: Driver, tmp_path: Path) -> None:
     async def body(runtime: Runtime) -> None:
-        handoff, holder = StreamHandoff(runtime, host_of(runtime, tmp_path)), Holder(runtime)
+        handoff, holder = StreamWorkerLink(runtime, host_of(runtime, tmp_path)), Holder(runtime)
         await (await held(handoff, holder)).release()
         lock = only(tmp_path, "*.lock")
         dead = lock.with_suffix(".sock")

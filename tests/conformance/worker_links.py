@@ -13,7 +13,7 @@ from adapters.worker_link.trio_sockets import TrioSockets
 from domain.ledger.commands import PostTransfer, Submission
 from domain.ledger.entries import Recorded, TransferPosted
 from domain.ledger.outcomes import Outcome, Posted
-from ports.ledger.worker_link import Handoff, Holding, Link, Outcomes
+from ports.ledger.worker_link import BookHold, Link, Outcomes, WorkerLink
 from ports.runtime import Event, Runtime
 from tests.simulation.one_host import OneHost
 from tests.simulation.runtime.simulated_runtime import SimulatedRuntime
@@ -75,13 +75,13 @@ def only(directory: Path, pattern: str) -> Path:
     return path
 
 
-async def held(handoff: Handoff, holder: Holder, book: str = BOOK) -> Holding:
+async def held(handoff: WorkerLink, holder: Holder, book: str = BOOK) -> BookHold:
     holding = await handoff.hold(book, holder.serve)
     assert holding is not None
     return holding
 
 
-async def reached(handoff: Handoff, book: str = BOOK) -> Link:
+async def reached(handoff: WorkerLink, book: str = BOOK) -> Link:
     link = await handoff.reach(book)
     assert link is not None
     return link

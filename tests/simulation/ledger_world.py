@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from adapters.worker_link.handoff import StreamHandoff
+from adapters.worker_link.worker_link import StreamWorkerLink
 from application.ledger.book import BookPorts
 from application.ledger.committed import CommittedBatch
 from application.ledger.orders import AccountOrder, Caller, GrantOrder, TransferOrder
@@ -58,7 +58,7 @@ class Service:
             SeededEntropy(simulation.random),
             journal,
             checkpoints,
-            StreamHandoff(self.runtime, host.seen_by(self.runtime, name)) if host else None,
+            StreamWorkerLink(self.runtime, host.seen_by(self.runtime, name)) if host else None,
             outside.claims_reached_from(self.runtime),
         )
         self.announced: list[CommittedBatch] = []

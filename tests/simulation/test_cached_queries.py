@@ -16,17 +16,17 @@ from hypothesis import strategies as st
 
 from adapters.memory.audit import MemoryAuditLog
 from adapters.memory.documents.cache import MemoryCache
-from adapters.memory.documents.documents import MemoryDocuments
+from adapters.memory.documents.document_store import MemoryDocuments
 from adapters.memory.metrics import MemoryMetrics
 from application.documents.service import DocumentService
 from domain.audit import AuditEvent, RequestContext
 from domain.documents.document import Collection, DatabaseRole, Document, DocumentRejection
 from domain.documents.queries import Equals, Query
 from ports.documents.cache import Cache
-from ports.documents.documents import Documents, Found, Versions
+from ports.documents.document_store import DocumentStore, FoundDocuments, Versions
 from ports.errors import DependencyUnavailable
 from ports.runtime import Task
-from tests.conformance.documents import NOTES
+from tests.conformance.document_stores import NOTES
 from tests.simulation.runtime.simulated_runtime import SimulatedRuntime, Simulation
 
 TRAVEL_S_MAX = 0.004
@@ -68,7 +68,7 @@ class FarDocuments:
         await self._outside.travel()
         return found
 
-    async def find(self, query: Query) -> Found:
+    async def find(self, query: Query) -> FoundDocuments:
         await self._outside.travel()
         found = await self._outside.documents.find(query)
         await self._outside.travel()
@@ -102,9 +102,9 @@ class FarDocuments:
 class TornDocuments(FarDocuments):
     """Reads the documents first and the versions after: what one snapshot is there to prevent."""
 
-    async def find(self, query: Query) -> Found:
+    async def find(self, query: Query) -> FoundDocuments:
         found = await super().find(query)
-        return Found(found.documents, await self.versions(query.parts))
+        return FoundDocuments(found.documents, await self.versions(query.parts))
 
 
 class TrustingDocuments(FarDocuments):
@@ -113,9 +113,9 @@ class TrustingDocuments(FarDocuments):
     async def versions(self, parts: Sequence[str]) -> Versions:
         return dict.fromkeys(parts, "")
 
-    async def find(self, query: Query) -> Found:
+    async def find(self, query: Query) -> FoundDocuments:
         found = await super().find(query)
-        return Found(found.documents, await self.versions(query.parts))
+        return FoundDocuments(found.documents, await self.versions(query.parts))
 
 
 class FarCache:
@@ -164,7 +164,7 @@ def play(seed: int, kind: type[FarDocuments]) -> tuple[History, MemoryMetrics]:
 
     def worker(name: str) -> tuple[SimulatedRuntime, DocumentService]:
         runtime = simulation.process(name)
-        documents: Documents = kind(outside)
+        documents: DocumentStore = kind(outside)
         cache: Cache = FarCache(outside)
         service = DocumentService(
             documents=documents,

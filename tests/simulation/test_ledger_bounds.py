@@ -13,7 +13,7 @@ from application.ledger.announcer import ENTRIES_WAITING_MAX, Announcer
 from application.ledger.book import APPEND_S_MAX, AWAY_S
 from application.ledger.committed import CommittedBatch
 from application.ledger.orders import Caller, TransferOrder
-from application.ledger.state_cache import Known
+from application.ledger.state_cache import StateCache
 from domain.ledger.account import Account, AccountState
 from domain.ledger.chain import Head, JournalDocument, seal
 from domain.ledger.entries import AccountOpened
@@ -257,7 +257,7 @@ def test_a_commit_acknowledged_after_a_look_saw_more_does_not_turn_the_head_back
     runtime = SimulatedRuntime(1)
 
     async def main() -> None:
-        known = Known(BOOK, MemoryJournal(), MemoryCheckpoints(), accounts_max=10)
+        known = StateCache(BOOK, MemoryJournal(), MemoryCheckpoints(), accounts_max=10)
         first = document(Head(), 1)
         second = document(first.head, 1)
         known.apply(first)

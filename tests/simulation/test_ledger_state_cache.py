@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from adapters.memory.ledger.journal import MemoryCheckpoints, MemoryJournal
 from application.ledger.book import Book, BookPorts
-from application.ledger.state_cache import ABSENT_MAX, DOCUMENTS_A_READ_MAX, Known
+from application.ledger.state_cache import ABSENT_MAX, DOCUMENTS_A_READ_MAX, StateCache
 from domain.ledger.account import Account, AccountState
 from domain.ledger.chain import Head, JournalDocument, seal
 from domain.ledger.commands import PostTransfer, Submission
@@ -36,7 +36,7 @@ def test_what_does_not_exist_is_asked_for_once() -> None:
     checkpoints = CountedCheckpoints()
 
     async def main() -> None:
-        known = Known(BOOK, MemoryJournal(), checkpoints, accounts_max=10)
+        known = StateCache(BOOK, MemoryJournal(), checkpoints, accounts_max=10)
         for _ in range(3):
             await known.load(["@expired:GOLD"])
             known.trim()
@@ -47,7 +47,7 @@ def test_what_does_not_exist_is_asked_for_once() -> None:
 
 def test_what_did_not_exist_is_known_as_soon_as_a_document_makes_it() -> None:
     async def main() -> None:
-        known = Known(BOOK, MemoryJournal(), MemoryCheckpoints(), accounts_max=10)
+        known = StateCache(BOOK, MemoryJournal(), MemoryCheckpoints(), accounts_max=10)
         await known.load(["alice"])
         known.trim()
         known.apply(opening("alice"))
@@ -61,7 +61,7 @@ def test_what_did_not_exist_is_known_as_soon_as_a_document_makes_it() -> None:
 
 def test_what_others_make_up_takes_no_more_room_than_allowed_and_drives_out_nothing_that_exists() -> None:
     async def main() -> None:
-        known = Known(BOOK, MemoryJournal(), MemoryCheckpoints(), accounts_max=10 * ABSENT_MAX)
+        known = StateCache(BOOK, MemoryJournal(), MemoryCheckpoints(), accounts_max=10 * ABSENT_MAX)
         await known.load(["alice"])
         known.apply(opening("alice"))
         for number in range(3):
@@ -114,8 +114,8 @@ def test_a_start_learns_what_the_last_documents_let_fall_due_however_many_do() -
             document = seal(BOOK, head, [opened, held], time_ms=1, nonce=name)
             await journal.append(document)
             head = document.head
-        known = Known(BOOK, journal, MemoryCheckpoints(), accounts_max=10)
+        known = StateCache(BOOK, journal, MemoryCheckpoints(), accounts_max=10)
         await known.start()
-        assert known.others_due.overdue(10) == names
+        assert known.remote_due.overdue(10) == names
 
     run(main)

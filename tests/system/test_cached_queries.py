@@ -19,7 +19,7 @@ from domain.documents.queries import Equals, Query
 from ports.documents.cache import Cache
 from ports.errors import DependencyUnavailable
 from ports.runtime import Runtime
-from tests.conformance.documents import NOTES, mongo_documents
+from tests.conformance.document_stores import NOTES, mongo_documents
 from tests.conformance.identity import database_of_its_own
 from tests.conformance.runtimes import Driver, run_real
 from tests.conformance.test_cache import redis_cache

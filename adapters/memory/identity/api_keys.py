@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from adapters.memory.audit import MemoryAuditLog
-from adapters.memory.idempotency import MemoryAnswers
+from adapters.memory.idempotency import MemoryIdempotencyStore
 from adapters.memory.identity.users import MemoryUsers
 from domain.audit import AuditEvent
 from domain.idempotency import RememberedAnswer
@@ -17,11 +17,11 @@ from ports.identity.sessions import Ending
 
 class MemoryApiKeys:
     def __init__(
-        self, *, users: MemoryUsers, audit: MemoryAuditLog, answers: MemoryAnswers | None = None
+        self, *, users: MemoryUsers, audit: MemoryAuditLog, answers: MemoryIdempotencyStore | None = None
     ) -> None:
         self._users = users
         self._audit = audit
-        self._answers = answers or MemoryAnswers()
+        self._answers = answers or MemoryIdempotencyStore()
         self._keys: dict[str, ApiKey] = {}
 
     async def add(

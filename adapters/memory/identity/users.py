@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from adapters.memory.audit import MemoryAuditLog
-from adapters.memory.idempotency import MemoryAnswers
+from adapters.memory.idempotency import MemoryIdempotencyStore
 from domain.audit import AuditEvent
 from domain.idempotency import RememberedAnswer
 from domain.identity.users import Role, User, with_device
@@ -13,9 +13,9 @@ from ports.identity.users import Answering, RenameRefused, UserAdded, UserPage, 
 
 
 class MemoryUsers:
-    def __init__(self, *, audit: MemoryAuditLog, answers: MemoryAnswers | None = None) -> None:
+    def __init__(self, *, audit: MemoryAuditLog, answers: MemoryIdempotencyStore | None = None) -> None:
         self._audit = audit
-        self._answers = answers or MemoryAnswers()
+        self._answers = answers or MemoryIdempotencyStore()
         self._users: dict[str, User] = {}
         self._by_username: dict[str, str] = {}
         self._by_email: dict[str, str] = {}

@@ -7,20 +7,20 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from domain.limits.bans import BLAMELESS, UNTOUCHED, Conduct, Spread
+from domain.limits.bans import BLAMELESS, UNTOUCHED, OffenceRecord, SubnetBans
 from domain.limits.identifiers import Identifier
 from domain.limits.windows import WindowState
 
 
 @dataclass(slots=True)
 class Record:
-    """One identifier: its windows by `Policy.window`, its conduct, and when all of it means nothing."""
+    """One identifier: its windows by `Policy.window`, its offences, and when all of it means nothing."""
 
     windows: dict[str, WindowState] = field(default_factory=dict)
-    conduct: Conduct = BLAMELESS
+    offences: OffenceRecord = BLAMELESS
     reason: str = ""
     """Why the last ban was made."""
-    spread: Spread = UNTOUCHED
+    subnet_bans: SubnetBans = UNTOUCHED
     """Of a network: which of its own were banned."""
     expires_ms: int = 0
 
@@ -62,14 +62,14 @@ class IdentifierTable:
         self._push(self._expiries, now_ms, identifier)
         return record
 
-    def judge(self, identifier: Identifier, record: Record, conduct: Conduct) -> None:
-        """Gives the identifier's record a new conduct and files it among the banned if it is one."""
-        changed = conduct.banned_until_ms != record.conduct.banned_until_ms
-        record.conduct = conduct
+    def judge(self, identifier: Identifier, record: Record, offences: OffenceRecord) -> None:
+        """Gives the identifier's record new offences and files it among the banned if it is one."""
+        changed = offences.banned_until_ms != record.offences.banned_until_ms
+        record.offences = offences
         if changed:
             self._idle.pop(identifier, None)
             self._banned[identifier] = record
-            self._push(self._ban_ends, conduct.banned_until_ms, identifier)
+            self._push(self._ban_ends, offences.banned_until_ms, identifier)
 
     def banned(self, now_ms: int) -> Iterator[tuple[Identifier, Record]]:
         """Every identifier with a ban in force."""
@@ -95,8 +95,8 @@ class IdentifierTable:
             record = self._banned.get(identifier)
             if record is None:
                 continue
-            if record.conduct.banned_until_ms > now_ms:
-                self._push(self._ban_ends, record.conduct.banned_until_ms, identifier)
+            if record.offences.banned_until_ms > now_ms:
+                self._push(self._ban_ends, record.offences.banned_until_ms, identifier)
                 continue
             self._idle[identifier] = self._banned.pop(identifier)
             self._push(self._expiries, record.expires_ms, identifier)
@@ -114,7 +114,7 @@ class IdentifierTable:
             for number, (identifier, record) in enumerate(self._idle.items())
         ]
         self._ban_ends = [
-            (record.conduct.banned_until_ms, number, identifier)
+            (record.offences.banned_until_ms, number, identifier)
             for number, (identifier, record) in enumerate(self._banned.items())
         ]
         heapq.heapify(self._expiries)

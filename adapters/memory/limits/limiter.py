@@ -26,20 +26,20 @@ from domain.limits.bans import (
     UNTOUCHED,
     Ban,
     BanPolicy,
-    Conduct,
-    Spread,
+    OffenceRecord,
+    SubnetBans,
     automatic_reason,
+    expires_at_ms,
     forget_violations,
     impose,
     is_banned,
     jitter_ppm,
     lift,
     means_nothing_from_ms,
-    spread_means_nothing_from_ms,
     violations_at,
 )
 from domain.limits.identifiers import Identifier
-from domain.limits.windows import UNUSED, Policy, WindowState, look
+from domain.limits.windows import UNUSED, Policy, WindowState, peek
 from ports.clock import Clock
 from ports.limits.limiter import BanPage, BanPlace, Limiter, LimitStatus
 
@@ -77,7 +77,7 @@ class MemoryLimiter:
         jitter_ppm(jitter)
         now_ms = self._clock.now_ms()
         before = self._blamed([identifier])
-        banned = any(is_banned(conduct, now_ms) for conduct in before.conducts.values())
+        banned = any(is_banned(offences, now_ms) for offences in before.offence_records.values())
         if not self._ban_policy.blames(identifier.type) or banned:
             return None
         after, escalated = blame(before, identifier, now_ms, ban_policy=self._ban_policy, jitter=jitter)
@@ -94,21 +94,21 @@ class MemoryLimiter:
         reason: str = "",
     ) -> Ban:
         now_ms = self._clock.now_ms()
-        conduct = impose(
+        offences = impose(
             self._ban_policy,
-            self._conduct(identifier),
+            self._offences(identifier),
             now_ms,
             jitter=jitter,
             duration_ms=duration_ms,
         )
-        return _ban(identifier, self._judge(identifier, conduct, now_ms, reason=reason))
+        return _ban(identifier, self._judge(identifier, offences, now_ms, reason=reason))
 
     async def lift(self, identifier: Identifier) -> bool:
         now_ms = self._clock.now_ms()
-        conduct = self._conduct(identifier)
-        if not is_banned(conduct, now_ms):
+        offences = self._offences(identifier)
+        if not is_banned(offences, now_ms):
             return False
-        self._judge(identifier, lift(conduct, now_ms), now_ms)
+        self._judge(identifier, lift(offences, now_ms), now_ms)
         return True
 
     async def status(self, identifier: Identifier, charges: Sequence[Charge]) -> LimitStatus:
@@ -117,12 +117,12 @@ class MemoryLimiter:
         in_force = [self._ban_in_force(one, now_ms) for one in refused_by(identifier)]
         windows = []
         for policy in _policies_of(identifier, charges):
-            standing = look(policy, self._window(identifier, policy), now_ms)
+            standing = peek(policy, self._window(identifier, policy), now_ms)
             windows.append((policy.name, policy.limit - standing.remaining))
         return LimitStatus(
             identifier=identifier,
             windows=tuple(windows),
-            violations=violations_at(self._ban_policy, record.conduct, now_ms),
+            violations=violations_at(self._ban_policy, record.offences, now_ms),
             ban=max((ban for ban in in_force if ban), key=lambda ban: ban.until_ms, default=None),
         )
 
@@ -131,8 +131,8 @@ class MemoryLimiter:
             return
         for policy in _policies_of(identifier, charges):
             record.windows.pop(policy.window, None)
-        record.spread = UNTOUCHED
-        self._judge(identifier, forget_violations(record.conduct), self._clock.now_ms())
+        record.subnet_bans = UNTOUCHED
+        self._judge(identifier, forget_violations(record.offences), self._clock.now_ms())
 
     async def revoke_session(self, session: str, *, ttl_ms: int) -> None:
         now_ms = self._clock.now_ms()
@@ -153,7 +153,7 @@ class MemoryLimiter:
     async def bans(self, *, limit: int, after: BanPlace | None = None) -> BanPage:
         bound = None if after is None else (after.until_ms, after.name)
         placed = (
-            ((record.conduct.banned_until_ms, f"{identifier.type.value}:{identifier.value}"), identifier)
+            ((record.offences.banned_until_ms, f"{identifier.type.value}:{identifier.value}"), identifier)
             for identifier, record in self._table.banned(self._clock.now_ms())
         )
         left = heapq.nlargest(
@@ -185,38 +185,38 @@ class MemoryLimiter:
         networks = networks_of(identifiers)
         return GuardState(
             windows=(),
-            conducts={i: self._conduct(i) for i in (*identifiers, *networks)},
-            spreads={i: self._spread(i) for i in networks},
+            offence_records={i: self._offences(i) for i in (*identifiers, *networks)},
+            subnets={i: self._subnet_bans(i) for i in networks},
         )
 
     def _window(self, identifier: Identifier, policy: Policy) -> WindowState:
         record = self._table.find(identifier)
         return UNUSED if record is None else record.windows.get(policy.window, UNUSED)
 
-    def _conduct(self, identifier: Identifier) -> Conduct:
+    def _offences(self, identifier: Identifier) -> OffenceRecord:
         record = self._table.find(identifier)
-        return BLAMELESS if record is None else record.conduct
+        return BLAMELESS if record is None else record.offences
 
-    def _spread(self, network: Identifier) -> Spread:
+    def _subnet_bans(self, network: Identifier) -> SubnetBans:
         record = self._table.find(network)
-        return UNTOUCHED if record is None else record.spread
+        return UNTOUCHED if record is None else record.subnet_bans
 
     def _ban_in_force(self, identifier: Identifier, now_ms: int) -> Ban | None:
         record = self._table.find(identifier)
-        if record is None or not is_banned(record.conduct, now_ms):
+        if record is None or not is_banned(record.offences, now_ms):
             return None
         return _ban(identifier, record)
 
     def _keep(self, before: GuardState, after: GuardState, now_ms: int) -> None:
         """Remembers what blaming changed."""
-        for identifier, conduct in after.conducts.items():
-            if conduct != before.conducts[identifier]:
-                self._judge(identifier, conduct, now_ms, reason=automatic_reason(identifier))
-        for network, spread in after.spreads.items():
-            if spread != before.spreads[network]:
+        for identifier, offences in after.offence_records.items():
+            if offences != before.offence_records[identifier]:
+                self._judge(identifier, offences, now_ms, reason=automatic_reason(identifier))
+        for network, subnet_bans in after.subnets.items():
+            if subnet_bans != before.subnets[network]:
                 record = self._table.touch(network, now_ms)
-                record.spread = spread
-                ends_ms = spread_means_nothing_from_ms(self._ban_policy, spread)
+                record.subnet_bans = subnet_bans
+                ends_ms = expires_at_ms(self._ban_policy, subnet_bans)
                 record.expires_ms = max(record.expires_ms, ends_ms)
 
     def _count(self, standing: Standing, window: WindowState, now_ms: int) -> None:
@@ -225,19 +225,19 @@ class MemoryLimiter:
         record.expires_ms = max(record.expires_ms, now_ms + standing.reset_ms)
 
     def _judge(
-        self, identifier: Identifier, conduct: Conduct, now_ms: int, *, reason: str | None = None
+        self, identifier: Identifier, offences: OffenceRecord, now_ms: int, *, reason: str | None = None
     ) -> Record:
         record = self._table.touch(identifier, now_ms)
-        self._table.judge(identifier, record, conduct)
+        self._table.judge(identifier, record, offences)
         if reason is not None:
             record.reason = reason
-        record.expires_ms = max(record.expires_ms, means_nothing_from_ms(self._ban_policy, conduct))
+        record.expires_ms = max(record.expires_ms, means_nothing_from_ms(self._ban_policy, offences))
         return record
 
 
 def _ban(identifier: Identifier, record: Record) -> Ban:
-    conduct = record.conduct
-    return Ban(identifier, conduct.banned_until_ms, conduct.level, record.reason)
+    offences = record.offences
+    return Ban(identifier, offences.banned_until_ms, offences.level, record.reason)
 
 
 def _policies_of(identifier: Identifier, charges: Sequence[Charge]) -> list[Policy]:

@@ -23,13 +23,13 @@ VERDICTS = (Verdict.BANNED, Verdict.REVOKED, Verdict.QUOTA_EXCEEDED, Verdict.ALL
 _ALGORITHMS = {Algorithm.FIXED_WINDOW: 0, Algorithm.SLIDING_WINDOW: 1, Algorithm.GCRA: 2}
 _ESCALATED = 2
 _DECIDE = frame(b"decide")
-_GIVE_BACK = frame(b"give_back")
+_REFUND = frame(b"refund")
 _VIOLATE = frame(b"violate")
 _SERVER_TIME = frame(b"")
 _NO_JITTER = frame(0)
 
 
-class Answer(NamedTuple):
+class DecisionReply(NamedTuple):
     """A decision, and what `limiter.lua` told beside it."""
 
     admission: Admission
@@ -140,7 +140,7 @@ class Calls:
             *[key.window_frame(policy) for key, policy in zip(keys, policies, strict=True)],
             *[key.violations_frame for key in identifiers],
             *[key.violations_frame for key in networks],
-            *[key.spread_frame for key in networks],
+            *[key.subnet_bans_frame for key in networks],
         ]
         plan = self._plan(
             with_session,
@@ -156,13 +156,13 @@ class Calls:
         )
         return _Request(b"".join(words), len(words), plan, keys[0].ban if keys else b"", policies)
 
-    async def give_back(
+    async def refund(
         self, charges: Sequence[Charge], keys: Sequence[IdentifierKeys], sinces: Iterable[int]
     ) -> Sequence[int]:
         """Undoes what a call that blamed nobody took; per charge what remains and when it is whole."""
         windows = [key.window_frame(charge.policy) for key, charge in zip(keys, charges, strict=True)]
         plan = self._taken_plan(tuple([(charge.policy, charge.cost) for charge in charges]))
-        arguments = [_GIVE_BACK, self.moment(), _NO_JITTER, plan, *map(frame, sinces)]
+        arguments = [_REFUND, self.moment(), _NO_JITTER, plan, *map(frame, sinces)]
         return integers(await self._script.run(windows, arguments, keys[0].ban))
 
     async def violate(self, identifier: Identifier, jitter: bytes) -> Sequence[int]:
@@ -170,7 +170,7 @@ class Calls:
         keys = self._names.identifier(identifier)
         words = [keys.ban_frame, keys.violations_frame]
         if (network := keys.network) is not None:
-            words += [network.ban_frame, network.violations_frame, network.spread_frame]
+            words += [network.ban_frame, network.violations_frame, network.subnet_bans_frame]
         arguments = [_VIOLATE, self.moment(), jitter, self.ban_plan]
         return integers(await self._script.run(words, arguments, keys.ban))
 
@@ -200,7 +200,9 @@ def concerned(keys: Sequence[IdentifierKeys]) -> tuple[list[IdentifierKeys], lis
     return identifiers, networks if len(networks) < 2 else list(dict.fromkeys(networks))
 
 
-def answer(said: Said, charges: Sequence[Charge], keys: Sequence[IdentifierKeys], known: bool) -> Answer:
+def answer(
+    said: Said, charges: Sequence[Charge], keys: Sequence[IdentifierKeys], known: bool
+) -> DecisionReply:
     """What one call decided; `known` is whether all revocations of sessions are."""
     verdict, _, retry_after_ms, who, newly, named, _, numbers = said
     if verdict is Verdict.BANNED:
@@ -212,10 +214,12 @@ def answer(said: Said, charges: Sequence[Charge], keys: Sequence[IdentifierKeys]
             escalated=newly == _ESCALATED,
             revocations_known=known,
         )
-        return Answer(refusal, not named)
+        return DecisionReply(refusal, not named)
     standings = tuple(map(Standing, charges, numbers[::2], numbers[1::2]))
     identifier_over = charges[who - 1].identifier if who else None
-    return Answer(Admission(verdict, retry_after_ms, identifier_over, standings, revocations_known=known))
+    return DecisionReply(
+        Admission(verdict, retry_after_ms, identifier_over, standings, revocations_known=known)
+    )
 
 
 def integers(reply: Reply) -> list[int]:

@@ -63,7 +63,7 @@ end
 
 -- One ban more inside a wider network; whether that was one too many for all of it. Which networks were
 -- banned and when: "name moment name moment …", at most ESCALATION_NETWORKS - 1 of them.
-local function spread(key, inner)
+local function subnet_bans(key, inner)
   local kept, count = '', 1
   for name, at in string.gmatch(call('GET', key) or '', '(%S+) (%d+)') do
     if name ~= inner and now - at < violations_ttl_ms then
@@ -79,7 +79,7 @@ local function spread(key, inner)
 end
 
 -- One more violation. When it leads to a ban: its end, its level, and the end of its network's or 0.
--- `wide` are the network's keys: its ban, its violations, its spread; none for who has no network.
+-- `wide` are the network's keys: its ban, its violations, its subnet_bans; none for who has no network.
 local function violate(ban_key, violations_key, wide)
   local count, violated_ms = 0, now
   local value = call('GET', violations_key)
@@ -97,7 +97,7 @@ local function violate(ban_key, violations_key, wide)
   end
   local till, level = impose(ban_key, violations_key, nil, '')
   local wide_till = 0
-  if wide[1] and spread(wide[3], match(ban_key, '[^:]+$')) then
+  if wide[1] and subnet_bans(wide[3], match(ban_key, '[^:]+$')) then
     wide_till = impose(wide[1], wide[2], nil, '')
   end
   return till, level, wide_till
@@ -170,7 +170,7 @@ end
 -- per charge: algorithm, limit, period, cost; the ban policy; per identifier: whether it can be blamed,
 -- its network or 0; per charge: its identifier.
 -- KEYS: [sentinel, session]; the ban of each identifier, of each network; each charge's window; the
--- violations of each identifier, of each network; the spread of each network.
+-- violations of each identifier, of each network; the subnet_bans of each network.
 -- Answers a line of integers: verdict, revocations known, retry_after, who, newly banned (2: its network,
 -- too), named, now; then per charge what remains, when it is whole and, where a refusal is no violation,
 -- since when it counts. Who is, of the banned, an identifier or a network (counted after the identifiers);
@@ -269,10 +269,10 @@ local function decide()
   return table.concat(reply, ' ')
 end
 
--- Gives back what a decision took in this slot when another slot refused (domain.limits.windows.give_back).
+-- Gives back what a decision took in this slot when another slot refused (domain.limits.windows.refund).
 -- KEYS: windows. Plan: the charges, as above. Then, per charge, the `since` that its decision answered.
 -- Answers as `decide` does per charge.
-local function give_back()
+local function refund()
   local reply = {}
   for c = 1, #KEYS do
     local algorithm, limit, period, cost = read_plan('>dddd', plan, PER_CHARGE * (c - 1) + 1)
@@ -293,11 +293,11 @@ local function give_back()
 end
 
 if ARGV[1] == 'decide' then return decide() end
-if ARGV[1] == 'give_back' then return give_back() end
+if ARGV[1] == 'refund' then return refund() end
 
 -- The other operations are about one identifier; their plan is the ban policy.
 local operations = {
-  -- KEYS: its ban, its violations; those of its network, and its spread, where it has one.
+  -- KEYS: its ban, its violations; those of its network, and its subnet_bans, where it has one.
   violate = function()
     read_ban_policy(1)
     local wide = {KEYS[3], KEYS[4], KEYS[5]}

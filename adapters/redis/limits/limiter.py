@@ -10,20 +10,20 @@ from contextlib import suppress
 from adapters.redis.driver import Command, Redis, Reply, accepted, frame
 from adapters.redis.limits.decision import Calls, answer, integers
 from adapters.redis.limits.script import Script
-from adapters.redis.limits.slots import Part, decide_in_parts, parts_of
+from adapters.redis.limits.slots import SlotPart, decide_in_parts, parts_of
 from adapters.redis.names import Names
 from domain.limits.admission import Admission, Charge, Verdict, refused_by
 from domain.limits.bans import (
     DURATION_MS_MAX,
     Ban,
     BanPolicy,
-    Conduct,
+    OffenceRecord,
     automatic_reason,
     jitter_ppm,
     violations_at,
 )
 from domain.limits.identifiers import Identifier, IdentifierType, network_of
-from domain.limits.windows import UNUSED, Algorithm, Policy, WindowState, look
+from domain.limits.windows import UNUSED, Algorithm, Policy, WindowState, peek
 from ports.errors import DependencyUnavailable
 from ports.limits.limiter import BanPage, BanPlace, Limiter, LimitStatus
 
@@ -66,7 +66,7 @@ class RedisLimiter:
         names = self._names
         keys = [names.identifier(charge.identifier) for charge in charges]
         session_keys = None if session is None else names.session(session)
-        parts: Sequence[Part] = ()
+        parts: Sequence[SlotPart] = ()
         if self._driver.is_cluster:
             parts = parts_of(self._driver, charges, keys, session_keys)
         if len(parts) > 1:
@@ -133,21 +133,21 @@ class RedisLimiter:
         windows = []
         for policy, value in zip(policies, window_values, strict=True):
             state = WindowState(*map(int, value.split())) if value else UNUSED
-            windows.append((policy.name, policy.limit - look(policy, state, now_ms).remaining))
-        conduct = Conduct(*map(int, violations_value.split())) if violations_value else Conduct()
+            windows.append((policy.name, policy.limit - peek(policy, state, now_ms).remaining))
+        offences = OffenceRecord(*map(int, violations_value.split())) if violations_value else OffenceRecord()
         read = (self._read_ban(i.type, v, now_ms, i) for i, v in zip(refusing, values, strict=False))
         in_force = [ban for ban in read if ban is not None]
         return LimitStatus(
             identifier=identifier,
             windows=tuple(windows),
-            violations=violations_at(self._ban_policy, conduct, now_ms),
+            violations=violations_at(self._ban_policy, offences, now_ms),
             ban=max(in_force, key=lambda ban: ban.until_ms, default=None),
         )
 
     async def clear(self, identifier: Identifier, charges: Sequence[Charge]) -> None:
         keys = self._names.identifier(identifier)
         windows = [keys.window(policy) for policy in _policies_of(identifier, charges)]
-        accepted(await self._driver.execute("DEL", keys.violations, keys.spread, *windows))
+        accepted(await self._driver.execute("DEL", keys.violations, keys.subnet_bans, *windows))
 
     async def revoke_session(self, session: str, *, ttl_ms: int) -> None:
         for reply in await self._driver.execute_many(self._revocation(session, ttl_ms)):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from importlib.resources import files
 
-from adapters.redis.driver import Redis, Refusal, Reply, accepted, frame
+from adapters.redis.driver import ErrorReply, Redis, Reply, accepted, frame
 
 
 class Script:
@@ -36,7 +36,7 @@ class Script:
         words = b"".join((_count(keys_count), keys, arguments))
         count = 3 + keys_count + arguments_count
         reply = await self._driver.execute_packed(b"*%d\r\n%b%b" % (count, self._by_hash, words), key)
-        if isinstance(reply, Refusal) and reply.code == "NOSCRIPT":
+        if isinstance(reply, ErrorReply) and reply.code == "NOSCRIPT":
             # It did not run, so running it now is no second attempt. EVAL keeps it for the next EVALSHA.
             reply = await self._driver.execute_packed(b"*%d\r\n%b%b" % (count, self._whole, words), key)
         return accepted(reply)

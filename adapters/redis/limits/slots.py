@@ -12,7 +12,7 @@ from functools import partial
 from typing import NamedTuple, TypeAlias
 
 from adapters.redis.driver import Redis
-from adapters.redis.limits.decision import VERDICTS, Answer, Calls, Said, answer
+from adapters.redis.limits.decision import VERDICTS, Calls, DecisionReply, Said, answer
 from adapters.redis.names import IdentifierKeys, SessionKeys
 from domain.limits.admission import Admission, Charge, Standing, Verdict, check_charges
 from ports.errors import DependencyUnavailable
@@ -20,7 +20,7 @@ from ports.errors import DependencyUnavailable
 _Work: TypeAlias = Callable[[], Awaitable[Sequence[int]]]
 
 
-class Part(NamedTuple):
+class SlotPart(NamedTuple):
     """What of a decision lies in one slot."""
 
     numbers: list[int]
@@ -31,13 +31,13 @@ class Part(NamedTuple):
 
 
 class _Told(NamedTuple):
-    part: Part
+    part: SlotPart
     said: Said
 
 
 def parts_of(
     redis: Redis, charges: Sequence[Charge], keys: Sequence[IdentifierKeys], session: SessionKeys | None
-) -> list[Part]:
+) -> list[SlotPart]:
     """One a slot, in the order of the charges; the session's own is the last."""
     check_charges(charges)
     session_slot = None if session is None else redis.slot(session.session)
@@ -47,7 +47,7 @@ def parts_of(
     if session_slot is not None:
         slots.setdefault(session_slot, [])
     return [
-        Part(
+        SlotPart(
             numbers,
             [charges[number] for number in numbers],
             [keys[number] for number in numbers],
@@ -60,10 +60,10 @@ def parts_of(
 async def decide_in_parts(
     calls: Calls,
     redis: Redis,
-    parts: Sequence[Part],
+    parts: Sequence[SlotPart],
     jitter: bytes,
     is_known: Callable[[bool], bool],
-) -> Answer:
+) -> DecisionReply:
     """The answer of them all. `is_known` judges what the session's slot says of its revocations.
 
     Raises `DependencyUnavailable` when any slot gave no answer; others may have taken then.
@@ -75,7 +75,7 @@ async def decide_in_parts(
     known = all(is_known(one.known) for part, one in told if part.session is not None)
     verdict = min((one.verdict for one in said), key=VERDICTS.index)
     if verdict is Verdict.ALLOWED:
-        return Answer(Admission(verdict, standings=_standings(told, {}), revocations_known=known))
+        return DecisionReply(Admission(verdict, standings=_standings(told, {}), revocations_known=known))
     if verdict is Verdict.QUOTA_EXCEEDED:
         return await _over(calls, redis, told, jitter, known)
     await _undo(calls, redis, told, [])
@@ -84,7 +84,9 @@ async def decide_in_parts(
     return answer(last, part.charges, part.keys, known)
 
 
-async def _over(calls: Calls, redis: Redis, told: Sequence[_Told], jitter: bytes, known: bool) -> Answer:
+async def _over(
+    calls: Calls, redis: Redis, told: Sequence[_Told], jitter: bytes, known: bool
+) -> DecisionReply:
     over = [
         (part.numbers[said.who - 1], part.charges[said.who - 1].identifier, said.now_ms)
         for part, said in told
@@ -103,10 +105,10 @@ async def _over(calls: Calls, redis: Redis, told: Sequence[_Told], jitter: bytes
                 escalated=wide_ends_ms > 0,
                 revocations_known=known,
             )
-            return Answer(refusal, unnamed=True)
+            return DecisionReply(refusal, unnamed=True)
     retry_after_ms = max(said.retry_after_ms for _, said in told)
     standings = _standings(told, given_back)
-    return Answer(
+    return DecisionReply(
         Admission(Verdict.QUOTA_EXCEEDED, retry_after_ms, offender, standings, revocations_known=known)
     )
 
@@ -123,7 +125,7 @@ async def _undo(
     window has passed.
     """
     taken: list[tuple[int, _Work]] = [
-        (number, partial(calls.give_back, part.charges, part.keys, said.numbers[2::3]))
+        (number, partial(calls.refund, part.charges, part.keys, said.numbers[2::3]))
         for number, (part, said) in enumerate(told)
         if said.verdict is Verdict.ALLOWED and part.charges
     ]

@@ -25,31 +25,31 @@ Token = Annotated[
 Minor = Annotated[int, Meta(description="Minor units, never a fraction")]
 
 
-class Frame(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
+class FrameShape(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
     """One text frame: a JSON object that says of what type it is."""
 
 
-class Connect(Frame, frozen=True, kw_only=True, tag="connect"):
+class Connect(FrameShape, frozen=True, kw_only=True, tag="connect"):
     """The first frame, within 10 s: who connects."""
 
     id: CommandId
     token: Token
 
 
-class Refresh(Frame, frozen=True, kw_only=True, tag="refresh"):
+class Refresh(FrameShape, frozen=True, kw_only=True, tag="refresh"):
     """A new token of the same user, before the last one ends."""
 
     id: CommandId
     token: Token
 
 
-class Ping(Frame, frozen=True, kw_only=True, tag="ping"):
+class Ping(FrameShape, frozen=True, kw_only=True, tag="ping"):
     """Asks whether the service still is there."""
 
     id: CommandId
 
 
-class Connected(Frame, frozen=True, kw_only=True, tag="connected"):
+class Connected(FrameShape, frozen=True, kw_only=True, tag="connected"):
     """The reply to `connect`. Nothing comes before it."""
 
     id: CommandId
@@ -59,14 +59,14 @@ class Connected(Frame, frozen=True, kw_only=True, tag="connected"):
     expires_in: Annotated[int, Meta(description="Seconds until a `refresh` must have come")]
 
 
-class Done(Frame, frozen=True, kw_only=True, tag="ok"):
+class Done(FrameShape, frozen=True, kw_only=True, tag="ok"):
     """The command was carried out."""
 
     id: CommandId
     expires_in: Annotated[int, Meta(description="Seconds, after a `refresh`")] | UnsetType = UNSET
 
 
-class Refused(Frame, frozen=True, kw_only=True, tag="error"):
+class Refused(FrameShape, frozen=True, kw_only=True, tag="error"):
     """The command was not carried out; the connection stays."""
 
     id: CommandId
@@ -74,7 +74,7 @@ class Refused(Frame, frozen=True, kw_only=True, tag="error"):
     detail: Annotated[str, Meta(description="For people")]
 
 
-class Balance(Frame, frozen=True, kw_only=True, tag="balance"):
+class Balance(FrameShape, frozen=True, kw_only=True, tag="balance"):
     """An account of the user's moved: its balance after the journal document `seq`."""
 
     account: str
@@ -84,7 +84,7 @@ class Balance(Frame, frozen=True, kw_only=True, tag="balance"):
     seq: int
 
 
-class LowBalance(Frame, frozen=True, kw_only=True, tag="low_balance"):
+class LowBalance(FrameShape, frozen=True, kw_only=True, tag="low_balance"):
     """The journal document `seq` left less available than the account's threshold; before it was not so."""
 
     account: str
@@ -93,7 +93,7 @@ class LowBalance(Frame, frozen=True, kw_only=True, tag="low_balance"):
     seq: int
 
 
-class Direct(Frame, frozen=True, kw_only=True, rename={"sender": "from"}, tag="direct"):
+class Direct(FrameShape, frozen=True, kw_only=True, rename={"sender": "from"}, tag="direct"):
     """Something said to this user alone."""
 
     event: str
@@ -101,13 +101,13 @@ class Direct(Frame, frozen=True, kw_only=True, rename={"sender": "from"}, tag="d
     sender: Annotated[str | None, Meta(description="A user's id; null when a service said it")]
 
 
-REPLIES: dict[type[Frame], tuple[type[Frame], ...]] = {
+REPLIES: dict[type[FrameShape], tuple[type[FrameShape], ...]] = {
     Connect: (Connected,),
     Refresh: (Done, Refused),
     Ping: (Done,),
 }
 """Every command, and what it can be answered with. An unknown or untimely one gets `error`."""
-PUSHES: tuple[type[Frame], ...] = (Balance, LowBalance, Direct)
+PUSHES: tuple[type[FrameShape], ...] = (Balance, LowBalance, Direct)
 
 _DESCRIPTION = f"""\
 Text frames of JSON, at most {FRAME_BYTES_MAX} bytes each, under the subprotocol `{SUBPROTOCOL}`. The first \
@@ -128,7 +128,7 @@ The HTTP routes stand in `/openapi.json`.
 
 def asyncapi_document(*, title: str, version: str) -> dict[str, Any]:
     """AsyncAPI 3.0. Told from the service's side: it receives commands and sends the rest."""
-    messages: list[type[Frame]] = [*REPLIES, Connected, Done, Refused, *PUSHES]
+    messages: list[type[FrameShape]] = [*REPLIES, Connected, Done, Refused, *PUSHES]
     shapes = Shapes(taken=REPLIES, given=[Connected, Done, Refused, *PUSHES])
     codes = "\n".join(f"- {code.value}: {code.name.lower().replace('_', ' ')}" for code in CloseCode)
     return {
@@ -165,30 +165,30 @@ def asyncapi_document(*, title: str, version: str) -> dict[str, Any]:
     }
 
 
-def _command(command: type[Frame], replies: Sequence[type[Frame]]) -> dict[str, Any]:
+def _command(command: type[FrameShape], replies: Sequence[type[FrameShape]]) -> dict[str, Any]:
     operation = _operation("receive", [command], _summary(command))
     return {**operation, "reply": {"channel": _SOCKET, "messages": _in_channel(replies)}}
 
 
-def _operation(action: str, messages: Sequence[type[Frame]], summary: str) -> dict[str, Any]:
+def _operation(action: str, messages: Sequence[type[FrameShape]], summary: str) -> dict[str, Any]:
     return {"action": action, "channel": _SOCKET, "summary": summary, "messages": _in_channel(messages)}
 
 
 _SOCKET = {"$ref": "#/channels/socket"}
 
 
-def _in_channel(messages: Sequence[type[Frame]]) -> list[dict[str, str]]:
+def _in_channel(messages: Sequence[type[FrameShape]]) -> list[dict[str, str]]:
     return [_reference("channels/socket/messages", each) for each in messages]
 
 
-def _reference(place: str, message: type[Frame], *, name: str = "") -> dict[str, str]:
+def _reference(place: str, message: type[FrameShape], *, name: str = "") -> dict[str, str]:
     return {"$ref": f"#/{place}/{name or _name(message)}"}
 
 
-def _name(message: type[Frame]) -> str:
+def _name(message: type[FrameShape]) -> str:
     """The type that its frames carry."""
     return str(message.__struct_config__.tag)
 
 
-def _summary(message: type[Frame]) -> str:
+def _summary(message: type[FrameShape]) -> str:
     return str(message.__doc__)

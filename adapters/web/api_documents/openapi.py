@@ -20,7 +20,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 from werkzeug.routing import Rule
 
-from adapters.asgi.credentials import PROBLEMS as CREDENTIAL_PROBLEMS
+from adapters.asgi.credential_verifier import PROBLEMS as CREDENTIAL_PROBLEMS
 from adapters.asgi.problems import Problem
 from adapters.asgi.reason_phrase import reason_phrase
 from adapters.web.api_documents.shapes import Schema, Shapes, is_own, pascal_case
@@ -157,7 +157,7 @@ def openapi_document(routes: Sequence[Route], *, title: str, version: str) -> di
     document = _provided(routes, shapes, title=title, version=version)
     paths: Schema = dict(document["paths"]) | _operations(shapes)
     parameters = _shared_parameters(paths)
-    spread = {shapes.taken(kind)["$ref"].rpartition("/")[2] for kind in _spread(routes)}
+    spread = {shapes.taken(kind)["$ref"].rpartition("/")[2] for kind in _subnet_bans(routes)}
     return {
         **document,
         "paths": paths,
@@ -208,19 +208,19 @@ def shapes_of(routes: Sequence[Route]) -> Shapes:
     """Everything that these routes take and give. Raises ValueError when two shapes want one name."""
     bodies = [route.body for route in routes if route.body is not None]
     given = [shape for route in routes for shapes in _answers(route).values() for shape in shapes]
-    return Shapes(taken=[*bodies, *_spread(routes)], given=[*given, ProblemDocument, Health])
+    return Shapes(taken=[*bodies, *_subnet_bans(routes)], given=[*given, ProblemDocument, Health])
 
 
 def check_shapes(routes: Sequence[Route]) -> None:
     """Raises ValueError when a shape of another distribution wants a name that is taken, TypeError for one
     without a schema. The service's own do neither, and looking would cost each start 25 ms."""
-    kinds = [*_spread(routes), *(route.body for route in routes if route.body is not None)]
+    kinds = [*_subnet_bans(routes), *(route.body for route in routes if route.body is not None)]
     kinds += [shape for route in routes for shapes in _answers(route).values() for shape in shapes]
     if not all(map(is_own, kinds)):
         shapes_of(routes)
 
 
-def _spread(routes: Sequence[Route]) -> list[type[msgspec.Struct]]:
+def _subnet_bans(routes: Sequence[Route]) -> list[type[msgspec.Struct]]:
     """Shapes that are no component: each of their fields is a parameter."""
     return [shape for route in routes for shape in (route.query, route.parameters) if shape is not None]
 

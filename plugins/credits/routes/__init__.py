@@ -9,18 +9,18 @@ from plugins.credits.routes.grants import GrantRoutes
 from plugins.credits.routes.holds import HoldRoutes
 from plugins.credits.routes.ledger import LedgerRoutes
 from plugins.credits.routes.rules import RuleRoutes
-from plugins.credits.routes.support import Desk
+from plugins.credits.routes.support import CreditRouteSupport
 from plugins.credits.routes.transfers import TransferRoutes
 
 
-def credit_routes(desk: Desk) -> list[Route]:
+def credit_routes(support: CreditRouteSupport) -> list[Route]:
     """All of them."""
     return [
-        *AccountRoutes(desk).routes(),
-        *ExplainRoutes(desk).routes(),
-        *GrantRoutes(desk).routes(),
-        *TransferRoutes(desk).routes(),
-        *HoldRoutes(desk).routes(),
-        *RuleRoutes(desk).routes(),
-        *LedgerRoutes(desk).routes(),
+        *AccountRoutes(support).routes(),
+        *ExplainRoutes(support).routes(),
+        *GrantRoutes(support).routes(),
+        *TransferRoutes(support).routes(),
+        *HoldRoutes(support).routes(),
+        *RuleRoutes(support).routes(),
+        *LedgerRoutes(support).routes(),
     ]

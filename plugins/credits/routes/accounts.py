@@ -23,16 +23,16 @@ from plugins.credits.answers import (
 from plugins.credits.bodies import AccountBody, AccountQuery, EntriesQuery, OwnAccountsQuery
 from plugins.credits.refusals import invalid_field, no_account, problem_of
 from plugins.credits.route_problems import OF_ACCOUNT, OPENING
-from plugins.credits.routes.support import MAY_READ, MAY_WRITE, Desk, caller_of
+from plugins.credits.routes.support import MAY_READ, MAY_WRITE, CreditRouteSupport, caller_of
 from plugins.credits.shapes import AccountAnswer, AccountList, EntryList, PastAccountAnswer
 
 
 class AccountRoutes:
     """Each handler: one use case, one answer."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
-        self._ledger = desk.ledger
+    def __init__(self, support: CreditRouteSupport) -> None:
+        self._support = support
+        self._ledger = support.ledger
 
     def routes(self) -> list[Route]:
         tags = ("accounts",)
@@ -63,7 +63,7 @@ class AccountRoutes:
             metadata_text(body.metadata),
             body.low_balance,
         )
-        outcome = await self._desk.done("open_account", self._ledger.open_account(caller_of(call), order))
+        outcome = await self._support.done("open_account", self._ledger.open_account(caller_of(call), order))
         if isinstance(outcome, Rejected):
             return problem_of(outcome)
         if outcome.replayed:
@@ -75,7 +75,7 @@ class AccountRoutes:
 
     async def get_account(self, call: Call[None, AccountQuery]) -> Answer | Problem:
         query = call.query
-        found = await self._desk.account(call, query.asset, fresh=query.consistency == "strong")
+        found = await self._support.account(call, query.asset, fresh=query.consistency == "strong")
         if isinstance(found, Problem):
             return found
         if query.at_ms is not None:
@@ -98,7 +98,7 @@ class AccountRoutes:
         return Answer(200, past_answer(past, at_ms, basis, labels))
 
     async def list_entries(self, call: Call[None, EntriesQuery]) -> Answer | Problem:
-        state = await self._desk.account(call, call.query.asset)
+        state = await self._support.account(call, call.query.asset)
         if isinstance(state, Problem):
             return state
         before = None if call.query.cursor is None else position_of(call.query.cursor)

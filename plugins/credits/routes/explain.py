@@ -15,7 +15,7 @@ from plugins.credits.answers import entry_answer, metadata_of, parts, time_or_no
 from plugins.credits.bodies import ExplainQuery
 from plugins.credits.refusals import invalid_field, no_account, problem_of
 from plugins.credits.route_problems import OF_ACCOUNT
-from plugins.credits.routes.support import MAY_READ, Desk
+from plugins.credits.routes.support import MAY_READ, CreditRouteSupport
 from plugins.credits.shapes import (
     DatedBack,
     EntryAnswer,
@@ -28,9 +28,9 @@ from plugins.credits.shapes import (
 
 
 class ExplainRoutes:
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
-        self._ledger = desk.ledger
+    def __init__(self, support: CreditRouteSupport) -> None:
+        self._support = support
+        self._ledger = support.ledger
 
     def routes(self) -> list[Route]:
         return [
@@ -41,7 +41,7 @@ class ExplainRoutes:
         ]  # fmt: skip
 
     async def explain(self, call: Call[None, ExplainQuery]) -> Answer | Problem:
-        state = await self._desk.account(call, call.query.asset)
+        state = await self._support.account(call, call.query.asset)
         if isinstance(state, Problem):
             return state
         at_ms, now_ms, book = call.query.at_ms, self._ledger.now_ms(), call.caller.book

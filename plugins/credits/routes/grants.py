@@ -9,14 +9,14 @@ from plugins.credits.answers import answered, grant_answer, issued_answer, metad
 from plugins.credits.bodies import GrantBody, NoFields
 from plugins.credits.refusals import invalid_field, problem_of
 from plugins.credits.route_problems import GRANTING, OF_THING, VOIDING_A_GRANT
-from plugins.credits.routes.support import MAY_READ, MAY_WRITE, Desk, caller_of, id_in_path
+from plugins.credits.routes.support import MAY_READ, MAY_WRITE, CreditRouteSupport, caller_of, id_in_path
 from plugins.credits.shapes import GrantAnswer
 
 
 class GrantRoutes:
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
-        self._ledger = desk.ledger
+    def __init__(self, support: CreditRouteSupport) -> None:
+        self._support = support
+        self._ledger = support.ledger
 
     def routes(self) -> list[Route]:
         tags = ("grants",)
@@ -46,7 +46,7 @@ class GrantRoutes:
             body.effective_ms,
             body.expires_ms,
         )
-        outcome = await self._desk.done("grant", self._ledger.grant(caller_of(call), order))
+        outcome = await self._support.done("grant", self._ledger.grant(caller_of(call), order))
         if isinstance(outcome, Rejected):
             if outcome.reason is Rejection.GRANT_NOT_ACTIVE:
                 # Said by the ledger, and not before it: a repeat of a grant that has expired since is
@@ -60,7 +60,7 @@ class GrantRoutes:
         view = None
         if isinstance(grant_id, str):
             view = await self._ledger.grant_state(call.caller.book, grant_id)
-        refused = await self._desk.refused(call, *(() if view is None else (view.grant.account,)))
+        refused = await self._support.refused(call, *(() if view is None else (view.grant.account,)))
         if refused is not None:
             return refused
         return NOT_FOUND if view is None else Answer(200, grant_answer(view))
@@ -69,7 +69,7 @@ class GrantRoutes:
         grant_id = id_in_path(call, "grant_id")
         if isinstance(grant_id, Problem):
             return grant_id
-        outcome = await self._desk.done("void_grant", self._ledger.void_grant(caller_of(call), grant_id))
+        outcome = await self._support.done("void_grant", self._ledger.void_grant(caller_of(call), grant_id))
         if isinstance(outcome, Rejected):
             return problem_of(outcome)
         view = await self._ledger.grant_state(call.caller.book, grant_id)

@@ -21,14 +21,14 @@ from plugins.credits.answers import (
 from plugins.credits.bodies import CaptureBody, HoldBody, NoFields
 from plugins.credits.refusals import problem_of
 from plugins.credits.route_problems import CAPTURING, HOLDING, OF_THING, VOIDING_A_HOLD
-from plugins.credits.routes.support import MAY_READ, MAY_WRITE, Desk, caller_of, id_in_path
+from plugins.credits.routes.support import MAY_READ, MAY_WRITE, CreditRouteSupport, caller_of, id_in_path
 from plugins.credits.shapes import HoldAnswer
 
 
 class HoldRoutes:
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
-        self._ledger = desk.ledger
+    def __init__(self, support: CreditRouteSupport) -> None:
+        self._support = support
+        self._ledger = support.ledger
 
     def routes(self) -> list[Route]:
         tags = ("holds",)
@@ -58,7 +58,7 @@ class HoldRoutes:
             body.expires_in * 1_000,
             metadata_text(body.metadata),
         )
-        outcome = await self._desk.done("hold", self._ledger.hold(caller_of(call), order))
+        outcome = await self._support.done("hold", self._ledger.hold(caller_of(call), order))
         if isinstance(outcome, Rejected):
             return problem_of(outcome)
         return answered(201, placed_answer(outcome.recorded), outcome)
@@ -68,7 +68,7 @@ class HoldRoutes:
         hold = None
         if isinstance(hold_id, str):
             hold = await self._ledger.hold_state(call.caller.book, hold_id)
-        refused = await self._desk.refused(call, *(() if hold is None else (hold.placed.account,)))
+        refused = await self._support.refused(call, *(() if hold is None else (hold.placed.account,)))
         if refused is not None:
             return refused
         return NOT_FOUND if hold is None else Answer(200, hold_answer(hold))
@@ -79,7 +79,7 @@ class HoldRoutes:
             return hold_id
         body = call.body
         work = self._ledger.capture(caller_of(call), hold_id, body.amount, final=body.final)
-        outcome = await self._desk.done("capture", work)
+        outcome = await self._support.done("capture", work)
         if isinstance(outcome, Rejected):
             return problem_of(outcome)
         placed = await self._placed(call.caller.book, hold_id, outcome)
@@ -91,7 +91,7 @@ class HoldRoutes:
         hold_id = id_in_path(call, "hold_id")
         if isinstance(hold_id, Problem):
             return hold_id
-        outcome = await self._desk.done("void_hold", self._ledger.void_hold(caller_of(call), hold_id))
+        outcome = await self._support.done("void_hold", self._ledger.void_hold(caller_of(call), hold_id))
         if isinstance(outcome, Rejected):
             return problem_of(outcome)
         placed = await self._placed(call.caller.book, hold_id, outcome)

@@ -6,13 +6,13 @@ from adapters.web import Answer, Call, Problem, Route, rfc3339
 from domain.identity.access import ADMIN
 from domain.ledger.chain import Head
 from plugins.credits.bodies import NoFields
-from plugins.credits.routes.support import Desk
+from plugins.credits.routes.support import CreditRouteSupport
 from plugins.credits.shapes import HeadAnswer, ProblemOfBook, VerificationAnswer
 
 
 class LedgerRoutes:
-    def __init__(self, desk: Desk) -> None:
-        self._ledger = desk.ledger
+    def __init__(self, support: CreditRouteSupport) -> None:
+        self._ledger = support.ledger
 
     def routes(self) -> list[Route]:
         tags = ("ledger",)

@@ -10,14 +10,14 @@ from plugins.credits.answers import answered, rule_answer
 from plugins.credits.bodies import RuleBody, RulesQuery
 from plugins.credits.refusals import problem_of
 from plugins.credits.route_problems import ENDING_A_RULE, RULING
-from plugins.credits.routes.support import MAY_READ, MAY_WRITE, Desk, caller_of, id_in_path
+from plugins.credits.routes.support import MAY_READ, MAY_WRITE, CreditRouteSupport, caller_of, id_in_path
 from plugins.credits.shapes import RuleAnswer, RuleList
 
 
 class RuleRoutes:
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
-        self._ledger = desk.ledger
+    def __init__(self, support: CreditRouteSupport) -> None:
+        self._support = support
+        self._ledger = support.ledger
 
     def routes(self) -> list[Route]:
         tags = ("top-up rules",)
@@ -36,7 +36,7 @@ class RuleRoutes:
     async def create_rule(self, call: Call[RuleBody, None]) -> Answer | Problem:
         body = call.body
         order = RuleOrder(body.account, body.below, body.amount, body.category, body.max_per_day, body.to)
-        outcome = await self._desk.done("set_rule", self._ledger.set_rule(caller_of(call), order))
+        outcome = await self._support.done("set_rule", self._ledger.set_rule(caller_of(call), order))
         if isinstance(outcome, Rejected):
             return problem_of(outcome)
         rule = await self._ledger.rule_as_set(call.caller.book, outcome.recorded)
@@ -46,7 +46,7 @@ class RuleRoutes:
         query = call.query
         if query.cursor is not None and not is_time_ordered_id(RULE_PREFIX, query.cursor):
             return Problem(400, "validation_failed", "`cursor` is not one of this list's.")
-        refused = await self._desk.refused(call, *(() if query.account is None else (query.account,)))
+        refused = await self._support.refused(call, *(() if query.account is None else (query.account,)))
         if refused is not None:
             return refused
         rules = [
@@ -71,5 +71,5 @@ class RuleRoutes:
         rule_id = id_in_path(call, "rule_id")
         if isinstance(rule_id, Problem):
             return rule_id
-        outcome = await self._desk.done("remove_rule", self._ledger.remove_rule(caller_of(call), rule_id))
+        outcome = await self._support.done("remove_rule", self._ledger.remove_rule(caller_of(call), rule_id))
         return problem_of(outcome) if isinstance(outcome, Rejected) else Answer(204)

@@ -22,7 +22,7 @@ MAY_READ: Final = scope_or_owner(Scope.CREDITS_READ)
 MAY_WRITE: Final = any_scope(Scope.CREDITS_WRITE)
 
 
-class Desk:
+class CreditRouteSupport:
     def __init__(self, ledger: Ledger, measures: LedgerMeasures, runtime: Runtime) -> None:
         self.ledger = ledger
         self.measures = measures

@@ -20,17 +20,17 @@ from plugins.credits.answers import (
 from plugins.credits.bodies import BatchBody, ReversalBody, TransferBody, TransferOfBatch
 from plugins.credits.refusals import REFUSALS, invalid_field, problem_of
 from plugins.credits.route_problems import OF_THING, RESULTS, REVERSING, TRANSFERRING, TRANSFERRING_MANY
-from plugins.credits.routes.support import MAY_READ, MAY_WRITE, Desk, caller_of, id_in_path
+from plugins.credits.routes.support import MAY_READ, MAY_WRITE, CreditRouteSupport, caller_of, id_in_path
 from plugins.credits.shapes import BatchAnswer, DryRunAnswer, TransferAnswer
 
 BATCH_BODY_BYTES_MAX = 8 * 1024 * 1024
 
 
 class TransferRoutes:
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
-        self._ledger = desk.ledger
-        self._measures = desk.measures
+    def __init__(self, support: CreditRouteSupport) -> None:
+        self._support = support
+        self._ledger = support.ledger
+        self._measures = support.measures
 
     def routes(self) -> list[Route]:
         tags = ("transfers",)
@@ -67,7 +67,7 @@ class TransferRoutes:
             return early
         if body.dry_run:
             return await self._dry_run(call)
-        outcome = await self._desk.done("transfer", self._ledger.transfer(caller_of(call), _order(body)))
+        outcome = await self._support.done("transfer", self._ledger.transfer(caller_of(call), _order(body)))
         if isinstance(outcome, Rejected):
             return problem_of(outcome)
         return answered(201, transfer_answer(outcome.recorded), outcome)
@@ -109,7 +109,7 @@ class TransferRoutes:
             recorded = await self._ledger.recorded_transfer(call.caller.book, transfer_id)
         entry = None if recorded is None else recorded.entry
         sides = (entry.source, entry.destination) if isinstance(entry, TransferPosted) else ()
-        refused = await self._desk.refused(call, *sides)
+        refused = await self._support.refused(call, *sides)
         if refused is not None:
             return refused
         if recorded is None:
@@ -131,7 +131,7 @@ class TransferRoutes:
             metadata_text(body.metadata),
             effective_ms=body.effective_ms,
         )
-        outcome = await self._desk.done("reverse", work)
+        outcome = await self._support.done("reverse", work)
         if isinstance(outcome, Rejected):
             if outcome.reason is Rejection.DATED_BEFORE_ORIGINAL:
                 return invalid_field("effective_at", REFUSALS[outcome.reason][1])

@@ -17,7 +17,7 @@ from application.ledger.committed import CommittedBatch
 from composition.config.load import load
 from composition.config.settings import StoreName
 from composition.managers.app_manager import AppManager
-from composition.wiring.build import Surroundings
+from composition.wiring.build import Environment
 from composition.wiring.memory_store import memory_store
 from composition.wiring.stores import Stores
 from domain.identity.api_keys import Scope
@@ -165,7 +165,7 @@ async def open_house(
         return stores
 
     manager = AppManager(
-        around=Surroundings(runtime=runtime, clock=clock, entropy=SystemEntropy(), metrics=metrics),
+        around=Environment(runtime=runtime, clock=clock, entropy=SystemEntropy(), metrics=metrics),
         settings=settings,
         secrets=secrets,
         open_stores=open_stores,

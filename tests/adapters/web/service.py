@@ -10,16 +10,16 @@ from quart_trio import QuartTrio
 
 from adapters.asgi.answers import Receive, Scope, Send
 from adapters.asgi.client_address import AddressRules
-from adapters.asgi.credentials import Credentials
+from adapters.asgi.credential_verifier import CredentialVerifier
 from adapters.crypto.argon2 import Argon2PasswordHasher
 from adapters.crypto.sealing import AesGcmSealer
 from adapters.crypto.token_keys import TokenKeyring
 from adapters.memory.audit import MemoryAuditLog
 from adapters.memory.documents.cache import MemoryCache
-from adapters.memory.documents.documents import MemoryDocuments
-from adapters.memory.idempotency import MemoryAnswers
+from adapters.memory.documents.document_store import MemoryDocuments
+from adapters.memory.idempotency import MemoryIdempotencyStore
 from adapters.memory.identity.api_keys import MemoryApiKeys
-from adapters.memory.identity.credentials import MemoryCredentials
+from adapters.memory.identity.credential_store import MemoryCredentials
 from adapters.memory.identity.login_failures import MemoryLoginFailures
 from adapters.memory.identity.nonces import MemoryNonces
 from adapters.memory.identity.sessions import MemorySessions
@@ -42,7 +42,7 @@ from application.identity.api_keys import ApiKeyService, CreatedApiKey
 from application.identity.bearer_tokens import BearerTokens
 from application.identity.device_watch import DeviceWatch
 from application.identity.login_gate import LoginGate
-from application.identity.revocation_watch import EndedLately
+from application.identity.revocation_watch import RecentlyRevoked
 from application.identity.sessions import SessionService
 from application.identity.tokens import TokenService
 from application.identity.users import UserService
@@ -125,7 +125,7 @@ class TestService:
     limiter: SwitchedLimiter
     metrics: MemoryMetrics
     users: UserService
-    answers: MemoryAnswers
+    answers: MemoryIdempotencyStore
     sessions: SessionService
     api_keys: ApiKeyService
     runtime: Runtime
@@ -185,7 +185,7 @@ def open_service(runtime: Runtime, options: Options | None = None) -> TestServic
     options = options or Options()
     clock, entropy, metrics, audit = AdjustableClock(), SystemEntropy(), MemoryMetrics(), MemoryAuditLog()
     limiter = SwitchedLimiter(clock=clock, ban_policy=ban_policy())
-    answers = MemoryAnswers()
+    answers = MemoryIdempotencyStore()
     user_store = MemoryUsers(audit=audit, answers=answers)
     session_store = MemorySessions(users=user_store, audit=audit)
     key_store = MemoryApiKeys(users=user_store, audit=audit, answers=answers)
@@ -213,7 +213,7 @@ def open_service(runtime: Runtime, options: Options | None = None) -> TestServic
         entropy=entropy,
         metrics=metrics,
         trail=trail,
-        ended=EndedLately(runtime),
+        ended=RecentlyRevoked(runtime),
         revocations=limiter,
     )
     # The smallest cost Argon2id takes: what it costs is the crypto adapter's own test.
@@ -329,7 +329,7 @@ def open_service(runtime: Runtime, options: Options | None = None) -> TestServic
         dispatch,
         routes=RouteTable(routes),
         addresses=AddressRules(trusted_proxies=options.trusted_proxies, allowlist=options.allowlist),
-        credentials=Credentials(
+        credentials=CredentialVerifier(
             api_keys=api_keys,
             tokens=BearerTokens(tokens=tokens, devices=devices, sessions=session_store, clock=clock),
         ),

@@ -9,17 +9,17 @@ import pytest
 
 from adapters.memory.audit import MemoryAuditLog
 from adapters.memory.documents.cache import MemoryCache
-from adapters.memory.documents.documents import MemoryDocuments
+from adapters.memory.documents.document_store import MemoryDocuments
 from adapters.memory.metrics import MemoryMetrics
 from adapters.runtime.system import SystemEntropy
 from application.documents.service import DocumentService
 from domain.audit import AuditFilter, RequestContext
 from domain.documents.document import Collection, DatabaseRole, Document, DocumentRejection, Fields
 from domain.documents.queries import Equals, Query
-from ports.documents.documents import Found
+from ports.documents.document_store import FoundDocuments
 from ports.errors import DependencyUnavailable
 from ports.runtime import Runtime
-from tests.conformance.documents import NOTES
+from tests.conformance.document_stores import NOTES
 from tests.conformance.limiters import Time
 from tests.conformance.runtimes import Driver, run
 
@@ -34,7 +34,7 @@ class CountedDocuments(MemoryDocuments):
     finds = 0
     looks = 0
 
-    async def find(self, query: Query) -> Found:
+    async def find(self, query: Query) -> FoundDocuments:
         self.finds += 1
         return await super().find(query)
 

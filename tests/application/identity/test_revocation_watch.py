@@ -14,8 +14,8 @@ from application.identity.revocation_watch import (
     READ_MAX,
     WIDE_INTERVAL_S,
     WIDE_LOOK_BACK_MS,
-    EndedLately,
-    EndedWatch,
+    RecentlyRevoked,
+    RevocationWatch,
 )
 from application.identity.revocations import REVOCATION_MS
 from domain.limits.admission import Verdict
@@ -49,8 +49,8 @@ class Connected:
         self.closed.append((user_id, code))
 
 
-def watching(bench: Bench, connected: Connected) -> EndedWatch:
-    return EndedWatch(
+def watching(bench: Bench, connected: Connected) -> RevocationWatch:
+    return RevocationWatch(
         sessions=bench.sessions,
         api_keys=bench.api_keys,
         limiter=bench.limiter,
@@ -215,15 +215,15 @@ def test_when_more_ended_than_can_be_read_each_session_is_looked_up(monkeypatch:
     simulated(body)
 
 
-def with_ended(body: Callable[[Runtime, EndedLately], Awaitable[None]], *, ids_max: int = 3) -> None:
+def with_ended(body: Callable[[Runtime, RecentlyRevoked], Awaitable[None]], *, ids_max: int = 3) -> None:
     async def main(runtime: Runtime) -> None:
-        await body(runtime, EndedLately(runtime, ids_max=ids_max))
+        await body(runtime, RecentlyRevoked(runtime, ids_max=ids_max))
 
     simulated(main)
 
 
 def test_what_ended_is_forgotten_when_no_token_of_it_can_live() -> None:
-    async def body(runtime: Runtime, ended: EndedLately) -> None:
+    async def body(runtime: Runtime, ended: RecentlyRevoked) -> None:
         assert ended.add(["a", "b"]) == ["a", "b"]
         assert ended.add(["b", "c"]) == ["c"]
         await runtime.sleep(REVOCATION_MS / 1_000)
@@ -235,7 +235,7 @@ def test_what_ended_is_forgotten_when_no_token_of_it_can_live() -> None:
 
 
 def test_when_more_ended_than_is_remembered_the_memory_is_known_to_be_incomplete() -> None:
-    async def body(runtime: Runtime, ended: EndedLately) -> None:
+    async def body(runtime: Runtime, ended: RecentlyRevoked) -> None:
         ended.add(["a", "b", "c"])
         assert ended.is_complete
         ended.add(["d"])

@@ -9,7 +9,7 @@ from adapters.crypto.sealing import AesGcmSealer
 from adapters.crypto.token_keys import TokenKeyring
 from adapters.memory.audit import MemoryAuditLog
 from adapters.memory.identity.api_keys import MemoryApiKeys
-from adapters.memory.identity.credentials import MemoryCredentials
+from adapters.memory.identity.credential_store import MemoryCredentials
 from adapters.memory.identity.login_failures import MemoryLoginFailures
 from adapters.memory.identity.nonces import MemoryNonces
 from adapters.memory.identity.sessions import MemorySessions

@@ -14,7 +14,7 @@ from adapters.memory.identity.users import MemoryUsers
 from adapters.memory.limits.limiter import MemoryLimiter
 from adapters.memory.metrics import MemoryMetrics
 from application.audit.trail import AuditTrail
-from application.identity.revocation_watch import EndedLately
+from application.identity.revocation_watch import RecentlyRevoked
 from application.identity.revocations import REVOCATION_MS
 from application.limits.rate_limiter import (
     LimitPolicies,
@@ -122,7 +122,7 @@ class Bench:
     api_keys: MemoryApiKeys = field(init=False)
     users: MemoryUsers = field(init=False)
     trail: AuditTrail = field(init=False)
-    ended: EndedLately = field(init=False)
+    ended: RecentlyRevoked = field(init=False)
     rates: RateLimiter = field(init=False)
 
     def __post_init__(self) -> None:
@@ -134,7 +134,7 @@ class Bench:
         self.sessions = WatchedSessions(users=self.users, audit=audit)
         self.api_keys = MemoryApiKeys(users=self.users, audit=audit)
         self.trail = AuditTrail(log=self.audit, runtime=self.runtime)
-        self.ended = EndedLately(self.runtime)
+        self.ended = RecentlyRevoked(self.runtime)
         self.rates = RateLimiter(
             limiter=self.limiter,
             fallback=MemoryLimiter(clock=self.clock, ban_policy=BanPolicy()),

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from application.limits.refusal_log import INTERVAL_S, NAMED_MAX, Refusals
+from application.limits.refusal_log import INTERVAL_S, NAMED_MAX, RefusalLog
 from domain.limits.admission import Verdict
 from domain.limits.identifiers import Identifier, IdentifierType
 from ports.runtime import Runtime
@@ -78,7 +78,7 @@ def test_as_many_keys_as_there_may_be_have_a_line_and_all_others_one(
     caplog.set_level(logging.INFO)
 
     async def body(runtime: Runtime) -> None:
-        refusals = Refusals(runtime)
+        refusals = RefusalLog(runtime)
         for _ in range(3):
             for number in range(10 * NAMED_MAX):
                 refusals.note(Identifier(IdentifierType.API_KEY, f"key_{number}"), refused=1)
@@ -97,7 +97,7 @@ def test_what_was_not_told_yet_is_told_at_the_end(caplog: pytest.LogCaptureFixtu
     caplog.set_level(logging.INFO)
 
     async def body(runtime: Runtime) -> None:
-        refusals = Refusals(runtime)
+        refusals = RefusalLog(runtime)
         for _ in range(3):
             refusals.note(Identifier(IdentifierType.USER, "usr_1"), refused=1)
         # Until the task that tells has begun to wait: it is cancelled with the runtime.

@@ -8,7 +8,7 @@ import pytest
 
 from composition.commands.configuration_page import page
 from composition.config import values
-from composition.config.load import KNOWN, Found, find
+from composition.config.load import KNOWN, LoadedSources, find
 from composition.config.secrets import FILES
 from composition.config.settings import TABLE, MongoDriverName, Settings
 from composition.config.sources import INJECTED
@@ -21,7 +21,7 @@ def load(environ: dict[str, str]) -> tuple[Settings, list[str]]:
     return everything.settings, problems
 
 
-def find_all(environ: dict[str, str]) -> tuple[Found, list[str]]:
+def find_all(environ: dict[str, str]) -> tuple[LoadedSources, list[str]]:
     problems: list[str] = []
     return find(environ, problems), problems
 

@@ -106,7 +106,7 @@ def test_metrics_in_memory_tell_what_was_counted() -> None:
 OPEN_BY = Metric("credit_sample_by", MetricKind.GAUGE, "Open", ("route",))
 HEAD = Metric("credit_sample_head", MetricKind.GAUGE, "Head", ("book",), merge=Merge.NEWEST)
 DRIFT = Metric("credit_sample_drift", MetricKind.GAUGE, "Drift", merge=Merge.MOST)
-SPREAD = Metric("credit_sample_spread", MetricKind.DISTRIBUTION, "Spread", (), (0,), merge=Merge.NEWEST)
+SPREAD = Metric("credit_sample_spread", MetricKind.DISTRIBUTION, "SubnetBans", (), (0,), merge=Merge.NEWEST)
 
 
 class Tables:

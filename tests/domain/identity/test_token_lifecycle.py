@@ -34,7 +34,7 @@ POLICY = SessionPolicy(idle_ms_max=100, absolute_ms_max=300, repeat_ms_max=10)
 START_MS = 1_000_000
 DEVICE = "device-0123456789"
 EVE = "device-of-eve-0001"
-SHOWING = {TokenEvent.SHOWN, TokenEvent.SHOWN_UNNAMED, TokenEvent.SHOWN_ELSEWHERE}
+SHOWING = {TokenEvent.PRESENTED, TokenEvent.PRESENTED_UNNAMED, TokenEvent.PRESENTED_ELSEWHERE}
 
 
 def a_session() -> Session:
@@ -120,8 +120,8 @@ class Families(RuleBasedStateMachine):
         token = self.tokens.get(generation)
         asks_anyway = token is not None and self.is_lost(generation) and not self.is_recent(token)
         if device_id == DEVICE or (self.level is Fingerprint.OFF and not asks_anyway):
-            return TokenEvent.SHOWN
-        return TokenEvent.SHOWN_UNNAMED if device_id is None else TokenEvent.SHOWN_ELSEWHERE
+            return TokenEvent.PRESENTED
+        return TokenEvent.PRESENTED_UNNAMED if device_id is None else TokenEvent.PRESENTED_ELSEWHERE
 
     def expected(self, generation: int, event: TokenEvent) -> RefreshDecision:
         token = self.tokens.get(generation)
@@ -132,13 +132,13 @@ class Families(RuleBasedStateMachine):
         if token is None:
             return RefreshDecision.INVALID
         if token.used_ms is None:
-            is_own = event is TokenEvent.SHOWN
+            is_own = event is TokenEvent.PRESENTED
             return RefreshDecision.ROTATE if is_own else RefreshDecision.WRONG_DEVICE
         if not (self.is_recent(token) or self.is_lost(generation)):
             return RefreshDecision.REUSED
-        if event is TokenEvent.SHOWN_UNNAMED:
+        if event is TokenEvent.PRESENTED_UNNAMED:
             return RefreshDecision.WRONG_DEVICE
-        return RefreshDecision.REPEAT if event is TokenEvent.SHOWN else RefreshDecision.REUSED
+        return RefreshDecision.REPEAT if event is TokenEvent.PRESENTED else RefreshDecision.REUSED
 
     # --- what happens
 
@@ -183,7 +183,7 @@ class Families(RuleBasedStateMachine):
         self.tokens[generation].used_ms = self.now_ms
         self.confirm(generation)
         self.tokens[generation + 1] = Known(self.now_ms)
-        self.take(generation, TokenEvent.SHOWN)
+        self.take(generation, TokenEvent.PRESENTED)
         self.states[generation + 1] = LIFECYCLE[TokenState.UNISSUED, TokenEvent.ISSUED][0]
 
     def confirm(self, generation: int) -> None:
@@ -263,12 +263,12 @@ def test_nothing_brings_a_dead_token_back() -> None:
 
 def test_only_the_current_token_rotates_and_only_its_own_device_may() -> None:
     rotating = [key for key, (_, decision) in LIFECYCLE.items() if decision is RefreshDecision.ROTATE]
-    assert rotating == [(TokenState.CURRENT, TokenEvent.SHOWN)]
+    assert rotating == [(TokenState.CURRENT, TokenEvent.PRESENTED)]
 
 
 def test_only_a_retired_token_ends_its_family_where_no_device_is_named() -> None:
     for (before, event), (after, _) in LIFECYCLE.items():
-        if event is TokenEvent.SHOWN_UNNAMED:
+        if event is TokenEvent.PRESENTED_UNNAMED:
             assert after is (TokenState.REVOKED if before is TokenState.RETIRED else before)
 
 

@@ -174,7 +174,7 @@ class Oracle:
                 named = [transfer.source, transfer.destination] if transfer and not refused else []
             case c.OpenAccount():
                 named = [command.account.id]
-            case c.IssueGrant() | c.SetRule() | c.RemoveRule() | c.BookDue():
+            case c.IssueGrant() | c.SetRule() | c.RemoveRule() | c.SettleDue():
                 named = [command.account]
         return [account for account in named if account in self.books.boxes]
 
@@ -214,7 +214,7 @@ class Oracle:
                 return self._set_rule(command)
             case c.RemoveRule():
                 return self._remove_rule(command)
-            case c.BookDue():
+            case c.SettleDue():
                 return "nothing_asked"
 
     def _open(self, command: c.OpenAccount) -> str:

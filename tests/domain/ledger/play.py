@@ -12,7 +12,7 @@ from domain.ledger.commands import Command, ReverseTransfer, Submission, transfe
 from domain.ledger.entries import Entry, Recorded, TransferPosted
 from domain.ledger.machine import Decision, decide, effective
 from domain.ledger.outcomes import Outcome, Posted, Rejected
-from domain.ledger.prefetch import missing
+from domain.ledger.prefetch import prefetch_keys
 from domain.ledger.records import Record, entry_of, record_of
 from domain.ledger.replay import accounts_of, replay
 from domain.ledger.subjects import GrantState, HoldState, Subject, TransferState, keys_of_subjects
@@ -25,7 +25,7 @@ LOADS_MAX = 4
 
 
 class Loaded(Mapping[str, State | None], Generic[State]):
-    """What somebody loaded. Whoever looks for anything else has found a hole in `missing`."""
+    """What somebody loaded. Whoever looks for anything else has found a hole in `prefetch_keys`."""
 
     def __init__(self) -> None:
         self._states: dict[str, State | None] = {}
@@ -48,7 +48,7 @@ class Loaded(Mapping[str, State | None], Generic[State]):
 
 
 class _Needed(Loaded[State]):
-    """Lets `missing` find out by looking: what is not there yet is None."""
+    """Lets `prefetch_keys` find out by looking: what is not there yet is None."""
 
     def get(self, key: str, default: object = None) -> State | None:
         assert default is None
@@ -100,7 +100,7 @@ class Play:
         self, commands: list[Command], accounts: _Needed[AccountState], subjects: _Needed[Subject]
     ) -> None:
         for _ in range(LOADS_MAX):
-            wanted, things = missing(commands, accounts, subjects)
+            wanted, things = prefetch_keys(commands, accounts, subjects)
             if not (wanted or things):
                 return
             accounts.load(wanted, self.accounts)

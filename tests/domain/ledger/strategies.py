@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar
 from hypothesis import strategies as st
 
 from domain.ledger.account import ISSUANCE, REVENUE
-from domain.ledger.commands import BookDue, Command, Submission
+from domain.ledger.commands import Command, SettleDue, Submission
 from domain.ledger.lots import PAID, PROMOTIONAL
 from tests.domain.ledger import asking as ask
 from tests.domain.ledger.asking import ACCOUNTS, ASSETS, DAY_MS, atomic, one
@@ -186,7 +186,7 @@ class Asker:
         return ask.opening(account, self._pick(ASSETS), overdraft=7, key=self._pick(KEYS))
 
     def _look(self) -> Command:
-        return BookDue(self._account())
+        return SettleDue(self._account())
 
     def _repeat(self) -> Command:
         return self._pick(self._asked) if self._asked else self._look()

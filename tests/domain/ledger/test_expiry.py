@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.ledger.account import EXPIRED, REVENUE, AccountState
-from domain.ledger.commands import BookDue, SetRule
+from domain.ledger.commands import SetRule, SettleDue
 from domain.ledger.entries import Lapse, TransferPosted
 from domain.ledger.machine import effective
 from tests.domain.ledger.asking import ACCOUNTS, capture, grant, hold, one, opening, transfer, void_hold
@@ -25,7 +25,7 @@ def test_an_expired_grant_is_never_spent() -> None:
 def test_an_expiry_is_recorded_late_and_counts_from_its_instant() -> None:
     ledger = play(opening("alice"), grant("alice", 5, id="g1", expires=2_000))
     assert (ledger.state("alice", at=1_999).posted, ledger.state("alice", at=2_000).posted) == (5, 0)
-    ledger.ask(BookDue("alice"), at=9_000)
+    ledger.ask(SettleDue("alice"), at=9_000)
     (entry,) = ledger.documents[-1].entries
     assert isinstance(entry, TransferPosted)
     assert (entry.id, entry.effective_ms, entry.cause) == ("expire:g1", 2_000, Lapse("g1", "expired", 0))
@@ -34,7 +34,7 @@ def test_an_expiry_is_recorded_late_and_counts_from_its_instant() -> None:
 
 def test_whoever_has_recorded_what_is_due_asks_for_nothing_else() -> None:
     ledger = play(opening("alice"))
-    assert ledger.ask(BookDue("alice"), BookDue("nobody")) == ["nothing_asked"] * 2
+    assert ledger.ask(SettleDue("alice"), SettleDue("nobody")) == ["nothing_asked"] * 2
     assert len(ledger.documents) == 1
 
 
@@ -78,7 +78,7 @@ def test_a_hold_that_expires_in_the_same_instant_gives_back_before_the_grant_end
         grant("alice", 9, id="g1", expires=expires),
         hold("alice", 4, id="h1", expires_in=100),
     )
-    ledger.ask(BookDue("alice"), at=1_100)
+    ledger.ask(SettleDue("alice"), at=1_100)
     assert ledger.posted("alice") == kept
     assert len([entry for entry in ledger.documents[-1].entries if isinstance(entry, TransferPosted)]) == (
         0 if kept else 1
@@ -87,7 +87,7 @@ def test_a_hold_that_expires_in_the_same_instant_gives_back_before_the_grant_end
 
 def test_a_grant_that_began_and_ended_unseen_passes_through_the_account() -> None:
     ledger = play(opening("alice"), grant("alice", 9, id="g1", begins=1_010, expires=1_020))
-    ledger.ask(BookDue("alice"), at=5_000)
+    ledger.ask(SettleDue("alice"), at=5_000)
     begun, ended = ledger.documents[-1].entries
     assert isinstance(begun, TransferPosted)
     assert isinstance(ended, TransferPosted)
@@ -125,7 +125,7 @@ def test_a_read_shows_exactly_what_a_decision_would_record(plan: list[Batch], pa
             if account_id not in ledger.accounts:
                 continue
             read = effective(ledger.accounts[account_id], now_ms)
-            decision = ledger.commit([one(BookDue(account_id))], time_ms=now_ms)
+            decision = ledger.commit([one(SettleDue(account_id))], time_ms=now_ms)
             assert len(read.entries) == len(decision.entries)
             assert _whenever_recorded(read.state) == _whenever_recorded(ledger.accounts[account_id])
 
@@ -137,7 +137,7 @@ def test_looking_in_between_changes_no_answer_and_no_balance(seed: int) -> None:
     for time_ms, batch in plan:
         for moment in sorted({watched.now_ms, (watched.now_ms + time_ms) // 2, time_ms - 1}):
             if moment >= watched.now_ms:
-                watched.commit([one(BookDue(each)) for each in ACCOUNTS], time_ms=moment)
+                watched.commit([one(SettleDue(each)) for each in ACCOUNTS], time_ms=moment)
         answers = [
             [[named(outcome) for outcome in outcomes] for outcomes in decision.outcomes]
             for decision in (ledger.commit(batch, time_ms=time_ms) for ledger in (asleep, watched))

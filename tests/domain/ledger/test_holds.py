@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from domain.ledger.account import REVENUE
-from domain.ledger.commands import BookDue, Command
+from domain.ledger.commands import Command, SettleDue
 from domain.ledger.entries import Capture, HoldReleased
 from tests.domain.ledger.asking import capture, grant, hold, opening, received, transfer, void_hold
 from tests.domain.ledger.play import Play, play
@@ -74,7 +74,7 @@ def test_an_expired_hold_releases_by_itself_in_every_read_and_decision(ledger: P
 
 
 def test_an_expired_hold_is_recorded_with_the_moment_it_counts_from(ledger: Play) -> None:
-    ledger.ask(BookDue("alice"), at=5_000)
+    ledger.ask(SettleDue("alice"), at=5_000)
     (entry,) = ledger.documents[-1].entries
     assert isinstance(entry, HoldReleased)
     assert (entry.status, entry.effective_ms, ledger.hold("h1").status) == ("expired", 1_100, "expired")

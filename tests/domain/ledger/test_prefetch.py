@@ -1,14 +1,14 @@
-"""`missing` says all that a decision looks at, and comes to an end.
+"""`prefetch_keys` says all that a decision looks at, and comes to an end.
 
-`Play` decides every batch of every test here on what `missing` named and on nothing else; these name the
-cases that nobody would find by looking at one command alone.
+`Play` decides every batch of every test here on what `prefetch_keys` named and on nothing else; these name
+the cases that nobody would find by looking at one command alone.
 """
 
 from __future__ import annotations
 
 from domain.ledger.account import REVENUE
-from domain.ledger.commands import BookDue
-from domain.ledger.prefetch import missing
+from domain.ledger.commands import SettleDue
+from domain.ledger.prefetch import prefetch_keys
 from tests.domain.ledger.asking import (
     capture,
     grant,
@@ -24,34 +24,34 @@ from tests.domain.ledger.play import Play, play
 
 
 def test_a_transfer_between_two_accounts_needs_them_and_nothing_else() -> None:
-    assert missing([transfer("alice", "bob", 1, id="t1")], {}, {}) == ({"alice", "bob"}, set())
+    assert prefetch_keys([transfer("alice", "bob", 1, id="t1")], {}, {}) == ({"alice", "bob"}, set())
 
 
 def test_nothing_is_missing_of_what_is_known_not_to_exist() -> None:
     accounts = {"alice": None, "bob": None}
-    assert missing([transfer("alice", "bob", 1, id="t1")], accounts, {}) == (set(), set())
+    assert prefetch_keys([transfer("alice", "bob", 1, id="t1")], accounts, {}) == (set(), set())
 
 
 def test_a_system_account_is_needed_once_the_asset_is_known() -> None:
     ledger = play(opening("alice"))
     spend = transfer("alice", REVENUE, 1, id="t1")
-    assert missing([spend], {}, {}) == ({"alice"}, set())
-    assert missing([spend], ledger.accounts, {}) == ({"@revenue:GEMS"}, set())
+    assert prefetch_keys([spend], {}, {}) == ({"alice"}, set())
+    assert prefetch_keys([spend], ledger.accounts, {}) == ({"@revenue:GEMS"}, set())
 
 
 def test_what_falls_due_in_an_account_needs_where_it_comes_from_and_goes_to() -> None:
     ledger = play(opening("alice"), grant("alice", 1, id="g1", expires=2_000))
     alice = {"alice": ledger.accounts["alice"]}
-    assert missing([BookDue("alice")], alice, {}) == ({"@issuance:GEMS", "@expired:GEMS"}, set())
+    assert prefetch_keys([SettleDue("alice")], alice, {}) == ({"@issuance:GEMS", "@expired:GEMS"}, set())
 
 
 def test_a_hold_needs_its_accounts_and_a_transfer_the_grants_that_paid_it() -> None:
     ledger = play(opening("alice"), grant("alice", 5, id="g1"), hold("alice", 1, id="h1"))
     ledger.do(transfer("alice", REVENUE, 1, id="t1"))
     subjects = {key: ledger.subjects[key] for key in ("h:h1", "t:t1")}
-    assert missing([capture("h1", id="c1")], {}, {}) == (set(), {"h:h1"})
-    assert missing([capture("h1", id="c1")], {}, subjects) == ({"alice"}, set())
-    assert missing([reverse("t1", id="r1")], {}, subjects) == ({"alice"}, {"g:g1"})
+    assert prefetch_keys([capture("h1", id="c1")], {}, {}) == (set(), {"h:h1"})
+    assert prefetch_keys([capture("h1", id="c1")], {}, subjects) == ({"alice"}, set())
+    assert prefetch_keys([reverse("t1", id="r1")], {}, subjects) == ({"alice"}, {"g:g1"})
 
 
 def test_an_account_may_be_opened_and_credited_in_one_batch() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from domain.ledger.account import BALANCE_MAX, ISSUANCE, LOTS_MAX, REVENUE, RULES_MAX, account_key
-from domain.ledger.commands import BookDue, Command
+from domain.ledger.commands import Command, SettleDue
 from domain.ledger.entries import Issue, RuleSkipped, TransferPosted
 from domain.ledger.lots import GrantTerms
 from domain.ledger.top_ups import ACCOUNT_FULL, BALANCE_OVERFLOW, DAY_USED
@@ -177,7 +177,7 @@ def test_a_rule_with_a_target_fills_up_to_it_by_one_use() -> None:
 
 @pytest.mark.parametrize(
     ("lower", "at"),
-    [(void_grant("g1", id="v1"), 1_000), (BookDue("alice"), 5_000), (BookDue("alice"), DAY_MS * 3)],
+    [(void_grant("g1", id="v1"), 1_000), (SettleDue("alice"), 5_000), (SettleDue("alice"), DAY_MS * 3)],
     ids=["void", "expiry", "expiry days ago"],
 )
 def test_whatever_lowers_the_account_calls_its_rules(lower: Command, at: int) -> None:

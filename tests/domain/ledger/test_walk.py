@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, multiple, rule
 
 from domain.ledger.account import ISSUANCE, REVENUE
-from domain.ledger.commands import BookDue, Command, Submission
+from domain.ledger.commands import Command, SettleDue, Submission
 from domain.ledger.lots import PAID, PROMOTIONAL
 from tests.domain.ledger import asking as ask
 from tests.domain.ledger.asking import ACCOUNTS, atomic, one
@@ -157,7 +157,7 @@ class LedgerLife(RuleBasedStateMachine):
 
     @rule(account=accounts)
     def look(self, account: str) -> None:
-        self._ask(BookDue(account))
+        self._ask(SettleDue(account))
 
     @rule(place=st.integers(0, 5))
     def repeat(self, place: int) -> None:

@@ -21,8 +21,8 @@ from domain.limits.admission import (
     decide,
     identifiers_of,
 )
-from domain.limits.bans import BLAMELESS, BanPolicy, Conduct, violate
-from domain.limits.windows import UNUSED, Algorithm, Policy, WindowState, look, take
+from domain.limits.bans import BLAMELESS, BanPolicy, OffenceRecord, violate
+from domain.limits.windows import UNUSED, Algorithm, Policy, WindowState, peek, take
 
 NOW_MS = 1_000_000
 BAN_POLICY = BanPolicy(threshold=2, base_ms=1_000, max_ms=8_000)
@@ -77,18 +77,18 @@ def test_a_request_passes_exactly_when_every_window_passes_and_then_counts_in_ea
     charges: list[Charge], script: list[int]
 ) -> None:
     state, now_ms = play(charges, script)
-    state = replace(state, conducts={})
+    state = replace(state, offence_records={})
     admission, after = judged(charges, state, now_ms)
     taken = [take(c.policy, w, now_ms, c.cost) for c, w in zip(charges, state.windows, strict=True)]
     if all(decision.allowed for decision, _ in taken):
         assert admission.verdict is Verdict.ALLOWED
         assert after.windows == tuple(window for _, window in taken)
-        assert after.conducts == state.conducts
+        assert after.offence_records == state.offence_records
     else:
         assert admission.verdict is Verdict.QUOTA_EXCEEDED
         assert after.windows == state.windows
         for standing, window in zip(admission.standings, state.windows, strict=True):
-            assert standing.remaining == look(standing.charge.policy, window, now_ms).remaining
+            assert standing.remaining == peek(standing.charge.policy, window, now_ms).remaining
 
 
 @given(charges_strategy, waits)
@@ -96,7 +96,7 @@ def test_retry_after_is_exactly_the_first_moment_at_which_the_same_request_passe
     charges: list[Charge], script: list[int]
 ) -> None:
     state, now_ms = play(charges, script)
-    state = replace(state, conducts={})
+    state = replace(state, offence_records={})
     admission, _ = judged(charges, state, now_ms)
     passing = next(
         wait_ms
@@ -112,14 +112,16 @@ def test_a_refusal_blames_at_most_one_and_never_an_account_name(
 ) -> None:
     state, now_ms = play(charges, script)
     admission, after = judged(charges, state, now_ms)
-    changed = [i for i in identifiers_of(charges) if after.conducts.get(i) != state.conducts.get(i)]
-    assert NAME not in after.conducts
+    changed = [
+        i for i in identifiers_of(charges) if after.offence_records.get(i) != state.offence_records.get(i)
+    ]
+    assert NAME not in after.offence_records
     if admission.verdict is Verdict.ALLOWED or not changed:
         assert changed == []
     else:
         assert changed == [admission.identifier]
-        before = state.conducts.get(changed[0], BLAMELESS)
-        assert after.conducts[changed[0]] == violate(BAN_POLICY, before, now_ms, 0.0)
+        before = state.offence_records.get(changed[0], BLAMELESS)
+        assert after.offence_records[changed[0]] == violate(BAN_POLICY, before, now_ms, 0.0)
 
 
 @given(charges_strategy, waits, st.integers(1, 100))
@@ -128,15 +130,15 @@ def test_while_banned_nothing_counts_and_the_answer_names_the_end(
 ) -> None:
     state, now_ms = play(charges, script)
     identifier = charges[-1].identifier
-    conducts = {identifier: Conduct(level=1, banned_until_ms=now_ms + left_ms)}
-    state = GuardState(state.windows, conducts, session_revoked=True)
+    offence_records = {identifier: OffenceRecord(level=1, banned_until_ms=now_ms + left_ms)}
+    state = GuardState(state.windows, offence_records, session_revoked=True)
     assert judged(charges, state, now_ms) == (Admission(Verdict.BANNED, left_ms, identifier), state)
     assert judged(charges, state, now_ms + left_ms)[0].verdict is Verdict.REVOKED
 
 
 def test_a_ban_outranks_revocation_and_revocation_outranks_the_quota() -> None:
     charges = [charge(ADDRESS)]
-    banned = {ADDRESS: Conduct(level=1, banned_until_ms=NOW_MS + 5)}
+    banned = {ADDRESS: OffenceRecord(level=1, banned_until_ms=NOW_MS + 5)}
     verdicts = [
         judged(charges, GuardState((FULL,), banned, session_revoked=True))[0].verdict,
         judged(charges, GuardState((FULL,), {}, session_revoked=True))[0].verdict,
@@ -152,11 +154,11 @@ def test_a_revoked_session_counts_nothing_and_waiting_does_not_help() -> None:
 
 
 def test_of_several_bans_the_one_that_ends_last_is_named() -> None:
-    conducts = {
-        ADDRESS: Conduct(level=1, banned_until_ms=NOW_MS + 5),
-        USER: Conduct(level=1, banned_until_ms=NOW_MS + 9),
+    offence_records = {
+        ADDRESS: OffenceRecord(level=1, banned_until_ms=NOW_MS + 5),
+        USER: OffenceRecord(level=1, banned_until_ms=NOW_MS + 9),
     }
-    state = GuardState((UNUSED, UNUSED), conducts)
+    state = GuardState((UNUSED, UNUSED), offence_records)
     admission, _ = judged([charge(ADDRESS), charge(USER)], state)
     assert admission == Admission(Verdict.BANNED, 9, USER)
 
@@ -165,7 +167,7 @@ def test_the_first_over_its_limit_is_blamed_in_the_order_of_the_charges() -> Non
     charges = [charge(USER, limit=2), charge(ADDRESS), charge(USER, "login")]
     admission, state = judged(charges, GuardState((UNUSED, FULL, FULL)))
     assert admission.identifier == ADDRESS
-    assert list(state.conducts) == [ADDRESS]
+    assert list(state.offence_records) == [ADDRESS]
     assert admission.standings == (
         Standing(charges[0], 2, 0),
         Standing(charges[1], 0, 1_000),
@@ -176,7 +178,7 @@ def test_the_first_over_its_limit_is_blamed_in_the_order_of_the_charges() -> Non
 def test_an_account_name_before_a_guilty_address_does_not_shield_it() -> None:
     admission, state = judged([charge(NAME), charge(ADDRESS)], GuardState((FULL, FULL)))
     assert admission.identifier == ADDRESS
-    assert state.conducts[ADDRESS].violations == 1
+    assert state.offence_records[ADDRESS].violations == 1
 
 
 def test_an_account_name_over_its_limit_alone_is_named_and_not_blamed() -> None:
@@ -198,7 +200,7 @@ def test_a_verified_key_is_refused_and_never_blamed() -> None:
 def test_a_key_shields_no_address_that_is_over_a_limit_of_its_own() -> None:
     admission, state = judged([charge(KEY), charge(ADDRESS, "login")], GuardState((FULL, FULL)))
     assert admission.identifier == ADDRESS
-    assert state.conducts[ADDRESS].violations == 1
+    assert state.offence_records[ADDRESS].violations == 1
 
 
 def test_keys_are_banned_where_an_operator_says_so() -> None:
@@ -210,8 +212,8 @@ def test_keys_are_banned_where_an_operator_says_so() -> None:
 
 
 def test_a_key_that_was_banned_by_hand_is_refused() -> None:
-    conducts = {KEY: Conduct(level=1, banned_until_ms=NOW_MS + 5)}
-    admission, _ = judged([charge(KEY)], GuardState((UNUSED,), conducts))
+    offence_records = {KEY: OffenceRecord(level=1, banned_until_ms=NOW_MS + 5)}
+    admission, _ = judged([charge(KEY)], GuardState((UNUSED,), offence_records))
     assert admission == Admission(Verdict.BANNED, 5, KEY)
 
 
@@ -235,7 +237,7 @@ def test_one_identifier_may_be_counted_under_several_policies() -> None:
     assert [standing.remaining for standing in admission.standings] == [4, 0]
     admission, state = judged(charges, state)
     assert [standing.remaining for standing in admission.standings] == [4, 0]
-    assert state.conducts[ADDRESS].violations == 1
+    assert state.offence_records[ADDRESS].violations == 1
 
 
 def test_nobody_to_count_is_admitted() -> None:

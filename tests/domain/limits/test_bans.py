@@ -15,7 +15,7 @@ from domain.limits.bans import (
     JITTER_MAX,
     LEVEL_MAX,
     BanPolicy,
-    Conduct,
+    OffenceRecord,
     ban_duration_ms,
     forget_violations,
     impose,
@@ -78,38 +78,38 @@ class Oracle:
 def test_violations_and_bans_follow_the_rule_step_by_step(
     policy: BanPolicy, script: list[tuple[int, float]]
 ) -> None:
-    conduct, oracle, now_ms = BLAMELESS, Oracle(policy), 1_000
+    offences, oracle, now_ms = BLAMELESS, Oracle(policy), 1_000
     for wait_ms, jitter in script:
         now_ms += wait_ms
         oracle.advance(now_ms)
-        assert violations_at(policy, conduct, now_ms) == len(oracle.violations)
-        assert level_at(policy, conduct, now_ms) == oracle.level
-        assert is_banned(conduct, now_ms) == (now_ms < oracle.until_ms)
-        if is_banned(conduct, now_ms):
+        assert violations_at(policy, offences, now_ms) == len(oracle.violations)
+        assert level_at(policy, offences, now_ms) == oracle.level
+        assert is_banned(offences, now_ms) == (now_ms < oracle.until_ms)
+        if is_banned(offences, now_ms):
             continue
-        conduct = violate(policy, conduct, now_ms, jitter)
+        offences = violate(policy, offences, now_ms, jitter)
         oracle.violate(now_ms, jitter)
-        assert conduct.banned_until_ms == oracle.until_ms
+        assert offences.banned_until_ms == oracle.until_ms
 
 
 def test_violations_up_to_the_threshold_do_not_ban_and_the_next_one_does() -> None:
     policy = BanPolicy(threshold=5)
-    conduct = BLAMELESS
+    offences = BLAMELESS
     for count in range(1, 6):
-        conduct = violate(policy, conduct, count, 0.0)
-        assert not is_banned(conduct, count)
-        assert violations_at(policy, conduct, count) == count
-    conduct = violate(policy, conduct, 6, 0.0)
-    assert conduct == Conduct(violations=0, violated_ms=0, level=1, banned_until_ms=60_006)
+        offences = violate(policy, offences, count, 0.0)
+        assert not is_banned(offences, count)
+        assert violations_at(policy, offences, count) == count
+    offences = violate(policy, offences, 6, 0.0)
+    assert offences == OffenceRecord(violations=0, violated_ms=0, level=1, banned_until_ms=60_006)
 
 
 def test_violations_are_forgotten_after_an_hour_without_one() -> None:
     policy = BanPolicy(threshold=1)
-    conduct = violate(policy, BLAMELESS, 0, 0.0)
-    assert violations_at(policy, conduct, HOUR_MS - 1) == 1
-    assert violations_at(policy, conduct, HOUR_MS) == 0
-    assert not is_banned(violate(policy, conduct, HOUR_MS, 0.0), HOUR_MS)
-    assert is_banned(violate(policy, conduct, HOUR_MS - 1, 0.0), HOUR_MS - 1)
+    offences = violate(policy, BLAMELESS, 0, 0.0)
+    assert violations_at(policy, offences, HOUR_MS - 1) == 1
+    assert violations_at(policy, offences, HOUR_MS) == 0
+    assert not is_banned(violate(policy, offences, HOUR_MS, 0.0), HOUR_MS)
+    assert is_banned(violate(policy, offences, HOUR_MS - 1, 0.0), HOUR_MS - 1)
 
 
 @given(policies, st.integers(1, LEVEL_MAX), jitters)
@@ -126,48 +126,48 @@ def test_a_ban_is_never_above_the_cap_nor_under_what_its_level_gives(
 def test_a_ban_within_a_half_life_of_the_last_ones_end_is_longer_or_at_the_cap(
     policy: BanPolicy, script: list[tuple[int, float]]
 ) -> None:
-    conduct, now_ms, durations = BLAMELESS, 0, []
+    offences, now_ms, durations = BLAMELESS, 0, []
     for late, jitter in script:
-        conduct = impose(policy, conduct, now_ms, jitter=jitter)
-        durations.append(conduct.banned_until_ms - now_ms)
-        now_ms = conduct.banned_until_ms + late * (policy.half_life_ms - 1)
+        offences = impose(policy, offences, now_ms, jitter=jitter)
+        durations.append(offences.banned_until_ms - now_ms)
+        now_ms = offences.banned_until_ms + late * (policy.half_life_ms - 1)
     for earlier_ms, later_ms in pairwise(durations):
         assert later_ms > earlier_ms or later_ms == policy.max_ms
 
 
 @given(policies, st.integers(1, 90))
 def test_without_bans_the_level_falls_to_none(policy: BanPolicy, bans: int) -> None:
-    conduct = BLAMELESS
+    offences = BLAMELESS
     for _ in range(bans):
-        conduct = impose(policy, conduct, 0, jitter=0.0)
+        offences = impose(policy, offences, 0, jitter=0.0)
     level = min(bans, LEVEL_MAX)
-    end_ms = conduct.banned_until_ms
+    end_ms = offences.banned_until_ms
     for fallen in range(level + 1):
         moment_ms = end_ms + fallen * policy.half_life_ms
-        assert level_at(policy, conduct, moment_ms) == level - fallen
+        assert level_at(policy, offences, moment_ms) == level - fallen
         if fallen:
-            assert level_at(policy, conduct, moment_ms - 1) == level - fallen + 1
-    assert level_at(policy, conduct, end_ms + 10**12) == 0
+            assert level_at(policy, offences, moment_ms - 1) == level - fallen + 1
+    assert level_at(policy, offences, end_ms + 10**12) == 0
 
 
 @given(policies, scripts, st.integers(0, 1_000))
 def test_conduct_means_nothing_exactly_from_the_moment_it_says(
     policy: BanPolicy, script: list[tuple[int, float]], later_ms: int
 ) -> None:
-    conduct, now_ms = BLAMELESS, 1_000
+    offences, now_ms = BLAMELESS, 1_000
     for wait_ms, jitter in script:
         now_ms += wait_ms
-        if not is_banned(conduct, now_ms):
-            conduct = violate(policy, conduct, now_ms, jitter)
+        if not is_banned(offences, now_ms):
+            offences = violate(policy, offences, now_ms, jitter)
 
     def remembered(moment_ms: int) -> tuple[int, int, bool]:
         return (
-            violations_at(policy, conduct, moment_ms),
-            level_at(policy, conduct, moment_ms),
-            is_banned(conduct, moment_ms),
+            violations_at(policy, offences, moment_ms),
+            level_at(policy, offences, moment_ms),
+            is_banned(offences, moment_ms),
         )
 
-    moment_ms = means_nothing_from_ms(policy, conduct)
+    moment_ms = means_nothing_from_ms(policy, offences)
     assert remembered(moment_ms + later_ms) == (0, 0, False)
     if moment_ms:
         assert remembered(moment_ms - 1) != (0, 0, False)
@@ -175,17 +175,17 @@ def test_conduct_means_nothing_exactly_from_the_moment_it_says(
 
 def test_a_lifted_ban_ends_now_and_its_level_decays_from_now() -> None:
     policy = BanPolicy(half_life_ms=1_000)
-    conduct = lift(impose(policy, BLAMELESS, 0, jitter=0.0), 500)
-    assert not is_banned(conduct, 500)
-    assert level_at(policy, conduct, 1_499) == 1
-    assert level_at(policy, conduct, 1_500) == 0
+    offences = lift(impose(policy, BLAMELESS, 0, jitter=0.0), 500)
+    assert not is_banned(offences, 500)
+    assert level_at(policy, offences, 1_499) == 1
+    assert level_at(policy, offences, 1_500) == 0
 
 
 def test_a_ban_by_hand_lasts_as_long_as_asked_and_takes_the_place_of_the_one_in_force() -> None:
     policy = BanPolicy()
-    conduct = impose(policy, BLAMELESS, 0, jitter=0.1, duration_ms=5)
-    assert conduct == Conduct(level=1, banned_until_ms=5)
-    assert impose(policy, conduct, 1, jitter=0.0, duration_ms=2).banned_until_ms == 3
+    offences = impose(policy, BLAMELESS, 0, jitter=0.1, duration_ms=5)
+    assert offences == OffenceRecord(level=1, banned_until_ms=5)
+    assert impose(policy, offences, 1, jitter=0.0, duration_ms=2).banned_until_ms == 3
 
 
 def test_forgetting_violations_leaves_the_ban() -> None:
@@ -197,8 +197,8 @@ def test_forgetting_violations_leaves_the_ban() -> None:
 
 def test_a_clock_that_stepped_back_neither_forgets_nor_unbans() -> None:
     policy = BanPolicy(threshold=2)
-    conduct = violate(policy, violate(policy, BLAMELESS, 10_000, 0.0), 5_000, 0.0)
-    assert violations_at(policy, conduct, 10_000 + HOUR_MS - 1) == 2
+    offences = violate(policy, violate(policy, BLAMELESS, 10_000, 0.0), 5_000, 0.0)
+    assert violations_at(policy, offences, 10_000 + HOUR_MS - 1) == 2
     banned = impose(policy, BLAMELESS, 10_000, jitter=0.0)
     assert is_banned(banned, 5_000)
     assert level_at(policy, banned, 5_000) == 1

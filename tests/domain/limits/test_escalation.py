@@ -20,11 +20,11 @@ from domain.limits.bans import (
     ESCALATION_NETWORKS,
     UNTOUCHED,
     BanPolicy,
-    Conduct,
-    Spread,
+    OffenceRecord,
+    SubnetBans,
     escalate,
+    expires_at_ms,
     is_banned,
-    spread_means_nothing_from_ms,
 )
 from domain.limits.identifiers import Identifier, IdentifierType, is_network, network_of
 from domain.limits.windows import UNUSED, Policy
@@ -79,34 +79,34 @@ def test_what_does_not_count_by_64_has_no_network(kind: IdentifierType, value: s
 def test_a_56_is_banned_with_the_fourth_of_its_64s_within_the_memory_of_violations(
     script: list[tuple[int, int]],
 ) -> None:
-    spread, now_ms, history = UNTOUCHED, 1_000, dict[int, int]()
+    subnet_bans, now_ms, history = UNTOUCHED, 1_000, dict[int, int]()
     for wait_ms, number in script:
         now_ms += wait_ms
         history[number] = now_ms
         recent = {n for n, at in history.items() if now_ms - at < POLICY.violations_ttl_ms}
-        spread, escalated = escalate(POLICY, spread, link(number), now_ms)
+        subnet_bans, escalated = escalate(POLICY, subnet_bans, link(number), now_ms)
         assert escalated == (len(recent) == ESCALATION_NETWORKS)
-        assert len(spread.banned) < ESCALATION_NETWORKS
+        assert len(subnet_bans.banned) < ESCALATION_NETWORKS
         if escalated:
             history = {}
-            assert spread == UNTOUCHED
+            assert subnet_bans == UNTOUCHED
 
 
 def test_a_spread_means_nothing_from_the_moment_it_says() -> None:
-    assert spread_means_nothing_from_ms(POLICY, UNTOUCHED) == 0
-    spread = Spread(tuple((link(number), 1_000 + number) for number in range(3)))
-    ends_ms = spread_means_nothing_from_ms(POLICY, spread)
+    assert expires_at_ms(POLICY, UNTOUCHED) == 0
+    subnet_bans = SubnetBans(tuple((link(number), 1_000 + number) for number in range(3)))
+    ends_ms = expires_at_ms(POLICY, subnet_bans)
     assert ends_ms == 1_102
-    assert len(escalate(POLICY, spread, link(9), ends_ms - 1)[0].banned) == 2
-    assert escalate(POLICY, spread, link(9), ends_ms)[0] == Spread(((link(9), ends_ms),))
+    assert len(escalate(POLICY, subnet_bans, link(9), ends_ms - 1)[0].banned) == 2
+    assert escalate(POLICY, subnet_bans, link(9), ends_ms)[0] == SubnetBans(((link(9), ends_ms),))
 
 
 def test_the_same_64_banned_again_and_again_counts_once() -> None:
-    spread = UNTOUCHED
+    subnet_bans = UNTOUCHED
     for now_ms in range(10):
-        spread, escalated = escalate(POLICY, spread, link(1), now_ms)
+        subnet_bans, escalated = escalate(POLICY, subnet_bans, link(1), now_ms)
         assert not escalated
-    assert spread == Spread(((link(1), 9),))
+    assert subnet_bans == SubnetBans(((link(1), 9),))
 
 
 def over(number: int, state: GuardState, now_ms: int = 1_000) -> tuple[Admission, GuardState]:
@@ -114,9 +114,9 @@ def over(number: int, state: GuardState, now_ms: int = 1_000) -> tuple[Admission
     charge = Charge(link(number), Policy("ip", 1, 1_000_000))
     full = GuardState(
         (decide([charge], GuardState((UNUSED,)), now_ms, ban_policy=POLICY, jitter=0.0)[1].windows),
-        state.conducts,
+        state.offence_records,
         state.session_revoked,
-        state.spreads,
+        state.subnets,
     )
     return decide([charge], full, now_ms, ban_policy=POLICY, jitter=0.0)
 
@@ -128,38 +128,38 @@ def test_the_request_that_bans_a_56_says_so_and_after_it_every_64_of_it_is_refus
         assert (admission.verdict, admission.identifier) == (Verdict.BANNED, link(number))
         assert admission.newly_banned
         assert admission.escalated == (number == ESCALATION_NETWORKS - 1)
-    assert state.conducts[NETWORK] == Conduct(level=1, banned_until_ms=2_000)
+    assert state.offence_records[NETWORK] == OffenceRecord(level=1, banned_until_ms=2_000)
     stranger = Charge(link(77), Policy("ip", 1, 1_000_000))
     refused, after = decide(
         [stranger],
-        GuardState((UNUSED,), state.conducts, spreads=state.spreads),
+        GuardState((UNUSED,), state.offence_records, subnets=state.subnets),
         1_999,
         ban_policy=POLICY,
         jitter=0.0,
     )
     assert refused == Admission(Verdict.BANNED, 1, NETWORK)
-    assert after.conducts == state.conducts
+    assert after.offence_records == state.offence_records
     passed, _ = decide(
-        [stranger], GuardState((UNUSED,), state.conducts), 2_000, ban_policy=POLICY, jitter=0.0
+        [stranger], GuardState((UNUSED,), state.offence_records), 2_000, ban_policy=POLICY, jitter=0.0
     )
     assert passed.verdict is Verdict.ALLOWED
 
 
 def test_who_waits_for_both_bans_is_told_the_end_of_the_later_one() -> None:
-    spread = Spread(tuple((link(number), 999) for number in range(3)))
-    repeated = {NETWORK: Conduct(level=2, banned_until_ms=900)}
-    admission, state = over(9, GuardState((), repeated, spreads={NETWORK: spread}))
+    subnet_bans = SubnetBans(tuple((link(number), 999) for number in range(3)))
+    repeated = {NETWORK: OffenceRecord(level=2, banned_until_ms=900)}
+    admission, state = over(9, GuardState((), repeated, subnets={NETWORK: subnet_bans}))
     assert admission.retry_after_ms == 4_000
-    assert state.conducts[NETWORK].banned_until_ms == 5_000
-    assert state.conducts[link(9)].banned_until_ms == 2_000
+    assert state.offence_records[NETWORK].banned_until_ms == 5_000
+    assert state.offence_records[link(9)].banned_until_ms == 2_000
 
 
 def test_a_violation_that_does_not_ban_leaves_the_network_alone() -> None:
     lenient = BanPolicy(threshold=3)
     state, escalated = blame(GuardState(()), link(1), 5, ban_policy=lenient, jitter=0.0)
     assert not escalated
-    assert state.spreads == {}
-    assert not is_banned(state.conducts[link(1)], 5)
+    assert state.subnets == {}
+    assert not is_banned(state.offence_records[link(1)], 5)
 
 
 def test_others_than_64s_never_escalate() -> None:
@@ -168,4 +168,4 @@ def test_others_than_64s_never_escalate() -> None:
         user = Identifier(IdentifierType.USER, f"usr_{number}")
         state, escalated = blame(state, user, 5, ban_policy=POLICY, jitter=0.0)
         assert not escalated
-    assert state.spreads == {}
+    assert state.subnets == {}

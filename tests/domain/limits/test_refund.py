@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.limits.windows import UNUSED, Algorithm, Policy, give_back, look, take
+from domain.limits.windows import UNUSED, Algorithm, Policy, peek, refund, take
 from tests.domain.limits.test_windows import oracle_allows, run, small_policies, steps
 
 
@@ -17,9 +17,9 @@ def test_given_back_at_once_a_window_stands_as_before(
     cost = min(wished, policy.limit)
     decision, after = take(policy, state, now_ms, cost)
     if decision.allowed:
-        returned = give_back(policy, after, after.since_ms, cost)
+        returned = refund(policy, after, after.since_ms, cost)
         for later_ms in range(2 * policy.period_ms + 2):
-            assert look(policy, returned, now_ms + later_ms) == look(policy, state, now_ms + later_ms)
+            assert peek(policy, returned, now_ms + later_ms) == peek(policy, state, now_ms + later_ms)
 
 
 @given(
@@ -40,7 +40,7 @@ def test_whatever_is_given_back_and_when_nobody_is_admitted_whom_the_kept_reques
     for number, (wait_ms, wished, returned_after) in enumerate(script):
         now_ms += wait_ms
         for due, taken_ms, cost in [loan for loan in lent if loan[0] <= number]:
-            state = give_back(policy, state, taken_ms, cost)
+            state = refund(policy, state, taken_ms, cost)
             lent.remove((due, taken_ms, cost))
         cost = min(wished, policy.limit)
         decision, state = take(policy, state, now_ms, cost)

@@ -15,8 +15,8 @@ from domain.limits.windows import (
     Algorithm,
     Policy,
     WindowState,
-    look,
     parse_policy_rate,
+    peek,
     take,
 )
 
@@ -157,11 +157,11 @@ def test_a_window_is_whole_again_exactly_when_it_says(
     policy: Policy, origin_ms: int, script: list[tuple[int, int]]
 ) -> None:
     state, now_ms, _ = run(policy, origin_ms, script)
-    reset_ms = look(policy, state, now_ms).reset_ms
-    later = look(policy, state, now_ms + reset_ms)
+    reset_ms = peek(policy, state, now_ms).reset_ms
+    later = peek(policy, state, now_ms + reset_ms)
     assert (later.remaining, later.reset_ms) == (policy.limit, 0)
     if reset_ms:
-        assert look(policy, state, now_ms + reset_ms - 1).reset_ms == 1
+        assert peek(policy, state, now_ms + reset_ms - 1).reset_ms == 1
 
 
 @given(

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import pytest
 
-from adapters.memory.idempotency import MemoryAnswers
+from adapters.memory.idempotency import MemoryIdempotencyStore
 from adapters.web import rfc3339
 from domain.audit import AuditAction, AuditEvent, AuditFilter
 from domain.idempotency import RememberedAnswer
@@ -240,11 +240,11 @@ def test_lifting_and_clearing_sent_again_undo_nothing_of_what_came_between(run_r
 def test_a_ban_whose_answer_cannot_be_remembered_is_in_force_and_told(
     run_real: Driver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def away(_answers: MemoryAnswers, _answer: RememberedAnswer) -> None:
+    async def away(_answers: MemoryIdempotencyStore, _answer: RememberedAnswer) -> None:
         raise DependencyUnavailable("mongodb", "switched off")
 
     async def story(house: House) -> None:
-        monkeypatch.setattr(MemoryAnswers, "remember", away)
+        monkeypatch.setattr(MemoryIdempotencyStore, "remember", away)
         levels = [
             (await under_key(house, "POST", "/admin/bans", ban_of("192.0.2.7"))).json()["level"]
             for _ in range(2)

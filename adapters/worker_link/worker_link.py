@@ -5,17 +5,17 @@ from __future__ import annotations
 import hashlib
 from typing import Final
 
-from adapters.worker_link.holder import StreamHolding
+from adapters.worker_link.holder import StreamBookHold
 from adapters.worker_link.host import Host
 from adapters.worker_link.link import StreamLink
-from ports.ledger.worker_link import Handoff, HandoffUnusable, Serve
+from ports.ledger.worker_link import LinkUnusable, Serve, WorkerLink
 from ports.runtime import Runtime
 
 BOOKS_MAX: Final = 128
 """Books that one worker holds, or hands commands over for, at a time: each needs descriptors of its own."""
 
 
-class StreamHandoff:
+class StreamWorkerLink:
     """On streams between the workers; which kind of them, the host knows."""
 
     def __init__(self, runtime: Runtime, host: Host) -> None:
@@ -23,7 +23,7 @@ class StreamHandoff:
         self._host = host
         self._books = 0
 
-    async def hold(self, book: str, serve: Serve) -> StreamHolding | None:
+    async def hold(self, book: str, serve: Serve) -> StreamBookHold | None:
         self._admit()
         name = _name(book)
         try:
@@ -36,16 +36,16 @@ class StreamHandoff:
                 lock.release()
                 raise
         except OSError as error:
-            raise HandoffUnusable(str(error)) from error
+            raise LinkUnusable(str(error)) from error
         self._books += 1
-        return StreamHolding(self._runtime, lock, listener, serve, on_end=self._forget)
+        return StreamBookHold(self._runtime, lock, listener, serve, on_end=self._forget)
 
     async def reach(self, book: str) -> StreamLink | None:
         self._admit()
         try:
             stream = self._host.connect(_name(book))
         except OSError as error:
-            raise HandoffUnusable(str(error)) from error
+            raise LinkUnusable(str(error)) from error
         if stream is None:
             return None
         self._books += 1
@@ -58,7 +58,7 @@ class StreamHandoff:
 
     def _admit(self) -> None:
         if self._books >= BOOKS_MAX:
-            raise HandoffUnusable(f"{BOOKS_MAX} books are shared already")
+            raise LinkUnusable(f"{BOOKS_MAX} books are shared already")
 
 
 def _name(book: str) -> str:
@@ -66,6 +66,6 @@ def _name(book: str) -> str:
     return hashlib.sha256(book.encode()).hexdigest()[:32]
 
 
-def _fits(handoff: StreamHandoff) -> Handoff:
+def _fits(handoff: StreamWorkerLink) -> WorkerLink:
     """mypy holds the adapter to its port here."""
     return handoff

@@ -36,7 +36,7 @@ class RolesChanged:
     ended: Ended
 
 
-class Credentials(Protocol):
+class CredentialStore(Protocol):
     """One step over users, sessions and keys, with its audit event and one of each that it ended. Raises
     `DependencyUnavailable`."""
 

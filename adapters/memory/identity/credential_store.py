@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from adapters.memory.audit import MemoryAuditLog
-from adapters.memory.idempotency import MemoryAnswers
+from adapters.memory.idempotency import MemoryIdempotencyStore
 from adapters.memory.identity.api_keys import MemoryApiKeys
 from adapters.memory.identity.sessions import MemorySessions
 from adapters.memory.identity.users import MemoryUsers
 from domain.audit import AuditEvent
 from domain.idempotency import RememberedAnswer
 from domain.identity.users import Role
-from ports.identity.credentials import Credentials, Ended, Endings, RolesChanged
+from ports.identity.credential_store import CredentialStore, Ended, Endings, RolesChanged
 from ports.identity.users import Answering
 
 
@@ -22,13 +22,13 @@ class MemoryCredentials:
         sessions: MemorySessions,
         api_keys: MemoryApiKeys,
         audit: MemoryAuditLog,
-        answers: MemoryAnswers | None = None,
+        answers: MemoryIdempotencyStore | None = None,
     ) -> None:
         self._users = users
         self._sessions = sessions
         self._api_keys = api_keys
         self._audit = audit
-        self._answers = answers or MemoryAnswers()
+        self._answers = answers or MemoryIdempotencyStore()
 
     async def change_password(
         self,
@@ -94,6 +94,6 @@ class MemoryCredentials:
         )
 
 
-def _proof(credentials: MemoryCredentials) -> Credentials:
+def _proof(credentials: MemoryCredentials) -> CredentialStore:
     """mypy holds the adapter to its port here."""
     return credentials

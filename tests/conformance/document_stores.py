@@ -10,16 +10,16 @@ from dataclasses import dataclass
 import pytest
 
 from adapters.memory.audit import MemoryAuditLog
-from adapters.memory.documents.documents import MemoryDocuments
+from adapters.memory.documents.document_store import MemoryDocuments
 from adapters.mongo import audit as mongo_audit
 from adapters.mongo.client import ClientDriver, DriverName, connect
-from adapters.mongo.documents.documents import MongoDocuments
+from adapters.mongo.documents.document_store import MongoDocuments
 from adapters.mongo.schema import create_schema
 from domain.audit import AuditAction, AuditEvent, AuditFilter
 from domain.documents.document import Collection, Document, FieldKind, Fields, complete
 from domain.ids import time_ordered_id
 from ports.audit import AuditLog, Recorded
-from ports.documents.documents import Documents
+from ports.documents.document_store import DocumentStore
 from ports.runtime import Runtime
 from tests.conformance.identity import NOW_MS, an_event, database_of_its_own
 from tests.conformance.runtimes import Driver
@@ -38,7 +38,7 @@ PLAIN = Collection("notes", "plain")
 @dataclass(frozen=True, slots=True)
 class Kept:
     runtime: Runtime
-    documents: Documents
+    documents: DocumentStore
     audit: AuditLog
     recorded: list[AuditEvent]
     """What the counter of audit events was told of."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from adapters.asgi.head import BEARER, Head, scheme_and_rest
+from adapters.asgi.head import BEARER, RequestHead, scheme_and_rest
 from adapters.asgi.problems import NOT_AUTHENTICATED, Problem
 from adapters.asgi.quota import REVOKED
 from adapters.asgi.signed import bad_signature
@@ -103,7 +103,7 @@ class AccessTokens(Protocol):
         """Whether the session of a verified token has. Raises `DependencyUnavailable`."""
 
 
-class Credentials:
+class CredentialVerifier:
     """Checks everything that is presented: one bad credential spoils a good one.
 
     A credential is `Authorization`, whatever its scheme, and `X-API-Key`. A cookie is none: `__Host-device`
@@ -116,7 +116,7 @@ class Credentials:
         self._api_keys = api_keys
         self._tokens = tokens
 
-    async def identify(self, head: Head, device_id: str | None) -> Principal | Problem | None:
+    async def identify(self, head: RequestHead, device_id: str | None) -> Principal | Problem | None:
         """The caller; a key goes before a token. None when nothing is presented."""
         authorizations, keys = head.all(b"authorization"), head.all(b"x-api-key")
         user = await self._user(authorizations, head, device_id) if authorizations else None
@@ -128,7 +128,9 @@ class Credentials:
             return REVOKED
         return holder
 
-    async def _user(self, values: Sequence[bytes], head: Head, device_id: str | None) -> Principal | Problem:
+    async def _user(
+        self, values: Sequence[bytes], head: RequestHead, device_id: str | None
+    ) -> Principal | Problem:
         token = _token(values)
         if isinstance(token, Problem):
             return token
@@ -141,7 +143,7 @@ class Credentials:
             return OTHER_DEVICE if names_device(device_id) else NO_DEVICE
         return _UNFIT.get(shown, UNFIT_TOKEN)
 
-    async def _holder(self, values: Sequence[bytes], head: Head) -> Principal | Problem:
+    async def _holder(self, values: Sequence[bytes], head: RequestHead) -> Principal | Problem:
         key = _api_key(values)
         if isinstance(key, Problem):
             return key

@@ -15,7 +15,7 @@ from domain.audit import AuditAction
 from domain.identity.api_keys import ApiKey, Scope
 from domain.identity.users import Role, User
 from ports.identity.api_keys import KeyAdded
-from ports.identity.credentials import Ended, RolesChanged
+from ports.identity.credential_store import Ended, RolesChanged
 from tests.conformance.identity import (
     ENDINGS,
     NOW_MS,

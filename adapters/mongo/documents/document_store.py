@@ -18,7 +18,7 @@ from adapters.mongo.schema import create_schema
 from domain.audit import AuditEvent
 from domain.documents.document import Collection, Document, complete
 from domain.documents.queries import Query
-from ports.documents.documents import Documents, Found, Versions
+from ports.documents.document_store import DocumentStore, FoundDocuments, Versions
 from ports.runtime import Lock, Overloaded, Runtime
 
 VERSIONS = "document_versions"
@@ -69,15 +69,15 @@ class MongoDocuments:
         found = await self._reader.collection(_name(collection)).find_one({"_id": {"$eq": document_id}})
         return None if found is None else _document(collection, found)
 
-    async def find(self, query: Query) -> Found:
-        async def read(transaction: MongoTransaction) -> Found:
+    async def find(self, query: Query) -> FoundDocuments:
+        async def read(transaction: MongoTransaction) -> FoundDocuments:
             # One snapshot for both. Reading one after the other would not do: after a fail-over the new
             # primary may show an older majority than the versions were read from.
             versions = await _versions(transaction.collection(VERSIONS), query.parts)
             documents = await transaction.collection(_name(query.collection)).find(
                 filter_of(query), sort=sort_of(query), limit=query.limit + 1
             )
-            return Found([_document(query.collection, each) for each in documents], versions)
+            return FoundDocuments([_document(query.collection, each) for each in documents], versions)
 
         return await self._reader.transaction(read)
 
@@ -198,6 +198,6 @@ def _document(collection: Collection, stored: Stored) -> Document:
     return Document(stored["_id"], complete(collection, stored[FIELDS]), stored["revision"])
 
 
-def _proof(runtime: Runtime, pools: Callable[[], MongoDriver]) -> Documents:
+def _proof(runtime: Runtime, pools: Callable[[], MongoDriver]) -> DocumentStore:
     """mypy holds the adapter to its port here."""
     return MongoDocuments(runtime=runtime, reader=pools(), writer=pools(), admin=pools())

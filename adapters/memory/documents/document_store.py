@@ -9,7 +9,7 @@ from adapters.memory.audit import MemoryAuditLog
 from domain.audit import AuditEvent
 from domain.documents.document import Collection, Document, complete
 from domain.documents.queries import Query, answer
-from ports.documents.documents import Documents, Found, Versions
+from ports.documents.document_store import DocumentStore, FoundDocuments, Versions
 from ports.errors import DependencyUnavailable
 
 DOCUMENTS_MAX = 100_000
@@ -33,10 +33,10 @@ class MemoryDocuments:
         found = self._of(collection).get(document_id)
         return None if found is None else _seen(collection, found)
 
-    async def find(self, query: Query) -> Found:
+    async def find(self, query: Query) -> FoundDocuments:
         kept = self._of(query.collection).values()
         documents = answer(query, [_seen(query.collection, each) for each in kept])
-        return Found(documents, self._versions_of(query.parts))
+        return FoundDocuments(documents, self._versions_of(query.parts))
 
     async def versions(self, parts: Sequence[str]) -> Versions:
         return self._versions_of(parts)
@@ -88,6 +88,6 @@ def _seen(collection: Collection, document: Document) -> Document:
     return replace(document, fields=complete(collection, document.fields))
 
 
-def _proof(documents: MemoryDocuments) -> Documents:
+def _proof(documents: MemoryDocuments) -> DocumentStore:
     """mypy holds the adapter to its port here."""
     return documents

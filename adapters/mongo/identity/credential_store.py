@@ -9,7 +9,7 @@ from adapters.mongo.identity import api_keys, sessions, users
 from domain.audit import AuditEvent
 from domain.idempotency import RememberedAnswer
 from domain.identity.users import Role
-from ports.identity.credentials import Credentials, Ended, Endings, RolesChanged
+from ports.identity.credential_store import CredentialStore, Ended, Endings, RolesChanged
 from ports.identity.users import Answering
 
 
@@ -102,6 +102,6 @@ class MongoCredentials:
         return await self._driver.transaction(write)
 
 
-def _proof(credentials: MongoCredentials) -> Credentials:
+def _proof(credentials: MongoCredentials) -> CredentialStore:
     """mypy holds the adapter to its port here."""
     return credentials

@@ -15,7 +15,7 @@ Versions = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundDocuments:
     """An answer and the versions of the query's parts, both of one and the same moment."""
 
     documents: Sequence[Document]
@@ -23,7 +23,7 @@ class Found:
     versions: Versions
 
 
-class Documents(Protocol):
+class DocumentStore(Protocol):
     """Reads see every acknowledged write. Each write is atomic with its audit event, whose id no other write
     has, and with a new version of each part that it touches. Raises `DependencyUnavailable`; a write whose
     fate is not known raises `OutcomeUnknown`.
@@ -34,7 +34,7 @@ class Documents(Protocol):
 
     async def get(self, collection: Collection, document_id: str) -> Document | None: ...
 
-    async def find(self, query: Query) -> Found: ...
+    async def find(self, query: Query) -> FoundDocuments: ...
 
     async def versions(self, parts: Sequence[str]) -> Versions:
         """Of all these parts, read after the call."""

@@ -8,14 +8,14 @@ from itertools import product
 import pytest
 
 from adapters.memory.audit import MemoryAuditLog
-from adapters.memory.documents.documents import MemoryDocuments
-from adapters.mongo.documents.documents import WAITING_MAX
+from adapters.memory.documents.document_store import MemoryDocuments
+from adapters.mongo.documents.document_store import WAITING_MAX
 from domain.audit import AuditAction
 from domain.documents.document import PARTS, Collection, Document
 from domain.documents.queries import Condition, Equals, Query, Range, answer
 from ports.errors import DependencyUnavailable
 from ports.runtime import DeadlineExceeded, Overloaded, Runtime
-from tests.conformance.documents import NOTES, PLAIN, Kept, OnDocuments, kept, mongo_documents, written
+from tests.conformance.document_stores import NOTES, PLAIN, Kept, OnDocuments, kept, mongo_documents, written
 from tests.conformance.identity import database_of_its_own
 from tests.conformance.runtimes import Driver
 from tests.servers.mongod import MongodServer
