@@ -11,7 +11,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks import cipher, growth, guard, http, ledger, login, machine, startup
+from benchmarks import against, cipher, growth, guard, http, ledger, login, machine, startup
 from benchmarks.contenders import ContenderFailed
 from benchmarks.drawing import svg
 from benchmarks.installation import PROJECT, folder_with_medici, python_with_peers
@@ -38,7 +38,8 @@ RESULTS = PROJECT / "docs" / "benchmarks"
 
 def main() -> int:
     arguments = _arguments()
-    groups: list[str] = arguments.only or list(GROUPS)
+    groups = GROUPS if arguments.against is None else against.groups(arguments.against)
+    names = [name for name in arguments.only or groups if name in groups]
     # SIGTERM unwinds the stack as Ctrl-C does, so that servers and measured processes end.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     notes: list[str] = []
@@ -46,22 +47,22 @@ def main() -> int:
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="credit-bench-")))
         bench = _bench(arguments, directory, notes)
-        if NEEDS_SERVERS.intersection(groups):
+        if NEEDS_SERVERS.intersection(names):
             for server in (bench.mongod, bench.redis):
                 stack.callback(server.close)
                 server.start()
             write_secrets(bench.secrets, bench.mongod, bench.redis)
-        for name in groups:
+        for name in names:
             print(f"{time.strftime('%X')} measuring {name} …", file=sys.stderr, flush=True)
             try:
-                rows += GROUPS[name](bench)
+                rows += groups[name](bench)
             except ContenderFailed as failure:
                 # The other groups took minutes: they are worth keeping.
                 print(failure, file=sys.stderr, flush=True)
                 notes.append(f"{name} was not measured: {str(failure).splitlines()[0]}")
     run = Run(arguments.rounds, arguments.seconds, _commit(), _servers(), tuple(notes))
     print(plain(rows, run))
-    if arguments.write or not arguments.only:
+    if arguments.write or not (arguments.only or arguments.against):
         RESULTS.mkdir(parents=True, exist_ok=True)
         (RESULTS / "results.md").write_text(markdown(rows, run), encoding="utf-8")
         (RESULTS / "results.svg").write_text(svg(rows), encoding="utf-8")
@@ -72,6 +73,9 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
         "--only", action="append", choices=list(GROUPS), help="one group of rows; may be repeated"
+    )
+    parser.add_argument(
+        "--against", metavar="REV", help="our own rows beside those of an earlier commit, without peers"
     )
     parser.add_argument("--rounds", type=int, default=5, help="rounds of each side (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=3.0, help="length of a round (default: %(default)s)")

@@ -30,6 +30,8 @@ class Contender:
     command: tuple[str, ...]
     configuration: Mapping[str, Any] = field(repr=False)
     directory: Path = PROJECT
+    source: Path = PROJECT
+    """Where Python finds the measured modules."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ class _Process:
             self._process = subprocess.Popen(
                 contender.command,
                 cwd=contender.directory,
-                env={**os.environ, "PYTHONPATH": str(PROJECT)},
+                env={**os.environ, "PYTHONPATH": str(contender.source)},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

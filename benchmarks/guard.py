@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from benchmarks.contenders import Comparison, Contender, side_by_side
 from benchmarks.rows import Bench, Goal, Meaning, Row, row
@@ -46,15 +46,19 @@ def _per_decision(comparison: Comparison, work: str, figure: str) -> Row:
     return row(comparison, work=work, figure=figure, unit="", group=GROUP, goal=goal, against=1)
 
 
+def ours(bench: Bench, callers: int) -> Contender:
+    return Contender("credit-system", (bench.python, "-m", "benchmarks.sides.guard"), _redis(bench, callers))
+
+
+def _redis(bench: Bench, callers: int) -> dict[str, Any]:
+    return {"redis_url": bench.redis.url, "redis_password": bench.redis.password, "callers": callers}
+
+
 def _compared(bench: Bench, callers: int) -> Comparison:
-    redis = {
-        "redis_url": bench.redis.url,
-        "redis_password": bench.redis.password,
-        "callers": callers,
-    }
+    redis = _redis(bench, callers)
     peers = str(bench.python_with_peers())
     contenders = [
-        Contender("credit-system", (bench.python, "-m", "benchmarks.sides.guard"), redis),
+        ours(bench, callers),
         *(
             Contender(
                 f"limits over {name}",

@@ -38,11 +38,11 @@ def _beside_bare_quart(bench: Bench) -> Sequence[Row]:
         (bench.python, "-m", SIDE),
         {"side": "bare", "clients": CLIENTS, "packages": ["quart", "hypercorn"]},
     )
-    allowed = _ours(bench, "allowed")
+    allowed = ours(bench, "allowed")
     return [
         *(
             _per_cpu(
-                _compared(bench, _ours(bench, "banned", server), _ours(bench, "allowed", server)),
+                _compared(bench, ours(bench, "banned", server), ours(bench, "allowed", server)),
                 f"a banned client's requests beside an allowed one's, {server}",
                 goal=BANNED_GOAL,
             )
@@ -54,7 +54,7 @@ def _beside_bare_quart(bench: Bench) -> Sequence[Row]:
             goal=BARE_GOAL,
         ),
         _per_cpu(
-            _compared(bench, _ours(bench, "plain"), bare),
+            _compared(bench, ours(bench, "plain"), bare),
             "`GET /`, limited in Redis, beside a route of bare Quart, hypercorn",
         ),
     ]
@@ -68,8 +68,8 @@ def _beside_frameworks(bench: Bench) -> Sequence[Row]:
         bench.note(f"Flask and FastAPI were left out: {missing}")
         return []
     work = "a balance read with a token"
-    default = _compared(bench, _ours(bench, "allowed"), flask, fastapi)
-    faster = _compared(bench, _ours(bench, "allowed", "granian"), fastapi)
+    default = _compared(bench, ours(bench, "allowed"), flask, fastapi)
+    faster = _compared(bench, ours(bench, "allowed", "granian"), fastapi)
     return [
         _per_cpu(default, f"{work}, hypercorn", goal=2),
         _per_cpu(default, f"{work}, hypercorn", goal=1, against=2),
@@ -88,7 +88,7 @@ def _beside_frameworks(bench: Bench) -> Sequence[Row]:
     ]
 
 
-def _ours(bench: Bench, request: str, server: str = "hypercorn") -> Contender:
+def ours(bench: Bench, request: str, server: str = "hypercorn") -> Contender:
     configuration: dict[str, Any] = {
         "side": "ours",
         "request": request,

@@ -46,7 +46,7 @@ def _alone(bench: Bench) -> list[Row]:
     """Beside a transaction, and beside the one insert that bounds what a caller alone can have."""
     scenario = {"callers": 1, "hot": False}
     work = "one caller, one at a time"
-    contenders = [_ours(bench, scenario), _transaction(bench, scenario), _journal_only(bench, batch=1)]
+    contenders = [ours(bench, scenario), _transaction(bench, scenario), _journal_only(bench, batch=1)]
     comparison = side_by_side(contenders, rounds=bench.rounds, seconds=bench.seconds)
     goals = (Goal(Meaning.RATIO_AT_LEAST, 2), None)
     return [
@@ -66,8 +66,8 @@ def _alone(bench: Bench) -> list[Row]:
 def _workers(bench: Bench, work: str, *, workers: int, one_host: bool) -> list[Row]:
     """Several processes, with the callers shared out between them, beside one that has them all."""
     goals = (0.6, 20.0, 1 / 2) if one_host else (0.3, 150.0, 1 / 3)
-    alone = _ours(bench, {"callers": CALLERS, "hot": False, "workers": 1})
-    several = _ours(
+    alone = ours(bench, {"callers": CALLERS, "hot": False, "workers": 1})
+    several = ours(
         bench, {"callers": CALLERS // workers, "hot": False, "workers": workers, "one_host": one_host}
     )
     several = Contender(
@@ -91,7 +91,7 @@ def _workers(bench: Bench, work: str, *, workers: int, one_host: bool) -> list[R
 
 
 def _compared(bench: Bench, scenario: dict[str, Any], *, peers: bool = True) -> Comparison:
-    contenders = [_ours(bench, scenario)]
+    contenders = [ours(bench, scenario)]
     if peers:
         contenders.append(_transaction(bench, scenario))
         try:
@@ -131,7 +131,7 @@ def _p99(comparison: Comparison, work: str, *, peer: int | None) -> Row:
 
 def _batch(bench: Bench) -> Row:
     scenario = {"callers": 1, "hot": False, "batch": BATCH}
-    contenders = [_ours(bench, scenario), _journal_only(bench, batch=BATCH)]
+    contenders = [ours(bench, scenario), _journal_only(bench, batch=BATCH)]
     comparison = side_by_side(contenders, rounds=bench.rounds, seconds=bench.seconds)
     return row(
         comparison,
@@ -149,7 +149,7 @@ def _journal_only(bench: Bench, *, batch: int) -> Contender:
     return Contender("one bare insert a batch", command, {**_mongo(bench), "callers": 1, "batch": batch})
 
 
-def _ours(bench: Bench, scenario: dict[str, Any]) -> Contender:
+def ours(bench: Bench, scenario: dict[str, Any]) -> Contender:
     scenario = {"accounts": ACCOUNTS, "batch": 0, "owned": False, **scenario}
     # A book of its own: what an earlier row wrote does not weigh on this one.
     book = "-".join(["bench", *(f"{name}{int(value)}" for name, value in scenario.items())])
