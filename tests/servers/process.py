@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 import random
 import shutil
 import signal
@@ -19,6 +20,9 @@ PORT_ATTEMPTS_MAX = 200
 # Below Linux's ephemeral range (32768–60999): while a server is down between two starts, no outgoing
 # connection can be given its port, and a client that reconnects cannot connect to itself.
 PORT_FIRST, PORT_LAST = 20_000, 32_000
+PORTS_A_WORKER = 1_000
+"""Test processes side by side take their ports from ranges of their own: a server that is down between two
+starts keeps its port."""
 
 LOG_TAIL_BYTES = 4_000
 
@@ -29,8 +33,9 @@ class ServerFailed(Exception):
 
 def free_port() -> int:
     """A TCP port of 127.0.0.1 that nothing listens on."""
+    first, last = _port_range(os.environ.get("PYTEST_XDIST_WORKER", ""))
     for _ in range(PORT_ATTEMPTS_MAX):
-        port = random.SystemRandom().randint(PORT_FIRST, PORT_LAST)
+        port = random.SystemRandom().randint(first, last)
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -38,7 +43,16 @@ def free_port() -> int:
             except OSError:
                 continue
             return port
-    raise ServerFailed(f"no free port between {PORT_FIRST} and {PORT_LAST}")
+    raise ServerFailed(f"no free port between {first} and {last}")
+
+
+def _port_range(worker: str) -> tuple[int, int]:
+    """`worker` is `gw0`, `gw1`, …, or empty for a test process alone."""
+    if not worker:
+        return PORT_FIRST, PORT_LAST
+    ranges = (PORT_LAST - PORT_FIRST) // PORTS_A_WORKER
+    first = PORT_FIRST + int(worker.removeprefix("gw")) % ranges * PORTS_A_WORKER
+    return first, first + PORTS_A_WORKER - 1
 
 
 class ServerProcess:
