@@ -83,3 +83,37 @@ def test_the_domain_imports_only_itself_and_the_pure_standard_library() -> None:
 )
 def test_an_impure_domain_module_is_found(source: str) -> None:
     assert impurities(source)
+
+
+HINTS = frozenset({"get_type_hints", "get_args", "get_origin", "get_annotations"})
+ANNOTATIONS = HINTS | {"__annotations__", "__dataclass_fields__", "__match_args__"}
+IMPORTED = HINTS | {"fields", "signature"}
+
+
+def introspections(source: str) -> list[str]:
+    """Where a module asks for its own annotations, which a compiled module has lost."""
+    return [
+        f"line {node.lineno}: {name}"
+        for node in ast.walk(ast.parse(source))
+        for name in (
+            [alias.name for alias in node.names if alias.name in IMPORTED]
+            if isinstance(node, ast.ImportFrom)
+            else [node.attr]
+            if isinstance(node, ast.Attribute) and node.attr in ANNOTATIONS
+            else []
+        )
+        if isinstance(node, ast.ImportFrom | ast.Attribute)
+    ]
+
+
+def test_no_module_of_the_domain_reads_annotations() -> None:
+    found = {path: introspections(source) for path, source in modules("domain")}
+    assert {path: lines for path, lines in found.items() if lines} == {}
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["from typing import get_type_hints", "from dataclasses import fields", "hints = Lot.__annotations__"],
+)
+def test_a_module_that_reads_annotations_is_found(source: str) -> None:
+    assert introspections(source)
