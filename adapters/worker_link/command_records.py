@@ -28,7 +28,7 @@ from domain.ledger.commands import (
     VoidHold,
 )
 from domain.ledger.entries import Entry, Recorded, TransferPosted
-from domain.ledger.outcomes import Outcome, Posted, Rejected, Rejection
+from domain.ledger.outcomes import CommandOutcome, Posted, Rejected, Rejection, Settled
 from domain.ledger.records import CAUSES, KINDS, kind_of
 
 Value = Any
@@ -48,6 +48,8 @@ COMMANDS: Final[dict[type[Command], str]] = {
     SettleDue: "due",
 }
 
+SETTLED: Final = "settled"
+
 _Read = Callable[[Value], Any]
 
 
@@ -61,11 +63,11 @@ def submission_of(value: Value) -> Submission:
     return Submission(tuple([_command_of(each) for each in _array(commands)]), _boolean(atomic))
 
 
-def value_of_outcomes(outcomes: Sequence[Outcome]) -> Value:
+def value_of_outcomes(outcomes: Sequence[CommandOutcome]) -> Value:
     return [_value_of_outcome(outcome) for outcome in outcomes]
 
 
-def outcomes_of(value: Value) -> tuple[Outcome, ...]:
+def outcomes_of(value: Value) -> tuple[CommandOutcome, ...]:
     """The outcomes that `value_of_outcomes` made this value of; ValueError for any other value."""
     return tuple([_outcome_of(each) for each in _array(value)])
 
@@ -75,17 +77,21 @@ def _command_of(value: Value) -> Command:
     return cast("Command", _one_of(_COMMAND_KINDS, kind)(_array(fields)))
 
 
-def _value_of_outcome(outcome: Outcome) -> Value:
+def _value_of_outcome(outcome: CommandOutcome) -> Value:
     if isinstance(outcome, Rejected):
         reason, about, replayed = outcome
         return (reason.value, about, replayed) if about or replayed else reason.value
+    if isinstance(outcome, Settled):
+        return SETTLED, outcome.account
     entry, seq, time_ms = outcome.recorded
     return kind_of(entry), entry, seq, time_ms, outcome.replayed
 
 
-def _outcome_of(value: Value) -> Outcome:
+def _outcome_of(value: Value) -> CommandOutcome:
     if isinstance(value, str):
         return Rejected(Rejection(value))
+    if type(value) is list and len(value) == 2 and value[0] == SETTLED:
+        return Settled(_text(value[1]))
     if type(value) is list and len(value) == 3:
         reason, about, replayed = value
         return Rejected(Rejection(reason), _text(about), _boolean(replayed))

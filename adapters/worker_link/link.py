@@ -11,7 +11,7 @@ from adapters.worker_link.frames import PAYLOAD_BYTES_MAX, BadFrame, FrameReader
 from adapters.worker_link.host import Stream
 from adapters.worker_link.messages import BadMessage, error_of, outcomes_in, packed, request
 from domain.ledger.commands import Submission
-from domain.ledger.outcomes import Outcome
+from domain.ledger.outcomes import CommandOutcome
 from ports.errors import DependencyUnavailable
 from ports.ledger.worker_link import Declined, Link, LinkUnusable, Outcomes, ResultUnknown
 from ports.runtime import DeadlineExceeded, Event, Runtime
@@ -44,7 +44,7 @@ class _Request:
         self.count = count
         self.settled = settled
         self.sent_s = sent_s
-        self.outcomes: list[tuple[Outcome, ...]] = []
+        self.outcomes: list[tuple[CommandOutcome, ...]] = []
         self.error: Exception | None = None
 
     def fail(self, error: Exception) -> None:
@@ -59,7 +59,7 @@ class _Ticket(NamedTuple):
     place: int
 
 
-async def _outcomes_at(ticket: _Ticket) -> tuple[Outcome, ...]:
+async def _outcomes_at(ticket: _Ticket) -> tuple[CommandOutcome, ...]:
     sent = ticket.request
     await sent.settled.wait()
     if sent.error is not None:

@@ -15,7 +15,7 @@ from adapters.worker_link.command_records import (
 )
 from adapters.worker_link.frames import PAYLOAD_BYTES_MAX, Kind, LinkFrame, encoded
 from domain.ledger.commands import Submission
-from domain.ledger.outcomes import Outcome
+from domain.ledger.outcomes import CommandOutcome
 from ports.errors import DependencyUnavailable
 from ports.ledger.worker_link import LinkUnusable, Outcomes, ResultUnknown
 from ports.runtime import Overloaded
@@ -65,7 +65,7 @@ def answers(number: int, outcomes: Outcomes) -> Iterator[bytes]:
     yield encoded(LinkFrame(Kind.ANSWER, number, _array(elements)))
 
 
-def outcomes_in(frame: LinkFrame) -> list[tuple[Outcome, ...]]:
+def outcomes_in(frame: LinkFrame) -> list[tuple[CommandOutcome, ...]]:
     """Raises `BadMessage`."""
     return [_read(outcomes_of, element) for element in _elements(frame)]
 

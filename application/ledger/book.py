@@ -23,7 +23,7 @@ from domain.ledger.chain import Head, JournalDocument, seal
 from domain.ledger.commands import Command, PostTransfer, Submission
 from domain.ledger.entries import Recorded
 from domain.ledger.machine import Decision, decide, repeat_of
-from domain.ledger.outcomes import Outcome, Posted, Rejected
+from domain.ledger.outcomes import CommandOutcome, Posted, Rejected
 from domain.ledger.prefetch import prefetch_keys
 from domain.ledger.subjects import Subject
 from ports.clock import Clock
@@ -133,7 +133,7 @@ class Book:
         of loading their accounts."""
         await self._checkpointer.flush(give_up_s=give_up_s)
 
-    async def submit(self, submissions: Sequence[Submission]) -> Sequence[tuple[Outcome, ...]]:
+    async def submit(self, submissions: Sequence[Submission]) -> Sequence[tuple[CommandOutcome, ...]]:
         """Decides and commits; one tuple of outcomes a submission, in order.
 
         Raises `Overloaded` (nothing was taken) and `DependencyUnavailable`: then nobody knows
@@ -238,7 +238,7 @@ class Book:
             await self._known.catch_up()
         return readers
 
-    async def _commit(self, batch: Sequence[Submission]) -> Sequence[tuple[Outcome, ...]]:
+    async def _commit(self, batch: Sequence[Submission]) -> Sequence[tuple[CommandOutcome, ...]]:
         monotonic = self._ports.runtime.monotonic
         began_s = monotonic()
         if began_s < self._away_until_s:
@@ -261,7 +261,7 @@ class Book:
 
     async def _decide_and_append(
         self, batch: Sequence[Submission], known: dict[str, Recorded]
-    ) -> Sequence[tuple[Outcome, ...]]:
+    ) -> Sequence[tuple[CommandOutcome, ...]]:
         absent = _Absent()
         for _ in self._rounds():
             if await self._turns.wait_for_turn():
@@ -304,11 +304,11 @@ class Book:
     async def _proved(
         self,
         batch: Sequence[Submission],
-        outcomes: Sequence[tuple[Outcome, ...]],
+        outcomes: Sequence[tuple[CommandOutcome, ...]],
         document: JournalDocument,
         unproven: Sequence[str],
         known: dict[str, Recorded],
-    ) -> Sequence[tuple[Outcome, ...]]:
+    ) -> Sequence[tuple[CommandOutcome, ...]]:
         """The outcomes of a batch that was appended, which proved that it saw the head, and that its ids are
         new. A rejection has proved neither: it may be a repeat whose first answer was lost."""
         if not unproven:
@@ -332,9 +332,9 @@ class Book:
     async def _with_repeats(
         self,
         batch: Sequence[Submission],
-        outcomes: Sequence[tuple[Outcome, ...]],
+        outcomes: Sequence[tuple[CommandOutcome, ...]],
         known: dict[str, Recorded],
-    ) -> Sequence[tuple[Outcome, ...]]:
+    ) -> Sequence[tuple[CommandOutcome, ...]]:
         """The outcomes, rejections replaced by the first answers that the journal turned out to have.
 
         An atomic submission with a repeat among its rejections is decided anew: without it, the
@@ -461,7 +461,7 @@ class _Absent:
     def unproven(
         self,
         batch: Sequence[Submission],
-        outcomes: Sequence[tuple[Outcome, ...]],
+        outcomes: Sequence[tuple[CommandOutcome, ...]],
         known: Mapping[str, Recorded],
     ) -> list[str]:
         """Keys of the refusals that are to be recorded which nobody has looked up at this head."""
@@ -485,7 +485,7 @@ def _keys(batch: Sequence[Submission]) -> list[str]:
 
 def _keys_of_rejected(
     batch: Sequence[Submission],
-    outcomes: Sequence[tuple[Outcome, ...]],
+    outcomes: Sequence[tuple[CommandOutcome, ...]],
     known: Mapping[str, Recorded],
     absent: _Absent,
 ) -> list[str]:
@@ -500,7 +500,7 @@ def _keys_of_rejected(
 
 
 def _rejected(
-    batch: Sequence[Submission], outcomes: Sequence[tuple[Outcome, ...]]
+    batch: Sequence[Submission], outcomes: Sequence[tuple[CommandOutcome, ...]]
 ) -> list[tuple[Command, Rejected]]:
     if all(type(outcome) is Posted for results in outcomes for outcome in results):
         return []  # Nearly always.

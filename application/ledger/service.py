@@ -47,7 +47,7 @@ from domain.ledger.entries import (
 )
 from domain.ledger.lots import Lot
 from domain.ledger.machine import effective
-from domain.ledger.outcomes import Outcome, Rejected, Rejection
+from domain.ledger.outcomes import Outcome, Rejected, Rejection, asked
 from domain.ledger.replay import rule_of
 from domain.ledger.subjects import EXPIRED, PENDING, GrantState, HoldState, TransferState
 
@@ -134,7 +134,7 @@ class Ledger:
         book = await self._books.get(caller.book)
         decision = await book.try_out(Submission((self._orders.transfer(caller, order),)))
         ((outcome,),) = decision.outcomes
-        return Trial(outcome, decision.entries, decision.changed)
+        return Trial(asked(outcome), decision.entries, decision.changed)
 
     async def transfer_batch(
         self, caller: Caller, orders: Sequence[TransferOrder], *, atomic: bool
@@ -148,14 +148,14 @@ class Ledger:
         book = await self._books.get(caller.book)
         if atomic:
             (outcomes,) = await book.submit([Submission(commands, atomic=True)])
-            return list(outcomes)
+            return list(map(asked, outcomes))
         # Several at once cost less to carry; few enough that a batch is still cut where it must be.
         parts = [
             Submission(commands[start : start + COMMANDS_A_PART])
             for start in range(0, len(commands), COMMANDS_A_PART)
         ]
         results = await book.submit(parts)
-        return [outcome for outcomes in results for outcome in outcomes]
+        return [asked(outcome) for outcomes in results for outcome in outcomes]
 
     async def _is_another_body(self, book_name: str, commands: Sequence[PostTransfer]) -> bool:
         """Whether the request's key was used with another batch: then none of this one is taken, not
@@ -236,7 +236,7 @@ class Ledger:
     async def _execute(self, caller: Caller, command: Command) -> Outcome:
         book = await self._books.get(caller.book)
         ((outcome,),) = await book.submit([Submission((command,))])
-        return outcome
+        return asked(outcome)
 
     # --- reads: `fresh` sees every write acknowledged by any worker before the call; without it the
     # answer may be behind, and costs no look at the journal

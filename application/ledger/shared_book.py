@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 from application.ledger.book import WAITING_COMMANDS_MAX, Book, BookPorts
 from application.ledger.committed import Committed
 from domain.ledger.commands import Submission
-from domain.ledger.outcomes import Outcome, Posted, Rejected, Rejection
+from domain.ledger.outcomes import CommandOutcome, Posted, Rejected
 from ports.errors import DependencyUnavailable
 from ports.ledger.worker_link import (
     BookHold,
@@ -247,11 +247,8 @@ def _repeatable(submission: Submission) -> Submission:
     return submission._replace(commands=tuple(commands))
 
 
-def _is_rejected(outcomes: Sequence[Outcome]) -> bool:
-    return any(
-        isinstance(outcome, Rejected) and outcome.reason is not Rejection.NOTHING_ASKED
-        for outcome in outcomes
-    )
+def _is_rejected(outcomes: Sequence[CommandOutcome]) -> bool:
+    return any(isinstance(outcome, Rejected) for outcome in outcomes)
 
 
 def _later(before: Outcomes, now: Outcomes) -> Outcomes:
@@ -265,7 +262,7 @@ def _later(before: Outcomes, now: Outcomes) -> Outcomes:
     ]
 
 
-def _as_first(submission: Submission, outcomes: tuple[Outcome, ...]) -> tuple[Outcome, ...]:
+def _as_first(submission: Submission, outcomes: tuple[CommandOutcome, ...]) -> tuple[CommandOutcome, ...]:
     """Where nobody but this worker can have sent a command, its repeat was its own."""
     return tuple(
         outcome._replace(replayed=False)

@@ -12,7 +12,7 @@ from domain.ledger.subjects import VOIDED, GrantState
 
 def issue_grant(overlay: Overlay, command: IssueGrant) -> Outcome:
     """A grant that begins later is scheduled; one that has expired already is refused as not active."""
-    state = overlay.account(command.account)
+    state = overlay.settle(command.account)
     if state is None:
         return Rejected(Rejection.ACCOUNT_NOT_FOUND, command.account)
     account, amount, terms = state.account, command.amount, command.terms
@@ -46,7 +46,7 @@ def void_grant(overlay: Overlay, command: VoidGrant) -> Outcome:
     grant = overlay.subject(grant_key(command.grant))
     if not isinstance(grant, GrantState):
         return Rejected(Rejection.NOT_FOUND)
-    state = overlay.account(grant.account)
+    state = overlay.settle(grant.account)
     if state is None:
         return Rejected(Rejection.ACCOUNT_NOT_FOUND)
     if any(each.id == grant.id for each in state.holdings.scheduled):

@@ -39,7 +39,7 @@ def capture_hold(overlay: Overlay, command: CaptureHold) -> Outcome:
     if isinstance(found, Rejection):
         return Rejected(found)
     placed = found.placed
-    holder = overlay.account(placed.account)
+    holder = overlay.settle(placed.account)
     destination = overlay.side(placed.destination, placed.asset)
     if holder is None or destination is None:
         return Rejected(Rejection.ACCOUNT_NOT_FOUND)
@@ -68,7 +68,7 @@ def void_hold(overlay: Overlay, command: VoidHold) -> Outcome:
     found = _pending(overlay, command.hold)
     if isinstance(found, Rejection):
         return Rejected(found)
-    holder = overlay.account(found.placed.account)
+    holder = overlay.settle(found.placed.account)
     if holder is None:
         return Rejected(Rejection.ACCOUNT_NOT_FOUND)
     return release(overlay, holder, found.placed.id, VOIDED, command.keys, command.fingerprint, command.actor)
@@ -80,7 +80,7 @@ def _pending(overlay: Overlay, hold_id: str) -> HoldState | Rejection:
     hold = overlay.subject(key)
     if not isinstance(hold, HoldState):
         return Rejection.NOT_FOUND
-    overlay.account(hold.placed.account)
+    overlay.settle(hold.placed.account)
     hold = overlay.subject(key)
     assert isinstance(hold, HoldState)  # noqa: S101 - what exists does not cease to
     if hold.status == PENDING:

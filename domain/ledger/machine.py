@@ -29,7 +29,7 @@ from domain.ledger.commands import (
 from domain.ledger.entries import AccountOpened, Entry, Recorded, Refused
 from domain.ledger.grants import issue_grant, void_grant
 from domain.ledger.holds import capture_hold, place_hold, void_hold
-from domain.ledger.outcomes import Outcome, Posted, Rejected, Rejection
+from domain.ledger.outcomes import CommandOutcome, Outcome, Posted, Rejected, Rejection, Settled
 from domain.ledger.overlay import Overlay
 from domain.ledger.replay import Accounts, Subjects, accounts_of
 from domain.ledger.subjects import Subject
@@ -44,7 +44,7 @@ class Decision:
     Nothing of it counts when subjects were `missing`: decide again when they are loaded.
     """
 
-    outcomes: tuple[tuple[Outcome, ...], ...]
+    outcomes: tuple[tuple[CommandOutcome, ...], ...]
     entries: tuple[Entry, ...]
     changed: Mapping[str, AccountState]
     changed_subjects: Mapping[str, Subject]
@@ -79,7 +79,7 @@ def decide(
     )
 
 
-def _decide_submission(overlay: Overlay, submission: Submission) -> tuple[Outcome, ...]:
+def _decide_submission(overlay: Overlay, submission: Submission) -> tuple[CommandOutcome, ...]:
     commands, is_atomic = submission
     if is_atomic:
         return _decide_atomic(overlay, commands)
@@ -88,7 +88,7 @@ def _decide_submission(overlay: Overlay, submission: Submission) -> tuple[Outcom
     return tuple([_decide_one(overlay, command) for command in commands])
 
 
-def _decide_atomic(overlay: Overlay, commands: Sequence[Command]) -> tuple[Outcome, ...]:
+def _decide_atomic(overlay: Overlay, commands: Sequence[Command]) -> tuple[CommandOutcome, ...]:
     trial = overlay.trial()
     outcomes = [_decide_one(trial, command) for command in commands]
     if not any(isinstance(outcome, Rejected) for outcome in outcomes):
@@ -103,7 +103,7 @@ def _decide_atomic(overlay: Overlay, commands: Sequence[Command]) -> tuple[Outco
     )
 
 
-def _decide_one(overlay: Overlay, command: Command) -> Outcome:
+def _decide_one(overlay: Overlay, command: Command) -> CommandOutcome:
     known, keys = overlay.known, overlay.keys
     for key in command.keys:
         if (key in keys or key in known) and (repeated := repeat_of(command, known, keys)) is not None:
@@ -116,10 +116,10 @@ def _decide_one(overlay: Overlay, command: Command) -> Outcome:
             _remember(overlay, command, outcome)
         return outcome
     first = len(overlay.entries)
-    outcome = _decide_rarer(overlay, command)
+    rarer = _decide_rarer(overlay, command)
     for key in {key: None for entry in overlay.entries[first:] for key, _ in accounts_of(entry)}:
-        overlay.account(key)  # Whatever the command lowered, its rules hold their levels.
-    return outcome
+        overlay.settle(key)  # Whatever the command lowered, its rules hold their levels.
+    return rarer
 
 
 def _remember(overlay: Overlay, command: PostTransfer, refused: Rejected) -> None:
@@ -135,7 +135,7 @@ def _remember(overlay: Overlay, command: PostTransfer, refused: Rejected) -> Non
     )  # fmt: skip
 
 
-def _decide_rarer(overlay: Overlay, command: Command) -> Outcome:
+def _decide_rarer(overlay: Overlay, command: Command) -> CommandOutcome:
     match command:
         case PlaceHold():
             return place_hold(overlay, command)
@@ -156,8 +156,8 @@ def _decide_rarer(overlay: Overlay, command: Command) -> Outcome:
         case RemoveRule():
             return remove_rule(overlay, command)
         case SettleDue():
-            overlay.account(command.account)
-            return Rejected(Rejection.NOTHING_ASKED)
+            overlay.settle(command.account)
+            return Settled(command.account)
         case PostTransfer():
             return post_transfer(overlay, command)
 
@@ -185,7 +185,7 @@ def repeat_of(command: Command, *known: Mapping[str, Recorded]) -> Outcome | Non
 
 def _open_account(overlay: Overlay, command: OpenAccount) -> Outcome:
     account = command.account
-    if overlay.account(account.key) is not None:
+    if overlay.settle(account.key) is not None:
         return Rejected(Rejection.ACCOUNT_EXISTS)
     return overlay.record(AccountOpened(account, command.keys, command.fingerprint, command.actor))
 
@@ -204,5 +204,5 @@ def effective(state: AccountState, time_ms: int) -> Effective:
         return Effective(state, ())
     # As if in the next document: what begins now is younger than all that is there.
     overlay = Overlay({state.account.key: state}, {}, {}, state.seq + 1, time_ms)
-    settled = overlay.account(state.account.key) or state
+    settled = overlay.settle(state.account.key) or state
     return Effective(settled._replace(seq=state.seq), tuple(overlay.entries))

@@ -33,8 +33,6 @@ class Rejection(Enum):
     BALANCE_OVERFLOW = "balance_overflow"
     TOO_MANY_LOTS = "too_many_lots"
     """The account has as many grants, holds or rules as an account may have."""
-    NOTHING_ASKED = "nothing_asked"
-    """Whoever has what fell due recorded asks for nothing else."""
     BATCH_REJECTED = "batch_rejected"
     """The command itself could have been posted; another one of its atomic batch could not."""
 
@@ -55,4 +53,20 @@ class Rejected(NamedTuple):
     replayed: bool = False
 
 
+class Settled(NamedTuple):
+    """What had fallen due in the account is recorded. Nothing else was asked for."""
+
+    account: str
+
+
 Outcome = Posted | Rejected
+"""How a command that was asked for ends."""
+CommandOutcome = Outcome | Settled
+"""How any command ends, the ledger's own as well."""
+
+
+def asked(outcome: CommandOutcome) -> Outcome:
+    """The outcome of a command that was asked for. Raises `TypeError` for the ledger's own."""
+    if isinstance(outcome, Settled):
+        raise TypeError(f"{outcome.account} was settled, and nothing else was asked for")
+    return outcome

@@ -145,8 +145,9 @@ class Overlay:
         self.entries += trial.entries
         self.keys.update(trial.keys)
 
-    def account(self, key: str) -> AccountState | None:
-        """As it stands now: nothing in it is overdue, and its rules have held their levels."""
+    def settle(self, key: str) -> AccountState | None:
+        """The account as it stands now, None when there is none. Records first what is overdue in it, and
+        lets its rules hold their levels."""
         state = self.changed.get(key) or self.accounts.get(key)
         if state is None or state.holdings is NOTHING:
             return state
@@ -163,7 +164,7 @@ class Overlay:
 
     def side(self, account_id: str, asset: str) -> AccountState | None:
         """An account that a transfer names, its own or one of the system's."""
-        return self.system_account(account_id, asset) if is_system(account_id) else self.account(account_id)
+        return self.system_account(account_id, asset) if is_system(account_id) else self.settle(account_id)
 
     def subject(self, key: str) -> Subject | None:
         if key not in self.subjects:

@@ -29,7 +29,7 @@ REASONS: Final = (DAY_USED, ACCOUNT_FULL, BALANCE_OVERFLOW)
 
 
 def set_rule(overlay: Overlay, command: SetRule) -> Outcome:
-    state = overlay.account(command.account)
+    state = overlay.settle(command.account)
     if state is None:
         return Rejected(Rejection.ACCOUNT_NOT_FOUND, command.account)
     if len(state.holdings.rules) >= RULES_MAX:
@@ -43,7 +43,7 @@ def set_rule(overlay: Overlay, command: SetRule) -> Outcome:
 
 
 def remove_rule(overlay: Overlay, command: RemoveRule) -> Outcome:
-    state = overlay.account(command.account)
+    state = overlay.settle(command.account)
     if state is None or all(rule.id != command.id for rule in state.holdings.rules):
         return Rejected(Rejection.NOT_FOUND)
     return overlay.record(

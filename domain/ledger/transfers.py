@@ -52,7 +52,7 @@ def post_transfer(overlay: Overlay, command: PostTransfer) -> Outcome:
     )  # fmt: skip
     posted = overlay.move(source, destination, entry)
     if holdings.rules:
-        overlay.account(source.account.key)
+        overlay.settle(source.account.key)
     return posted
 
 
@@ -68,7 +68,7 @@ def sides_of(
         and (holdings := source.holdings) is not NOTHING
         and (holdings.due_ms <= time_ms or holdings.rules)
     ):
-        source = overlay.account(source_id)
+        source = overlay.settle(source_id)
     destination = None
     if destination_id[0] != "@":
         destination = changed.get(destination_id) or accounts.get(destination_id)
@@ -77,7 +77,7 @@ def sides_of(
         and (holdings := destination.holdings) is not NOTHING
         and (holdings.due_ms <= time_ms or holdings.rules)
     ):
-        destination = overlay.account(destination_id)
+        destination = overlay.settle(destination_id)
     if source is None or destination is None:
         if destination is not None and is_system(source_id):
             return overlay.system_account(source_id, destination.account.asset), destination
@@ -92,7 +92,7 @@ def sides_of(
 def absent_of(overlay: Overlay, *account_ids: str) -> str:
     """The first of the accounts that does not exist; of the system's there are none that do not."""
     named = [each for each in account_ids if not is_system(each)]
-    return next((each for each in named if overlay.account(each) is None), account_ids[0])
+    return next((each for each in named if overlay.settle(each) is None), account_ids[0])
 
 
 def refusal_of(source: AccountState, destination: AccountState, amount: int) -> Rejection | None:

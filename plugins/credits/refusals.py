@@ -39,7 +39,6 @@ REFUSALS: Final = {
         "The account has as many grants, holds or rules as an account may have.",
     ),
     # Nobody can ask for nothing over HTTP; it has a status so that every refusal has one.
-    Rejection.NOTHING_ASKED: (422, "Nothing was asked for."),
     Rejection.BATCH_REJECTED: (409, "Another transfer of the same atomic batch was rejected."),
 }
 

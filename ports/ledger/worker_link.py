@@ -10,9 +10,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from domain.ledger.commands import Submission
-from domain.ledger.outcomes import Outcome
+from domain.ledger.outcomes import CommandOutcome
 
-Outcomes = Sequence[tuple[Outcome, ...]]
+Outcomes = Sequence[tuple[CommandOutcome, ...]]
 """One tuple a submission, in order."""
 
 Serve = Callable[[Sequence[Submission]], Awaitable[Outcomes]]

@@ -34,7 +34,7 @@ from domain.ledger.commands import (
 )
 from domain.ledger.entries import Recorded
 from domain.ledger.lots import GrantTerms
-from domain.ledger.outcomes import Outcome, Posted, Rejected, Rejection
+from domain.ledger.outcomes import CommandOutcome, Posted, Rejected, Rejection, Settled
 from tests.conformance.entries import every_kind_of_entry
 
 KEYS = ("t:1", "k:2")
@@ -76,10 +76,11 @@ def test_a_submission_is_read_back_as_it_was(atomic: bool) -> None:
 
 
 def test_every_outcome_is_read_back_as_it_was() -> None:
-    outcomes: list[Outcome] = [
+    outcomes: list[CommandOutcome] = [
         *(Posted(Recorded(entry, 2**62, 7), replayed=True) for entry in every_kind_of_entry()),
         *(Posted(Recorded(entry, 1, 7)) for entry in every_kind_of_entry()),
         *(Rejected(reason) for reason in Rejection),
+        Settled("alice"),
     ]
     read = outcomes_of(through_json(value_of_outcomes(outcomes)))
     assert list(read) == outcomes
@@ -114,7 +115,16 @@ def test_an_outcome_with_anything_else_in_it_is_refused() -> None:
         for other in damaged(value):
             with pytest.raises(ValueError):
                 outcomes_of([other])
-    for wrong in ("no_such_reason", 5, None, True, ["transfer"]):
+    for wrong in (
+        "no_such_reason",
+        5,
+        None,
+        True,
+        ["transfer"],
+        ["settled"],
+        ["settled", 5],
+        ["other", "alice"],
+    ):
         with pytest.raises(ValueError):
             outcomes_of([wrong])
 

@@ -215,7 +215,7 @@ class Oracle:
             case c.RemoveRule():
                 return self._remove_rule(command)
             case c.SettleDue():
-                return "nothing_asked"
+                return "settled"
 
     def _open(self, command: c.OpenAccount) -> str:
         account = command.account

@@ -11,7 +11,7 @@ from domain.ledger.chain import Head, JournalDocument, follows, is_intact, seal
 from domain.ledger.commands import Command, ReverseTransfer, Submission, transfer_key
 from domain.ledger.entries import Entry, Recorded, TransferPosted
 from domain.ledger.machine import Decision, decide, effective
-from domain.ledger.outcomes import Outcome, Posted, Rejected
+from domain.ledger.outcomes import CommandOutcome, Posted, Rejected, Settled
 from domain.ledger.prefetch import prefetch_keys
 from domain.ledger.records import Record, entry_of, record_of
 from domain.ledger.replay import accounts_of, replay
@@ -223,12 +223,14 @@ def played(plan: Iterable[tuple[int, list[Submission]]]) -> Play:
     return ledger
 
 
-def named(outcome: Outcome) -> str:
+def named(outcome: CommandOutcome) -> str:
     if isinstance(outcome, Rejected):
         return outcome.reason.value
+    if isinstance(outcome, Settled):
+        return "settled"
     return "replayed" if outcome.replayed else "posted"
 
 
-def entry_in(outcome: Outcome) -> Entry:
+def entry_in(outcome: CommandOutcome) -> Entry:
     assert isinstance(outcome, Posted)
     return outcome.recorded.entry

@@ -34,7 +34,7 @@ def test_an_expiry_is_recorded_late_and_counts_from_its_instant() -> None:
 
 def test_whoever_has_recorded_what_is_due_asks_for_nothing_else() -> None:
     ledger = play(opening("alice"))
-    assert ledger.ask(SettleDue("alice"), SettleDue("nobody")) == ["nothing_asked"] * 2
+    assert ledger.ask(SettleDue("alice"), SettleDue("nobody")) == ["settled"] * 2
     assert len(ledger.documents) == 1
 
 
