@@ -1,5 +1,6 @@
 # make run            the service with in-memory adapters and sample data   (ARGS="--bind 127.0.0.1:8080" passes options)
 # make test           every test, real MongoDB and Redis included           (ARGS="-k ledger tests/domain" passes options)
+# make test-long      the tests that draw their own cases again, with many more of them    (MINUTES=30 bounds it)
 # make clients        what the tests of generated clients need, for running these alone
 # make servers        a MongoDB and a Redis to try the live store on, until Ctrl-C; prints what to `source`
 # make bench          every row beside its peers, into docs/benchmarks  (ARGS="--only guard --seconds 1" passes options)
@@ -24,6 +25,9 @@
 
 PYTHON ?= python3
 ARGS ?=
+# Test processes side by side; PARALLEL= runs all in one. Each starts its own servers, and takes the others' tests
+# when it is done with its own. Many tests wait, so there is one process more than there are cores, and no more than four.
+PARALLEL ?= --numprocesses $(shell cores=$$(nproc 2>/dev/null || echo 1); echo $$((cores < 4 ? cores + 1 : 4))) --dist worksteal
 
 VENV := .venv
 SERVERS := .servers
@@ -65,7 +69,14 @@ run: $(VENV)/runtime.stamp
 .PHONY: test
 test: $(VENV)/dev.stamp $(SERVERS)/servers.stamp $(CLIENTS)/clients.stamp redis-server promtool
 	@command -v curl >/dev/null || { $(call apt,curl); }  # the README's walk is run as it stands
-	@exec $(BIN)/python -m pytest $(ARGS)
+	@exec $(BIN)/python -m pytest $(PARALLEL) $(ARGS)
+
+# Of the tests that draw their own cases, seeds and properties, fifteen times as many cases; they need no server.
+LONG := tests/domain tests/application tests/simulation
+MINUTES ?= 30
+.PHONY: test-long
+test-long: $(VENV)/dev.stamp
+	@exec env TEST_FACTOR=15 TEST_MINUTES=$(MINUTES) $(BIN)/python -m pytest -q --no-header $(PARALLEL) $(LONG) $(ARGS)
 
 .PHONY: servers
 servers: $(VENV)/runtime.stamp $(SERVERS)/servers.stamp redis-server

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Iterator
 
 import pytest
 
+import tests.seeds  # noqa: F401 - before any module of tests is read, for how many examples they draw
 from tests.servers.mongod import MongodServer
 from tests.servers.redis_cluster import RedisCluster
 from tests.servers.redis_server import RedisServer
+
+MINUTES = float(os.environ.get("TEST_MINUTES", "inf"))
+"""After so many, no further test begins: a long run ends in time with what it has tried."""
+_began_s = time.monotonic()
+
+
+def pytest_runtest_setup() -> None:
+    if time.monotonic() - _began_s > MINUTES * 60:
+        pytest.skip("the time of this run is up")
 
 
 @pytest.fixture(scope="session")

@@ -26,7 +26,8 @@ Result = TypeVar("Result")
 DriverName = Literal["pymongo", "motor"]
 
 DEFAULT_DATABASE = "credit_system"
-TRANSACTION_ATTEMPTS_MAX = 8
+TRANSACTION_ATTEMPTS_MAX = 64
+"""Beside the bound on time: on a busy machine a writer among several may lose many times in a row."""
 BACKOFF_MS_MAX = 100
 
 _RAW = CodecOptions(document_class=RawBSONDocument)

@@ -52,6 +52,10 @@ class Decision:
     time_ms: int
 
 
+class UnbalancedDecision(AssertionError):
+    """A decision would make credits, or lose some: a fault in the rules, found before it is recorded."""
+
+
 def decide(
     accounts: Accounts,
     submissions: Sequence[Submission],
@@ -66,9 +70,13 @@ def decide(
     `accounts` and `subjects` hold what `needs` says, as of document `seq - 1`. `known` holds what the
     journal already has under the commands' keys, as far as somebody looked: the journal's unique index
     catches the rest.
+
+    Raises `UnbalancedDecision` when what the accounts of an asset hold together would not stay what it was:
+    double entry, held in production as well.
     """
     overlay = Overlay(accounts, subjects or {}, known, seq, time_ms, hold_levels)
     outcomes = tuple([_decide_submission(overlay, submission) for submission in submissions])
+    _check_balance(accounts, overlay.changed)
     return Decision(
         outcomes,
         tuple(overlay.entries),
@@ -77,6 +85,23 @@ def decide(
         frozenset(overlay.missing),
         time_ms,
     )
+
+
+def _check_balance(before: Accounts, after: Mapping[str, AccountState]) -> None:
+    """Compares states, not entries: an entry moves what it says by its form alone."""
+    # One sum at a time: nearly every batch is about one asset, and a dictionary of sums would cost it more.
+    rest = list(after.items())
+    while rest:
+        asset, total, others = rest[0][1].account.asset, 0, []
+        for key, state in rest:
+            if state.account.asset != asset:
+                others.append((key, state))
+                continue
+            earlier = before.get(key)
+            total += state.posted if earlier is None else state.posted - earlier.posted
+        if total:
+            raise UnbalancedDecision(f"a decision about {asset} comes to {total:+} instead of 0")
+        rest = others
 
 
 def _decide_submission(overlay: Overlay, submission: Submission) -> tuple[CommandOutcome, ...]:

@@ -33,6 +33,7 @@ from tests.conformance.limiters import (
     connected,
     redis_limiter,
 )
+from tests.seeds import examples
 from tests.servers.redis_cluster import RedisCluster
 from tests.servers.redis_server import RedisServer
 
@@ -168,7 +169,9 @@ async def compare(
             assert await limiter.status(identifier, []) == await model.status(identifier, [])
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, max_examples=examples(30), suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(policy_sets, ban_policies, steps, st.integers(0, 86_400_000))
 @pytest.mark.parametrize("server", ["redis_server", "redis_cluster"])
 def test_the_script_and_the_pure_rules_give_the_same_answers(
@@ -187,7 +190,9 @@ def test_the_script_and_the_pure_rules_give_the_same_answers(
     asyncio.run(compare(redis, policies, ban_policy, script, Time(START_MS + offset_ms)))
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, max_examples=examples(30), suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     st.tuples(rates, st.sampled_from(Algorithm)),
     st.lists(st.tuples(st.integers(0, 90), st.integers(1, 4), st.booleans()), min_size=1, max_size=20),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -16,6 +18,13 @@ from tests.conformance.runtimes import Driver
 from tests.conformance.worker_links import BOOK, Holder, held, host_of, only, reached, transfer
 
 
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    """Not `tmp_path`: the tests' own sockets take a path of 107 bytes at most."""
+    with TemporaryDirectory(prefix="credit-") as made:
+        yield Path(made)
+
+
 @pytest.mark.parametrize(
     "garbage",
     [
@@ -24,11 +33,11 @@ from tests.conformance.worker_links import BOOK, Holder, held, host_of, only, re
         encoded(LinkFrame(Kind.REQUEST, 2, b"[]")) + encoded(LinkFrame(Kind.REQUEST, 1, b"[]")),
     ],
 )
-def test_whoever_speaks_something_else_is_cut_off(run_real: Driver, tmp_path: Path, garbage: bytes) -> None:
+def test_whoever_speaks_something_else_is_cut_off(run_real: Driver, directory: Path, garbage: bytes) -> None:
     async def body(runtime: Runtime) -> None:
-        handoff, holder = StreamWorkerLink(runtime, host_of(runtime, tmp_path)), Holder(runtime)
+        handoff, holder = StreamWorkerLink(runtime, host_of(runtime, directory)), Holder(runtime)
         holding = await held(handoff, holder)
-        path = only(tmp_path, "*.sock")
+        path = only(directory, "*.sock")
 
         def speak() -> bytes:
             with socket.socket(socket.AF_UNIX) as stranger:
@@ -49,11 +58,11 @@ def test_whoever_speaks_something_else_is_cut_off(run_real: Driver, tmp_path: Pa
     run_real(body)
 
 
-def test_a_request_that_cannot_be_read_is_not_taken(run_real: Driver, tmp_path: Path) -> None:
+def test_a_request_that_cannot_be_read_is_not_taken(run_real: Driver, directory: Path) -> None:
     async def body(runtime: Runtime) -> None:
-        handoff, holder = StreamWorkerLink(runtime, host_of(runtime, tmp_path)), Holder(runtime)
+        handoff, holder = StreamWorkerLink(runtime, host_of(runtime, directory)), Holder(runtime)
         holding = await held(handoff, holder)
-        path = only(tmp_path, "*.sock")
+        path = only(directory, "*.sock")
 
         def speak() -> bytes:
             with socket.socket(socket.AF_UNIX) as stranger:
@@ -69,17 +78,17 @@ def test_a_request_that_cannot_be_read_is_not_taken(run_real: Driver, tmp_path: 
     run_real(body)
 
 
-def test_a_directory_that_others_may_enter_is_not_used(tmp_path: Path) -> None:
-    tmp_path.chmod(0o750)
+def test_a_directory_that_others_may_enter_is_not_used(directory: Path) -> None:
+    directory.chmod(0o750)
     with pytest.raises(PermissionError):
-        DirectoryHost(tmp_path, AsyncioSockets())
+        DirectoryHost(directory, AsyncioSockets())
 
 
-def test_what_a_dead_holder_left_is_replaced(run_real: Driver, tmp_path: Path) -> None:
+def test_what_a_dead_holder_left_is_replaced(run_real: Driver, directory: Path) -> None:
     async def body(runtime: Runtime) -> None:
-        handoff, holder = StreamWorkerLink(runtime, host_of(runtime, tmp_path)), Holder(runtime)
+        handoff, holder = StreamWorkerLink(runtime, host_of(runtime, directory)), Holder(runtime)
         await (await held(handoff, holder)).release()
-        lock = only(tmp_path, "*.lock")
+        lock = only(directory, "*.lock")
         dead = lock.with_suffix(".sock")
         with socket.socket(socket.AF_UNIX) as left:
             left.bind(str(dead))

@@ -27,6 +27,7 @@ from ports.documents.document_store import DocumentStore, FoundDocuments, Versio
 from ports.errors import DependencyUnavailable
 from ports.runtime import Task
 from tests.conformance.document_stores import NOTES
+from tests.seeds import examples
 from tests.simulation.runtime.simulated_runtime import SimulatedRuntime, Simulation
 
 TRAVEL_S_MAX = 0.004
@@ -247,7 +248,7 @@ class _Entropy:
 
 
 @given(st.integers(0, 2**32))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 def test_no_answer_is_older_than_what_was_acknowledged_before_it_was_asked_for(seed: int) -> None:
     history, metrics = play(seed, FarDocuments)
     assert history.reads > 0

@@ -23,6 +23,7 @@ from ports.errors import DependencyUnavailable
 from ports.ledger.journal import Append
 from ports.runtime import Runtime
 from tests.domain.ledger.play import named
+from tests.seeds import seeds
 from tests.simulation.ledger_world import (
     BOOK,
     Service,
@@ -35,7 +36,7 @@ from tests.simulation.ledger_world import (
 from tests.simulation.runtime.simulated_runtime import SimulatedRuntime, Simulation
 from tests.simulation.unreliable_store import Outside
 
-SEEDS = range(20)
+SEEDS = seeds(10)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import partial
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from domain.ledger.entries import TransferPosted
 from domain.ledger.outcomes import Rejected
 from ports.runtime import TaskCancelled
+from tests.seeds import seeds
 from tests.simulation.ledger_world import (
     Service,
     Told,
@@ -24,8 +24,7 @@ from tests.simulation.runtime.scheduler import SimulationOver
 from tests.simulation.runtime.simulated_runtime import Simulation
 from tests.simulation.unreliable_store import Faults, Outside
 
-SEEDS = range(int(os.environ.get("SIMULATION_SEEDS", "60")))
-"""`SIMULATION_SEEDS=5000` tries more of them."""
+SEEDS = seeds(20)
 
 CALM = Faults()
 STORMY = Faults(lost_request=0.08, lost_answer=0.08, late_append=0.08)

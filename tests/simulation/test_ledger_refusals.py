@@ -14,11 +14,12 @@ from domain.ledger.outcomes import Outcome, Rejected
 from ports.errors import DependencyUnavailable
 from ports.runtime import Overloaded, TaskCancelled
 from tests.application.ledger.forgery import proved
+from tests.seeds import seeds
 from tests.simulation.ledger_world import BOOK, TRIES_MAX, Service, grant, opening, posted, until_answered
 from tests.simulation.runtime.simulated_runtime import Simulation
 from tests.simulation.unreliable_store import Faults, Outside
 
-SEEDS = range(40)
+SEEDS = seeds(20)
 FAULTY = Faults(lost_request=0.05, lost_answer=0.15, late_append=0.05)
 ORDERS = (
     TransferOrder("alice", "@revenue", 60, "buy"),

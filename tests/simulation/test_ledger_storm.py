@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Awaitable, Callable
 from functools import partial
 
@@ -15,12 +14,12 @@ from domain.ledger.entries import HoldPlaced, TransferPosted
 from domain.ledger.lots import NEVER_MS
 from domain.ledger.machine import effective
 from domain.ledger.outcomes import Outcome, Posted, Rejected
+from tests.seeds import seeds
 from tests.simulation.ledger_world import BOOK, Service, Told, audit, until_answered
 from tests.simulation.runtime.simulated_runtime import Simulation
 from tests.simulation.unreliable_store import Faults, Outside
 
-SEEDS = range(int(os.environ.get("SIMULATION_SEEDS", "60")))
-"""`SIMULATION_SEEDS=5000` tries more of them."""
+SEEDS = seeds(20)
 
 CALM = Faults()
 STORMY = Faults(lost_request=0.06, lost_answer=0.06, late_append=0.06)

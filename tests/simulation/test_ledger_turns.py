@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
 from application.ledger.book import BookPorts
@@ -14,11 +12,12 @@ from application.ledger.turns import LOOK_INTERVAL_S
 from domain.ledger.outcomes import Outcome
 from ports.errors import DependencyUnavailable
 from ports.ledger.claims import Claim, Claims
+from tests.seeds import seeds
 from tests.simulation.ledger_world import BOOK, grant, opening, posted
 from tests.simulation.runtime.simulated_runtime import SeededEntropy, SimulatedRuntime, Simulation
 from tests.simulation.unreliable_store import Outside, UnreliableJournal
 
-SEEDS = range(int(os.environ.get("SIMULATION_SEEDS", "60")))
+SEEDS = seeds(20)
 NEAR_TRAVEL_S = (0.0004, 0.0006)
 FAR_TRAVEL_S = (0.008, 0.015)
 """Each way: while an append from there is under way, the near writer appends several times."""

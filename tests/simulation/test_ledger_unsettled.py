@@ -11,11 +11,12 @@ from application.ledger.service import Ledger
 from domain.ledger.chain import JournalDocument
 from domain.ledger.outcomes import Outcome, Posted, Rejected
 from ports.ledger.journal import Append
+from tests.seeds import seeds
 from tests.simulation.ledger_world import BOOK, Service, grant, opening, posted, transfer, until_answered
 from tests.simulation.runtime.simulated_runtime import Simulation
 from tests.simulation.unreliable_store import Faults, Outside
 
-SEEDS = range(20)
+SEEDS = seeds(10)
 
 
 class Unanswering(MemoryJournal):

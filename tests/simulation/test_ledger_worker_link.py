@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
@@ -14,6 +13,7 @@ from application.ledger.service import Ledger
 from domain.ledger.entries import TransferPosted
 from domain.ledger.outcomes import Outcome, Rejected
 from ports.runtime import TaskCancelled
+from tests.seeds import seeds
 from tests.simulation.ledger_world import (
     BOOK,
     Service,
@@ -28,7 +28,7 @@ from tests.simulation.one_host import OneHost
 from tests.simulation.runtime.simulated_runtime import Simulation
 from tests.simulation.unreliable_store import LATE_S_MAX, Faults, Outside
 
-SEEDS = range(int(os.environ.get("SIMULATION_SEEDS", "60")))
+SEEDS = seeds(20)
 CALM = Faults()
 STORMY = Faults(lost_request=0.05, lost_answer=0.05, late_append=0.05)
 WORKERS = 4

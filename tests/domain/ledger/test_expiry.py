@@ -13,6 +13,7 @@ from domain.ledger.machine import effective
 from tests.domain.ledger.asking import ACCOUNTS, capture, grant, hold, one, opening, transfer, void_hold
 from tests.domain.ledger.play import Play, named, play, played
 from tests.domain.ledger.strategies import Batch, plan_of, plans
+from tests.seeds import examples
 
 
 def test_an_expired_grant_is_never_spent() -> None:
@@ -116,7 +117,7 @@ def _whenever_recorded(state: AccountState) -> object:
 
 
 @given(plans(), st.lists(st.sampled_from((0, 1, 10, 50, 1_000)), min_size=1, max_size=4))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 def test_a_read_shows_exactly_what_a_decision_would_record(plan: list[Batch], pauses: list[int]) -> None:
     ledger = played(_ruleless(plan))
     for pause in pauses:

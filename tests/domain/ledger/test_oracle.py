@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 from hypothesis import given, settings
 
 from tests.domain.ledger.audit import Audit
 from tests.domain.ledger.strategies import Batch, plan_of, plans
+from tests.seeds import examples, seeds
 
-SEEDS = range(int(os.environ.get("LEDGER_SEEDS", "60")))
-"""`LEDGER_SEEDS=20000` tries more of them."""
+SEEDS = seeds(20)
 
 
 @given(plans())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 def test_every_answer_and_balance_is_the_one_of_the_naive_ledger(plan: list[Batch]) -> None:
     Audit().follow(plan)
 

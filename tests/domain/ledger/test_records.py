@@ -15,6 +15,7 @@ from domain.ledger.records import CAUSES, KINDS, Record, entry_of, kind_of, reco
 from tests.conformance.entries import every_kind_of_entry, rich_state
 from tests.domain.ledger.play import played
 from tests.domain.ledger.strategies import Batch, plans
+from tests.seeds import examples
 
 
 def test_there_is_an_example_of_every_kind_of_entry() -> None:
@@ -41,7 +42,7 @@ def test_what_has_its_default_is_left_out(entry: Entry) -> None:
 
 
 @given(plans())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 def test_a_state_survives_json(plan: list[Batch]) -> None:
     for state in played(plan).accounts.values():
         record: Record = json.loads(json.dumps(record_of_state(state)))

@@ -13,8 +13,9 @@ from domain.ledger.subjects import Subject
 from tests.domain.ledger.asking import grant, hold, one, opening, received, reverse, transfer
 from tests.domain.ledger.play import Play, account_keys_of, play, played, subject_keys_of, with_missing
 from tests.domain.ledger.strategies import plan_of
+from tests.seeds import seeds
 
-SEEDS = range(12)
+SEEDS = seeds(6)
 
 
 def _replayed(

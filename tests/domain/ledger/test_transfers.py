@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from domain.ledger.account import BALANCE_MAX, EXPIRED, ISSUANCE, REVENUE, Account, AccountState
-from domain.ledger.machine import decide
+from domain.ledger.machine import UnbalancedDecision, decide
 from domain.ledger.outcomes import Posted, Rejected, Rejection
 from tests.domain.ledger.asking import grant, one, opening, received, transfer
 from tests.domain.ledger.play import play
@@ -137,3 +137,13 @@ def test_what_is_made_on_the_fast_path_has_all_of_its_fields() -> None:
     assert isinstance(posted, Posted)
     for made in (posted, posted.recorded, posted.recorded.entry, *decision.changed.values()):
         assert len(made) == len(made._fields)
+
+
+def test_a_decision_that_would_make_credits_is_never_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = play(opening("alice"), opening("bob"), received("alice", 10, id="t0"))
+    monkeypatch.setattr(
+        "domain.ledger.overlay.destination_after",
+        lambda state, entry, *_: state._replace(posted=state.posted + entry.amount + 1),
+    )
+    with pytest.raises(UnbalancedDecision, match=r"a decision about GEMS comes to \+1 instead of 0"):
+        ledger.ask(transfer("alice", "bob", 5, id="t1"))

@@ -13,6 +13,7 @@ from tests.domain.ledger import asking as ask
 from tests.domain.ledger.asking import ACCOUNTS, atomic, one
 from tests.domain.ledger.audit import Audit
 from tests.domain.ledger.strategies import AMOUNTS, LATER
+from tests.seeds import examples
 
 accounts = st.sampled_from((*ACCOUNTS, "alice", "alice", "bob"))
 amounts = st.sampled_from(AMOUNTS)
@@ -166,4 +167,4 @@ class LedgerLife(RuleBasedStateMachine):
 
 
 TestLedgerLife = LedgerLife.TestCase
-TestLedgerLife.settings = settings(max_examples=60, stateful_step_count=60, deadline=None)
+TestLedgerLife.settings = settings(max_examples=examples(30), stateful_step_count=60, deadline=None)
