@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-from adapters.web import Answer, Call, Headers, Problem
+from adapters.asgi.problems import Headers, Problem
+from adapters.web.route import Answer, Call
 from application.idempotency import Idempotency, KeyConflict, Promise, Replay
 from domain.idempotency import RememberedAnswer
 from ports.idempotency import AlreadyAnswered
@@ -25,6 +26,7 @@ class Remember:
         self._promise = promise
 
     def answer(self, status: int, body: msgspec.Struct | None = None) -> RememberedAnswer | None:
+        """What is stored along with the write, for a repeat of the request; None where there is no key."""
         if self._promise is None:
             return None
         return self._promise.answer(status, b"" if body is None else msgspec.json.encode(body))

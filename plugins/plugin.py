@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
-from adapters.web import Route
+from adapters.web.route import Route
 from domain.documents.document import Collection, FieldKind
 from ports.metrics import Instrument, Metric
 
@@ -16,6 +16,7 @@ HookCallback = Callable[[object], Awaitable[None] | None]
 is reported and harms no other."""
 
 HOOK_PRIORITY_DEFAULT = 100
+"""Of a callback that names none; the lowest priority is called first."""
 
 SERVICE_STARTED = "service.started"
 """Hook event: everything runs, the first request is about to be accepted. The payload is None."""
@@ -66,7 +67,8 @@ class Plugin(Protocol):
         """Unique, snake_case."""
 
     @property
-    def version(self) -> str: ...
+    def version(self) -> str:
+        """As operators see it in the log at the start."""
 
     def initialize(self, context: PluginContext) -> None:
         """Registers all it offers, before the service starts; no I/O. What it raises stops the start."""

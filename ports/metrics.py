@@ -9,6 +9,8 @@ from typing import Protocol
 
 
 class MetricKind(Enum):
+    """As Prometheus knows them."""
+
     COUNTER = "counter"
     GAUGE = "gauge"
     HISTOGRAM = "histogram"

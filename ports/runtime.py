@@ -31,11 +31,14 @@ class TaskCancelled(Exception):
 class Event(Protocol):
     """A flag that tasks wait for. Once set it stays set."""
 
-    def set(self) -> None: ...
+    def set(self) -> None:
+        """Wakes all that wait, now and later."""
 
-    def is_set(self) -> bool: ...
+    def is_set(self) -> bool:
+        """Whether it was set."""
 
-    async def wait(self) -> None: ...
+    async def wait(self) -> None:
+        """Returns once it is set."""
 
 
 class Lock(Protocol):
@@ -86,14 +89,17 @@ class Runtime(Protocol):
     def monotonic(self) -> float:
         """Seconds of a clock that never runs back; only differences mean anything."""
 
-    async def sleep(self, seconds: float) -> None: ...
+    async def sleep(self, seconds: float) -> None:
+        """Returns after so many seconds."""
 
     def deadline(self, seconds: float) -> AbstractAsyncContextManager[None]:
         """Cancels the block after so many seconds and raises `DeadlineExceeded` from it."""
 
-    def event(self) -> Event: ...
+    def event(self) -> Event:
+        """A new event, not set."""
 
-    def lock(self) -> Lock: ...
+    def lock(self) -> Lock:
+        """A new lock; it is taken by `async with`, in the order of arrival."""
 
     def start(self, function: Callable[[], Awaitable[Result]], *, name: str) -> Task[Result]:
         """Starts a supervised task. One that fails unwaited for is reported, and harms no other."""

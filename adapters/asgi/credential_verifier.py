@@ -57,12 +57,14 @@ NO_DEVICE = _bad_token(
     " its login in it. The cookie `__Host-device` stands for it, and travels over https only.",
     code="device_mismatch",
 )
+"""401: the token belongs to a device, and the request names none."""
 OTHER_DEVICE = _bad_token(
     "The token belongs to another device than the request names, see `X-Device-Id`: send the `device_id` of"
     " its login in it, or the login's cookie `__Host-device`.",
     code="device_mismatch",
     blameless=False,
 )
+"""401: the token belongs to another device than the request names."""
 
 TWO_KEYS = _bad_key("`X-API-Key` stands more than once.")
 NO_KEY = _bad_key("`X-API-Key` is empty.")

@@ -12,6 +12,7 @@ from domain.identity.request_signing import HttpRequest
 from domain.identity.sessions import is_device_id
 
 DEVICE_COOKIE = "__Host-device"
+"""The cookie that names the caller's device, set at login."""
 BEARER = b"bearer"
 
 _WANTED = frozenset(

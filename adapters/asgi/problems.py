@@ -18,6 +18,7 @@ from ports.errors import DependencyUnavailable
 from ports.runtime import DeadlineExceeded, Overloaded
 
 Headers = tuple[tuple[str, str], ...]
+"""Names and values of header fields, in order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,7 @@ NOT_AUTHENTICATED = Problem(
     # Nothing was presented, so nothing was guessed.
     blameless=True,
 )
+"""401: no credential was presented, and one is needed."""
 BAD_DEVICE = Problem(
     400,
     "validation_failed",
@@ -57,8 +59,11 @@ BAD_DEVICE = Problem(
     # What can be no device's id is no guess at one.
     blameless=True,
 )
+"""400: `X-Device-Id` can be no device's."""
 FORBIDDEN = Problem(403, "forbidden", "The caller may not do this.")
+"""403: the caller is known and may not do this."""
 NOT_FOUND = Problem(404, "not_found", "There is nothing here by this name.")
+"""404: there is nothing by this name, or nothing that the caller may know of."""
 UNAVAILABLE = Problem(
     503, "dependency_unavailable", "The service cannot do this at the moment.", headers=_RETRY
 )

@@ -8,6 +8,8 @@ it is counted, and is left out, as the draft allows.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from adapters.asgi.answers import RawHeaders
 from adapters.asgi.problems import Problem
 from domain.limits.admission import Admission, Verdict
@@ -32,28 +34,37 @@ def seconds_up(milliseconds: int) -> int:
     return -(-milliseconds // 1000)
 
 
-def refusal(admission: Admission) -> Problem | None:
+def limit_refusal(admission: Admission) -> Problem | None:
     """None when the request was admitted."""
     if admission.verdict is Verdict.ALLOWED:
         return None
     if admission.verdict is Verdict.REVOKED:
         return REVOKED
-    wait_s = _wait_s(admission)
-    extensions: dict[str, object] = {"retry_after": wait_s}
     if admission.verdict is Verdict.BANNED:
-        status, code, detail = 403, "banned", "Banned for exceeding limits again and again."
-    else:
-        status, code, detail = 429, "quota_exceeded", "Too many requests."
-        extensions["type"] = QUOTA_EXCEEDED_TYPE
-        extensions["violated-policies"] = [
-            each.charge.policy.name for each in admission.standings if each.remaining < each.charge.cost
-        ]
+        detail = "Banned for exceeding limits again and again."
+        return _wait(403, "banned", detail, admission.retry_after_ms, {})
+    return quota_exceeded(
+        admission.retry_after_ms,
+        [each.charge.policy.name for each in admission.standings if each.remaining < each.charge.cost],
+    )
+
+
+def quota_exceeded(retry_after_ms: int, violated_policies: Sequence[str] = ()) -> Problem:
+    """429 with `Retry-After`, in whole seconds, rounded up. Which policies were violated may stay untold."""
+    extensions = {"type": QUOTA_EXCEEDED_TYPE, "violated-policies": list(violated_policies)}
+    return _wait(429, "quota_exceeded", "Too many requests.", retry_after_ms, extensions)
+
+
+def _wait(
+    status: int, code: str, detail: str, retry_after_ms: int, extensions: Mapping[str, object]
+) -> Problem:
+    wait_s = _wait_s(retry_after_ms)
     return Problem(
         status,
         code,
         f"{detail} Try again in {wait_s} s.",
         headers=(("Retry-After", str(wait_s)),),
-        extensions=extensions,
+        extensions={"retry_after": wait_s, **extensions},
     )
 
 
@@ -65,7 +76,7 @@ def quota_headers(admission: Admission) -> RawHeaders:
     """
     if not admission.standings:
         return []
-    t_max = INTEGER_MAX if admission.verdict is Verdict.ALLOWED else _wait_s(admission)
+    t_max = INTEGER_MAX if admission.verdict is Verdict.ALLOWED else _wait_s(admission.retry_after_ms)
     policies, limits = [], []
     for standing in admission.standings:
         policy = standing.charge.policy
@@ -79,5 +90,5 @@ def quota_headers(admission: Admission) -> RawHeaders:
     ]
 
 
-def _wait_s(admission: Admission) -> int:
-    return max(1, seconds_up(admission.retry_after_ms))
+def _wait_s(retry_after_ms: int) -> int:
+    return max(1, seconds_up(retry_after_ms))

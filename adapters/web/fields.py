@@ -14,6 +14,7 @@ from msgspec import Meta
 from adapters.web.api_documents.shapes import TOLD
 
 METADATA_BYTES_MAX = 512
+"""Bytes of JSON that `Metadata` may have."""
 AMOUNT_MAX = 10**15
 LIST_LIMIT_DEFAULT = 50
 LIST_LIMIT_MAX = 200
@@ -22,6 +23,7 @@ Identifier = Annotated[
     str,
     Meta(pattern=r"^[A-Za-z0-9_.:-]{1,64}\Z", description="1 to 64 of letters, digits and `_.:-`"),
 ]
+"""1 to 64 of letters, digits and `_.:-`."""
 AccountReference = Annotated[
     str,
     Meta(
@@ -29,11 +31,15 @@ AccountReference = Annotated[
         description="An account's id; those of system accounts begin with `@`",
     ),
 ]
+"""An account's id in a body or query; system accounts begin with `@`."""
 AssetCode = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_]{1,16}\Z", description="What is counted: `GEMS`")]
+"""What is counted, 1 to 16 of letters, digits and `_`."""
 TransferCode = Annotated[
     str, Meta(pattern=r"^[a-z0-9_.-]{1,32}\Z", description="Why credits move, in a word of the caller's")
 ]
+"""Why credits move: 1 to 32 of lower case letters, digits and `_.-`."""
 Amount = Annotated[int, Meta(ge=1, le=AMOUNT_MAX, description="Minor units, never a fraction")]
+"""Minor units, from 1 to 10^15."""
 _METADATA = Meta(
     title="Metadata",
     description="The caller's own object, at most 512 bytes of JSON; kept as it is",
@@ -47,6 +53,7 @@ Cursor = Annotated[
     str,
     Meta(pattern=r"^[\x21-\x7e]{1,512}\Z", description="`next_cursor` of the page before, as it was given"),
 ]
+"""Where a list goes on, as the page before gave it."""
 
 
 def told_as(description: str | None = None, **schema: Any) -> Meta:
@@ -61,7 +68,9 @@ def cursor_form(pattern: str) -> Meta:
 
 
 ListLimit = Annotated[int, Meta(ge=1, le=LIST_LIMIT_MAX)]
+"""How many items a page of a list holds at most: 1 to 200."""
 Time = Annotated[datetime, Meta(tz=True, description="RFC 3339, with its offset; answers are in UTC")]
+"""A moment in a body or query: RFC 3339 with its offset."""
 Moment = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 """A time in an answer: RFC 3339 in UTC, as `rfc3339` writes it."""
 

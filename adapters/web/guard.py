@@ -24,7 +24,7 @@ from adapters.asgi.client_address import AddressRules
 from adapters.asgi.credential_verifier import REVOKED_API_KEY, CredentialVerifier
 from adapters.asgi.head import RequestHead
 from adapters.asgi.problems import Problem, problem_of
-from adapters.asgi.quota import REVOKED, quota_headers, refusal
+from adapters.asgi.quota import REVOKED, limit_refusal, quota_headers
 from adapters.asgi.request_context import SCOPE_KEY, Exchange
 from adapters.web.body import BodyWatch
 from adapters.web.cors import Cors
@@ -200,7 +200,7 @@ class Guard:
         except Exception as error:  # noqa: BLE001 - whatever fails here becomes a problem, never a way in
             return problem_of(error, exchange)
         headers += quota_headers(admission)
-        refused = refusal(admission)
+        refused = limit_refusal(admission)
         if refused is REVOKED and isinstance(caller, Principal) and caller.kind is PrincipalKind.API_KEY:
             return REVOKED_API_KEY
         if refused is None and isinstance(caller, Problem):

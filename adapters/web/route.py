@@ -64,6 +64,7 @@ class Call(Generic[BodyT, QueryT]):
 
 
 Handler = Callable[[Call[Any, Any]], Awaitable[Answer | Problem]]
+"""Carries out one authorised, validated call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,4 +123,5 @@ class Route:
 
     @property
     def knows_device(self) -> bool:
+        """Whether the device that calls matters to this route."""
         return self.asks_device or self.permission.kind is not PermissionKind.PUBLIC

@@ -102,6 +102,7 @@ class TokenService:
 
     @property
     def fingerprint(self) -> Fingerprint:
+        """What binds a token to its device: an HMAC of the device's id."""
         return self._fingerprint
 
     @property
@@ -110,6 +111,7 @@ class TokenService:
         return self._keys.current().public_keys
 
     def issue(self, kind: TokenKind, user: User, session: Session) -> IssuedToken:
+        """An access or WebSocket token of the session, for the device that it belongs to."""
         keys = self._keys.current()
         now_ms = self._clock.now_ms()
         now_s = now_ms // 1000

@@ -119,6 +119,7 @@ class UserService:
 
     @traced
     async def profile(self, user_id: str) -> User | None:
+        """The user of this id; None when there is none."""
         return await self._users.get(user_id) if is_id(user_id) else None
 
     @traced

@@ -20,6 +20,7 @@ class CommittedBatch:
 
     @property
     def entries_count(self) -> int:
+        """How many entries the document holds."""
         return len(self.document.entries)
 
 

@@ -116,6 +116,7 @@ class Ledger:
     # --- writes: each gives `Posted`, with the entry that was recorded, or `Rejected`
 
     async def open_account(self, caller: Caller, order: AccountOrder) -> Outcome:
+        """Posted is an `AccountOpened`. Every write raises `DependencyUnavailable` and `Overloaded`."""
         return await self._execute(caller, self._orders.open_account(caller, order))
 
     async def grant(self, caller: Caller, order: GrantOrder) -> Outcome:
@@ -127,6 +128,7 @@ class Ledger:
         return await self._execute(caller, self._orders.void_grant(caller, grant_id))
 
     async def transfer(self, caller: Caller, order: TransferOrder) -> Outcome:
+        """Posted is a `TransferPosted`."""
         return await self._execute(caller, self._orders.transfer(caller, order))
 
     async def try_transfer(self, caller: Caller, order: TransferOrder) -> Trial:
@@ -391,6 +393,7 @@ class Ledger:
         return [effective(state, now_ms).state for state in states if state is not None]
 
     async def head(self, book_name: str) -> Head:
+        """The last journal document of the book: number, digest and time."""
         return (await self._book(book_name)).head
 
     async def verify(self, book_name: str) -> Verification:

@@ -48,6 +48,7 @@ class DatabaseRole(Enum):
     ADMIN = 2
 
     def may(self, act: Act) -> bool:
+        """Whether the role may do this."""
         return self.value >= act.least.value
 
 
@@ -134,6 +135,7 @@ class Collection:
         return self._part("value", value)
 
     def parts(self) -> tuple[str, ...]:
+        """The parts of the collection that documents with these fields belong to."""
         return tuple(f"{self.full_name}/{number:02}" for number in range(PARTS))
 
     def _part(self, kind: str, value: Scalar) -> str:

@@ -92,6 +92,7 @@ class Query:
         return self.collection.parts()
 
     def position_of(self, document: Document) -> Position:
+        """Where a page that ends with this document ended."""
         return Position(None if self.order_by is None else document.fields[self.order_by], document.id)
 
     def _kind(self, name: str) -> FieldKind:

@@ -10,13 +10,15 @@ from domain.identity.users import Role
 
 
 class PrincipalKind(Enum):
+    """Whether a person's access token or a service's key was presented."""
+
     USER = "user"
     API_KEY = "api_key"
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A verified caller."""
+    """A verified caller: a user by an access token, or a service by its key."""
 
     kind: PrincipalKind
     id: str
@@ -46,6 +48,7 @@ class Principal:
 
     @property
     def is_admin(self) -> bool:
+        """Whether it has the administrator's role."""
         return Role.ADMIN in self.roles or Scope.ADMIN in self.scopes
 
 
@@ -72,11 +75,13 @@ class Permission:
 
 
 PUBLIC = Permission(PermissionKind.PUBLIC)
+"""Everyone may, with or without a credential."""
 USER = Permission(PermissionKind.USER)
 """A person with an access token, for what is their own."""
 AUDIT = Permission(PermissionKind.AUDIT)
 """Reading the audit log."""
 ADMIN = Permission(PermissionKind.ADMIN)
+"""Administrators, and nobody else."""
 
 _ANALYST_SCOPES = frozenset({Scope.CREDITS_READ})
 

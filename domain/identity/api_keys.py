@@ -15,6 +15,7 @@ ID_PREFIX = "key"
 SECRET_BYTES = 32
 NAME_CHARACTERS_MAX = 64
 DEFAULT_BOOK = "main"
+"""The book of keys and users that name none."""
 KEYS_PER_SPONSOR_MAX = 1_000
 """That live at once in one user's name: they end in one write, should the user end."""
 EXPIRES_MS_MAX = 253_402_300_799_999
@@ -24,6 +25,8 @@ _PRINTED = re.compile(r"ck_([0-9a-z]{26})_([0-9a-z]{52})")
 
 
 class Scope(Enum):
+    """What a service key may do; the values are those of the API."""
+
     CREDITS_READ = "credits:read"
     CREDITS_WRITE = "credits:write"
     USERS_READ = "users:read"

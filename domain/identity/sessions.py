@@ -63,6 +63,7 @@ class Session:
     user_agent: str = ""
 
     def state(self, now_ms: int) -> SessionState:
+        """Whether it lives at `now_ms` (milliseconds since 1970, UTC), or how it ended."""
         if self.revoked_ms is not None:
             return SessionState.REVOKED
         if now_ms >= min(self.idle_expires_ms, self.absolute_expires_ms):

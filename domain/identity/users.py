@@ -22,6 +22,8 @@ _EMAIL = re.compile(r"[^\s@\x00-\x1f\x7f]{1,64}@[^\s@.\x00-\x1f\x7f]{1,63}(\.[^\
 
 
 class Role(Enum):
+    """What a user may be; the values are those of the API."""
+
     USER = "user"
     ANALYST = "analyst"
     ADMIN = "admin"
@@ -45,10 +47,12 @@ class User:
 
     @property
     def username_key(self) -> str:
+        """What makes the username unique."""
         return uniqueness_key(self.username)
 
     @property
     def email_key(self) -> str:
+        """What makes the e-mail address unique."""
         return uniqueness_key(self.email)
 
 

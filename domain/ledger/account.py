@@ -7,8 +7,11 @@ from typing import Final, NamedTuple
 from domain.ledger.lots import NEVER_MS, Funding, GrantTerms, Lot
 
 ISSUANCE: Final = "@issuance"
+"""The system account that grants come from: what it lacks is what was issued."""
 REVENUE: Final = "@revenue"
+"""The system account of what was spent."""
 EXPIRED: Final = "@expired"
+"""The system account of what expired unspent."""
 
 AMOUNT_MAX: Final = 10**15
 """Largest amount of one transfer, in minor units."""
@@ -43,6 +46,7 @@ class Account(NamedTuple):
 
     @property
     def key(self) -> str:
+        """By which the account is found: its id; for a system account with the asset behind it."""
         return f"{self.id}:{self.asset}" if self.id[0] == "@" else self.id
 
 
@@ -134,6 +138,7 @@ class AccountState(NamedTuple):
 
     @property
     def available(self) -> int:
+        """Minor units that can be spent: what is posted, less what holds reserve."""
         return self.posted - self.held
 
     @property
@@ -144,6 +149,7 @@ class AccountState(NamedTuple):
 
 
 def is_system(account_id: str) -> bool:
+    """Whether this id is of an account of the system."""
     return account_id.startswith("@")
 
 

@@ -57,6 +57,7 @@ class JournalDocument:
 
     @property
     def head(self) -> Head:
+        """Number, digest and time of this document, for the next one to chain to."""
         return Head(self.seq, self.time_ms, self.digest)
 
     def subjects(self) -> list[str]:

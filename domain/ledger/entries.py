@@ -28,6 +28,7 @@ class AccountOpened(NamedTuple):
     actor: str
 
     def subjects(self) -> Iterator[str]:
+        """The keys under which the entry is found: its accounts, and what it is about."""
         yield subject_of_account(self.account.id, self.account.asset)
         if self.account.user_id is not None:
             yield f"u:{self.account.user_id}"
@@ -96,6 +97,7 @@ class TransferPosted(NamedTuple):
     cause: Cause | None = None
 
     def subjects(self) -> Iterable[str]:
+        """The keys under which the entry is found: its accounts, and what it is about."""
         accounts = (
             subject_of_account(self.source, self.asset),
             subject_of_account(self.destination, self.asset),
@@ -144,6 +146,7 @@ class GrantScheduled(NamedTuple):
     metadata: str = ""
 
     def subjects(self) -> Iterator[str]:
+        """The keys under which the entry is found: its accounts, and what it is about."""
         yield subject_of_account(self.account, self.asset)
         yield f"g:{self.id}"
         yield DUE
@@ -163,6 +166,7 @@ class GrantEnded(NamedTuple):
     effective_ms: int | None = None
 
     def subjects(self) -> Iterator[str]:
+        """The keys under which the entry is found: its accounts, and what it is about."""
         yield subject_of_account(self.account, self.asset)
         yield f"g:{self.grant}"
 
@@ -184,6 +188,7 @@ class HoldPlaced(NamedTuple):
     funding: Funding = ()
 
     def subjects(self) -> Iterator[str]:
+        """The keys under which the entry is found: its accounts, and what it is about."""
         yield subject_of_account(self.account, self.asset)
         yield f"h:{self.id}"
         yield DUE
@@ -203,6 +208,7 @@ class HoldReleased(NamedTuple):
     effective_ms: int | None = None
 
     def subjects(self) -> Iterator[str]:
+        """The keys under which the entry is found: its accounts, and what it is about."""
         yield subject_of_account(self.account, self.asset)
         yield f"h:{self.hold}"
 
@@ -223,6 +229,7 @@ class RuleSet(NamedTuple):
     to: int | None = None
 
     def subjects(self) -> Iterator[str]:
+        """The keys under which the entry is found: its accounts, and what it is about."""
         yield subject_of_account(self.account, self.asset)
         yield "r:"
 
@@ -236,6 +243,7 @@ class RuleRemoved(NamedTuple):
     actor: str
 
     def subjects(self) -> Iterator[str]:
+        """The keys under which the entry is found: its accounts, and what it is about."""
         yield subject_of_account(self.account, self.asset)
         yield "r:"
 
@@ -253,6 +261,7 @@ class RuleSkipped(NamedTuple):
     actor: str
 
     def subjects(self) -> Iterator[str]:
+        """The keys under which the entry is found: its accounts, and what it is about."""
         yield subject_of_account(self.account, self.asset)
 
 
@@ -268,6 +277,7 @@ class Refused(NamedTuple):
     actor: str
 
     def subjects(self) -> Iterator[str]:
+        """The keys under which the entry is found: its accounts, and what it is about."""
         return iter(())
 
 
@@ -283,6 +293,7 @@ Entry = (
     | RuleSkipped
     | Refused
 )
+"""What one item of a journal document records."""
 
 
 class Recorded(NamedTuple):

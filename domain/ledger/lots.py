@@ -50,10 +50,12 @@ class Lot(NamedTuple):
 
     @property
     def free(self) -> int:
+        """Minor units that no hold has reserved; 0 once the lot has ended."""
         return 0 if self.ended else self.remaining - self.held
 
     @property
     def burn_order(self) -> tuple[int, int, int, int]:
+        """Sorts lots as they are spent: priority, expiry, age."""
         expires_ms = NEVER_MS if self.expires_ms is None else self.expires_ms
         return self.priority, expires_ms, self.seq, self.place
 

@@ -25,6 +25,7 @@ class BalancePush:
     seq: int
 
     def encode(self) -> bytes:
+        """The frame as JSON text, in the `asyncapi.json` document's shape."""
         return _encode(
             {
                 "type": "balance",
@@ -62,6 +63,7 @@ class LowBalancePush:
     seq: int
 
     def encode(self) -> bytes:
+        """The frame as JSON text, in the `asyncapi.json` document's shape."""
         return _encode(
             {
                 "type": "low_balance",
@@ -85,6 +87,7 @@ class DirectPush:
     sender: str | None = None
 
     def encode(self) -> bytes:
+        """The frame as JSON text, in the `asyncapi.json` document's shape."""
         return _encode({"type": "direct", "event": self.event, "data": self.data, "from": self.sender})
 
 

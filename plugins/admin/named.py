@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
-from adapters.web import Problem
+from credit_system import Problem
 from domain.limits.identifiers import Identifier, IdentifierProblem, IdentifierType, identify
 
 IDENTIFIER_LENGTH_MAX: Final = 254

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from application.audit.reader import AuditReader
-from application.idempotency import Idempotency
 from application.limits.moderation import Moderation
+from credit_system import Idempotency, Plugin, PluginContext, service_version
 from plugins.admin.routes.audit import audit_routes
 from plugins.admin.routes.bans import ban_routes
 from plugins.admin.routes.limits import limit_routes
-from plugins.plugin import Plugin, PluginContext
-from plugins.version import service_version
 
 
 class AdminPlugin:

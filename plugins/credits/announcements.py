@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from application.ledger.committed import CommittedBatch
-from application.realtime.switchboard import Realtime
-from domain.identity.api_keys import DEFAULT_BOOK
-from domain.ledger.entries import HoldPlaced, HoldReleased, TransferPosted
+from credit_system import (
+    DEFAULT_BOOK,
+    BalancePush,
+    CommittedBatch,
+    HoldPlaced,
+    HoldReleased,
+    LowBalancePush,
+    Realtime,
+    TransferPosted,
+)
 from domain.ledger.replay import accounts_of
-from domain.realtime.messages import BalancePush, LowBalancePush
 from plugins.credits.missed import MissedBalances
 
 MOVING = (TransferPosted, HoldPlaced, HoldReleased)

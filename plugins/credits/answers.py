@@ -10,26 +10,34 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from msgspec.structs import asdict, replace
 
-from adapters.web import Answer, Problem, rfc3339
-from application.ledger.history import AccountEntry, PastState, Position
+from application.ledger.history import Position
 from application.ledger.labels import Label
-from application.ledger.service import GrantView, Trial
-from domain.ledger.account import Account, AccountState, TopUpRule
-from domain.ledger.entries import (
+from credit_system import (
+    Account,
+    AccountEntry,
     AccountOpened,
+    AccountState,
+    Answer,
     Capture,
     GrantEnded,
     GrantScheduled,
+    GrantView,
     HoldPlaced,
     HoldReleased,
     Issue,
     Lapse,
+    PastState,
+    Posted,
+    Problem,
     Recorded,
+    Rejected,
     Reversal,
     TransferPosted,
+    Trial,
+    rfc3339,
 )
+from domain.ledger.account import TopUpRule
 from domain.ledger.lots import Funding
-from domain.ledger.outcomes import Posted, Rejected
 from domain.ledger.subjects import CAPTURED, PENDING, VOIDED, GrantState, HoldState, TransferState
 from plugins.credits.shapes import (
     AccountAnswer,

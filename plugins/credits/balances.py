@@ -7,13 +7,17 @@ from collections.abc import Mapping
 from typing import Final
 
 from application.ledger.census import Census
-from application.ledger.service import Ledger
-from application.recurring import Recurring
+from credit_system import (
+    DependencyUnavailable,
+    Ledger,
+    Merge,
+    Metric,
+    MetricKind,
+    PluginContext,
+    Recurring,
+    Runtime,
+)
 from plugins.credits.measures import LedgerMeasures
-from plugins.plugin import PluginContext
-from ports.errors import DependencyUnavailable
-from ports.metrics import Merge, Metric, MetricKind
-from ports.runtime import Runtime
 
 CHECKPOINT_S: Final = 2.0
 """How long it may take until the checkpoint of an account says what is held in it now."""

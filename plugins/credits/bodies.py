@@ -7,7 +7,10 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta
 
-from adapters.web import (
+from application.ledger.orders import RULE_PREFIX
+from credit_system import (
+    AMOUNT_MAX,
+    REVENUE,
     AccountReference,
     Amount,
     AssetCode,
@@ -20,12 +23,11 @@ from adapters.web import (
     TransferCode,
     check_metadata,
     cursor_form,
+    is_system,
     milliseconds,
+    time_ordered_form,
     told_as,
 )
-from application.ledger.orders import RULE_PREFIX
-from domain.ids import time_ordered_form
-from domain.ledger.account import AMOUNT_MAX, REVENUE, is_system
 from domain.ledger.commands import HOLD_EXPIRES_MS_MAX
 
 TRANSFERS_A_BATCH_MAX: Final = 8_000

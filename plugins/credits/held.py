@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from domain.ledger.account import AccountState
+from credit_system import AccountState
 
 ACCOUNTS_MAX: Final = 100_000
 """Accounts with pending holds that are summed up; past this the oldest are left out."""

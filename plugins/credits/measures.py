@@ -6,17 +6,29 @@ import logging
 from collections.abc import Awaitable, Mapping
 from typing import Final, TypeVar
 
-from application.ledger.committed import CommittedBatch
-from application.ledger.service import Ledger
-from domain.ledger.account import EXPIRED, ISSUANCE, REVENUE, is_system
-from domain.ledger.entries import Entry, HoldReleased, Issue, RuleSkipped, TransferPosted
-from domain.ledger.outcomes import Outcome, Rejected
+from credit_system import (
+    EXPIRED,
+    ISSUANCE,
+    REVENUE,
+    CommittedBatch,
+    Entry,
+    HoldReleased,
+    Issue,
+    Ledger,
+    Merge,
+    Metric,
+    MetricKind,
+    Outcome,
+    PluginContext,
+    Rejected,
+    RuleSkipped,
+    Runtime,
+    TransferPosted,
+    is_system,
+)
 from domain.ledger.overlay import LEDGER
 from domain.ledger.top_ups import REASONS
 from plugins.credits.held import HeldTotals
-from plugins.plugin import PluginContext
-from ports.metrics import Merge, Metric, MetricKind
-from ports.runtime import Runtime
 
 Answered = TypeVar("Answered")
 

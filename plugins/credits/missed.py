@@ -14,18 +14,23 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
-from application.ledger.service import Ledger
-from application.realtime.switchboard import Realtime
-from application.recurring import Recurring
-from domain.identity.api_keys import DEFAULT_BOOK
-from domain.ledger.account import AccountState
+from credit_system import (
+    DEFAULT_BOOK,
+    AccountState,
+    BalancePush,
+    DeadlineExceeded,
+    DependencyUnavailable,
+    Ledger,
+    Overloaded,
+    Realtime,
+    Recurring,
+    Runtime,
+    Task,
+)
 from domain.realtime.events import CloseCode
-from domain.realtime.messages import BalancePush
 from domain.realtime.spans import Span, Spans
-from ports.errors import DependencyUnavailable
 from ports.ledger.journal import UnreadableBook
 from ports.realtime.bus import Subscription
-from ports.runtime import DeadlineExceeded, Overloaded, Runtime, Task
 
 TOPIC: Final = "ledger:announced"
 LOOK_S: Final = 1.0

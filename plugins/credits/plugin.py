@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from application.ledger.announcer import LEDGER_COMMITTED
-from application.ledger.service import Ledger
-from application.realtime.switchboard import Realtime
+from credit_system import LEDGER_COMMITTED, SERVICE_STARTED, Ledger, Plugin, PluginContext, Realtime, Runtime
 from plugins.credits.announcements import BalanceAnnouncements
 from plugins.credits.balances import BalanceMeasures
 from plugins.credits.measures import LedgerMeasures
 from plugins.credits.missed import MissedBalances
 from plugins.credits.routes import credit_routes
 from plugins.credits.routes.support import CreditRouteSupport
-from plugins.plugin import SERVICE_STARTED, Plugin, PluginContext
-from ports.runtime import Runtime
 
 
 class CreditsPlugin:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from adapters.web import Problem
-from domain.ids import is_id
-from domain.ledger.outcomes import Rejected, Rejection
+from credit_system import Problem, Rejected, Rejection, is_id
 
 REFUSALS: Final = {
     Rejection.IDEMPOTENCY_CONFLICT: (409, "This id or Idempotency-Key was used with another body."),

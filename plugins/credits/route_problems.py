@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from adapters.web import NOT_FOUND, Problem
-from domain.ledger.outcomes import Rejection
+from credit_system import NOT_FOUND, Problem, Rejection
 from plugins.credits.refusals import refusal
 
 Problems = tuple[Problem, ...]

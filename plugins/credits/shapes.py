@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from adapters.web import Moment, StoredMetadata
+from credit_system import Moment, StoredMetadata
 
 
 class AccountGrant(msgspec.Struct, frozen=True, kw_only=True):

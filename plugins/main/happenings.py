@@ -9,9 +9,7 @@ import logging
 from collections import Counter
 from itertools import islice
 
-from application.ledger.committed import CommittedBatch
-from domain.audit import RequestContext
-from domain.ledger.entries import TransferPosted
+from credit_system import CommittedBatch, RequestContext, TransferPosted
 
 TRANSFERS_TOLD_MAX = 16
 """Of one batch; the journal has them all, under its `seq`."""

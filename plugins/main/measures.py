@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from plugins.plugin import PluginContext
-from ports.metrics import Instrument, Metric, MetricKind
+from credit_system import Instrument, Metric, MetricKind, PluginContext
 
 LOGINS = Metric("credit_logins_total", MetricKind.COUNTER, "Attempts to log in", ("outcome",))
 TOKENS_REUSED = Metric(

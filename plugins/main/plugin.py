@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from application.documents.service import DocumentService
-from application.idempotency import Idempotency
-from application.identity.api_keys import ApiKeyService
-from application.identity.sessions import SessionService
-from application.identity.tokens import TokenService
-from application.identity.users import UserService
-from application.ledger.announcer import LEDGER_COMMITTED
-from application.limits.rate_limiter import RateLimiter
+from credit_system import (
+    CONNECTION_API,
+    LEDGER_COMMITTED,
+    ApiKeyService,
+    ConnectionAPI,
+    DocumentService,
+    Idempotency,
+    Plugin,
+    PluginContext,
+    RateLimiter,
+    SessionService,
+    TokenService,
+    UserService,
+    service_version,
+)
 from plugins.main.happenings import note_committed
 from plugins.main.measures import Measures
-from plugins.main.modules.connection_api import MODULE_KEY, ConnectionAPI
 from plugins.main.routes.api_keys import api_key_routes
 from plugins.main.routes.authentication import AuthenticationRoutes
 from plugins.main.routes.keys import key_routes
 from plugins.main.routes.root import root_routes
 from plugins.main.routes.sessions import session_routes
 from plugins.main.routes.users import UserRoutes
-from plugins.plugin import Plugin, PluginContext
-from plugins.version import DISTRIBUTION, service_version
+from plugins.version import DISTRIBUTION
 
 
 class MainPlugin:
@@ -44,7 +49,7 @@ class MainPlugin:
             rate_limiter=context.service("rate_limiter", RateLimiter),
             documents=context.service("documents", DocumentService),
         )
-        context.register_module(MODULE_KEY, api)
+        context.register_module(CONNECTION_API, api)
         context.register_hook(LEDGER_COMMITTED, note_committed)
         measures = Measures.register(context)
         idempotency = context.service("idempotency", Idempotency)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[2]
-FLOORS = ("domain", "ports", "application", "adapters", "plugins", "composition")
+FLOORS = ("domain", "ports", "application", "adapters", "plugins", "credit_system", "composition")
 
 
 def modules(*folders: str) -> Iterator[tuple[str, str]]:

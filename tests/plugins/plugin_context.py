@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from adapters.memory.metrics import MemoryMetrics
-from adapters.web import Route
 from application.documents.service import DocumentService
+from credit_system import Route
 from domain.documents.document import Collection, FieldKind
 from plugins.plugin import HOOK_PRIORITY_DEFAULT, HookCallback
 from ports.metrics import Instrument, Metric

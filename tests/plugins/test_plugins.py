@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 import plugins.registry
-from adapters.web import Route
+from credit_system import Route
 from domain.identity.access import PUBLIC
-from plugins.main.modules.connection_api import MODULE_KEY, ConnectionAPI
+from plugins.connection_api import CONNECTION_API, ConnectionAPI
 from plugins.main.plugin import MainPlugin
 from plugins.registry import ENTRY_POINT_GROUP, available_plugins
 from ports.runtime import Runtime
@@ -62,7 +62,7 @@ def test_outside_plugins_are_found_by_their_entry_points_and_imported_only_when_
 def test_the_main_plugin_offers_its_module_to_others(run_real: Driver) -> None:
     async def body(runtime: Runtime) -> None:
         service = open_service(runtime)
-        api = service.modules[MODULE_KEY]
+        api = service.modules[CONNECTION_API]
         assert isinstance(api, ConnectionAPI)
         assert api.users is service.users
 

@@ -30,7 +30,7 @@ from plugins.plugin import Plugin
 from plugins.registry import ENTRY_POINT_GROUP, PluginEntry, available_plugins
 from tests.adapters.web.client import Client
 from tests.adapters.web.service import PASSWORD
-from tests.ground.sources import PROJECT
+from tests.ground.sources import FLOORS, PROJECT, imported
 from tests.readme.walk import blocks
 
 PAGE = (PROJECT / "docs" / "plugins.md").read_text(encoding="utf-8")
@@ -183,3 +183,9 @@ def test_the_example_of_documents_keeps_each_user_s_wishes_apart() -> None:
             assert (await client.request("GET", "/wishes")).status == 401
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("source", [SOURCE, WISH_LIST], ids=["welcome_gift", "wish_list"])
+def test_the_examples_import_nothing_of_the_service_but_its_public_face(source: str) -> None:
+    ours = {name for _, name in imported(source) if name.partition(".")[0] in {*FLOORS, "credit_system"}}
+    assert ours == {"credit_system"}

@@ -6,7 +6,9 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from adapters.web import (
+from application.audit.reader import AUDIT_CURSOR, KNOWN_ACTIONS, AuditLine, AuditQuery, AuditReader
+from credit_system import (
+    AUDIT,
     Answer,
     Body,
     Call,
@@ -21,8 +23,6 @@ from adapters.web import (
     rfc3339,
     told_as,
 )
-from application.audit.reader import AUDIT_CURSOR, KNOWN_ACTIONS, AuditLine, AuditQuery, AuditReader
-from domain.identity.access import AUDIT
 from plugins.admin.named import invalid
 
 DESCRIPTION = (

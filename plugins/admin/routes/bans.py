@@ -6,21 +6,6 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from adapters.web import (
-    NOT_FOUND,
-    Answer,
-    Body,
-    Call,
-    Cursor,
-    ListQuery,
-    Moment,
-    Problem,
-    Route,
-    cursor_form,
-    rfc3339,
-    told_as,
-)
-from application.idempotency import Idempotency
 from application.limits.moderation import (
     BAN_CURSOR,
     BAN_SECONDS_MAX,
@@ -30,11 +15,28 @@ from application.limits.moderation import (
     Moderation,
     is_reason,
 )
-from domain.identity.access import ADMIN
+from credit_system import (
+    ADMIN,
+    NOT_FOUND,
+    Answer,
+    Body,
+    Call,
+    Cursor,
+    Idempotency,
+    ListQuery,
+    Moment,
+    Problem,
+    Remember,
+    Route,
+    cursor_form,
+    once,
+    rfc3339,
+    told_as,
+)
 from domain.limits.bans import Ban
 from domain.limits.identifiers import IdentifierType
 from plugins.admin.named import BY_IDENTIFIER, IDENTIFIER_LENGTH_MAX, NamedInPath, invalid, named, named_in
-from plugins.idempotency import KEY_CONFLICT, Remember, once
+from plugins.idempotency import KEY_CONFLICT
 
 DESCRIPTION = (
     "An IPv6 address is counted by its /64, and that is what its ban is on. Other workers follow within"

@@ -6,13 +6,11 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from adapters.web import Answer, Body, Call, Problem, Route
-from application.idempotency import Idempotency
 from application.limits.moderation import Limits, Moderation
-from domain.identity.access import ADMIN
+from credit_system import ADMIN, Answer, Body, Call, Idempotency, Problem, Remember, Route, once
 from plugins.admin.named import BY_IDENTIFIER, NamedInPath, named_in
 from plugins.admin.routes.bans import BanView, ban_view
-from plugins.idempotency import KEY_CONFLICT, Remember, once
+from plugins.idempotency import KEY_CONFLICT
 
 
 class WindowView(Body, frozen=True, kw_only=True):

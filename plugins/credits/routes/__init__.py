@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from adapters.web import Route
+from credit_system import Route
 from plugins.credits.routes.accounts import AccountRoutes
 from plugins.credits.routes.explain import ExplainRoutes
 from plugins.credits.routes.grants import GrantRoutes

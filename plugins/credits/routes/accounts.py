@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from adapters.web import Answer, Call, Problem, Route
-from application.ledger.orders import AccountOrder
-from domain.identity.access import USER
-from domain.identity.api_keys import DEFAULT_BOOK
-from domain.ledger.account import AccountState
-from domain.ledger.outcomes import Rejected
+from credit_system import (
+    DEFAULT_BOOK,
+    USER,
+    AccountOrder,
+    AccountState,
+    Answer,
+    Call,
+    Problem,
+    Rejected,
+    Route,
+)
 from plugins.credits.answers import (
     account_answer,
     answered,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from adapters.web import Answer, Call, Problem, Route, rfc3339
-from application.ledger.history import PastState, Position
+from application.ledger.history import Position
 from application.ledger.labels import Label
-from domain.ledger.account import AccountState, ActiveHold, ScheduledGrant
-from domain.ledger.lots import Lot, total
+from credit_system import AccountState, Answer, Call, Lot, PastState, Problem, Route, rfc3339
+from domain.ledger.account import ActiveHold, ScheduledGrant
+from domain.ledger.lots import total
 from domain.ledger.subjects import GrantState
 from plugins.credits.answers import entry_answer, metadata_of, parts, time_or_none
 from plugins.credits.bodies import ExplainQuery

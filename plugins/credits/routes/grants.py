@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from adapters.web import NOT_FOUND, Answer, Call, Problem, Route
-from application.ledger.orders import GrantOrder
-from domain.ledger.outcomes import Rejected, Rejection
+from credit_system import NOT_FOUND, Answer, Call, GrantOrder, Problem, Rejected, Rejection, Route
 from plugins.credits.answers import answered, grant_answer, issued_answer, metadata_text, voided_answer
 from plugins.credits.bodies import GrantBody, NoFields
 from plugins.credits.refusals import invalid_field, problem_of

@@ -6,10 +6,7 @@ never changes about the hold is read beside it.
 
 from __future__ import annotations
 
-from adapters.web import NOT_FOUND, Answer, Call, Problem, Route
-from application.ledger.orders import HoldOrder
-from domain.ledger.entries import HoldPlaced
-from domain.ledger.outcomes import Posted, Rejected
+from credit_system import NOT_FOUND, Answer, Call, HoldOrder, HoldPlaced, Posted, Problem, Rejected, Route
 from plugins.credits.answers import (
     answered,
     captured_answer,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from adapters.web import Answer, Call, Problem, Route, rfc3339
-from domain.identity.access import ADMIN
+from credit_system import ADMIN, Answer, Call, Problem, Route, rfc3339
 from domain.ledger.chain import Head
 from plugins.credits.bodies import NoFields
 from plugins.credits.routes.support import CreditRouteSupport

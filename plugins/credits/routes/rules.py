@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from adapters.web import Answer, Call, Problem, Route
-from application.ledger.orders import RULE_PREFIX, RuleOrder
-from domain.ids import is_time_ordered_id
-from domain.ledger.outcomes import Rejected
+from application.ledger.orders import RULE_PREFIX
+from credit_system import Answer, Call, Problem, Rejected, Route, RuleOrder, is_time_ordered_id
 from plugins.credits.answers import answered, rule_answer
 from plugins.credits.bodies import RuleBody, RulesQuery
 from plugins.credits.refusals import problem_of

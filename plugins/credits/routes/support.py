@@ -6,17 +6,23 @@ from collections.abc import Awaitable
 from dataclasses import replace
 from typing import Any, Final
 
-from adapters.web import NOT_FOUND, Call, Problem
-from application.ledger.orders import Caller
-from application.ledger.service import Ledger
-from domain.identity.access import any_scope, scope_or_owner
-from domain.identity.api_keys import Scope
-from domain.ids import is_id
-from domain.ledger.account import AccountState, is_system
-from domain.ledger.outcomes import Outcome
+from credit_system import (
+    NOT_FOUND,
+    AccountState,
+    Call,
+    Caller,
+    Ledger,
+    Outcome,
+    Problem,
+    Runtime,
+    Scope,
+    any_scope,
+    is_id,
+    is_system,
+    scope_or_owner,
+)
 from plugins.credits.measures import LedgerMeasures
 from plugins.credits.refusals import invalid_field, no_account, problem_of
-from ports.runtime import Runtime
 
 MAY_READ: Final = scope_or_owner(Scope.CREDITS_READ)
 MAY_WRITE: Final = any_scope(Scope.CREDITS_WRITE)

@@ -5,10 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from adapters.web import NOT_FOUND, Answer, Call, Problem, Route
-from application.ledger.orders import TransferOrder, is_repeat_of_request
-from domain.ledger.entries import TransferPosted
-from domain.ledger.outcomes import Outcome, Rejected, Rejection
+from application.ledger.orders import is_repeat_of_request
+from credit_system import (
+    NOT_FOUND,
+    Answer,
+    Call,
+    Outcome,
+    Problem,
+    Rejected,
+    Rejection,
+    Route,
+    TransferOrder,
+    TransferPosted,
+)
 from plugins.credits.answers import (
     REPLAYED,
     answered,

@@ -6,39 +6,36 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, UnsetType
 
-from adapters.web import (
+from application.identity.api_keys import CreatedApiKey, InvalidApiKey, KeyRefused
+from credit_system import (
+    ADMIN,
+    DEFAULT_BOOK,
     FORBIDDEN,
     NOT_FOUND,
     Answer,
     Body,
     Call,
+    ConnectionAPI,
     Cursor,
+    Idempotency,
     Identifier,
     ListQuery,
     Moment,
     Problem,
+    Remember,
     Route,
+    Scope,
     Time,
     cursor_form,
     milliseconds,
+    once,
     rfc3339,
+    time_ordered_form,
     told_as,
 )
-from application.idempotency import Idempotency
-from application.identity.api_keys import CreatedApiKey, InvalidApiKey, KeyRefused
-from domain.identity.access import ADMIN
-from domain.identity.api_keys import (
-    DEFAULT_BOOK,
-    ID_PREFIX,
-    KEYS_PER_SPONSOR_MAX,
-    NAME_CHARACTERS_MAX,
-    ApiKey,
-    Scope,
-)
-from domain.ids import time_ordered_form
-from plugins.idempotency import KEY_CONFLICT, Remember, once
+from domain.identity.api_keys import ID_PREFIX, KEYS_PER_SPONSOR_MAX, NAME_CHARACTERS_MAX, ApiKey
+from plugins.idempotency import KEY_CONFLICT
 from plugins.main.happenings import note
-from plugins.main.modules.connection_api import ConnectionAPI
 from plugins.main.routes.problems import foreign_cursor, validation_failed
 
 

@@ -4,29 +4,32 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from adapters.web import (
+from application.identity.login_gate import LoginDelayed
+from application.identity.session_answers import LoginRejection, RefreshDelayed, RefreshRejection, TokenPair
+from application.identity.users import InvalidUser, Taken
+from credit_system import (
     BAD_DEVICE,
     DEVICE_COOKIE,
     NO_DEVICE,
     OTHER_DEVICE,
+    PUBLIC,
+    USER,
     Answer,
     Body,
     Call,
+    ConnectionAPI,
     Headers,
+    Idempotency,
     Problem,
+    Remember,
     Route,
     limit_refusal,
+    once,
 )
-from application.idempotency import Idempotency
-from application.identity.login_gate import LoginDelayed
-from application.identity.session_answers import LoginRejection, RefreshDelayed, RefreshRejection, TokenPair
-from application.identity.users import InvalidUser, Taken
-from domain.identity.access import PUBLIC, USER
 from domain.identity.users import EMAIL_CHARACTERS_MAX, is_well_formed, uniqueness_key
-from plugins.idempotency import KEY_CONFLICT, Remember, once
+from plugins.idempotency import KEY_CONFLICT
 from plugins.main.happenings import note
 from plugins.main.measures import Measures
-from plugins.main.modules.connection_api import ConnectionAPI
 from plugins.main.routes.problems import (
     ENDED_SESSION,
     INVALID_TOKEN,

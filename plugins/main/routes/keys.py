@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from adapters.web import Answer, Body, Call, Route
-from application.identity.tokens import TokenService
-from domain.identity.access import PUBLIC
+from credit_system import PUBLIC, Answer, Body, Call, Route, TokenService
 
 # A new key stands here for a minute before it signs: nobody may keep an older answer for longer.
 _CACHE = "public, max-age=60"

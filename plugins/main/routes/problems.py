@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from adapters.web import Problem, limit_refusal
 from application.identity.users import Taken
-from domain.ids import is_time_ordered_id
-from domain.limits.admission import Admission, Verdict
+from credit_system import Problem, is_time_ordered_id, quota_exceeded
 
 
 class InputProblem(Protocol):
@@ -48,10 +46,7 @@ TAKEN = {
 
 def too_many_attempts(retry_after_ms: int) -> Problem:
     """In the words of any other limit: what is too much is not told."""
-    refused = limit_refusal(Admission(Verdict.QUOTA_EXCEEDED, retry_after_ms))
-    if refused is None:
-        raise TypeError("a quota that is exceeded is a refusal")
-    return refused
+    return quota_exceeded(retry_after_ms)
 
 
 def foreign_cursor(prefix: str, cursor: str | None) -> Problem | None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from adapters.web import Answer, Body, Call, Route
-from domain.identity.access import PUBLIC
+from credit_system import PUBLIC, Answer, Body, Call, Route
 
 LINKS = {
     "docs": "/docs",

@@ -6,24 +6,25 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from adapters.web import (
+from credit_system import (
     NOT_FOUND,
+    USER,
     Answer,
     Body,
     Call,
+    ConnectionAPI,
     Cursor,
     ListQuery,
     Moment,
     Problem,
     Route,
+    Session,
     cursor_form,
     rfc3339,
+    time_ordered_form,
 )
-from domain.identity.access import USER
-from domain.identity.sessions import ID_PREFIX, Session
-from domain.ids import time_ordered_form
+from domain.identity.sessions import ID_PREFIX
 from plugins.main.happenings import note
-from plugins.main.modules.connection_api import ConnectionAPI
 from plugins.main.routes.problems import foreign_cursor
 
 SESSIONS_SHOWN_MAX = 1000

@@ -6,36 +6,40 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, UnsetType
 
-from adapters.web import (
+from application.identity.users import InvalidUser, PasswordDelayed, PasswordRejection, Taken
+from credit_system import (
+    ADMIN,
     NOT_FOUND,
+    USER,
     Answer,
     Body,
     Call,
+    ConnectionAPI,
     Cursor,
+    Idempotency,
     ListQuery,
     Moment,
     Problem,
+    Remember,
+    Role,
     Route,
+    Scope,
+    User,
+    any_scope,
     cursor_form,
+    once,
     rfc3339,
+    time_ordered_form,
     told_as,
 )
-from application.idempotency import Idempotency
-from application.identity.users import InvalidUser, PasswordDelayed, PasswordRejection, Taken
-from domain.identity.access import ADMIN, USER, any_scope
-from domain.identity.api_keys import Scope
 from domain.identity.users import (
     EMAIL_CHARACTERS_MAX,
     ID_PREFIX,
     PASSWORD_CHARACTERS_MAX,
     PASSWORD_CHARACTERS_MIN,
-    Role,
-    User,
 )
-from domain.ids import time_ordered_form
-from plugins.idempotency import KEY_CONFLICT, Remember, once
+from plugins.idempotency import KEY_CONFLICT
 from plugins.main.happenings import note
-from plugins.main.modules.connection_api import ConnectionAPI
 from plugins.main.routes.problems import (
     INVALID_TOKEN,
     TAKEN,

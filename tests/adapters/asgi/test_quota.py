@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.asgi.quota import INTEGER_MAX, quota_headers, refusal
+from adapters.asgi.quota import INTEGER_MAX, limit_refusal, quota_headers
 from domain.limits.admission import Admission, Charge, Standing, Verdict
 from domain.limits.identifiers import Identifier, IdentifierType
 from domain.limits.windows import LIMIT_PERIOD_MAX, Algorithm, Policy
@@ -66,7 +66,7 @@ def test_the_fields_are_what_the_draft_says(
         assert policy["w"] * 1_000 >= standing.charge.policy.period_ms > (policy["w"] - 1) * 1_000
         assert 0 <= limit["r"] <= policy["q"]
         assert limit["t"] >= 0
-    refused = refusal(admission)
+    refused = limit_refusal(admission)
     if refused is not None and verdict is not Verdict.REVOKED:
         (wait,) = [int(value) for name, value in refused.headers if name == "Retry-After"]
         # Never earlier than the truth, nor than the end of a window that is told to be shut.
@@ -76,7 +76,7 @@ def test_the_fields_are_what_the_draft_says(
 
 def test_nothing_is_said_of_who_was_not_counted() -> None:
     assert quota_headers(Admission(Verdict.ALLOWED)) == []
-    assert refusal(Admission(Verdict.ALLOWED)) is None
+    assert limit_refusal(Admission(Verdict.ALLOWED)) is None
 
 
 async def until_not(service: TestService, *statuses: int, step_ms: int = 0) -> Reply:

@@ -9,7 +9,6 @@ from typing import Any, Final
 from adapters.memory.ledger.journal import MemoryJournal
 from adapters.memory.metrics import MemoryMetrics
 from adapters.runtime.system import SystemEntropy
-from adapters.web import rfc3339
 from application.audit.trail import AuditCounter
 from application.identity.api_keys import CreatedApiKey
 from application.ledger.announcer import LEDGER_COMMITTED
@@ -20,6 +19,7 @@ from composition.managers.app_manager import AppManager
 from composition.wiring.build import Environment
 from composition.wiring.memory_store import memory_store
 from composition.wiring.stores import Stores
+from credit_system import rfc3339
 from domain.identity.api_keys import Scope
 from ports.runtime import Runtime
 from tests.adapters.web.client import Reply

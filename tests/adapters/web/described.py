@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from adapters.asgi.answers import Application
-from adapters.web import Route
+from credit_system import Route
 from tests.adapters.web.client import Client, HeaderItems, Reply
 
 ANY_ROUTE = frozenset(

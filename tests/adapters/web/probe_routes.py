@@ -6,7 +6,18 @@ from collections.abc import Callable
 
 import msgspec
 
-from adapters.web import Amount, Answer, AssetCode, Body, Call, Metadata, Problem, Route, Time, check_metadata
+from credit_system import (
+    Amount,
+    Answer,
+    AssetCode,
+    Body,
+    Call,
+    Metadata,
+    Problem,
+    Route,
+    Time,
+    check_metadata,
+)
 from domain.identity.access import ADMIN, PUBLIC, USER, any_scope, scope_or_owner
 from domain.identity.api_keys import Scope
 

@@ -27,7 +27,6 @@ from adapters.memory.identity.users import MemoryUsers
 from adapters.memory.limits.limiter import MemoryLimiter
 from adapters.memory.metrics import MemoryMetrics
 from adapters.runtime.system import SystemEntropy
-from adapters.web import Route
 from adapters.web.app import create_app
 from adapters.web.cors import Cors
 from adapters.web.guard import Guard
@@ -47,6 +46,7 @@ from application.identity.sessions import SessionService
 from application.identity.tokens import TokenService
 from application.identity.users import UserService
 from application.limits.rate_limiter import LimitPolicies, RateLimiter
+from credit_system import Route
 from domain.addresses import Network
 from domain.audit import SYSTEM, RequestContext
 from domain.encryption.keyring import RingKey

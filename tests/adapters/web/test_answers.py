@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from adapters.web import Answer, Call, Route
+from credit_system import Answer, Call, Route
 from domain.identity.access import PUBLIC
 from domain.identity.api_keys import Scope
 from ports.errors import DependencyUnavailable, OutcomeUnknown

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from adapters.web import Answer, Call, Route
+from credit_system import Answer, Call, Route
 from domain.identity.access import PUBLIC, USER
 from domain.identity.api_keys import Scope
 from ports.runtime import Runtime

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from adapters.web import DEVICE_COOKIE
+from credit_system import DEVICE_COOKIE
 from domain.identity.api_keys import Scope
 from ports.runtime import Runtime
 from tests.adapters.web.service import PASSWORD, open_service

@@ -8,7 +8,7 @@ import pytest
 
 from adapters.asgi.answers import Receive, Send
 from adapters.asgi.answers import Scope as AsgiScope
-from adapters.web import Route
+from credit_system import Route
 from domain.identity.access import PUBLIC
 from domain.identity.api_keys import Scope
 from ports.runtime import Runtime

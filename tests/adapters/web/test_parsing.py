@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from adapters.web import rfc3339
+from credit_system import rfc3339
 from ports.runtime import Runtime
 from tests.adapters.web.client import Reply
 from tests.adapters.web.probe_routes import ROUTES

@@ -12,7 +12,7 @@ import hypercorn.trio
 import pytest
 from hypercorn.config import Config
 
-from adapters.web import Answer, Call, Route
+from credit_system import Answer, Call, Route
 from domain.identity.access import PUBLIC
 from ports.runtime import Runtime
 from tests.adapters.web.probe_routes import ROUTES

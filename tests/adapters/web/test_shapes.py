@@ -12,10 +12,10 @@ import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from msgspec import UNSET, Meta, UnsetType
 
-from adapters.web import Answer, Body, Call, Metadata, Route, StoredMetadata, told_as
 from adapters.web.api_documents.openapi import openapi_document
 from adapters.web.api_documents.shapes import Shapes, component_name
 from composition.managers.plugin_context import RouteList
+from credit_system import Answer, Body, Call, Metadata, Route, StoredMetadata, told_as
 from domain.identity.access import PUBLIC
 
 Item = TypeVar("Item")

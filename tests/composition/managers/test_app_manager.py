@@ -21,7 +21,7 @@ from composition.managers.plugin_manager import PluginFailed
 from composition.wiring.build import Environment
 from composition.wiring.memory_store import memory_store
 from composition.wiring.stores import Stores
-from plugins.main.modules.connection_api import MODULE_KEY, ConnectionAPI
+from plugins.connection_api import CONNECTION_API, ConnectionAPI
 from plugins.plugin import SERVICE_STARTED, PluginContext
 from plugins.registry import BUILT_IN, PluginEntry
 
@@ -99,7 +99,7 @@ def test_the_built_in_plugins_register_all_they_offer() -> None:
     async def body(manager: AppManager) -> None:
         await manager.start()
         assert [loaded.plugin.name for loaded in manager.plugins.loaded] == ["main", "admin", "credits"]
-        assert manager.modules.module(MODULE_KEY, ConnectionAPI) is not None
+        assert manager.modules.module(CONNECTION_API, ConnectionAPI) is not None
         assert manager.modules.module("credits", Ledger) is manager.use_cases.ledger
         assert {"/auth/login", "/credits/transfers"} <= {route.path for route in manager.routes.routes}
         await manager.stop()

@@ -9,7 +9,6 @@ from dataclasses import replace
 from adapters.memory.metrics import MemoryMetrics
 from adapters.runtime.asyncio_runtime import AsyncioRuntime
 from adapters.runtime.system import SystemClock, SystemEntropy
-from adapters.web import Answer, Call, Route
 from application.ledger.orders import AccountOrder, Caller, GrantOrder
 from application.ledger.service import Ledger
 from composition.config.load import load
@@ -18,6 +17,7 @@ from composition.managers.app_manager import AppManager
 from composition.wiring.build import Environment
 from composition.wiring.memory_store import memory_store
 from composition.wiring.stores import Stores
+from credit_system import Answer, Call, Route
 from domain.identity.access import PUBLIC
 from domain.ledger.outcomes import Posted
 from plugins.plugin import PluginContext

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pytest
 
 from adapters.memory.idempotency import MemoryIdempotencyStore
-from adapters.web import rfc3339
+from credit_system import rfc3339
 from domain.audit import AuditAction, AuditEvent, AuditFilter
 from domain.idempotency import RememberedAnswer
 from domain.identity.api_keys import Scope

@@ -12,7 +12,8 @@ from application.identity.users import UserService
 from application.limits.rate_limiter import RateLimiter
 from domain.documents.queries import Query
 
-MODULE_KEY = "connection_api"
+CONNECTION_API = "connection_api"
+"""The key under which the main plugin offers its `ConnectionAPI`."""
 
 
 @dataclass(frozen=True, slots=True)
