@@ -1,24 +1,17 @@
-"""ASGI's three words, and the answers that are given without Quart."""
+"""The answers that are given without Quart, to requests and in place of upgrades."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Protocol
 
 from adapters.asgi.problems import PROBLEM_TYPE, Headers, Problem, encode_problem
-from adapters.asgi.request_context import Exchange
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
-
-RawHeaders = list[tuple[bytes, bytes]]
-
+from adapters.asgi.request_state import RequestState
+from adapters.asgi.types import DENIAL_EXTENSION, Header, Message, RawHeaders, Scope, Send
 
 NO_STORE = (b"cache-control", b"no-store")
 CLOSE = (b"connection", b"close")
+NOSNIFF = (b"x-content-type-options", b"nosniff")
 _REPLACED = frozenset({NO_STORE[0]})
 _REPLACED_ON_HTTP2 = _REPLACED | {b"connection", b"upgrade"}
 """HTTP/2 and 3 have no place for fields of the connection (RFC 9113, 8.2.2)."""
@@ -40,21 +33,21 @@ class Responder:
     with a credential.
     """
 
-    __slots__ = ("_exchange", "_is_head", "_replaced", "_send", "_unread", "headers", "status")
+    __slots__ = ("_is_head", "_replaced", "_send", "_state", "_unread", "headers", "status")
 
     def __init__(
         self,
         scope: Scope,
         send: Send,
         headers: RawHeaders,
-        exchange: Exchange,
+        state: RequestState,
         unread: Unread | None = None,
     ) -> None:
         """`unread` is the body that the connection has to wait for, None where there is none."""
         self._send = send
         self._unread = unread
-        self._exchange = exchange
-        self._is_head = exchange.method == "HEAD"
+        self._state = state
+        self._is_head = state.method == "HEAD"
         is_http1 = scope.get("http_version", "1.1").startswith("1")
         self._replaced = _REPLACED if is_http1 else _REPLACED_ON_HTTP2
         self.headers = headers
@@ -75,8 +68,8 @@ class Responder:
         await self._send(message)
 
     def _caching(self, status: int) -> tuple[bytes, bytes]:
-        cache = self._exchange.cache
-        if cache is None or status >= 400 or self._exchange.has_credentials:
+        cache = self._state.cache
+        if cache is None or status >= 400 or self._state.has_credentials:
             return NO_STORE
         return (NO_STORE[0], cache.encode("ascii"))
 
@@ -96,8 +89,8 @@ class Responder:
         await self({"type": "http.response.start", "status": status, "headers": headers})
         await self._send({"type": "http.response.body", "body": b""})
 
-    async def problem(self, problem: Problem, exchange: Exchange) -> None:
-        body = encode_problem(problem, exchange)
+    async def problem(self, problem: Problem, state: RequestState) -> None:
+        body = encode_problem(problem, state)
         await self.answer(problem.status, PROBLEM_TYPE, body, raw_headers(problem.headers))
 
 
@@ -126,27 +119,26 @@ _CLOSE_CODES = {401: 4401, 403: 4403, 429: 4429}
 _TRY_AGAIN_LATER = 1013
 
 
-async def deny_websocket(
-    scope: Scope, receive: Receive, send: Send, problem: Problem, exchange: Exchange, headers: RawHeaders
-) -> None:
-    """Refuses before the upgrade: as an HTTP answer where the server can, else by a close.
+def request_id_header(state: RequestState) -> tuple[bytes, bytes]:
+    return (b"x-request-id", state.request_id.encode("latin-1"))
 
-    (`websocket.http.response` of the ASGI extensions; a close before accepting is a bare 403.)
+
+def first_headers(state: RequestState) -> RawHeaders:
+    """What every answer carries that is no upgrade."""
+    return [request_id_header(state), NOSNIFF]
+
+
+async def refuse_upgrade(
+    scope: Scope, send: Send, problem: Problem, state: RequestState, headers: Sequence[Header] = ()
+) -> None:
+    """Refuses a WebSocket that asked to connect: as an HTTP answer where the server can give one, else by a
+    close, which servers make a bare 403 of. `headers` come beside those of every answer.
     """
-    message = await receive()
-    if message["type"] != "websocket.connect":
-        return
-    body = encode_problem(problem, exchange)
-    if "websocket.http.response" in (scope.get("extensions") or {}):
-        head = about_body(PROBLEM_TYPE, body)
-        await send(
-            {
-                "type": "websocket.http.response.start",
-                "status": problem.status,
-                "headers": [*head, *raw_headers(problem.headers), *headers],
-            }
-        )
-        await send({"type": "websocket.http.response.body", "body": body, "more_body": False})
-    else:
+    body = encode_problem(problem, state)
+    if DENIAL_EXTENSION not in (scope.get("extensions") or {}):
         code = _CLOSE_CODES.get(problem.status, _TRY_AGAIN_LATER)
         await send({"type": "websocket.close", "code": code, "reason": problem.code})
+        return
+    head = [*about_body(PROBLEM_TYPE, body), *raw_headers(problem.headers), *first_headers(state), *headers]
+    await send({"type": "websocket.http.response.start", "status": problem.status, "headers": head})
+    await send({"type": "websocket.http.response.body", "body": body, "more_body": False})

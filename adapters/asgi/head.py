@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from adapters.asgi.answers import Scope
+from adapters.asgi.request_state import request_state
 from adapters.asgi.signed import http_request
+from adapters.asgi.types import Scope
 from domain.audit import RequestContext
 from domain.identity.request_signing import HttpRequest
 from domain.identity.sessions import is_device_id
@@ -105,17 +106,13 @@ class RequestHead:
 
     @property
     def exempt(self) -> bool:
-        """Whether nothing is held against the address, as the guard wrote it down."""
-        return bool(self._scope["credit.exempt"])
+        """Whether nothing is held against the address."""
+        return request_state(self._scope).exempt
 
     def context(self) -> RequestContext:
-        """Where it comes from, as the guard wrote it down; who sends it is not known yet."""
-        scope = self._scope
-        return RequestContext(
-            request_id=scope["credit.request_id"],
-            address=scope["credit.address"],
-            user_agent=self.user_agent(),
-        )
+        """Where it comes from; who sends it is not known yet."""
+        state = request_state(self._scope)
+        return RequestContext(request_id=state.request_id, address=state.address, user_agent=state.user_agent)
 
     def request(self) -> HttpRequest:
         """All of it, for a signature to be checked."""

@@ -13,7 +13,7 @@ import msgspec
 from werkzeug.exceptions import HTTPException
 
 from adapters.asgi.reason_phrase import reason_phrase
-from adapters.asgi.request_context import Exchange
+from adapters.asgi.request_state import RequestState
 from ports.errors import DependencyUnavailable
 from ports.runtime import DeadlineExceeded, Overloaded
 
@@ -93,41 +93,41 @@ _HTTP_CODES = {
 }
 
 
-def problem_of(error: BaseException, exchange: Exchange) -> Problem:
+def problem_of(error: BaseException, state: RequestState) -> Problem:
     """What an exception means to the caller. Only the log learns more."""
     for leaf in _leaves(error):
         known = _known(leaf)
         if known is not None:
             if isinstance(leaf, DependencyUnavailable):
-                _note_outage(leaf, exchange)
+                _note_outage(leaf, state)
             return known
-    method, path = about(exchange)
+    method, path = about(state)
     _log.error(
         "request %s failed: %s %s",
-        exchange.request_id,
+        state.request_id,
         method,
         path,
         exc_info=error,
-        extra={"request_id": exchange.request_id, "method": method, "path": path, "route": exchange.route},
+        extra={"request_id": state.request_id, "method": method, "path": path, "route": state.route},
     )
     return INTERNAL_ERROR
 
 
-def about(exchange: Exchange) -> tuple[str, str]:
+def about(state: RequestState) -> tuple[str, str]:
     """Method and path as a log can hold them: what a client wrote there ends no line."""
     return (
-        quote(exchange.method[:METHOD_LENGTH_MAX]),
-        quote(exchange.path[:PATH_LENGTH_MAX], safe=PATH_CHARACTERS, errors="replace"),
+        quote(state.method[:METHOD_LENGTH_MAX]),
+        quote(state.path[:PATH_LENGTH_MAX], safe=PATH_CHARACTERS, errors="replace"),
     )
 
 
-def _note_outage(error: DependencyUnavailable, exchange: Exchange) -> None:
+def _note_outage(error: DependencyUnavailable, state: RequestState) -> None:
     """Once a minute a dependency: in an outage every request says the same."""
     now_s = time.monotonic()
     noted_s = _noted_s.get(error.dependency)
     if noted_s is None or now_s - noted_s >= OUTAGE_INTERVAL_S:
         _noted_s[error.dependency] = now_s
-        _log.warning("request %s: %s %s: %s", exchange.request_id, *about(exchange), error)
+        _log.warning("request %s: %s %s: %s", state.request_id, *about(state), error)
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:
@@ -161,10 +161,10 @@ def _problem_of_http(error: HTTPException, status: int) -> Problem:
     return Problem(status, _HTTP_CODES.get(status, "http_error"), reason_phrase(status) + ".", headers)
 
 
-def encode_problem(problem: Problem, exchange: Exchange) -> bytes:
-    """The body; the exchange remembers the code for the metrics, and whether it is to be blamed."""
-    exchange.problem_code = problem.code
-    exchange.blameless = problem.blameless
+def encode_problem(problem: Problem, state: RequestState) -> bytes:
+    """The body; the state remembers the code for the metrics, and whether it is to be blamed."""
+    state.problem_code = problem.code
+    state.blameless = problem.blameless
     return msgspec.json.encode(
         {
             "type": "about:blank",
@@ -172,7 +172,7 @@ def encode_problem(problem: Problem, exchange: Exchange) -> bytes:
             "status": problem.status,
             "code": problem.code,
             "detail": problem.detail,
-            "request_id": exchange.request_id,
+            "request_id": state.request_id,
             **problem.extensions,
         }
     )

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from adapters.asgi.answers import RawHeaders
 from adapters.asgi.problems import Problem
+from adapters.asgi.types import RawHeaders
 from domain.limits.admission import Admission, Verdict
 
 INTEGER_MAX = 999_999_999_999_999

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-from adapters.asgi.answers import Scope
 from adapters.asgi.problems import Problem
+from adapters.asgi.types import Scope
 from domain.identity.request_signing import HttpRequest, SignatureRejection, is_digest_of, read_signature
 
 _PATH_CHARACTERS = "/:@!$&'()*+,;=~"

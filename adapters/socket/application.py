@@ -7,18 +7,18 @@ from contextlib import suppress
 from functools import partial
 from typing import Final
 
-from adapters.socket.asgi import Receive, Scope, Send
+from adapters.asgi.answers import refuse_upgrade, request_id_header
+from adapters.asgi.problems import Problem
+from adapters.asgi.request_state import RequestState, request_state
+from adapters.asgi.types import Receive, Scope, Send
 from adapters.socket.connection import ConnectionServices, SocketConnection, SocketLimits
 from adapters.socket.counters import SocketCounters
 from adapters.socket.handshake import (
     UNAVAILABLE,
     Accepted,
-    Denial,
     Mute,
-    deny,
     judge,
     normal_origin,
-    request_id_headers,
 )
 from domain.realtime.deadlines import Deadlines
 from domain.realtime.events import CloseCode
@@ -78,13 +78,14 @@ class SocketApplication:
         if (await receive())["type"] != "websocket.connect":
             return
         verdict = judge(scope, self._origins)
-        if not isinstance(verdict, Denial) and self._is_full():
+        if not isinstance(verdict, Problem) and self._is_full():
             verdict = UNAVAILABLE
-        if isinstance(verdict, Denial):
+        state = request_state(scope)
+        if isinstance(verdict, Problem):
             self._counters.dropped(verdict.code)
-            await deny(scope, send, verdict)
+            await refuse_upgrade(scope, send, verdict, state)
             return
-        connection = self._enter(scope)
+        connection = self._enter(state)
         if isinstance(verdict, Mute):
             connection.close(CloseCode.PROTOCOL_ERROR, verdict.reason)
         try:
@@ -92,7 +93,7 @@ class SocketApplication:
                 {
                     "type": "websocket.accept",
                     "subprotocol": verdict.subprotocol if isinstance(verdict, Accepted) else None,
-                    "headers": request_id_headers(scope),
+                    "headers": [request_id_header(state)],
                 }
             )
             await self._serve(connection, receive, send)
@@ -120,11 +121,11 @@ class SocketApplication:
     def _is_full(self) -> bool:
         return self._closing or len(self._connections) >= self._limits.connections_max
 
-    def _enter(self, scope: Scope) -> SocketConnection:
+    def _enter(self, state: RequestState) -> SocketConnection:
         connection = SocketConnection(
             self._around,
-            device_id=scope.get("credit.device_id"),
-            is_exempt=bool(scope.get("credit.exempt")),
+            device_id=state.device_id,
+            is_exempt=state.exempt,
         )
         self._connections.add(connection)
         self._counters.opened()

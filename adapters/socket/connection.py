@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol, assert_never
 
-from adapters.socket.asgi import Receive, Send
+from adapters.asgi.types import Receive, Send
 from adapters.socket.counters import SocketCounters
 from domain.realtime.events import (
     Authenticate,

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Final
 
-from adapters.socket.asgi import DENIAL_EXTENSION, Scope, Send
+from adapters.asgi.problems import RETRY_AFTER_S, Problem
+from adapters.asgi.types import Scope
 from domain.realtime.protocol import SUBPROTOCOL
 
 PATH: Final = "/ws"
 
 _DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
-_TITLES: Final = {400: "Bad Request", 403: "Forbidden", 404: "Not Found", 503: "Service Unavailable"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,23 +30,19 @@ class Mute:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Denial:
-    """An HTTP answer instead of the upgrade. `code` is stable and from a small set."""
-
-    status: int
-    code: str
-    detail: str
-
-
-NOT_FOUND: Final = Denial(404, "not_found", f"WebSockets are served at {PATH}")
-FOREIGN_ORIGIN: Final = Denial(403, "forbidden", "this origin may not connect")
-NO_SUBPROTOCOL: Final = Denial(400, "validation_failed", f"the only subprotocol here is {SUBPROTOCOL}")
+NOT_FOUND: Final = Problem(404, "not_found", f"WebSockets are served at {PATH}")
+FOREIGN_ORIGIN: Final = Problem(403, "forbidden", "this origin may not connect")
+NO_SUBPROTOCOL: Final = Problem(400, "validation_failed", f"the only subprotocol here is {SUBPROTOCOL}")
 MUTE: Final = Mute(f"offer the subprotocol {SUBPROTOCOL}")
-UNAVAILABLE: Final = Denial(503, "dependency_unavailable", "no more connections now, try again later")
+UNAVAILABLE: Final = Problem(
+    503,
+    "dependency_unavailable",
+    "no more connections now, try again later",
+    headers=(("Retry-After", str(RETRY_AFTER_S)),),
+)
 
 
-def judge(scope: Scope, origins: frozenset[str]) -> Accepted | Mute | Denial:
+def judge(scope: Scope, origins: frozenset[str]) -> Accepted | Mute | Problem:
     """`origins` are allowed besides the service's own, as `normal_origin` writes them."""
     if scope["path"] != PATH:
         return NOT_FOUND
@@ -67,39 +62,6 @@ def normal_origin(origin: str) -> str | None:
     if any(character in "/?#@\\" or character.isspace() for character in authority):
         return None
     return f"{scheme}://{authority.removesuffix(_DEFAULT_PORTS[scheme])}"
-
-
-async def deny(scope: Scope, send: Send, denial: Denial) -> None:
-    """Through the denial extension where the server has it; else it answers 403 by itself."""
-    if DENIAL_EXTENSION not in (scope.get("extensions") or {}):
-        await send({"type": "websocket.close"})
-        return
-    request_id = scope.get("credit.request_id")
-    body = json.dumps(
-        {
-            "type": "about:blank",
-            "title": _TITLES[denial.status],
-            "status": denial.status,
-            "code": denial.code,
-            "detail": denial.detail,
-            "request_id": request_id,
-        }
-    ).encode()
-    headers = [
-        (b"content-type", b"application/problem+json"),
-        (b"content-length", str(len(body)).encode()),
-        *request_id_headers(scope),
-    ]
-    if denial.status == 503:
-        headers.append((b"retry-after", b"1"))
-    await send({"type": "websocket.http.response.start", "status": denial.status, "headers": headers})
-    await send({"type": "websocket.http.response.body", "body": body})
-
-
-def request_id_headers(scope: Scope) -> list[tuple[bytes, bytes]]:
-    """`X-Request-ID`, when the guard in front has made or taken one."""
-    request_id = scope.get("credit.request_id")
-    return [] if request_id is None else [(b"x-request-id", str(request_id).encode("latin-1"))]
 
 
 def _may_connect(scope: Scope, origins: frozenset[str]) -> bool:

@@ -12,7 +12,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import MapAdapter
 
 from adapters.asgi.problems import PROBLEM_TYPE, Problem, encode_problem, problem_of
-from adapters.asgi.request_context import Exchange, exchange_of
+from adapters.asgi.request_state import RequestState, request_state
 from adapters.web.api_documents.routes import document_routes
 from adapters.web.body import BodyLimits
 from adapters.web.route import Route
@@ -49,8 +49,8 @@ def create_app(
     app.asgi_http_class = _connection_class(app.url_map.bind(""), views, runtime)
 
     async def http_error(error: HTTPException) -> Response:
-        exchange = exchange_of(request.scope)  # type: ignore[arg-type] # a TypedDict is a dict at run time
-        return _problem_response(problem_of(error, exchange), exchange, app.response_class)
+        state = request_state(request.scope)  # type: ignore[arg-type] # a TypedDict is a dict at run time
+        return _problem_response(problem_of(error, state), state, app.response_class)
 
     app.register_error_handler(HTTPException, http_error)
     return app
@@ -92,15 +92,15 @@ def _connection_class(
             try:
                 return await self.app.handle_request(self._create_request_from_scope(send))
             except Exception as error:  # noqa: BLE001 - raised before Quart could handle it (a bad Host)
-                exchange = exchange_of(scope)
-                problem = problem_of(error, exchange)
-                return _problem_response(problem, exchange, self.app.response_class)
+                state = request_state(scope)
+                problem = problem_of(error, state)
+                return _problem_response(problem, state, self.app.response_class)
 
     return DirectConnection
 
 
-def _problem_response(problem: Problem, exchange: Exchange, make: type[Response]) -> Response:
-    response = make(encode_problem(problem, exchange), problem.status, content_type=PROBLEM_TYPE.decode())
+def _problem_response(problem: Problem, state: RequestState, make: type[Response]) -> Response:
+    response = make(encode_problem(problem, state), problem.status, content_type=PROBLEM_TYPE.decode())
     for name, value in problem.headers:
         response.headers.add(name, value)
     return response

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from adapters.asgi.answers import Message, Receive
 from adapters.asgi.problems import BODY_TIMEOUT, BODY_TOO_LARGE, Problem
+from adapters.asgi.types import Message, Receive
 from ports.runtime import DeadlineExceeded, Runtime
 
 DISCARDED_BYTES_MAX = 16 * 1024 * 1024

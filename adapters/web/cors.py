@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from adapters.asgi.answers import RawHeaders
 from adapters.asgi.head import RequestHead
+from adapters.asgi.types import RawHeaders
 
 PREFLIGHT_AGE_S = 600
 

@@ -10,22 +10,14 @@ from collections.abc import Sequence
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from adapters.asgi.answers import (
-    Application,
-    RawHeaders,
-    Receive,
-    Responder,
-    Scope,
-    Send,
-    deny_websocket,
-    uncached,
-)
+from adapters.asgi.answers import Responder, first_headers, refuse_upgrade, uncached
 from adapters.asgi.client_address import AddressRules
 from adapters.asgi.credential_verifier import REVOKED_API_KEY, CredentialVerifier
 from adapters.asgi.head import RequestHead
 from adapters.asgi.problems import Problem, problem_of
 from adapters.asgi.quota import REVOKED, limit_refusal, quota_headers
-from adapters.asgi.request_context import SCOPE_KEY, Exchange
+from adapters.asgi.request_state import SCOPE_KEY, RequestState
+from adapters.asgi.types import Application, RawHeaders, Receive, Scope, Send
 from adapters.web.body import BodyWatch
 from adapters.web.cors import Cors
 from adapters.web.http_metrics import HttpMetrics
@@ -43,7 +35,6 @@ REFUSED = "refused"
 
 _AUTH = "/auth/"
 _ERRORS = (400, 401)
-_NOSNIFF = (b"x-content-type-options", b"nosniff")
 
 
 class Limiting(Protocol):
@@ -120,85 +111,81 @@ class Guard:
         started_s = self._runtime.monotonic()
         method, path = scope["method"].upper(), canonical_path(scope)
         head = RequestHead(scope)
-        exchange, exempt = self._exchange(scope, head, method, path)
-        headers = [(b"x-request-id", exchange.request_id.encode("ascii")), _NOSNIFF]
-        headers += self._cors.headers(head)
+        state = self._state(scope, head, method, path)
+        headers = [*first_headers(state), *self._cors.headers(head)]
         unread = None
         if head.has_body and scope.get("http_version", "1.1").startswith("1"):
             receive = unread = BodyWatch(receive, self._runtime, is_withheld=head.withholds_body)
-        responder = Responder(scope, send, headers, exchange, unread)
+        responder = Responder(scope, send, headers, state, unread)
         try:
             if path in OPERATIONS_PATHS:
-                await self._operations.answer(path, method, head, responder, exchange)
+                await self._operations.answer(path, method, head, responder, state)
             elif method == "OPTIONS" and (preflight := self._cors.preflight(head)) is not None:
-                responder.headers = headers[:2]
+                responder.headers = first_headers(state)
                 await responder.empty(204, preflight)
             else:
-                refused = await self._admit(method, path, head, exchange, exempt, headers)
+                refused = await self._admit(method, path, head, state, headers)
                 if refused is None:
                     await self._application(scope, receive, responder)
                 else:
-                    exchange.route = self._routes.template(method, path) or REFUSED
-                    await responder.problem(refused, exchange)
+                    state.route = self._routes.template(method, path) or REFUSED
+                    await responder.problem(refused, state)
         except Exception as error:
-            problem = problem_of(error, exchange)
+            problem = problem_of(error, state)
             if responder.status is not None:
                 # The answer has begun: only cutting the connection tells the client that it is broken.
                 raise
-            await responder.problem(problem, exchange)
+            await responder.problem(problem, state)
         finally:
             if responder.status is not None:
                 seconds = self._runtime.monotonic() - started_s
-                self._metrics.count(method, responder.status, exchange, seconds)
-                self._blame(responder.status, exchange)
+                self._metrics.count(method, responder.status, state, seconds)
+                self._blame(responder.status, state)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         started_s = self._runtime.monotonic()
         head, path, send = RequestHead(scope), canonical_path(scope), uncached(send)
-        exchange, exempt = self._exchange(scope, head, "GET", path)
-        headers = [(b"x-request-id", exchange.request_id.encode("ascii")), _NOSNIFF]
-        refused = await self._admit("GET", path, head, exchange, exempt, headers)
+        state = self._state(scope, head, "GET", path)
+        headers: RawHeaders = []
+        refused = await self._admit("GET", path, head, state, headers)
         if refused is None:
             await self._application(scope, receive, send)
             return
-        exchange.route = REFUSED
-        await deny_websocket(scope, receive, send, refused, exchange, headers)
-        self._metrics.count("GET", refused.status, exchange, self._runtime.monotonic() - started_s)
-        self._blame(refused.status, exchange)
+        state.route = REFUSED
+        if (await receive())["type"] == "websocket.connect":
+            await refuse_upgrade(scope, send, refused, state, headers)
+        self._metrics.count("GET", refused.status, state, self._runtime.monotonic() - started_s)
+        self._blame(refused.status, state)
 
-    def _exchange(self, scope: Scope, head: RequestHead, method: str, path: str) -> tuple[Exchange, bool]:
-        """The exchange, and whether its address is exempt from counting."""
+    def _state(self, scope: Scope, head: RequestHead, method: str, path: str) -> RequestState:
         client = scope.get("client")
         address = self._addresses.client(
             client[0] if client else None, head.all(b"x-forwarded-for"), head.all(b"forwarded")
         )
         request_id = head.request_id() or self._entropy.token(12).hex()
-        exchange = Exchange(request_id, address.counted, method, path)
+        state = RequestState(request_id, address.counted, method, path)
         # The server runs each request in a task of its own.
         REQUEST_ID.set(request_id)
-        exchange.has_credentials = head.has_credentials
-        exchange.device_id, exchange.has_bad_device = head.device_id(), head.has_bad_device()
-        exchange.user_agent = head.user_agent()
-        scope[SCOPE_KEY] = exchange
-        scope["credit.address"] = exchange.address
-        scope["credit.exempt"] = address.exempt
-        scope["credit.request_id"] = exchange.request_id
-        scope["credit.device_id"] = exchange.device_id
-        return exchange, address.exempt
+        state.exempt = address.exempt
+        state.has_credentials = head.has_credentials
+        state.device_id, state.has_bad_device = head.device_id(), head.has_bad_device()
+        state.user_agent = head.user_agent()
+        scope[SCOPE_KEY] = state
+        return state
 
     async def _admit(
-        self, method: str, path: str, head: RequestHead, exchange: Exchange, exempt: bool, headers: RawHeaders
+        self, method: str, path: str, head: RequestHead, state: RequestState, headers: RawHeaders
     ) -> Problem | None:
         """Identifies and counts the caller; None when the request may go on.
 
         Credentials that are presented and bad are refused on every route, once the address has paid.
         """
         try:
-            caller = await self._credentials.identify(head, exchange.device_id)
-            exchange.blames_address = not exempt and not _is_vouched_for(caller, path)
-            admission = await self._count(caller, method, path, exchange, exempt)
+            caller = await self._credentials.identify(head, state.device_id)
+            state.blames_address = not state.exempt and not _is_vouched_for(caller, path)
+            admission = await self._count(caller, method, path, state)
         except Exception as error:  # noqa: BLE001 - whatever fails here becomes a problem, never a way in
-            return problem_of(error, exchange)
+            return problem_of(error, state)
         headers += quota_headers(admission)
         refused = limit_refusal(admission)
         if refused is REVOKED and isinstance(caller, Principal) and caller.kind is PrincipalKind.API_KEY:
@@ -206,15 +193,15 @@ class Guard:
         if refused is None and isinstance(caller, Problem):
             return caller
         if refused is None and isinstance(caller, Principal):
-            exchange.principal = caller
+            state.principal = caller
         return refused
 
-    def _blame(self, status: int, exchange: Exchange) -> None:
-        if status in _ERRORS and exchange.blames_address and not exchange.blameless:
-            self._limiter.note_error(exchange.address)
+    def _blame(self, status: int, state: RequestState) -> None:
+        if status in _ERRORS and state.blames_address and not state.blameless:
+            self._limiter.note_error(state.address)
 
     async def _count(
-        self, caller: Principal | Problem | None, method: str, path: str, exchange: Exchange, exempt: bool
+        self, caller: Principal | Problem | None, method: str, path: str, state: RequestState
     ) -> Admission:
         user_id = api_key_id = session_id = None
         if isinstance(caller, Principal):
@@ -223,7 +210,7 @@ class Guard:
             else:
                 user_id, session_id = caller.id, caller.session_id
         return await self._limiter.admit(
-            address=None if exempt else exchange.address,
+            address=None if state.exempt else state.address,
             user_id=user_id,
             api_key_id=api_key_id,
             session_id=session_id,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from adapters.asgi.request_context import Exchange
+from adapters.asgi.request_state import RequestState
 from ports.metrics import Metric, MetricKind, Metrics
 
 REQUESTS = Metric(
@@ -35,11 +35,11 @@ class HttpMetrics:
         self._duration = metrics.register(DURATION)
         self._errors = metrics.register(ERRORS)
 
-    def count(self, method: str, status: int, exchange: Exchange, seconds: float) -> None:
+    def count(self, method: str, status: int, state: RequestState, seconds: float) -> None:
         if method not in _METHODS:
             method = "other"
-        route = exchange.route or UNMATCHED
+        route = state.route or UNMATCHED
         self._requests.add(1, method, route, str(status))
         self._duration.observe(seconds, method, route)
-        if exchange.problem_code is not None:
-            self._errors.add(1, exchange.problem_code)
+        if state.problem_code is not None:
+            self._errors.add(1, state.problem_code)

@@ -9,7 +9,7 @@ import msgspec
 from adapters.asgi.answers import Responder
 from adapters.asgi.head import BEARER, RequestHead, scheme_and_rest
 from adapters.asgi.problems import Problem, problem_of
-from adapters.asgi.request_context import Exchange
+from adapters.asgi.request_state import RequestState
 from adapters.web.readiness import Readiness
 from ports.metrics import Metrics
 from ports.runtime import Runtime
@@ -41,18 +41,18 @@ class Operations:
         self._rendering = runtime.lock()
 
     async def answer(
-        self, path: str, method: str, head: RequestHead, responder: Responder, exchange: Exchange
+        self, path: str, method: str, head: RequestHead, responder: Responder, state: RequestState
     ) -> None:
-        exchange.route = path
+        state.route = path
         if method not in ("GET", "HEAD"):
-            await responder.problem(WRONG_METHOD, exchange)
+            await responder.problem(WRONG_METHOD, state)
             return
         try:
             status, content_type, body = await self._render(path, head)
         except _RefusedError:
-            await responder.problem(NOT_THE_SCRAPER, exchange)
+            await responder.problem(NOT_THE_SCRAPER, state)
         except Exception as error:  # noqa: BLE001 - an operator's route answers, whatever failed
-            await responder.problem(problem_of(error, exchange), exchange)
+            await responder.problem(problem_of(error, state), state)
         else:
             await responder.answer(status, content_type, body, [])
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from adapters.asgi.answers import RawHeaders, Receive, Scope, Send, about_body, raw_headers
+from adapters.asgi.answers import about_body, raw_headers
 from adapters.asgi.problems import (
     BAD_DEVICE,
     FORBIDDEN,
@@ -18,8 +18,9 @@ from adapters.asgi.problems import (
     encode_problem,
     problem_of,
 )
-from adapters.asgi.request_context import Exchange, exchange_of
+from adapters.asgi.request_state import RequestState, request_state
 from adapters.asgi.signed import unsigned_body
+from adapters.asgi.types import RawHeaders, Receive, Scope, Send
 from adapters.web.body import BodyLimits, read_body
 from adapters.web.parsing import UNSUPPORTED, body_parser, idempotency_key, is_json, query_parser
 from adapters.web.route import Answer, Call, Route
@@ -58,15 +59,15 @@ class RouteView:
 
     async def answer(self, scope: Scope, receive: Receive, path: Mapping[str, str]) -> Encoded:
         """Of one request; `path` holds the path's parameters."""
-        exchange = exchange_of(scope)
-        exchange.route = self._route.path
+        state = request_state(scope)
+        state.route = self._route.path
         try:
-            answer = await self._handle(scope, receive, exchange, path)
+            answer = await self._handle(scope, receive, state, path)
         except Exception as error:  # noqa: BLE001 - the one place where a request's failures end
-            answer = problem_of(error, exchange)
+            answer = problem_of(error, state)
         if isinstance(answer, Problem):
-            return _encoded(answer, PROBLEM_TYPE, encode_problem(answer, exchange))
-        exchange.cache = self._route.cache
+            return _encoded(answer, PROBLEM_TYPE, encode_problem(answer, state))
+        state.cache = self._route.cache
         if answer.body is None:
             # No body has no length either (RFC 9110, 8.6).
             return Encoded(answer.status, raw_headers(answer.headers), b"")
@@ -74,12 +75,12 @@ class RouteView:
         return _encoded(answer, answer.media_type.encode("ascii"), body)
 
     async def _handle(
-        self, scope: Scope, receive: Receive, exchange: Exchange, path: Mapping[str, str]
+        self, scope: Scope, receive: Receive, state: RequestState, path: Mapping[str, str]
     ) -> Answer | Problem:
-        refused = authorise(exchange.principal, self._route.permission)
+        refused = authorise(state.principal, self._route.permission)
         if refused is not None:
             return refused
-        if exchange.has_bad_device and self._route.knows_device:
+        if state.has_bad_device and self._route.knows_device:
             return BAD_DEVICE
         keys = [value for name, value in scope["headers"] if name == b"idempotency-key"]
         key = None if self._route.ignores_key else idempotency_key(keys)
@@ -88,23 +89,23 @@ class RouteView:
         query = self._parse_query(scope["query_string"])
         if isinstance(query, Problem):
             return query
-        body = await self._body(scope, receive, exchange)
+        body = await self._body(scope, receive, state)
         if isinstance(body, Problem):
             return body
         return await self._route.handle(
             Call(
-                principal=exchange.principal,
+                principal=state.principal,
                 path=path,
                 body=body,
                 query=query,
-                context=_context(exchange),
+                context=_context(state),
                 idempotency_key=key,
-                device_id=exchange.device_id,
+                device_id=state.device_id,
             )
         )
 
     async def _body(
-        self, scope: Scope, receive: Receive, exchange: Exchange
+        self, scope: Scope, receive: Receive, state: RequestState
     ) -> msgspec.Struct | Problem | None:
         if self._parse_body is None:
             return None
@@ -115,7 +116,7 @@ class RouteView:
         body = await read_body(receive, self._runtime, headers, self._limits)
         if isinstance(body, Problem):
             return body
-        if exchange.principal is not None and exchange.principal.signs:
+        if state.principal is not None and state.principal.signs:
             unsigned = unsigned_body(scope, body)
             if unsigned is not None:
                 return unsigned
@@ -144,12 +145,12 @@ def _encoded(answer: Answer | Problem, content_type: bytes, body: bytes) -> Enco
     return Encoded(answer.status, about_body(content_type, body) + raw_headers(answer.headers), body)
 
 
-def _context(exchange: Exchange) -> RequestContext:
-    principal = exchange.principal
+def _context(state: RequestState) -> RequestContext:
+    principal = state.principal
     return RequestContext(
-        request_id=exchange.request_id,
-        address=exchange.address,
-        user_agent=exchange.user_agent,
+        request_id=state.request_id,
+        address=state.address,
+        user_agent=state.user_agent,
         actor=ANONYMOUS if principal is None else principal.actor,
     )
 

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Protocol
 
-from adapters.asgi.answers import Application, Message, Receive, Scope, Send
+from adapters.asgi.types import Application, Message, Receive, Scope, Send
 from ports.errors import DependencyUnavailable
 from ports.runtime import Runtime
 

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 
-from adapters.asgi.answers import Application
+from adapters.asgi.types import Application
 from application.identity.active_sessions import ActiveSessions
 from application.ledger.announcer import LEDGER_COMMITTED
 from application.ledger.committed import CommittedBatch

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from quart import Quart
 
-from adapters.asgi.answers import Application, Receive, Scope, Send
+from adapters.asgi.types import Application, Receive, Scope, Send
 from adapters.asgi.client_address import AddressRules
 from adapters.asgi.credential_verifier import CredentialVerifier
 from adapters.socket.application import SocketApplication

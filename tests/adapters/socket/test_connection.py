@@ -16,7 +16,7 @@ from ports.errors import DependencyUnavailable
 from ports.realtime.socket_tokens import SocketRefusal
 from ports.runtime import DeadlineExceeded, Overloaded, Runtime, TaskCancelled
 from tests.adapters.socket.doubles import LIFETIME_MS
-from tests.adapters.socket.wire import QUICK, Service
+from tests.adapters.socket.wire import QUICK, Service, guarded
 from tests.conformance.runtimes import Driver
 
 BALANCE = BalancePush("acc", posted=750, held=0, available=750, seq=2)
@@ -81,7 +81,7 @@ def test_a_push_comes_after_the_reply_to_connect_and_never_before(run: Driver) -
 def test_a_token_is_checked_for_the_device_that_the_upgrade_named(run: Driver) -> None:
     async def body(runtime: Runtime) -> None:
         service = Service(runtime)
-        for scope in ({"credit.device_id": "device-0123456789"}, {}):
+        for scope in (guarded(device_id="device-0123456789"), {}):
             wire = await service.dial(**scope)
             wire.say(id=1, type="connect", token="alice/ses_a")
             assert (await wire.hear())["type"] == "connected"

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from adapters.socket.handshake import Accepted, Denial, judge, normal_origin
+from adapters.asgi.problems import Problem
+from adapters.socket.handshake import Accepted, judge, normal_origin
 from domain.realtime.events import CloseCode
 from domain.realtime.protocol import SUBPROTOCOL
 from ports.runtime import Runtime
-from tests.adapters.socket.wire import Service, Wire
+from tests.adapters.socket.wire import Service, Wire, guarded
 from tests.conformance.runtimes import Driver
 
 ALLOWED = frozenset({"https://app.example"})
@@ -31,7 +32,7 @@ def scope(
 @pytest.mark.parametrize("path", ["/", "/ws/", "/WS", "/wss", "/ws/x", ""])
 def test_other_paths_are_not_found(path: str) -> None:
     verdict = judge(scope(path), ALLOWED)
-    assert isinstance(verdict, Denial)
+    assert isinstance(verdict, Problem)
     assert verdict.status == 404
 
 
@@ -72,7 +73,7 @@ def test_a_client_without_subprotocol_that_never_answers_the_close_is_let_go(run
 
 def test_a_client_that_offers_only_other_subprotocols_is_refused_400() -> None:
     verdict = judge(scope(subprotocols=("graphql-ws", "Credit-System.v1")), ALLOWED)
-    assert isinstance(verdict, Denial)
+    assert isinstance(verdict, Problem)
     assert verdict.status == 400
 
 
@@ -110,17 +111,17 @@ def test_a_listed_origin_and_the_services_own_may_connect(origin: str, host: str
 )
 def test_a_foreign_origin_is_refused_403(origin: str) -> None:
     verdict = judge(scope(origin=origin), ALLOWED)
-    assert isinstance(verdict, Denial)
+    assert isinstance(verdict, Problem)
     assert verdict.status == 403
 
 
 def test_two_origins_are_none_and_two_hosts_are_not_ours() -> None:
     twice = scope(origin="https://app.example")
     twice["headers"].append((b"origin", b"https://app.example"))
-    assert isinstance(judge(twice, ALLOWED), Denial)
+    assert isinstance(judge(twice, ALLOWED), Problem)
     hosts = scope(origin="https://credit.example")
     hosts["headers"].append((b"host", b"credit.example"))
-    assert isinstance(judge(hosts, ALLOWED), Denial)
+    assert isinstance(judge(hosts, ALLOWED), Problem)
 
 
 def test_over_http2_the_authority_stands_for_the_host() -> None:
@@ -143,7 +144,7 @@ def test_what_is_no_web_origin_cannot_be_listed(run: Driver, origin: str) -> Non
 def test_a_refusal_is_a_problem_with_the_request_id(run: Driver) -> None:
     async def body(runtime: Runtime) -> None:
         service = Service(runtime)
-        wire = await service.dial(path="/nowhere", **{"credit.request_id": "req-1"})
+        wire = await service.dial(path="/nowhere", **guarded())
         await wire.ended()
         start, answer = wire.sent
         assert (start["type"], start["status"]) == ("websocket.http.response.start", 404)
@@ -161,6 +162,6 @@ def test_a_server_without_the_denial_extension_is_asked_to_refuse_by_itself(run:
         wire = await Service(runtime).dial(path="/nowhere", extensions=None)
         async with runtime.deadline(5):
             await wire.call.wait()
-        assert wire.sent == [{"type": "websocket.close"}]
+        assert [message["type"] for message in wire.sent] == ["websocket.close"]
 
     run(body)

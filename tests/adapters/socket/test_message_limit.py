@@ -8,7 +8,7 @@ from domain.realtime.events import CloseCode
 from ports.limits.message_limit import MessageVerdict
 from ports.runtime import Runtime
 from tests.adapters.socket.test_connection import nothing_is_left
-from tests.adapters.socket.wire import Service
+from tests.adapters.socket.wire import Service, guarded
 from tests.conformance.runtimes import Driver
 
 
@@ -56,7 +56,7 @@ def test_who_may_say_nothing_is_not_let_in(run: Driver, verdict: MessageVerdict,
 def test_messages_from_an_allow_listed_address_are_not_counted(run: Driver) -> None:
     async def body(runtime: Runtime) -> None:
         service = Service(runtime)
-        wire = await service.dial(**{"credit.exempt": True})
+        wire = await service.dial(**guarded(exempt=True))
         wire.say(id=1, type="connect", token="alice/ses_a")
         assert (await wire.hear())["type"] == "connected"
         wire.say(id=2, type="ping")

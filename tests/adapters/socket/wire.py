@@ -8,9 +8,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
+from adapters.asgi.request_state import SCOPE_KEY, RequestState
+from adapters.asgi.types import Message
 from adapters.memory.metrics import MemoryMetrics
 from adapters.socket.application import SocketApplication
-from adapters.socket.asgi import Message
 from adapters.socket.connection import SocketLimits
 from application.realtime.switchboard import Realtime
 from domain.realtime.events import CloseCode
@@ -67,6 +68,13 @@ class Service:
         wire.say(id=1, type="connect", token=token)
         assert (await wire.hear())["type"] == "connected"
         return wire
+
+
+def guarded(*, device_id: str | None = None, exempt: bool = False) -> dict[str, Any]:
+    """What a guard in front of the application writes into the scope."""
+    state = RequestState("req-1", "203.0.113.7", "GET", "/ws")
+    state.device_id, state.exempt = device_id, exempt
+    return {SCOPE_KEY: state}
 
 
 class Wire:
@@ -144,12 +152,12 @@ class Wire:
             await self._change()
         return self._inbound.popleft()
 
-    async def _send(self, message: dict[str, Any]) -> None:
+    async def _send(self, message: Message) -> None:
         if self.failure is not None:
             raise self.failure
         while not self.is_reading:
             await self._change()
-        self.sent.append(message)
+        self.sent.append(dict(message))
         self._stir()
         if message["type"] == "websocket.close" and not self.is_rude:
             self.hang_up()

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from adapters.asgi.answers import Application, Message
+from adapters.asgi.types import Application, Message
 
 PEER = "203.0.113.9"
 HeaderItems = Sequence[tuple[str, str]]

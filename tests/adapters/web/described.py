@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from adapters.asgi.answers import Application
+from adapters.asgi.types import Application
 from credit_system import Route
 from tests.adapters.web.client import Client, HeaderItems, Reply
 

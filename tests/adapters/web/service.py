@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from quart import Quart
 from quart_trio import QuartTrio
 
-from adapters.asgi.answers import Receive, Scope, Send
 from adapters.asgi.client_address import AddressRules
 from adapters.asgi.credential_verifier import CredentialVerifier
+from adapters.asgi.types import Receive, Scope, Send
 from adapters.crypto.argon2 import Argon2PasswordHasher
 from adapters.crypto.sealing import AesGcmSealer
 from adapters.crypto.token_keys import TokenKeyring

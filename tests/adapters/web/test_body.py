@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from adapters.asgi.answers import Message
 from adapters.asgi.problems import Problem
+from adapters.asgi.types import Message
 from adapters.web.body import BodyLimits, read_body
 from ports.runtime import Runtime
 from tests.adapters.web.probe_routes import ROUTES

@@ -6,8 +6,9 @@ from ipaddress import ip_network
 
 import pytest
 
-from adapters.asgi.answers import Receive, Send
-from adapters.asgi.answers import Scope as AsgiScope
+from adapters.asgi.request_state import SCOPE_KEY
+from adapters.asgi.types import Receive, Send
+from adapters.asgi.types import Scope as AsgiScope
 from credit_system import Route
 from domain.identity.access import PUBLIC
 from domain.identity.api_keys import Scope
@@ -299,7 +300,7 @@ def test_a_websockets_connect_is_counted_like_a_request(run_real: Driver) -> Non
     async def body(runtime: Runtime) -> None:
         service = open_service(runtime, Options(ip="2/60s"))
         assert [message["type"] for message in await service.client.connect("/ws")] == ["websocket.accept"]
-        assert service.client.scopes[-1]["credit.address"] == "203.0.113.9"
+        assert service.client.scopes[-1][SCOPE_KEY].address == "203.0.113.9"
         assert await statuses(service, 1) == [200]
         denied = await service.client.denied("/ws")
         assert (denied.status, denied.code) == (429, "quota_exceeded")

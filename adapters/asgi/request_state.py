@@ -8,10 +8,10 @@ from typing import Any
 from domain.addresses import UNKNOWN
 from domain.identity.access import Principal
 
-SCOPE_KEY = "credit.exchange"
+SCOPE_KEY = "credit.request"
 
 
-class Exchange:
+class RequestState:
     """Travels in the ASGI scope: the guard writes who is asking, the application which route it was."""
 
     __slots__ = (
@@ -20,6 +20,7 @@ class Exchange:
         "blames_address",
         "cache",
         "device_id",
+        "exempt",
         "has_bad_device",
         "has_credentials",
         "method",
@@ -37,6 +38,8 @@ class Exchange:
         self.path = path
         self.address = address
         """The client's, as it is counted: an IPv4 address or an IPv6 /64."""
+        self.exempt = False
+        """Whether the address is allow-listed: nothing is counted or held against it."""
         self.blames_address = False
         """Whether an error of this request is its address's; see `Guard`."""
         self.blameless = False
@@ -56,11 +59,11 @@ class Exchange:
         """The code of the problem that was answered, if one was."""
 
 
-def exchange_of(scope: MutableMapping[str, Any]) -> Exchange:
+def request_state(scope: MutableMapping[str, Any]) -> RequestState:
     """The guard's; without a guard in front, one of an anonymous caller."""
-    exchange = scope.get(SCOPE_KEY)
-    if isinstance(exchange, Exchange):
-        return exchange
-    exchange = Exchange("unguarded", UNKNOWN, scope.get("method", "GET"), scope["path"])
-    scope[SCOPE_KEY] = exchange
-    return exchange
+    state = scope.get(SCOPE_KEY)
+    if isinstance(state, RequestState):
+        return state
+    state = RequestState("unguarded", UNKNOWN, scope.get("method", "GET"), scope["path"])
+    scope[SCOPE_KEY] = state
+    return state
