@@ -16,6 +16,8 @@ from tests.domain.ledger.piles import NEVER, Books, Box, Grant, Hold, Pile, Rule
 
 DAY_MS = 86_400_000
 REJECTED_ALL = "batch_rejected"
+TAKEN = ("posted", "replayed", "settled")
+"""Answers that reject no atomic batch."""
 
 
 class Oracle:
@@ -117,11 +119,11 @@ class Oracle:
         """What each command's outcome must be; applies them."""
         before = copy.deepcopy(self.books) if submission.atomic else self.books
         results = [self.ask(command) for command in submission.commands]
-        if submission.atomic and any(result not in ("posted", "replayed") for result in results):
+        if submission.atomic and any(result not in TAKEN for result in results):
             # Nothing of it happened: only what was there before it can be repeated.
             self.books = before
             return [
-                (self._repeat(command) or REJECTED_ALL) if result in ("posted", "replayed") else result
+                (self._repeat(command) or REJECTED_ALL) if result in TAKEN else result
                 for command, result in zip(submission.commands, results, strict=True)
             ]
         return results
