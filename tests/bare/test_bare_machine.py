@@ -8,6 +8,7 @@ two at a time; each test waits for what it looks at.
 from __future__ import annotations
 
 import argparse
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import trustme
 
 from composition.commands.cli import _parser
 from composition.config.problems import EXIT_CONFIGURATION
@@ -249,10 +251,14 @@ def test_without_extras_only_what_needs_them_is_refused(tmp_path: Path) -> None:
     assert "credit-system[motor]" in motor.errors
 
 
-def test_the_servers_to_try_it_on_need_nothing_more(machines: dict[str, Machine]) -> None:
+def test_the_servers_to_try_it_on_need_trustme_and_nothing_more(
+    machines: dict[str, Machine], tmp_path: Path
+) -> None:
     environment = machines[PYTHONS[0].minor].environment.result(RESULT_S_MAX)
+    shutil.copytree(Path(trustme.__file__).parent, tmp_path / "trustme")
     done = subprocess.run(
         [environment.python, "-m", "tests.servers", "--help"],
-        check=False, cwd=PROJECT, env=plain(), capture_output=True, text=True, timeout=RESULT_S_MAX,
+        check=False, cwd=PROJECT, env=plain({"PYTHONPATH": str(tmp_path)}), capture_output=True, text=True,
+        timeout=RESULT_S_MAX,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
