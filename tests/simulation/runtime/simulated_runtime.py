@@ -112,8 +112,8 @@ class SimulatedRuntime:
         self._scheduler: Scheduler = self.simulation.scheduler
         self._process: Process = self._scheduler.process(process)
         self._shutdown_grace_s_max = shutdown_grace_s_max
-        self._report = report
-        self._roots = Home(self.event, self.deadline, report)
+        self._tell = report
+        self._roots = Home(self.event, self.deadline, self._report)
         self._home: Home | None = None
 
     @property
@@ -145,6 +145,11 @@ class SimulatedRuntime:
         for home in (self._roots, self._home):
             if home is not None:
                 home.abandon()
+
+    def _report(self, name: str, error: BaseException) -> None:
+        """Silent about what Python collects that a crash, or the end of the simulation, left."""
+        if self._scheduler.current is not None and not self._process.crashed:
+            self._tell(name, error)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
