@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -71,13 +71,13 @@ def scripted_server(serve: Callable[[int, socket.socket], None]) -> Iterator[str
         listening.close()
         acceptor.join(WAIT_S_MAX)
         for connection in accepted:
-            with connection:
-                try:
-                    connection.shutdown(socket.SHUT_RDWR)
-                except OSError:
-                    continue  # the other side has closed it already
+            with suppress(OSError):  # the other side has closed it already
+                connection.shutdown(socket.SHUT_RDWR)
         for thread in threads:
             thread.join(WAIT_S_MAX)
+        # Not before: a thread that was about to read would read from nothing.
+        for connection in accepted:
+            connection.close()
 
 
 def test_replies_come_in_order_and_a_refused_command_harms_no_neighbour(

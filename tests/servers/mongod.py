@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 import shutil
-import tempfile
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from pymongo import MongoClient
 from tests.servers.certificates import write_certificates
 from tests.servers.mongod_node import REPLICA_SET, Client, MongodNode, hello
 from tests.servers.process import ServerFailed
+from tests.servers.scratch import scratch_directory
 
 DATABASE = "credit_system"
 
@@ -44,9 +44,9 @@ class MongodServer:
         self, directory: Path | None = None, *, nodes: int = 1, settings: Mapping[str, int] | None = None
     ) -> None:
         self._temporary = directory is None
-        self.directory = directory or Path(tempfile.mkdtemp(prefix="credit-mongod-"))
+        self.directory = directory or scratch_directory("credit-mongod-")
         own = [self.directory] if nodes == 1 else [self.directory / f"node-{at}" for at in range(nodes)]
-        self.nodes = tuple(MongodNode(each, self.directory) for each in own)
+        self.nodes = tuple(MongodNode(each, self.directory, throw_away=self._temporary) for each in own)
         self.port = self.nodes[0].port
         self._settings = dict(settings or {})
         self.app = _credentials("credit_app")

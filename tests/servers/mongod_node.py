@@ -21,6 +21,9 @@ START_DEADLINE_S_MAX = 30.0
 PROBE_TIMEOUT_MS = 2_000
 CACHE_GB = 0.25
 OPLOG_MB = 64
+JOURNAL_FILE_MB = 8
+JOURNAL_SYNC_MS = 10
+SCRAM_ITERATIONS = 5_000
 
 Client = MongoClient[dict[str, Any]]
 
@@ -45,9 +48,11 @@ class MongodNode:
 
     host = "127.0.0.1"
 
-    def __init__(self, directory: Path, shared: Path) -> None:
+    def __init__(self, directory: Path, shared: Path, *, throw_away: bool) -> None:
+        """What is thrown away takes little room and time: see `_thrifty_arguments`."""
         self.directory = directory
         self._shared = shared
+        self._throw_away = throw_away
         self.port = free_port()
         self._process: ServerProcess | None = None
 
@@ -133,7 +138,19 @@ class MongodNode:
             # For sets of more: a node whose source went silent looks for another soon, not after 13 s.
             *("--setParameter", "oplogNetworkTimeoutBufferSeconds=1"),
             *("--setParameter", "oplogFetcherSteadyStateMaxFetcherRestarts=0"),
+            *(self._thrifty_arguments() if self._throw_away else ()),
         ]
+
+    @staticmethod
+    def _thrifty_arguments() -> tuple[str, ...]:
+        return (
+            # The journal is three files of 100 MB otherwise, from the start.
+            *("--wiredTigerEngineConfigString", f"log=(prealloc=false,file_max={JOURNAL_FILE_MB}MB)"),
+            # Whoever drops a database waits for the journal, which is synced ten times a second otherwise.
+            *("--journalCommitInterval", str(JOURNAL_SYNC_MS)),
+            # Every connection of every client goes through it; this is the least that mongod takes.
+            *("--setParameter", f"scramSHA256IterationCount={SCRAM_ITERATIONS}"),
+        )
 
 
 def hello(client: Client) -> dict[str, Any]:

