@@ -109,8 +109,13 @@ class ServerProcess:
         self._end(signal.SIGKILL)
 
     def freeze(self) -> None:
-        """Keeps it from running: its connections stay open and nothing answers."""
+        """Keeps it from running: its connections stay open and nothing answers.
+
+        Returns when all of its threads have stopped: one may run on for a moment, and answer, on another core.
+        """
         self._signal(signal.SIGSTOP)
+        if self._process is not None:
+            os.waitpid(self._process.pid, os.WUNTRACED)
 
     def thaw(self) -> None:
         self._signal(signal.SIGCONT)
