@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
-from ports.realtime.bus import Bus, Subscription
+from ports.realtime.bus import Bus, Message, Subscription
 
 
 class MemoryBus:
@@ -25,6 +25,10 @@ class MemoryBus:
         for subscription, receive in list(self._topics.get(topic, {}).items()):
             if subscription.live:
                 receive(message)
+
+    async def publish_many(self, messages: Iterable[Message]) -> None:
+        for topic, message in messages:
+            await self.publish(topic, message)
 
     async def subscribe(self, topic: str, receive: Callable[[bytes], None]) -> Subscription:
         subscription = _MemorySubscription(self, topic)

@@ -10,15 +10,24 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
+from itertools import islice
 from secrets import token_hex
 
-from adapters.redis.driver import DEPENDENCY, Redis, RedisListener, Reply, accepted, pack
+from adapters.redis.driver import (
+    DEPENDENCY,
+    PIPELINE_COMMANDS_MAX,
+    Redis,
+    RedisListener,
+    Reply,
+    accepted,
+    pack,
+)
 from adapters.redis.names import Names
 from ports.errors import DependencyUnavailable
-from ports.realtime.bus import Bus, Subscription
+from ports.realtime.bus import Bus, Message, Subscription
 from ports.runtime import DeadlineExceeded, Event, Runtime, Task, TaskCancelled
 
 SUBSCRIBE_TIMEOUT_MS_MAX = 5_000
@@ -36,6 +45,7 @@ BEAT_TTL_MS = 10_000
 RENEWAL_S_MIN = 5.0
 """A connection is not given up sooner for what others say of the server: each time has a gap."""
 CHANNELS_A_SUBSCRIBE_MAX = 500
+MESSAGES_A_PIPELINE_MAX = PIPELINE_COMMANDS_MAX
 
 _logger = logging.getLogger(__name__)
 
@@ -100,9 +110,21 @@ class RedisBus:
     async def publish(self, topic: str, message: bytes) -> None:
         await self._publish(self._names.channel(topic), message)
 
+    async def publish_many(self, messages: Iterable[Message]) -> None:
+        """One pipeline after another, so that a call of any length holds neither the event loop nor the
+        beat up; the driver bounds their bytes. The first one that is not taken whole is the last."""
+        left = iter(messages)
+        while some := list(islice(left, MESSAGES_A_PIPELINE_MAX)):
+            packed = [self._publication(self._names.channel(topic), message) for topic, message in some]
+            for reply in await self._driver.execute_all_packed(packed, self._names.bus_route):
+                accepted(reply)
+
     async def _publish(self, channel: bytes, message: bytes) -> None:
-        packed = pack((b"PUBLISH", channel, self._seal(channel + message)))
+        packed = self._publication(channel, message)
         accepted(await self._driver.execute_packed(packed, self._names.bus_route))
+
+    def _publication(self, channel: bytes, message: bytes) -> bytes:
+        return pack((b"PUBLISH", channel, self._seal(channel + message)))
 
     def check_hearing(self) -> None:
         """Raises `DependencyUnavailable` when what is published does not come back to this process."""

@@ -95,6 +95,9 @@ class RedisCluster:
     async def execute_packed(self, packed: bytes, key: bytes) -> Reply:
         return await self._send(packed, slot_of(key))
 
+    async def execute_all_packed(self, packed: Sequence[bytes], key: bytes) -> Sequence[Reply]:
+        return await self._send_in_order(packed, slot_of(key))
+
     async def execute_many(self, commands: Sequence[Command]) -> Sequence[Reply]:
         groups: dict[int, list[int]] = {}
         for number, command in enumerate(commands):
@@ -132,7 +135,7 @@ class RedisCluster:
     async def _send_in_order(self, packed: Sequence[bytes], slot: int) -> list[Reply]:
         address = await self._owner(slot)
         try:
-            replies = list(await self._node(address).execute_all_packed(packed))
+            replies = list(await self._node(address).execute_all_packed(packed, b""))
         except DependencyUnavailable:
             self._look_soon()
             raise
@@ -166,7 +169,7 @@ class RedisCluster:
                 break
             address = _named_in(reply, address)
             if reply.code == "ASK":
-                reply = (await self._node(address).execute_all_packed([_ASKING, packed]))[1]
+                reply = (await self._node(address).execute_all_packed([_ASKING, packed], b""))[1]
             else:
                 self._own(slot, address)
                 self._look_soon()

@@ -135,6 +135,10 @@ class Redis(Protocol):
     async def execute_packed(self, packed: bytes, key: bytes) -> Reply:
         """The same for a command that was packed already; `key` is one of its keys."""
 
+    async def execute_all_packed(self, packed: Sequence[bytes], key: bytes) -> Sequence[Reply]:
+        """The same for several packed commands, all by way of `key`, in order; in one pipeline as far as the
+        bounds of pipelines allow."""
+
     async def execute_many(self, commands: Sequence[Command]) -> Sequence[Reply]:
         """The replies of several; those of one slot are sent in order, perhaps over several pipelines."""
 
@@ -253,10 +257,9 @@ class RedisDriver:
         return await _submit(self._lane(), packed)
 
     async def execute_many(self, commands: Sequence[Command]) -> Sequence[Reply]:
-        return await self.execute_all_packed([pack(command) for command in commands])
+        return await self.execute_all_packed([pack(command) for command in commands], b"")
 
-    async def execute_all_packed(self, packed: Sequence[bytes]) -> Sequence[Reply]:
-        """Several packed commands, in this order on one connection."""
+    async def execute_all_packed(self, packed: Sequence[bytes], key: bytes) -> Sequence[Reply]:  # noqa: ARG002 - as `slot`
         lane = self._lane()
         lane.pending += len(packed)
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Final
 
+from application.outage_log import OutageLog
 from application.recurring import Recurring
 from ports.clock import Clock
 from ports.errors import DependencyUnavailable
@@ -15,7 +16,6 @@ from ports.runtime import DeadlineExceeded, Overloaded, Runtime
 INTERVAL_S: Final = 1.0
 SHARE_MAX: Final = 0.02
 """Of the time, spent counting: with many sessions it is done less often."""
-WARNING_INTERVAL_S: Final = 60.0
 
 SESSIONS_ACTIVE = Metric(
     "credit_sessions_active",
@@ -39,7 +39,7 @@ class ActiveSessions:
         self._clock = clock
         self._sessions = metrics.register(SESSIONS_ACTIVE)
         self._users = metrics.register(USERS_ACTIVE)
-        self._warned_s: float | None = None
+        self._outages = OutageLog(runtime.monotonic)
         self._counting = Recurring(runtime, self._go_round, name="active-sessions")
 
     async def start(self) -> None:
@@ -59,14 +59,8 @@ class ActiveSessions:
         try:
             active = await self._kept.count_active(self._clock.now_ms())
         except (DependencyUnavailable, DeadlineExceeded, Overloaded) as error:
-            self._warn(error)
+            if self._outages.due(None) is not None:
+                _log.warning("active sessions were not counted: %s", error)
             return
         self._sessions.set(active.sessions)
         self._users.set(active.users)
-
-    def _warn(self, error: Exception) -> None:
-        """Once in a while: an outage is told of by others, too."""
-        now_s = self._runtime.monotonic()
-        if self._warned_s is None or now_s - self._warned_s >= WARNING_INTERVAL_S:
-            self._warned_s = now_s
-            _log.warning("active sessions were not counted: %s", error)

@@ -10,13 +10,13 @@ from enum import Enum
 
 from application.audit.trail import AuditTrail
 from application.call_log import traced
-from application.limits.rate_limiter import BANS, JITTER_MAX, RateLimiter
+from application.limits.rate_limiter import BANS, RateLimiter
 from application.recurring import Recurring
 from domain.addresses import Network, network_identity_of, parse_address
 from domain.audit import AuditAction, RequestContext, audit_event
 from domain.idempotency import RememberedAnswer
 from domain.ids import RANDOMNESS_BYTES
-from domain.limits.bans import DURATION_MS_MAX, Ban
+from domain.limits.bans import DURATION_MS_MAX, JITTER_MAX, Ban
 from domain.limits.identifiers import Identifier, IdentifierType
 from domain.limits.windows import Policy
 from ports.clock import Clock

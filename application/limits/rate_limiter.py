@@ -12,11 +12,12 @@ from application.identity.revocations import REVOCATION_MS
 from application.limits.denials import Denials
 from application.limits.error_frequency import ErrorFrequency
 from application.limits.refusal_log import RefusalLog
+from application.outage_log import OutageLog
 from domain.audit import SYSTEM, AuditAction, RequestContext, audit_event
 from domain.identity.sessions import SessionState
 from domain.ids import RANDOMNESS_BYTES
 from domain.limits.admission import Admission, Charge, Verdict, identifiers_of, refused_by
-from domain.limits.bans import automatic_reason
+from domain.limits.bans import JITTER_MAX, automatic_reason
 from domain.limits.identifiers import Identifier, IdentifierType
 from domain.limits.windows import Policy
 from ports.clock import Clock
@@ -28,11 +29,9 @@ from ports.limits.limiter import Limiter
 from ports.metrics import Metric, MetricKind, Metrics
 from ports.runtime import DeadlineExceeded, Overloaded, Runtime, Task
 
-WARNING_INTERVAL_S = 60.0
 RESTORED_MAX = 10_000
 RESTORE_INTERVAL_S_MIN = 5.0
 """Between two tries to restore revocations: each reads up to `RESTORED_MAX` of them."""
-JITTER_MAX = 0.1
 
 DECISIONS = Metric(
     "credit_ratelimit_decisions_total",
@@ -110,7 +109,7 @@ class RateLimiter:
         self._denials = Denials(runtime)
         self._refusals = RefusalLog(runtime)
         self._errors = ErrorFrequency(runtime=runtime, charge=self._charge_errors)
-        self._warned_s: dict[str, float] = {}
+        self._outages = OutageLog(runtime.monotonic)
         self._restoring: Task[None] | None = None
         self._restored_s: float | None = None
         # Revocations that may have been lost, and how many of them the limiter was told again: counts and
@@ -355,9 +354,6 @@ class RateLimiter:
         self._warn("the limiter is away, requests are counted by this process alone: %s", error)
 
     def _warn(self, message: str, about: object) -> None:
-        """Each message once in `WARNING_INTERVAL_S`."""
-        now_s = self._runtime.monotonic()
-        warned_s = self._warned_s.get(message)
-        if warned_s is None or now_s - warned_s >= WARNING_INTERVAL_S:
-            self._warned_s[message] = now_s
+        """Each message once in a while."""
+        if self._outages.due(message) is not None:
             _log.warning(message, about)

@@ -7,10 +7,11 @@ elsewhere: ended sessions are found by `application.identity.revocation_watch`, 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
+from application.realtime.outgoing import OutgoingPushes, PushFate, PushGroup
 from domain.realtime.events import CloseCode
 from domain.realtime.messages import Push, balance_place
 from ports.realtime.bus import Bus, Subscription
@@ -26,6 +27,10 @@ CLOSED_SESSIONS_S: Final = 60.0
 BALANCES_TOLD_MAX: Final = 1_024
 """Of a user's accounts, whose newest balance told is remembered, so that no older one follows it."""
 _REASONS: Final = {CloseCode.FORBIDDEN: "banned", CloseCode.RESTARTING: "reconnect: something was missed"}
+
+
+def _ignored(_: PushFate) -> None:
+    """For pushes that may be lost without a word."""
 
 
 class _Audience:
@@ -66,6 +71,7 @@ class Realtime:
         self._by_session: dict[str, tuple[Recipient, ...]] = {}
         self._closed_lately: dict[str, float] = {}
         self._closings: Subscription | None = None
+        self._outgoing = OutgoingPushes(runtime, bus)
 
     async def start(self) -> None:
         """Listens for sessions that any worker closes. Raises `DependencyUnavailable`."""
@@ -73,10 +79,12 @@ class Realtime:
             self._closings = await self._bus.subscribe(CLOSED_SESSIONS_TOPIC, self._on_closed_session)
 
     async def stop(self) -> None:
-        """The opposite of `start`; whoever is attached still is closed as the service restarts."""
+        """The opposite of `start`: closes what is attached still, as the service restarts, and gives queued
+        pushes a moment to go out."""
         for audience in list(self._audiences.values()):
             for recipient in audience.members:
                 recipient.close(CloseCode.RESTARTING, "the service is restarting")
+        await self._outgoing.stop()
         closings, self._closings = self._closings, None
         if closings is not None:
             await closings.close()
@@ -125,6 +133,16 @@ class Realtime:
     async def publish_to_user(self, user_id: str, push: Push) -> None:
         """To every connection of the user, on every worker, at most once. Raises `DependencyUnavailable`."""
         await self._bus.publish(_topic(user_id), push.encode())
+
+    def queue_to_users(
+        self, pushes: Sequence[tuple[str, Push]], *, ended: Callable[[PushFate], None] = _ignored
+    ) -> None:
+        """As `publish_to_user`, for pairs of user id and push, without waiting for the bus.
+
+        Calls go out in order, the pushes of each together. `ended` is told once what became of them; it
+        must not block nor raise. At most 65,536 pushes wait; past that those of the oldest calls are dropped.
+        """
+        self._outgoing.add(PushGroup([(_topic(user_id), push) for user_id, push in pushes], ended))
 
     async def close_session(self, session_id: str, code: CloseCode = CloseCode.NOT_AUTHENTICATED) -> None:
         """Ends the session's connections, here and on every worker. Raises `DependencyUnavailable`.

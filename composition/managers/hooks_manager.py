@@ -9,13 +9,12 @@ from bisect import insort
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from application.outage_log import OutageLog
 from plugins.plugin import HOOK_PRIORITY_DEFAULT, HookCallback
 from ports.errors import DependencyUnavailable
 
 CALLBACKS_MAX = 256
 """A bound for all events together: more of them is a plugin that registers in a loop."""
-OUTAGE_INTERVAL_S = 60.0
-"""Between two lines about a callback that misses a dependency: it may do so at each committed batch."""
 
 _log = logging.getLogger(__name__)
 
@@ -28,22 +27,13 @@ class _Hook:
     context: str | None = field(compare=False)
 
 
-@dataclass(slots=True)
-class _Outage:
-    """What was last said of a callback, and how often it failed unsaid since."""
-
-    said_s: float
-    unsaid: int = 0
-
-
 class HooksManager:
     """Callbacks by event. Among equal priorities the first registered runs first."""
 
     def __init__(self, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         """`monotonic` gives seconds."""
-        self._monotonic = monotonic
         self._hooks: dict[str, list[_Hook]] = {}
-        self._outages: dict[int, _Outage] = {}
+        self._outages = OutageLog(monotonic)
         self._count = 0
 
     def register(
@@ -80,12 +70,9 @@ class HooksManager:
 
     def _note_outage(self, event: str, hook: _Hook, error: DependencyUnavailable) -> None:
         """One line without a traceback: it is the dependency that failed, and others say so at length."""
-        now_s = self._monotonic()
-        outage = self._outages.get(hook.number)
-        if outage is not None and now_s - outage.said_s < OUTAGE_INTERVAL_S:
-            outage.unsaid += 1
+        unsaid = self._outages.due(hook.number)
+        if unsaid is None:
             return
-        self._outages[hook.number] = _Outage(now_s)
         _log.warning(
             "a hook failed: %s",
             error,
@@ -93,6 +80,6 @@ class HooksManager:
                 "event": event,
                 "priority": hook.priority,
                 "callback": getattr(hook.callback, "__qualname__", type(hook.callback).__name__),
-                "failed_unsaid": 0 if outage is None else outage.unsaid,
+                "failed_unsaid": unsaid,
             },
         )

@@ -24,7 +24,7 @@ class CreditsPlugin:
         context.register_module("credits", ledger)
         context.register_routes(credit_routes(CreditRouteSupport(ledger, measures, runtime)))
         missed = MissedBalances(runtime, ledger, realtime)
-        context.register_hook(LEDGER_COMMITTED, BalanceAnnouncements(realtime, missed).committed)
+        context.register_hook(LEDGER_COMMITTED, BalanceAnnouncements(context, realtime, missed).committed)
         context.register_hook(SERVICE_STARTED, missed.begin)
         context.register_hook(LEDGER_COMMITTED, measures.committed)
         context.register_hook(SERVICE_STARTED, BalanceMeasures(context, runtime, ledger, measures).begin)

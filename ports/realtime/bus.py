@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Iterable
+from typing import Protocol, TypeAlias
+
+Message: TypeAlias = tuple[str, bytes]
+"""A topic, and what is said under it."""
 
 
 class Subscription(Protocol):
@@ -14,8 +17,8 @@ class Subscription(Protocol):
 
 
 class Bus(Protocol):
-    """At-most-once fan-out by topic, in order per publisher. What is lost is lost in gaps, and those are told
-    of: whoever must not miss anything looks where it is kept, then."""
+    """At-most-once fan-out by topic, in order per publisher. Messages are lost in gaps, and the bus tells of
+    those: a subscriber that must not miss anything then reads it where it is kept."""
 
     @property
     def is_whole(self) -> bool:
@@ -29,6 +32,13 @@ class Bus(Protocol):
         """Hands the message to every subscriber of the topic, in this and all other workers.
 
         Raises `DependencyUnavailable`; then some may have got it."""
+
+    async def publish_many(self, messages: Iterable[Message]) -> None:
+        """As `publish`, for several messages of any topics, in their order and in few round trips. They are
+        taken from `messages` as they go out, so a generator encodes no more than the next few.
+
+        Raises `DependencyUnavailable` when the bus did not take all of them; any of them may have arrived.
+        """
 
     async def subscribe(self, topic: str, receive: Callable[[bytes], None]) -> Subscription:
         """Calls `receive` with each message published from now on. It must not block nor raise."""

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from domain.identity.users import Role
 from domain.realtime.events import CloseCode
 from ports.errors import DependencyUnavailable
 from ports.limits.message_limit import MessageVerdict
-from ports.realtime.bus import Bus
+from ports.realtime.bus import Bus, Message
 from ports.realtime.socket_tokens import SocketIdentity, SocketRefusal, SocketTokens
 from ports.realtime.switchboard import Recipient
-from ports.runtime import Runtime
+from ports.runtime import Event, Runtime
 
 LIFETIME_MS = 300_000
 
@@ -26,6 +26,9 @@ class ObservedBus:
         self.subscribed: defaultdict[str, int] = defaultdict(int)
         """How often each topic was subscribed to in all."""
         self.is_away = False
+        self._resumed: Event | None = None
+        self.calls: list[set[str]] = []
+        """The topics of each call that published something."""
         self.is_whole = True
         self._on_gap: list[Callable[[], None]] = []
 
@@ -41,10 +44,25 @@ class ObservedBus:
         """Subscriptions to the topic now."""
         return len(self._receivers[topic])
 
+    def hang(self) -> None:
+        """From now on no call gets an answer, until `resume`."""
+        self._resumed = self._runtime.event()
+
+    def resume(self) -> None:
+        assert self._resumed is not None
+        self._resumed.set()
+        self._resumed = None
+
     async def publish(self, topic: str, message: bytes) -> None:
+        await self.publish_many([(topic, message)])
+
+    async def publish_many(self, messages: Iterable[Message]) -> None:
+        taken = list(messages)
+        self.calls.append({topic for topic, _ in taken})
         await self._answer()
-        for receive in list(self._receivers[topic]):
-            receive(message)
+        for topic, message in taken:
+            for receive in list(self._receivers[topic]):
+                receive(message)
 
     async def subscribe(self, topic: str, receive: Callable[[bytes], None]) -> ObservedSubscription:
         await self._answer()
@@ -58,6 +76,8 @@ class ObservedBus:
 
     async def _answer(self) -> None:
         await self._runtime.sleep(0)
+        if self._resumed is not None:
+            await self._resumed.wait()
         if self.is_away:
             raise DependencyUnavailable("bus")
 

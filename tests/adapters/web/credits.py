@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any, Final
 
 from adapters.memory.ledger.journal import MemoryJournal
@@ -21,6 +22,7 @@ from composition.wiring.memory_store import memory_store
 from composition.wiring.stores import Stores
 from credit_system import rfc3339
 from domain.identity.api_keys import Scope
+from ports.realtime.bus import Bus
 from ports.runtime import Runtime
 from tests.adapters.web.client import Reply
 from tests.adapters.web.described import DescribedClient
@@ -138,7 +140,13 @@ class House:
         return answer["posted"], answer["held"], answer["available"]
 
     async def announced(self, seq: int | None = None) -> None:
-        """Returns when document `seq`, or all that was committed by now, has been told to every hook."""
+        """Returns when document `seq`, or all that was committed by now, has been told to every hook, and
+        its pushes went out."""
+        await self.hooked(seq)
+        await self.manager.use_cases.realtime._outgoing.stop()
+
+    async def hooked(self, seq: int | None = None) -> None:
+        """The same without the pushes."""
         if seq is None:
             seq = (await self.manager.use_cases.ledger.head("main")).seq
         async with self.runtime.deadline(ANNOUNCED_S_MAX):
@@ -154,12 +162,18 @@ class House:
 
 @asynccontextmanager
 async def open_house(
-    runtime: Runtime, *, ticking: bool = False, environ: Mapping[str, str] | None = None
+    runtime: Runtime,
+    *,
+    ticking: bool = False,
+    environ: Mapping[str, str] | None = None,
+    bus: Bus | None = None,
 ) -> AsyncIterator[House]:
     settings, secrets = load(environ or {}, StoreName.MEMORY)
     clock, metrics = AdjustableClock(), MemoryMetrics()
 
     stores = memory_store(settings, clock, recorded=AuditCounter(metrics))
+    if bus is not None:
+        stores = replace(stores, bus=bus)
 
     async def open_stores() -> Stores:
         return stores

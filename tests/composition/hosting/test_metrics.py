@@ -106,22 +106,30 @@ def test_metrics_in_memory_tell_what_was_counted() -> None:
 OPEN_BY = Metric("credit_sample_by", MetricKind.GAUGE, "Open", ("route",))
 HEAD = Metric("credit_sample_head", MetricKind.GAUGE, "Head", ("book",), merge=Merge.NEWEST)
 DRIFT = Metric("credit_sample_drift", MetricKind.GAUGE, "Drift", merge=Merge.MOST)
-SPREAD = Metric("credit_sample_spread", MetricKind.DISTRIBUTION, "SubnetBans", (), (0,), merge=Merge.NEWEST)
+SPREAD = Metric("credit_sample_spread", MetricKind.DISTRIBUTION, "Spread", (), (0,), merge=Merge.NEWEST)
 
 
 class Tables:
-    """As many as there are workers; `metrics` is what one of them counts in after a start."""
+    """A supervisor's, as its workers inherit them."""
 
     def __init__(self, workers: int = 2) -> None:
-        self.segments = [Segment.make(f"test-{place}") for place in range(workers)]
+        self._supervisor = WorkerTables(workers)
 
     def metrics(self, worker: int) -> SharedMetrics:
-        inherited = [Segment(each.descriptor) for each in self.segments]
-        return SharedMetrics(inherited[worker], inherited)
+        """What the worker counts in after a start."""
+        metrics = metrics_of(self._supervisor.environ(), worker)
+        assert isinstance(metrics, SharedMetrics)
+        return metrics
+
+    def note_death(self, worker: int) -> None:
+        self._supervisor.forget(worker)
+
+    def segment(self, worker: int) -> Segment:
+        return Segment(self._supervisor.descriptors[worker])
 
     def close(self) -> None:
-        for each in self.segments:
-            os.close(each.descriptor)
+        for descriptor in self._supervisor.descriptors:
+            os.close(descriptor)
 
 
 @pytest.fixture
@@ -189,7 +197,7 @@ def test_a_dead_workers_counts_stay_and_its_gauges_vanish(tables: Tables) -> Non
         worker.register(DRIFT)
     dead.register(HEAD).set(7, "main")
     dead.register(DRIFT).set(3)
-    tables.segments[0].forget_writer()
+    tables.note_death(0)
     lines = lines_of(other)
     assert 'credit_sample_requests_total{route="/health"} 4.0' in lines
     assert 'credit_sample_seconds_count{route="/health"} 2.0' in lines
@@ -216,11 +224,11 @@ def test_processor_time_of_the_dead_is_kept(tables: Tables) -> None:
         return float(line.split()[1])
 
     tables.metrics(0).note_time()
-    tables.segments[0].forget_writer()
+    tables.note_death(0)
     first = tables.metrics(1)
     before = shown(first)
     assert before > 0
-    tables.segments[1].forget_writer()
+    tables.note_death(1)
     assert shown(tables.metrics(1)) >= before
 
 
@@ -241,13 +249,13 @@ def test_numbers_for_which_there_is_no_room_harm_nobody(
 
 
 def test_whoever_is_killed_while_it_adds_a_number_leaves_none_that_is_half_made(tables: Tables) -> None:
-    one = Segment(tables.segments[0].descriptor)
+    one = tables.segment(0)
     one.place(("first",), lasting=True).add(1)
     # As far as a writer may get: the record stands there, and nothing says so yet.
     used = one._number(segment._USED_AT)
     one.place(("second",), lasting=True).add(1)
     one._put(segment._USED_AT, used)
-    after = Segment(tables.segments[0].descriptor)
+    after = tables.segment(0)
     assert [reading.key for reading in after.readings()] == [("first",)]
     after.place(("third", "longer"), lasting=True).add(2)
     assert {each.key: each.value for each in after.readings()} == {("first",): 1, ("third", "longer"): 2}

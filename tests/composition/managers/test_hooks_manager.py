@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from composition.managers.hooks_manager import CALLBACKS_MAX, OUTAGE_INTERVAL_S, HooksManager
+from application.outage_log import OUTAGE_INTERVAL_S
+from composition.managers.hooks_manager import CALLBACKS_MAX, HooksManager
 from plugins.plugin import HookCallback
 from ports.errors import DependencyUnavailable, OutcomeUnknown
 

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from adapters.memory.ledger.journal import MemoryCheckpoints, MemoryJournal
+from adapters.memory.metrics import MemoryMetrics
 from application.ledger.book import BookPorts
 from application.ledger.committed import CommittedBatch
 from application.ledger.orders import AccountOrder, Caller, GrantOrder
@@ -28,6 +29,7 @@ from plugins.credits.missed import (
 from ports.runtime import Runtime
 from tests.adapters.socket.doubles import Mailbox, NamedTokens, ObservedBus, identity
 from tests.application.limits.limiter_bench import HalfEntropy, RuntimeClock, simulated
+from tests.plugins.plugin_context import Context
 
 NOTICED_S = 2.5 * LOOK_S
 SOMEBODY = Caller("main", "api_key:test")
@@ -56,12 +58,12 @@ class House:
 
     def _worker(self, bus: ObservedBus) -> Worker:
         async def announce(batch: CommittedBatch) -> None:
-            await announcements.committed(batch)
+            announcements.committed(batch)
 
         ledger = self.make_ledger(announce)
         realtime = Realtime(runtime=self.runtime, bus=bus, tokens=NamedTokens())
         missed = MissedBalances(self.runtime, ledger, realtime)
-        announcements = BalanceAnnouncements(realtime, missed)
+        announcements = BalanceAnnouncements(Context({}, MemoryMetrics()), realtime, missed)
         missed.begin(None)
         return Worker(ledger, realtime, announcements)
 
