@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from adapters.mongo.driver import Document, Index, MongoDriver, MongoTransaction
-from adapters.mongo.errors import DuplicateKey
+from adapters.mongo.driver.errors import DuplicateKey
+from adapters.mongo.driver.interface import Document, Index, MongoDriver, MongoTransaction
 from domain.audit import AuditAction, AuditEvent, AuditFilter, first_id_at
 from ports.audit import AuditLog, AuditPage, Recorded
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from adapters.mongo import audit, idempotency, probes
 from adapters.mongo.documents import document_store
 from adapters.mongo.identity import api_keys, login_failures, sessions, users
+from adapters.mongo.indexes import Indexes
 from adapters.mongo.ledger import checkpoints, claims, journal
-from adapters.mongo.schema import Indexes
 from adapters.mongo.views import TRANSFERS, AnalystView
 
 CATALOG: tuple[Indexes, ...] = (

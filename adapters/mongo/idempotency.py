@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from adapters.mongo.driver import Document, Index, MongoCollection, MongoDriver, MongoTransaction
-from adapters.mongo.errors import DuplicateKey
+from adapters.mongo.driver.errors import DuplicateKey
+from adapters.mongo.driver.interface import Document, Index, MongoCollection, MongoDriver, MongoTransaction
 from domain.idempotency import REMEMBERED_MS, RememberedAnswer
 from ports.idempotency import AlreadyAnswered, IdempotencyStore
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from adapters.mongo.client import Bounds, ClientDriver, DriverName, connect
-from adapters.mongo.driver import MongoDriver
+from adapters.mongo.driver.client import Bounds, ClientDriver
+from adapters.mongo.driver.connect import DriverName, connect
+from adapters.mongo.driver.interface import MongoDriver
 from adapters.mongo.probes import ADMIN, READ_ONLY, READ_WRITE, MongoProbe
 from ports.runtime import Runtime
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from adapters.mongo.driver import Index, MongoDriver
-from adapters.mongo.errors import DEPENDENCY
-from adapters.mongo.schema import Indexes
+from adapters.mongo.driver.interface import DEPENDENCY, Index, MongoDriver
+from adapters.mongo.indexes import Indexes
 from ports.errors import DependencyUnavailable
 from ports.health import Probe
 
@@ -35,7 +34,7 @@ class MongoProbe:
 
     @property
     def name(self) -> str:
-        return "mongo"
+        return DEPENDENCY
 
     @property
     def role(self) -> str:

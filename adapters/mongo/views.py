@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from adapters.mongo.driver import MongoDriver
-from adapters.mongo.errors import DEPENDENCY
+from adapters.mongo.driver.interface import DEPENDENCY, MongoDriver
 from adapters.mongo.ledger import journal
 from ports.errors import DependencyUnavailable
 

@@ -16,16 +16,10 @@ from functools import partial
 from itertools import islice
 from secrets import token_hex
 
-from adapters.redis.driver import (
-    DEPENDENCY,
-    PIPELINE_COMMANDS_MAX,
-    Redis,
-    RedisListener,
-    Reply,
-    accepted,
-    pack,
-)
-from adapters.redis.names import Names
+from adapters.redis.driver.interface import DEPENDENCY, RedisDriver, RedisListener, accepted
+from adapters.redis.driver.resp import Reply, pack
+from adapters.redis.driver.single_server import PIPELINE_COMMANDS_MAX
+from adapters.redis.key_names import KeyNames
 from ports.errors import DependencyUnavailable
 from ports.realtime.bus import Bus, Message, Subscription
 from ports.runtime import DeadlineExceeded, Event, Runtime, Task, TaskCancelled
@@ -42,8 +36,8 @@ BEATS_MISSED_MAX = 3
 BEAT_AGE_S_MAX = 6.0
 """A process that has not heard itself for so long is deaf: detectors and a new connection had their time."""
 BEAT_TTL_MS = 10_000
-RENEWAL_S_MIN = 5.0
-"""A connection is not given up sooner for what others say of the server: each time has a gap."""
+CONNECTION_AGE_S_MIN = 5.0
+"""A connection is not given up sooner because of another driver's finding: each time has a gap."""
 CHANNELS_A_SUBSCRIBE_MAX = 500
 MESSAGES_A_PIPELINE_MAX = PIPELINE_COMMANDS_MAX
 
@@ -65,7 +59,7 @@ class RedisBus:
         self,
         *,
         runtime: Runtime,
-        driver: Redis,
+        driver: RedisDriver,
         naming_key: bytes,
         seal: Callable[[bytes], bytes],
         open_sealed: Callable[[bytes], bytes | None],
@@ -74,7 +68,7 @@ class RedisBus:
     ) -> None:
         self._runtime = runtime
         self._driver = driver
-        self._names = Names(key=naming_key)
+        self._names = KeyNames(key=naming_key)
         self._seal = seal
         self._open = open_sealed
         self._subscribe_timeout_s = subscribe_timeout_ms_max / 1_000
@@ -209,8 +203,8 @@ class RedisBus:
 
     async def _hear_one_connection(self) -> bool:
         """Returns when it is lost; whether there was one."""
-        # What is connected from here on is not older than the trust.
-        trusted, listener = self._driver.trusted, self._driver.listener()
+        # A connection that is opened from here on is not older than this generation.
+        generation, listener = self._driver.generation, self._driver.listener()
         pings: Task[None] | None = None
         was_connected = False
         try:
@@ -220,7 +214,7 @@ class RedisBus:
             was_connected = True
             await self._resubscribe(listener)
             pings = self._runtime.start(partial(self._ping, listener), name="redis bus ping")
-            await self._receive_all(listener, trusted)
+            await self._receive_all(listener, generation)
         except DependencyUnavailable as error:
             if was_connected or error.reason != self._lost:  # Not at every attempt, every two seconds.
                 _logger.warning("the bus lost its connection: %s", error)
@@ -247,7 +241,7 @@ class RedisBus:
             self._unanswered.update(some)
             await listener.send((b"SUBSCRIBE", *some))
 
-    async def _receive_all(self, listener: RedisListener, trusted: int) -> None:
+    async def _receive_all(self, listener: RedisListener, generation: int) -> None:
         """Until the connection is lost, or not believed any more: raises `DependencyUnavailable`.
 
         Every pong is an occasion to look, so that nothing has to break into a read."""
@@ -266,7 +260,7 @@ class RedisBus:
                 raise DependencyUnavailable(DEPENDENCY, "silence")
             if self._beat_taken - self._beat_heard >= BEATS_MISSED_MAX:
                 raise DependencyUnavailable(DEPENDENCY, "it does not hear what it publishes")
-            if self._driver.trusted != trusted and now_s - connected_s >= RENEWAL_S_MIN:
+            if self._driver.generation != generation and now_s - connected_s >= CONNECTION_AGE_S_MIN:
                 raise DependencyUnavailable(DEPENDENCY, "its server is not the one wanted")
 
     async def _beat(self) -> None:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 
-from adapters.redis.driver import Redis, accepted
-from adapters.redis.names import Names
+from adapters.redis.driver.interface import RedisDriver, accepted
+from adapters.redis.key_names import KeyNames
 from ports.documents.cache import VALUE_BYTES_MAX, Cache
 
 PLACES = 4_096
@@ -23,14 +23,14 @@ class RedisCache:
     def __init__(
         self,
         *,
-        driver: Redis,
+        driver: RedisDriver,
         naming_key: bytes,
         seal: Callable[[bytes, bytes], bytes],
         open_sealed: Callable[[bytes, bytes], bytes | None],
         places: int = PLACES,
     ) -> None:
         self._driver = driver
-        self._names = Names(key=naming_key)
+        self._names = KeyNames(key=naming_key)
         self._seal = seal
         self._open = open_sealed
         self._places = places

@@ -6,7 +6,7 @@ import random
 
 import uvloop
 
-from adapters.redis.connect import connect
+from adapters.redis.driver.connect import connect
 from adapters.redis.limits.limiter import RedisLimiter
 from adapters.runtime.asyncio_runtime import AsyncioRuntime
 from benchmarks.rounds import Configuration, Figures, answer_rounds, closed_loop, configuration

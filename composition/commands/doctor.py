@@ -16,9 +16,9 @@ from adapters.mongo.catalog import CATALOG
 from adapters.mongo.ledger.journal import MongoJournal
 from adapters.mongo.ledger.server_clock import sample
 from adapters.mongo.pools import MongoPools
-from adapters.redis.connect import connect as connect_redis
-from adapters.redis.driver import Redis, accepted
-from adapters.redis.probe import RedisProbe
+from adapters.redis.driver.connect import connect as connect_redis
+from adapters.redis.driver.interface import RedisDriver, accepted
+from adapters.redis.probes import RedisProbe
 from adapters.runtime.system import SystemClock
 from composition.config.load import load_found
 from composition.config.problems import ConfigurationInvalid
@@ -99,7 +99,9 @@ class _Examination:
     """Who cannot be reached is found out once, and said by every check that would need them: asked again, a
     driver might say something else of the same fault."""
 
-    def __init__(self, pools: MongoPools, redis: Redis, redis_probe: RedisProbe, runtime: Runtime) -> None:
+    def __init__(
+        self, pools: MongoPools, redis: RedisDriver, redis_probe: RedisProbe, runtime: Runtime
+    ) -> None:
         self._pools = pools
         self._redis = redis
         self._redis_probe = redis_probe

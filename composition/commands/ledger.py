@@ -14,11 +14,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from adapters.mongo.catalog import CATALOG, VIEWS
-from adapters.mongo.driver import MongoDriver
+from adapters.mongo.driver.interface import MongoDriver
+from adapters.mongo.indexes import create_indexes
 from adapters.mongo.ledger.checkpoints import MongoCheckpoints
 from adapters.mongo.ledger.journal import MongoJournal
 from adapters.mongo.pools import MongoPools
-from adapters.mongo.schema import create_schema
 from adapters.mongo.views import create_views
 from application.ledger.archive import BrokenBook, ImportPorts, ImportRefused, exported, import_book
 from application.ledger.prover import ExpectedHead
@@ -92,7 +92,7 @@ def import_lines(environ: Mapping[str, str], *, book: str, file: str, expected: 
     """Prints the head that the book then has; refuses what does not fit, and says why."""
 
     async def act(runtime: Runtime, pools: MongoPools) -> int:
-        await create_schema(pools.admin, CATALOG)
+        await create_indexes(pools.admin, CATALOG)
         await create_views(pools.admin, VIEWS)
         store: MongoDriver = pools.read_write
         with (

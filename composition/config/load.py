@@ -86,8 +86,8 @@ def _of_live_store(settings: Settings, *, drivers: bool) -> list[str]:
         return ["CREDIT_MONGO_DRIVER: motor is not installed: pip install 'credit-system[motor]'"]
     if not drivers:
         return []
-    from adapters.mongo.address import address_problem as mongo_problem  # noqa: PLC0415 - see above
-    from adapters.redis.address import address_problem as redis_problem  # noqa: PLC0415
+    from adapters.mongo.driver.address import address_problem as mongo_problem  # noqa: PLC0415 - see above
+    from adapters.redis.driver.address import address_problem as redis_problem  # noqa: PLC0415
 
     return [
         f"{name}: {problem}"

@@ -10,19 +10,19 @@ from adapters.mongo import audit, idempotency
 from adapters.mongo.catalog import CATALOG, VIEWS
 from adapters.mongo.documents import document_store
 from adapters.mongo.identity import api_keys, credential_store, login_failures, sessions, users
+from adapters.mongo.indexes import create_indexes
 from adapters.mongo.ledger import checkpoints, claims, journal
 from adapters.mongo.ledger.server_clock import ClockProbe, ServerClock
 from adapters.mongo.pools import MongoLogin, MongoPools, connect_pools
-from adapters.mongo.schema import create_schema
 from adapters.mongo.views import create_views
 from adapters.redis.bus import RedisBus
 from adapters.redis.cache import RedisCache
-from adapters.redis.connect import connect
-from adapters.redis.driver import Redis
+from adapters.redis.driver.connect import connect
+from adapters.redis.driver.failover import Generation
+from adapters.redis.driver.interface import RedisDriver
 from adapters.redis.limits.limiter import RedisLimiter
 from adapters.redis.nonces import RedisNonces
-from adapters.redis.probe import RedisBusProbe, RedisProbe
-from adapters.redis.trust import Trust
+from adapters.redis.probes import RedisBusProbe, RedisProbe
 from adapters.runtime.system import SystemEntropy
 from composition.config.secrets import Secrets
 from composition.config.settings import Settings
@@ -55,8 +55,8 @@ async def live_store(
 ) -> Stores:
     """From inside the running loop, to which the drivers belong. `recorded` hears of each audit event."""
     pools = await connect_mongo(runtime, settings, secrets)
-    trust, password = Trust(runtime), secrets.redis_password
-    redis = partial(connect, runtime, url=settings.redis_url, password=password, trust=trust)
+    generation, password = Generation(runtime), secrets.redis_password
+    redis = partial(connect, runtime, url=settings.redis_url, password=password, generation=generation)
     decisions = redis(decision_timeout_ms_max=settings.redis_decision_timeout_ms, lanes=DECISION_LANES)
     # A driver of its own: what is said may wait longer than a decision, and must not hold one up.
     publishing = redis(decision_timeout_ms_max=MESSAGE_TIMEOUT_MS_MAX)
@@ -114,7 +114,7 @@ async def live_store(
 async def _prepare(pools: MongoPools) -> None:
     """Makes what is missing in a database that can hold it."""
     await pools.replica_set()
-    await create_schema(pools.admin, CATALOG)
+    await create_indexes(pools.admin, CATALOG)
     await create_views(pools.admin, VIEWS)
 
 
@@ -124,7 +124,7 @@ def redis_naming_key(secrets: Secrets) -> bytes:
 
 
 def redis_limiter(
-    driver: Redis, settings: Settings, secrets: Secrets, entropy: Entropy | None = None
+    driver: RedisDriver, settings: Settings, secrets: Secrets, entropy: Entropy | None = None
 ) -> RedisLimiter:
     """The service's own, over this driver."""
     sealer = AesGcmSealer(
@@ -139,7 +139,7 @@ def redis_limiter(
     )
 
 
-def _bus(runtime: Runtime, driver: Redis, naming_key: bytes, sealer: AesGcmSealer) -> RedisBus:
+def _bus(runtime: Runtime, driver: RedisDriver, naming_key: bytes, sealer: AesGcmSealer) -> RedisBus:
     return RedisBus(
         runtime=runtime,
         driver=driver,
@@ -149,5 +149,5 @@ def _bus(runtime: Runtime, driver: Redis, naming_key: bytes, sealer: AesGcmSeale
     )
 
 
-def _cache(driver: Redis, naming_key: bytes, sealer: AesGcmSealer) -> RedisCache:
+def _cache(driver: RedisDriver, naming_key: bytes, sealer: AesGcmSealer) -> RedisCache:
     return RedisCache(driver=driver, naming_key=naming_key, seal=sealer.seal, open_sealed=sealer.open)

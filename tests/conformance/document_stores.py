@@ -12,9 +12,10 @@ import pytest
 from adapters.memory.audit import MemoryAuditLog
 from adapters.memory.documents.document_store import MemoryDocuments
 from adapters.mongo import audit as mongo_audit
-from adapters.mongo.client import ClientDriver, DriverName, connect
 from adapters.mongo.documents.document_store import MongoDocuments
-from adapters.mongo.schema import create_schema
+from adapters.mongo.driver.client import ClientDriver
+from adapters.mongo.driver.connect import DriverName, connect
+from adapters.mongo.indexes import create_indexes
 from domain.audit import AuditAction, AuditEvent, AuditFilter
 from domain.documents.document import Collection, Document, FieldKind, Fields, complete
 from domain.ids import time_ordered_id
@@ -79,7 +80,7 @@ async def mongo_documents(
             stack.push_async_callback(pool.close)
             pools.append(pool)
         reader, writer, admin = pools
-        await create_schema(admin, [mongo_audit.INDEXES])
+        await create_indexes(admin, [mongo_audit.INDEXES])
         documents = MongoDocuments(runtime=runtime, reader=reader, writer=writer, admin=admin)
         await documents.prepare([NOTES, PLAIN])
         yield documents, mongo_audit.MongoAuditLog(drivers=[writer, admin], recorded=recorded)

@@ -26,14 +26,15 @@ from adapters.memory.identity.sessions import MemorySessions
 from adapters.memory.identity.users import MemoryUsers
 from adapters.mongo.audit import MongoAuditLog
 from adapters.mongo.catalog import CATALOG
-from adapters.mongo.client import Bounds, ClientDriver, DriverName, connect
+from adapters.mongo.driver.client import Bounds, ClientDriver
+from adapters.mongo.driver.connect import DriverName, connect
 from adapters.mongo.idempotency import MongoIdempotencyStore
 from adapters.mongo.identity.api_keys import MongoApiKeys
 from adapters.mongo.identity.credential_store import MongoCredentials
 from adapters.mongo.identity.login_failures import MongoLoginFailures
 from adapters.mongo.identity.sessions import MongoSessions
 from adapters.mongo.identity.users import MongoUsers
-from adapters.mongo.schema import create_schema
+from adapters.mongo.indexes import create_indexes
 from domain.audit import AuditAction, AuditEvent, AuditFilter
 from domain.identity.sessions import Session, SessionPolicy, open_session
 from domain.identity.users import Role, User
@@ -146,7 +147,7 @@ def identity(request: pytest.FixtureRequest, run_real: Driver) -> OnStores:
                 )
                 recorded: list[AuditEvent] = []
                 try:
-                    await create_schema(driver, CATALOG)
+                    await create_indexes(driver, CATALOG)
                     await body(
                         Stores(
                             runtime,

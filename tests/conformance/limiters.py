@@ -11,8 +11,8 @@ from typing import Protocol
 import pytest
 
 from adapters.memory.limits.limiter import MemoryLimiter
-from adapters.redis.connect import connect
-from adapters.redis.driver import Redis
+from adapters.redis.driver.connect import connect
+from adapters.redis.driver.interface import RedisDriver
 from adapters.redis.limits.limiter import RedisLimiter
 from domain.limits.admission import Admission, Charge, Identifier, IdentifierType
 from domain.limits.bans import BanPolicy
@@ -52,7 +52,7 @@ def seal(plaintext: bytes) -> bytes:
     return bytes(byte ^ SEAL_MASK for byte in plaintext)
 
 
-def redis_limiter(driver: Redis, time: Time | None, ban_policy: BanPolicy = BAN_POLICY) -> RedisLimiter:
+def redis_limiter(driver: RedisDriver, time: Time | None, ban_policy: BanPolicy = BAN_POLICY) -> RedisLimiter:
     return RedisLimiter(
         driver=driver,
         ban_policy=ban_policy,
@@ -64,7 +64,7 @@ def redis_limiter(driver: Redis, time: Time | None, ban_policy: BanPolicy = BAN_
 
 
 @asynccontextmanager
-async def connected(runtime: Runtime, server: RedisServer | RedisCluster) -> AsyncIterator[Redis]:
+async def connected(runtime: Runtime, server: RedisServer | RedisCluster) -> AsyncIterator[RedisDriver]:
     driver = connect(
         runtime,
         url=server.url,

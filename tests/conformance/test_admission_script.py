@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from adapters.memory.limits.limiter import MemoryLimiter
-from adapters.redis.driver import frame
+from adapters.redis.driver.resp import frame
+from adapters.redis.key_names import KeyNames
 from adapters.redis.limits.decision import Calls
 from adapters.redis.limits.script import Script
-from adapters.redis.names import Names
 from adapters.runtime.asyncio_runtime import AsyncioRuntime
 from domain.limits.admission import Admission, Charge, Identifier, IdentifierType, Verdict
 from domain.limits.bans import JITTER_MAX, BanPolicy
@@ -210,7 +210,7 @@ def test_the_script_gives_back_what_the_pure_rule_gives_back(
     async def main() -> None:
         runtime = AsyncioRuntime()
         async with runtime.running(), connected(runtime, redis_server) as driver:
-            names = Names(key=str(id(script)).encode() * 16)
+            names = KeyNames(key=str(id(script)).encode() * 16)
             await driver.execute("FLUSHDB")
             calls = Calls(
                 script=Script(driver=driver, name="limiter.lua"),

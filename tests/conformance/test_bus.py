@@ -17,9 +17,10 @@ from adapters.redis.bus import (
     MESSAGES_A_PIPELINE_MAX,
     RedisBus,
 )
-from adapters.redis.connect import connect
-from adapters.redis.driver import PIPELINE_BYTES_MAX, Redis, RedisListener, accepted
-from adapters.redis.names import Names
+from adapters.redis.driver.connect import connect
+from adapters.redis.driver.interface import RedisDriver, RedisListener, accepted
+from adapters.redis.driver.single_server import PIPELINE_BYTES_MAX
+from adapters.redis.key_names import KeyNames
 from ports.errors import DependencyUnavailable
 from ports.realtime.bus import Bus, Message
 from ports.runtime import Runtime
@@ -64,7 +65,7 @@ class Inbox:
 @asynccontextmanager
 async def redis_bus(
     runtime: Runtime, server: RedisServer | RedisCluster, naming_key: bytes = NAMING_KEY
-) -> AsyncIterator[tuple[RedisBus, Redis]]:
+) -> AsyncIterator[tuple[RedisBus, RedisDriver]]:
     driver = connect(
         runtime,
         url=server.url,
@@ -245,7 +246,7 @@ def test_messages_published_together_share_round_trips_of_bounded_size(
 def test_when_some_are_refused_it_is_said_and_the_others_may_come(
     run_real: Driver, redis_server: RedisServer
 ) -> None:
-    allowed = Names(key=NAMING_KEY).channel("allowed").decode()
+    allowed = KeyNames(key=NAMING_KEY).channel("allowed").decode()
     narrow = ["reset", "on", f">{redis_server.password}", "~*", "+@all", f"&{allowed}"]
 
     async def body(runtime: Runtime) -> None:
@@ -400,7 +401,7 @@ def test_many_topics_are_subscribed_again_in_few_commands(
     run_real(body)
 
 
-async def subscribe_calls(driver: Redis) -> int:
+async def subscribe_calls(driver: RedisDriver) -> int:
     stats = await driver.execute("INFO", "commandstats")
     assert isinstance(stats, bytes)
     (line,) = (line for line in stats.splitlines() if line.startswith(b"cmdstat_subscribe:"))
@@ -410,7 +411,7 @@ async def subscribe_calls(driver: Redis) -> int:
 class DeafAt:
     """A driver whose listeners hear another server than the one it publishes at, while it is told to."""
 
-    def __init__(self, driver: Redis, elsewhere: Redis) -> None:
+    def __init__(self, driver: RedisDriver, elsewhere: RedisDriver) -> None:
         self._driver, self._elsewhere = driver, elsewhere
         self.is_deaf = False
 

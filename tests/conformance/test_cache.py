@@ -10,7 +10,7 @@ import pytest
 from adapters.crypto.sealing import AesGcmSealer
 from adapters.memory.documents.cache import MemoryCache
 from adapters.redis.cache import RedisCache
-from adapters.redis.driver import Redis
+from adapters.redis.driver.interface import RedisDriver
 from adapters.runtime.system import SystemClock, SystemEntropy
 from ports.documents.cache import VALUE_BYTES_MAX, Cache
 from ports.runtime import Runtime
@@ -22,7 +22,7 @@ LONG_MS = 60_000
 OnCache = Callable[[Callable[[Runtime, Cache], Awaitable[None]]], None]
 
 
-def redis_cache(driver: Redis, *, key: bytes | None = None, places: int = 4_096) -> RedisCache:
+def redis_cache(driver: RedisDriver, *, key: bytes | None = None, places: int = 4_096) -> RedisCache:
     root = key or os.urandom(32)
     sealer = AesGcmSealer(root_key=root, purpose="cache", entropy=SystemEntropy())
     return RedisCache(

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from adapters.memory.ledger.claims import MemoryClaims
+from adapters.mongo.indexes import create_indexes
 from adapters.mongo.ledger import claims as mongo_claims
-from adapters.mongo.schema import create_schema
 from adapters.runtime.system import SystemClock
 from ports.ledger.claims import Claims
 from ports.runtime import Runtime
@@ -35,7 +35,7 @@ def claims(request: pytest.FixtureRequest, run_real: Driver) -> OnClaims:
             async def main(runtime: Runtime) -> None:
                 driver = await connect_as_app(runtime, mongod, url, request.param)
                 try:
-                    await create_schema(driver, [mongo_claims.INDEXES])
+                    await create_indexes(driver, [mongo_claims.INDEXES])
                     await body(runtime, mongo_claims.MongoClaims(driver))
                 finally:
                     await driver.close()

@@ -21,10 +21,10 @@ from pymongo.errors import AutoReconnect, WaitQueueTimeoutError
 from pymongo.hello import Hello
 from pymongo.monitoring import ServerHeartbeatFailedEvent, ServerHeartbeatSucceededEvent
 
-from adapters.mongo.client import Bounds
-from adapters.mongo.client import connect as connect_mongo
-from adapters.mongo.watch import ServerWatch
-from adapters.redis.connect import connect as connect_redis
+from adapters.mongo.driver.client import Bounds
+from adapters.mongo.driver.connect import connect as connect_mongo
+from adapters.mongo.driver.heartbeats import Heartbeats
+from adapters.redis.driver.connect import connect as connect_redis
 from ports.errors import ConnectionFault as Fault
 from ports.errors import DependencyUnavailable
 from ports.runtime import Runtime
@@ -225,7 +225,7 @@ def said(member: tuple[str, int], **hello: object) -> ServerHeartbeatSucceededEv
 
 
 def test_a_set_without_a_primary_is_told_from_one_that_is_away() -> None:
-    watch = ServerWatch("mongodb://one,two:27018/?replicaSet=rs0", role="admin")
+    watch = Heartbeats("mongodb://one,two:27018/?replicaSet=rs0", role="admin")
     watch.succeeded(said(("one", 27017), setName="rs0", secondary=True, hosts=["one:27017", "two:27018"]))
     lost = AutoReconnect("two:27018: [Errno 111] Connection refused (configured timeouts: …)")
     watch.failed(ServerHeartbeatFailedEvent(0.1, lost, ("two", 27018)))
@@ -237,12 +237,12 @@ def test_a_set_without_a_primary_is_told_from_one_that_is_away() -> None:
 def test_a_server_that_was_never_heard_is_silent() -> None:
     # Told of here, since PyMongo leaves its socket to the garbage collector when it is closed in a handshake.
     for tls, fault in (("true", Fault.SILENT_TLS), ("false", Fault.SILENT)):
-        watch = ServerWatch(f"mongodb://one,[::1]:2/?tls={tls}")
+        watch = Heartbeats(f"mongodb://one,[::1]:2/?tls={tls}")
         assert watch.no_server() == f"one:27017: {fault.value}; [::1]:2: {fault.value}"
 
 
 def test_a_pool_that_is_exhausted_is_said_in_words() -> None:
-    watch = ServerWatch("mongodb://one/", role="read_write")
+    watch = Heartbeats("mongodb://one/", role="read_write")
     said = watch.fault(WaitQueueTimeoutError("Timed out while checking out a connection: maxPoolSize: 20"))
     assert (
         said == "one:27017: no connection became free in time; all are in use or being opened (as read_write)"
@@ -250,7 +250,7 @@ def test_a_pool_that_is_exhausted_is_said_in_words() -> None:
 
 
 def test_what_a_connection_in_use_ends_with_is_no_reason_to_speak_of_tls() -> None:
-    watch = ServerWatch("mongodb://one/?replicaSet=rs0")
+    watch = Heartbeats("mongodb://one/?replicaSet=rs0")
     closed = AutoReconnect("one:27017: connection closed")
     assert watch.fault(closed) == f"one:27017: {Fault.CLOSED_PLAIN.value}"
     watch.succeeded(said(("one", 27017), setName="rs0", isWritablePrimary=True))
@@ -258,7 +258,7 @@ def test_what_a_connection_in_use_ends_with_is_no_reason_to_speak_of_tls() -> No
 
 
 def test_a_paused_pool_is_told_by_what_the_heartbeats_know() -> None:
-    watch = ServerWatch("mongodb://one/?replicaSet=rs0")
+    watch = Heartbeats("mongodb://one/?replicaSet=rs0")
     lost = AutoReconnect("one:27017: [Errno 113] No route to host")
     watch.failed(ServerHeartbeatFailedEvent(0.1, lost, ("one", 27017)))
     assert watch.fault(AutoReconnect("one:27017: connection pool paused")) == (
@@ -267,5 +267,5 @@ def test_a_paused_pool_is_told_by_what_the_heartbeats_know() -> None:
 
 
 def test_of_a_text_that_is_not_known_nothing_is_repeated() -> None:
-    watch = ServerWatch("mongodb://one/?replicaSet=rs0")
+    watch = Heartbeats("mongodb://one/?replicaSet=rs0")
     assert watch.fault(AutoReconnect(f"something with {PASSWORD} in it")) == "one:27017: AutoReconnect"

@@ -7,17 +7,12 @@ from contextlib import closing
 
 import pytest
 
-from adapters.mongo.client import Bounds, DriverName
-from adapters.redis.connect import connect
-from adapters.redis.driver import (
-    AWAY_S,
-    OPENING_S_MAX,
-    SLOW_FAILURE_S,
-    NotOpen,
-    RedisDriver,
-    RedisListener,
-    Reply,
-)
+from adapters.mongo.driver.client import Bounds
+from adapters.mongo.driver.connect import DriverName
+from adapters.redis.driver.connect import connect
+from adapters.redis.driver.interface import NotOpen, RedisListener
+from adapters.redis.driver.resp import Reply
+from adapters.redis.driver.single_server import AWAY_S, OPENING_S_MAX, SLOW_FAILURE_S, SingleServer
 from ports.errors import DependencyUnavailable
 from ports.runtime import Runtime
 from tests.conformance.identity import connect_as_app
@@ -127,7 +122,7 @@ class Frozen:
 def test_after_a_slow_failure_calls_fail_at_once_for_a_while(run: Driver) -> None:
     async def body(runtime: Runtime) -> None:
         server = Frozen(runtime)
-        driver = RedisDriver(runtime=runtime, connector=server)
+        driver = SingleServer(runtime=runtime, connector=server)
         for _ in range(3):
             with pytest.raises(DependencyUnavailable):
                 await driver.execute("PING")
@@ -146,7 +141,7 @@ def test_a_call_waits_for_a_connection_only_so_long_and_the_opening_goes_on_with
 
     async def body(runtime: Runtime) -> list[float]:
         server = Frozen(runtime, connect_s=connect_s, fails=False)
-        driver = RedisDriver(runtime=runtime, connector=server)
+        driver = SingleServer(runtime=runtime, connector=server)
         waited = []
         for _ in range(3):
             began_s = runtime.monotonic()
@@ -166,7 +161,7 @@ def test_a_call_waits_for_a_connection_only_so_long_and_the_opening_goes_on_with
 def test_whoever_asks_for_the_connection_itself_waits_for_it(run: Driver) -> None:
     async def body(runtime: Runtime) -> None:
         server = Frozen(runtime, connect_s=2 * OPENING_S_MAX, fails=False)
-        driver = RedisDriver(runtime=runtime, connector=server, lanes=2)
+        driver = SingleServer(runtime=runtime, connector=server, lanes=2)
         await driver.reach()
         assert server.attempts == 2
 

@@ -9,10 +9,10 @@ import msgspec
 import pytest
 
 from adapters.memory.ledger.journal import MemoryCheckpoints, MemoryJournal
-from adapters.mongo.client import ClientDriver
+from adapters.mongo.driver.client import ClientDriver
+from adapters.mongo.indexes import create_indexes
 from adapters.mongo.ledger import checkpoints as mongo_checkpoints
 from adapters.mongo.ledger import journal as mongo_journal
-from adapters.mongo.schema import create_schema
 from domain.ledger.account import ISSUANCE, REVENUE, Account, AccountState
 from domain.ledger.chain import Head, JournalDocument, is_intact, seal
 from domain.ledger.entries import AccountOpened, Entry, Issue, TransferPosted
@@ -59,7 +59,7 @@ def ledgers(request: pytest.FixtureRequest, run_real: Driver) -> OnLedgers:
             async def main(runtime: Runtime) -> None:
                 driver: ClientDriver = await connect_as_app(runtime, mongod, url, request.param)
                 try:
-                    await create_schema(driver, [mongo_journal.INDEXES, mongo_checkpoints.INDEXES])
+                    await create_indexes(driver, [mongo_journal.INDEXES, mongo_checkpoints.INDEXES])
                     await body(
                         Ledgers(
                             mongo_journal.MongoJournal(driver), mongo_checkpoints.MongoCheckpoints(driver)
@@ -436,7 +436,7 @@ def test_what_a_newer_release_wrote_is_named_and_never_half_understood(
         async def main(runtime: Runtime) -> None:
             driver: ClientDriver = await connect_as_app(runtime, mongod, url, "pymongo")
             try:
-                await create_schema(driver, [mongo_journal.INDEXES, mongo_checkpoints.INDEXES])
+                await create_indexes(driver, [mongo_journal.INDEXES, mongo_checkpoints.INDEXES])
                 journal = mongo_journal.MongoJournal(driver)
                 document = seal("main", Head(), (issued("g1", "alice"),), time_ms=5, nonce="n")
                 assert await journal.append(document) is Append.APPENDED

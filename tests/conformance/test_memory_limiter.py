@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from adapters.memory.limits.identifier_table import IdentifierTable
 from adapters.memory.limits.limiter import MemoryLimiter
-from adapters.redis.names import NAMES_CACHED_MAX, Names
+from adapters.redis.key_names import NAMES_CACHED_MAX, KeyNames
 from domain.limits import identifiers
 from domain.limits.admission import Charge, Identifier, IdentifierType, Verdict
 from domain.limits.bans import BanPolicy
@@ -137,7 +137,7 @@ def test_a_flood_of_addresses_leaves_limiter_names_and_networks_within_their_bou
     """IPv6, since each brings its /56 along, and a ban of a few."""
     time, bound = Time(), 100
     limiter = MemoryLimiter(clock=time, ban_policy=BanPolicy(threshold=0), identifiers_max=bound)
-    names = Names(key=bytes(32))
+    names = KeyNames(key=bytes(32))
 
     async def flood() -> None:
         for number in range(NAMES_CACHED_MAX + 2_000):

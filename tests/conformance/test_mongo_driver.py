@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 from pymongo.errors import BulkWriteError, DocumentTooLarge, OperationFailure, WriteConcernError
 
-from adapters.mongo.client import Bounds, ClientDriver, DriverName
-from adapters.mongo.driver import Concern, Index, MongoTransaction, Updated, UpdateOne
-from adapters.mongo.errors import DuplicateKey, NotPermitted
+from adapters.mongo.driver.client import Bounds, ClientDriver
+from adapters.mongo.driver.connect import DriverName
+from adapters.mongo.driver.errors import DuplicateKey, NotPermitted
+from adapters.mongo.driver.interface import Concern, Index, MongoTransaction, Updated, UpdateOne
 from adapters.mongo.identity import api_keys, sessions
+from adapters.mongo.indexes import create_indexes
 from adapters.mongo.ledger import journal
 from adapters.mongo.pools import MongoLogin, MongoPools, connect_pools
 from adapters.mongo.probes import MongoProbe
-from adapters.mongo.schema import create_schema
 from ports.errors import ConnectionFault, DependencyUnavailable, OutcomeUnknown
 from ports.runtime import Runtime
 from tests.conformance.identity import connect_as_app, database_of_its_own
@@ -165,10 +166,10 @@ def test_errors_of_the_caller_pass_through(on_mongo: OnMongo) -> None:
 
 def test_indexes_are_created_once_and_never_silently_changed(on_mongo: OnMongo) -> None:
     async def body(driver: ClientDriver, _: Runtime) -> None:
-        await create_schema(driver, [{"things": (BY_NAME,)}, {"others": (Index("by_x", (("x", -1),)),)}])
-        await create_schema(driver, [{"things": (BY_NAME,)}])
+        await create_indexes(driver, [{"things": (BY_NAME,)}, {"others": (Index("by_x", (("x", -1),)),)}])
+        await create_indexes(driver, [{"things": (BY_NAME,)}])
         with pytest.raises(OperationFailure):
-            await create_schema(driver, [{"things": (Index("by_name", (("name", 1),)),)}])
+            await create_indexes(driver, [{"things": (Index("by_name", (("name", 1),)),)}])
 
     on_mongo(body)
 
@@ -393,7 +394,7 @@ def test_what_every_worker_asks_again_and_again_is_answered_by_indexes(
 
         async def body(runtime: Runtime) -> None:
             driver = await connect_as_app(runtime, mongod, url, "pymongo")
-            await create_schema(driver, [sessions.INDEXES, api_keys.INDEXES, journal.INDEXES])
+            await create_indexes(driver, [sessions.INDEXES, api_keys.INDEXES, journal.INDEXES])
             kept, keys = sessions.MongoSessions(driver=driver), api_keys.MongoApiKeys(driver=driver)
             documents = journal.MongoJournal(driver)
             root[driver.database].command({"profile": 2})

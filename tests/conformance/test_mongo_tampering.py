@@ -13,10 +13,11 @@ from bson import Int64
 from pymongo.database import Database
 
 from adapters.mongo.catalog import CATALOG
-from adapters.mongo.client import ClientDriver, connect
+from adapters.mongo.driver.client import ClientDriver
+from adapters.mongo.driver.connect import connect
+from adapters.mongo.indexes import create_indexes
 from adapters.mongo.ledger.checkpoints import MongoCheckpoints
 from adapters.mongo.ledger.journal import MongoJournal
-from adapters.mongo.schema import create_schema
 from adapters.runtime.asyncio_runtime import AsyncioRuntime
 from application.ledger.verification import Verification, verify
 from domain.ledger.chain import Head, JournalDocument, seal
@@ -73,7 +74,7 @@ def stored(mongod: MongodServer) -> Iterator[Stored]:
             return driver
 
         writer, reader = as_(mongod.app), as_(mongod.analytics)
-        runner.run(create_schema(writer, CATALOG))
+        runner.run(create_indexes(writer, CATALOG))
         runner.run(copied(life, MongoJournal(writer), MongoCheckpoints(writer)))
         journal, checkpoints = MongoJournal(reader), MongoCheckpoints(reader)
 

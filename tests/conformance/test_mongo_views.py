@@ -11,10 +11,11 @@ import pytest
 from pymongo.errors import OperationFailure
 
 from adapters.mongo.catalog import CATALOG, VIEWS
-from adapters.mongo.client import ClientDriver, connect
-from adapters.mongo.errors import NotPermitted
+from adapters.mongo.driver.client import ClientDriver
+from adapters.mongo.driver.connect import connect
+from adapters.mongo.driver.errors import NotPermitted
+from adapters.mongo.indexes import create_indexes
 from adapters.mongo.ledger.journal import MongoJournal
-from adapters.mongo.schema import create_schema
 from adapters.mongo.views import TRANSFERS, NotOurView, create_views
 from domain.ledger.chain import Head, seal
 from ports.ledger.journal import Append
@@ -48,7 +49,7 @@ def roles(mongod: MongodServer, run_real: Driver) -> OnRoles:
 
                 drivers = Roles(await as_(mongod.app), await as_(mongod.analytics), await as_(mongod.admin))
                 try:
-                    await create_schema(drivers.admin, CATALOG)
+                    await create_indexes(drivers.admin, CATALOG)
                     await body(drivers)
                 finally:
                     for driver in (drivers.app, drivers.analytics, drivers.admin):

@@ -9,10 +9,11 @@ from functools import partial
 import pytest
 
 from adapters.redis.bus import RedisBus
-from adapters.redis.cluster import slot_of
-from adapters.redis.connect import connect
-from adapters.redis.driver import ErrorReply, Redis
-from adapters.redis.names import Names
+from adapters.redis.driver.cluster import slot_of
+from adapters.redis.driver.connect import connect
+from adapters.redis.driver.interface import RedisDriver
+from adapters.redis.driver.resp import ErrorReply
+from adapters.redis.key_names import KeyNames
 from domain.limits.admission import Admission, Charge, Identifier, IdentifierType, Verdict
 from domain.limits.bans import BanPolicy
 from ports.errors import DependencyUnavailable
@@ -36,7 +37,7 @@ KEY = Identifier(IdentifierType.API_KEY, "key_1")
 LINK = Identifier(IdentifierType.IP, "2001:db8:0:101::/64")
 
 
-def on_node(cluster: RedisCluster, names: Names, number: int) -> Identifier:
+def on_node(cluster: RedisCluster, names: KeyNames, number: int) -> Identifier:
     """A user whose keys lie on that node."""
     users = (Identifier(IdentifierType.USER, f"usr_{n}") for n in range(1_000))
     return next(
@@ -53,7 +54,7 @@ async def answered(call: Callable[[], Awaitable[Admission]]) -> bool:
 
 
 @asynccontextmanager
-async def warm(runtime: Runtime, cluster: RedisCluster) -> AsyncIterator[Redis]:
+async def warm(runtime: Runtime, cluster: RedisCluster) -> AsyncIterator[RedisDriver]:
     async with connected(runtime, cluster) as redis:
         await redis.reach()
         yield redis
@@ -79,7 +80,7 @@ def test_slots_are_those_of_the_server(run_real: Driver, redis_cluster: RedisClu
 
 
 def test_all_keys_of_an_identifier_and_its_network_share_a_slot() -> None:
-    names = Names(key=bytes(32))
+    names = KeyNames(key=bytes(32))
     for identifier in (ADDRESS, USER, KEY, LINK):
         keys = names.identifier(identifier)
         wide = keys.network or keys

@@ -14,12 +14,15 @@ import pytest
 import trio
 from redis.connection import Connection, parse_url
 
-from adapters.redis.connect import connect
-from adapters.redis.connection import Peer, options
-from adapters.redis.driver import ErrorReply, Redis, RedisDriver, RedisListener, Reply, accepted, pack
-from adapters.redis.probe import RedisProbe
-from adapters.redis.threaded import ThreadedTransport
-from adapters.redis.trust import Trust
+from adapters.redis.driver.connect import connect
+from adapters.redis.driver.connection_options import connection_options
+from adapters.redis.driver.errors import Peer
+from adapters.redis.driver.failover import Generation
+from adapters.redis.driver.interface import RedisDriver, RedisListener, accepted
+from adapters.redis.driver.resp import ErrorReply, Reply, pack
+from adapters.redis.driver.single_server import SingleServer
+from adapters.redis.driver.threaded_connection import ThreadedTransport
+from adapters.redis.probes import RedisProbe
 from adapters.runtime.trio_runtime import TrioRuntime
 from ports.errors import DependencyUnavailable
 from ports.runtime import Event, Runtime
@@ -33,7 +36,7 @@ WAIT_S_MAX = 10.0
 BRIEF_MS = 100
 
 
-def patient(runtime: Runtime, server: RedisServer) -> Redis:
+def patient(runtime: Runtime, server: RedisServer) -> RedisDriver:
     return connect(
         runtime,
         url=server.url,
@@ -156,7 +159,7 @@ def test_a_thread_that_comes_late_still_takes_what_has_arrived() -> None:
 
     def connection(url: str) -> Late:
         parsed: dict[str, Any] = dict(parse_url(url))  # type: ignore[no-untyped-call]  # redis-py left it so
-        return Late(**options(parsed, None))  # type: ignore[no-untyped-call]
+        return Late(**connection_options(parsed, None))  # type: ignore[no-untyped-call]
 
     async def body(url: str) -> Sequence[Reply]:
         async with (runtime := TrioRuntime()).running():
@@ -267,7 +270,7 @@ def test_a_connection_lost_while_idle_costs_no_command(run_real: Driver, redis_s
     run_real(body)
 
 
-def probe_of(driver: Redis) -> RedisProbe:
+def probe_of(driver: RedisDriver) -> RedisProbe:
     return RedisProbe(driver=driver, limiter=redis_limiter(driver, None))
 
 
@@ -378,9 +381,10 @@ def test_a_reply_of_a_wrong_server_ends_the_connections_of_all_drivers_of_the_ad
             connection.sendall((reply if b"SET" in asked else b"+PONG") + b"\r\n")
 
     async def body(runtime: Runtime, url: str) -> None:
-        trust = Trust(runtime)
+        generation = Generation(runtime)
         one, other = (
-            connect(runtime, url=url, decision_timeout_ms_max=PATIENT_MS_MAX, trust=trust) for _ in range(2)
+            connect(runtime, url=url, decision_timeout_ms_max=PATIENT_MS_MAX, generation=generation)
+            for _ in range(2)
         )
         for driver in (one, other):
             assert await driver.execute("PING") == b"PONG"
@@ -412,9 +416,10 @@ def test_a_connection_that_was_open_before_the_wrong_reply_is_used_by_nobody_aga
             connection.sendall(b"-READONLY demoted\r\n" if is_refused else b"+OK\r\n")
 
     async def body(runtime: Runtime, url: str) -> None:
-        trust = Trust(runtime)
+        generation = Generation(runtime)
         one, other = (
-            connect(runtime, url=url, decision_timeout_ms_max=PATIENT_MS_MAX, trust=trust) for _ in range(2)
+            connect(runtime, url=url, decision_timeout_ms_max=PATIENT_MS_MAX, generation=generation)
+            for _ in range(2)
         )
         for driver in (one, other):
             await driver.execute("PING")
@@ -489,7 +494,7 @@ class StuckConnector:
 def test_more_commands_than_may_wait_are_refused_at_once(run: Driver) -> None:
     async def body(runtime: Runtime) -> None:
         released = runtime.event()
-        driver = RedisDriver(
+        driver = SingleServer(
             runtime=runtime,
             connector=StuckConnector(released),
             pipeline_commands_max=2,

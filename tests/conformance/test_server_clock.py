@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from adapters.mongo.client import DriverName
+from adapters.mongo.driver.connect import DriverName
 from adapters.mongo.ledger.server_clock import UNCERTAINTY_MS_MAX, ServerClock, sample
 from ports.errors import DependencyUnavailable
 from ports.runtime import Runtime

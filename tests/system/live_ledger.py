@@ -17,13 +17,14 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from typing import Final
 
-from adapters.mongo.client import Bounds, ClientDriver, DriverName
-from adapters.mongo.driver import MongoDriver
+from adapters.mongo.driver.client import Bounds, ClientDriver
+from adapters.mongo.driver.connect import DriverName
+from adapters.mongo.driver.interface import MongoDriver
+from adapters.mongo.indexes import create_indexes
 from adapters.mongo.ledger import checkpoints as mongo_checkpoints
 from adapters.mongo.ledger import journal as mongo_journal
 from adapters.mongo.ledger.journal import MongoJournal
 from adapters.mongo.ledger.server_clock import ServerClock
-from adapters.mongo.schema import create_schema
 from adapters.runtime.system import SystemEntropy
 from application.ledger.book import BookPorts
 from application.ledger.committed import CommittedBatch
@@ -111,7 +112,7 @@ async def live_ledger(
     async with AsyncExitStack() as stack:
         driver = await connect_as_app(runtime, mongod, url, driver_name, bounds)
         stack.push_async_callback(driver.close)
-        await create_schema(driver, [mongo_journal.INDEXES, mongo_checkpoints.INDEXES])
+        await create_indexes(driver, [mongo_journal.INDEXES, mongo_checkpoints.INDEXES])
         clock = ServerClock(driver=driver, runtime=runtime)
         await clock.start()
         stack.push_async_callback(clock.stop)

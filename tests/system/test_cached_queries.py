@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pytest
 
 from adapters.memory.metrics import MemoryMetrics
-from adapters.redis.connect import connect
+from adapters.redis.driver.connect import connect
 from adapters.runtime.system import SystemClock, SystemEntropy
 from application.documents.service import DocumentService
 from domain.audit import RequestContext

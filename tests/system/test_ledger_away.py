@@ -8,7 +8,7 @@ from typing import Final
 
 import pytest
 
-from adapters.mongo.client import Bounds
+from adapters.mongo.driver.client import Bounds
 from adapters.mongo.ledger.checkpoints import COLLECTION
 from application.ledger import book
 from application.ledger.orders import AccountOrder, GrantOrder

@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from adapters.mongo.client import Bounds
+from adapters.mongo.driver.client import Bounds
 from adapters.mongo.ledger.journal import COLLECTION
 from ports.runtime import Runtime
 from tests.conformance.identity import database_of_its_own

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import pytest
 
-from adapters.mongo.driver import MongoDriver
+from adapters.mongo.driver.interface import MongoDriver
 from adapters.mongo.ledger.journal import COLLECTION
 from application.ledger import book
 from application.ledger.orders import AccountOrder, GrantOrder, TransferOrder

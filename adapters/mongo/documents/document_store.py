@@ -11,10 +11,10 @@ from typing import Any
 
 from adapters.mongo.audit import record_in
 from adapters.mongo.documents.filters import FIELDS, filter_of, sort_of
-from adapters.mongo.driver import Document as Stored
-from adapters.mongo.driver import Index, MongoCollection, MongoDriver, MongoTransaction
-from adapters.mongo.errors import DuplicateKey
-from adapters.mongo.schema import create_schema
+from adapters.mongo.driver.errors import DuplicateKey
+from adapters.mongo.driver.interface import Document as Stored
+from adapters.mongo.driver.interface import Index, MongoCollection, MongoDriver, MongoTransaction
+from adapters.mongo.indexes import create_indexes
 from domain.audit import AuditEvent
 from domain.documents.document import Collection, Document, complete
 from domain.documents.queries import Query
@@ -63,7 +63,7 @@ class MongoDocuments:
 
     async def prepare(self, collections: Sequence[Collection]) -> None:
         declared = {_name(collection): _indexes(collection) for collection in collections}
-        await create_schema(self._admin, [INDEXES, declared])
+        await create_indexes(self._admin, [INDEXES, declared])
 
     async def get(self, collection: Collection, document_id: str) -> Document | None:
         found = await self._reader.collection(_name(collection)).find_one({"_id": {"$eq": document_id}})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from adapters.mongo.driver import Filter, Sort
+from adapters.mongo.driver.interface import Filter, Sort
 from domain.documents.queries import Equals, Position, Query, Range
 
 FIELDS = "fields"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from adapters.mongo.audit import record_all_in, record_in
-from adapters.mongo.driver import Document, Index, MongoDriver, MongoTransaction, UpdateOne
+from adapters.mongo.driver.interface import Document, Index, MongoDriver, MongoTransaction, UpdateOne
 from adapters.mongo.idempotency import remember_in
 from adapters.mongo.identity.users import note_key_in
 from domain.audit import AuditEvent

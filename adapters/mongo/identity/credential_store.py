@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from adapters.mongo.audit import record_in
-from adapters.mongo.driver import MongoDriver, MongoTransaction
+from adapters.mongo.driver.interface import MongoDriver, MongoTransaction
 from adapters.mongo.idempotency import remember_in
 from adapters.mongo.identity import api_keys, sessions, users
 from domain.audit import AuditEvent

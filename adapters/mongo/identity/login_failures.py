@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from adapters.mongo.driver import Document, Index, MongoDriver
+from adapters.mongo.driver.interface import Document, Index, MongoDriver
 from domain.identity.login_delay import NO_FAILURES, DelayPolicy, Failures
 from ports.identity.login_failures import LoginFailures
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from adapters.mongo.audit import record_all_in, record_in
-from adapters.mongo.driver import Document, Index, MongoDriver, MongoTransaction
+from adapters.mongo.driver.interface import Document, Index, MongoDriver, MongoTransaction
 from adapters.mongo.identity.users import note_login_in
 from domain.audit import AuditEvent
 from domain.identity.sessions import Session, surplus

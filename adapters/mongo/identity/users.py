@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from adapters.mongo.audit import record_in
-from adapters.mongo.driver import Document, Index, MongoDriver, MongoTransaction
-from adapters.mongo.errors import DuplicateKey
+from adapters.mongo.driver.errors import DuplicateKey
+from adapters.mongo.driver.interface import Document, Index, MongoDriver, MongoTransaction
 from adapters.mongo.idempotency import remember_in
 from domain.audit import AuditEvent
 from domain.idempotency import RememberedAnswer

@@ -5,9 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from adapters.mongo.driver import Change, Document, Filter, Index, MongoCollection, MongoDriver, UpdateOne
+from adapters.mongo.driver.interface import (
+    Change,
+    Document,
+    Filter,
+    Index,
+    MongoCollection,
+    MongoDriver,
+    UpdateOne,
+)
+from adapters.mongo.indexes import Indexes
 from adapters.mongo.ledger.states import record_of_state, state_of
-from adapters.mongo.schema import Indexes
 from domain.ledger.account import AccountState
 from domain.ledger.lots import NEVER_MS
 from ports.ledger.journal import (

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from adapters.mongo.driver import Concern, Index, MongoCollection, MongoDriver
-from adapters.mongo.errors import DuplicateKey
-from adapters.mongo.schema import Indexes
+from adapters.mongo.driver.errors import DuplicateKey
+from adapters.mongo.driver.interface import Concern, Index, MongoCollection, MongoDriver
+from adapters.mongo.indexes import Indexes
 from ports.ledger.claims import Claim, Claims
 
 COLLECTION: Final = "journal_claims"

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from adapters.mongo.driver import Document, Index, MongoCollection, MongoDriver
-from adapters.mongo.errors import DuplicateKey
-from adapters.mongo.schema import Indexes
+from adapters.mongo.driver.errors import DuplicateKey
+from adapters.mongo.driver.interface import Document, Index, MongoCollection, MongoDriver
+from adapters.mongo.indexes import Indexes
 from domain.ledger.account import is_system
 from domain.ledger.chain import FORMAT_MAX, JournalDocument
 from domain.ledger.entries import Entry, Recorded

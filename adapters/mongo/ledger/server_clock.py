@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
-from adapters.mongo.client import ClientDriver
-from adapters.mongo.driver import Document
+from adapters.mongo.driver.client import ClientDriver
+from adapters.mongo.driver.interface import Document
 from ports.clock import Clock
 from ports.errors import DependencyUnavailable
 from ports.health import Probe

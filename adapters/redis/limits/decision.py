@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from adapters.redis.driver import Reply, frame
+from adapters.redis.driver.resp import Reply, frame
+from adapters.redis.key_names import IdentifierKeys, KeyNames, SessionKeys
 from adapters.redis.limits.script import Script
-from adapters.redis.names import IdentifierKeys, Names, SessionKeys
 from domain.limits.admission import Admission, Charge, Standing, Verdict, check_charges
 from domain.limits.bans import BanPolicy
 from domain.limits.identifiers import Identifier
@@ -68,7 +68,7 @@ class Calls:
     """The script's calls about those who are counted. Jitters are framed already."""
 
     def __init__(
-        self, *, script: Script, names: Names, ban_policy: BanPolicy, now_ms: Callable[[], int] | None
+        self, *, script: Script, names: KeyNames, ban_policy: BanPolicy, now_ms: Callable[[], int] | None
     ) -> None:
         self._script = script
         self._names = names

@@ -7,11 +7,12 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
-from adapters.redis.driver import Command, Redis, Reply, accepted, frame
+from adapters.redis.driver.interface import RedisDriver, accepted
+from adapters.redis.driver.resp import Command, Reply, frame
+from adapters.redis.key_names import KeyNames
 from adapters.redis.limits.decision import Calls, answer, integers
 from adapters.redis.limits.script import Script
 from adapters.redis.limits.slots import SlotPart, decide_in_parts, parts_of
-from adapters.redis.names import Names
 from domain.limits.admission import Admission, Charge, Verdict, refused_by
 from domain.limits.bans import (
     DURATION_MS_MAX,
@@ -43,7 +44,7 @@ class RedisLimiter:
     def __init__(
         self,
         *,
-        driver: Redis,
+        driver: RedisDriver,
         ban_policy: BanPolicy,
         naming_key: bytes,
         seal: Callable[[bytes], bytes],
@@ -52,7 +53,7 @@ class RedisLimiter:
     ) -> None:
         self._driver = driver
         self._ban_policy = ban_policy
-        self._names = Names(key=naming_key)
+        self._names = KeyNames(key=naming_key)
         self._seal = seal
         self._open = open_sealed
         self._script = Script(driver=driver, name="limiter.lua")

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from functools import lru_cache
 from importlib.resources import files
 
-from adapters.redis.driver import ErrorReply, Redis, Reply, accepted, frame
+from adapters.redis.driver.interface import RedisDriver, accepted
+from adapters.redis.driver.resp import ErrorReply, Reply, frame
 
 
 class Script:
     """One script of this package. It is sent whole only when the server has lost or never had it."""
 
-    def __init__(self, *, driver: Redis, name: str) -> None:
+    def __init__(self, *, driver: RedisDriver, name: str) -> None:
         self._driver = driver
         source = files("adapters.redis.limits").joinpath(name).read_bytes()
         # SHA-1 is what EVALSHA names scripts by; nothing rests on its strength.

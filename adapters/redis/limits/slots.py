@@ -11,9 +11,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple, TypeAlias
 
-from adapters.redis.driver import Redis
+from adapters.redis.driver.interface import RedisDriver
+from adapters.redis.key_names import IdentifierKeys, SessionKeys
 from adapters.redis.limits.decision import VERDICTS, Calls, DecisionReply, Said, answer
-from adapters.redis.names import IdentifierKeys, SessionKeys
 from domain.limits.admission import Admission, Charge, Standing, Verdict, check_charges
 from ports.errors import DependencyUnavailable
 
@@ -36,7 +36,7 @@ class _Told(NamedTuple):
 
 
 def parts_of(
-    redis: Redis, charges: Sequence[Charge], keys: Sequence[IdentifierKeys], session: SessionKeys | None
+    redis: RedisDriver, charges: Sequence[Charge], keys: Sequence[IdentifierKeys], session: SessionKeys | None
 ) -> list[SlotPart]:
     """One a slot, in the order of the charges; the session's own is the last."""
     check_charges(charges)
@@ -59,7 +59,7 @@ def parts_of(
 
 async def decide_in_parts(
     calls: Calls,
-    redis: Redis,
+    redis: RedisDriver,
     parts: Sequence[SlotPart],
     jitter: bytes,
     is_known: Callable[[bool], bool],
@@ -85,7 +85,7 @@ async def decide_in_parts(
 
 
 async def _over(
-    calls: Calls, redis: Redis, told: Sequence[_Told], jitter: bytes, known: bool
+    calls: Calls, redis: RedisDriver, told: Sequence[_Told], jitter: bytes, known: bool
 ) -> DecisionReply:
     over = [
         (part.numbers[said.who - 1], part.charges[said.who - 1].identifier, said.now_ms)
@@ -115,7 +115,7 @@ async def _over(
 
 async def _undo(
     calls: Calls,
-    redis: Redis,
+    redis: RedisDriver,
     told: Sequence[_Told],
     blames: Sequence[_Work],
 ) -> tuple[dict[int, Sequence[int]], Sequence[Sequence[int]]]:

@@ -8,10 +8,10 @@ from typing import Any
 import pymongo
 from pymongo import ReturnDocument
 
-from adapters.mongo.driver import Change, Document, Filter, Index, Sort, Updated, UpdateOne
-from adapters.mongo.errors import Effect, translated
-from adapters.mongo.execution import Execution
-from adapters.mongo.watch import ServerWatch
+from adapters.mongo.driver.errors import Effect, translated
+from adapters.mongo.driver.execution import Execution
+from adapters.mongo.driver.heartbeats import Heartbeats
+from adapters.mongo.driver.interface import Change, Document, Filter, Index, Sort, Updated, UpdateOne
 
 
 class BoundCollection:
@@ -25,13 +25,13 @@ class BoundCollection:
         *,
         collection: Any,
         execution: Execution,
-        watch: ServerWatch,
+        heartbeats: Heartbeats,
         seconds_left: Callable[[], float],
         session: Any = None,
     ) -> None:
         self._collection = collection
         self._execution = execution
-        self._watch = watch
+        self._heartbeats = heartbeats
         self._seconds_left = seconds_left
         self._session = session
         self._write_effect = Effect.WRITE if session is None else Effect.TENTATIVE
@@ -148,15 +148,15 @@ class BoundCollection:
             await self._write(lambda: self._collection.create_indexes(models))
 
     async def _read(self, call: Callable[[], Any]) -> Any:
-        with translated(Effect.READ, self._watch):
+        with translated(Effect.READ, self._heartbeats):
             return await self._execution.run(call, seconds_max=self._seconds_left())
 
     async def _read_list(self, call: Callable[[], Any]) -> list[Document]:
-        with translated(Effect.READ, self._watch):
+        with translated(Effect.READ, self._heartbeats):
             return await self._execution.run_to_list(call, seconds_max=self._seconds_left())
 
     async def _write(self, call: Callable[[], Any]) -> Any:
-        with translated(self._write_effect, self._watch):
+        with translated(self._write_effect, self._heartbeats):
             return await self._execution.run(call, seconds_max=self._seconds_left())
 
 

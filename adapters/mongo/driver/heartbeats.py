@@ -50,7 +50,7 @@ _FAULTS: tuple[tuple[re.Pattern[str], ConnectionFault], ...] = (
 _VERIFIED = re.compile(r"certificate verify failed: ([^(]{1,200})")
 
 
-class ServerWatch(ServerHeartbeatListener):
+class Heartbeats(ServerHeartbeatListener):
     """Listens to one client. PyMongo calls from its own threads and tasks; each call sets one entry.
 
     `role` is what the client's user may do, as operators know it.

@@ -5,7 +5,7 @@ of each for asyncio (PyMongo or Motor) and for trio (PyMongo's synchronous clien
 
 Every call is bounded in time and raises `DependencyUnavailable` when the server cannot be reached or
 does not answer. A write that was neither acknowledged nor refused raises `OutcomeUnknown`; one that a
-unique index refused raises `adapters.mongo.errors.DuplicateKey`.
+unique index refused raises `adapters.mongo.driver.errors.DuplicateKey`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol, TypeVar
+
+DEPENDENCY = "mongo"
 
 Result = TypeVar("Result")
 

@@ -1,4 +1,4 @@
-"""What redis-py is asked for: one connection at a time, no retries, no pool, no surprises."""
+"""redis-py's exceptions, translated once: to a command's error reply, or to what is wrong with its server."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from redis.backoff import NoBackoff
 from redis.exceptions import (
     AskError,
     AuthenticationError,
@@ -26,13 +25,13 @@ from redis.exceptions import (
 )
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
-from redis.retry import Retry
 
-from adapters.redis.driver import DEPENDENCY, ErrorReply, WrongServer
+from adapters.redis.driver.connection_options import PORT
+from adapters.redis.driver.interface import DEPENDENCY, WrongServer
+from adapters.redis.driver.resp import ErrorReply
 from ports.errors import ConnectionFault, DependencyUnavailable
 from ports.runtime import DeadlineExceeded
 
-PORT = 6379
 _FAULTS: tuple[tuple[type[BaseException], ConnectionFault | str], ...] = (
     (socket.gaierror, ConnectionFault.NAME),
     (ConnectionRefusedError, ConnectionFault.REFUSED),
@@ -135,18 +134,3 @@ def _certificate_fault(error: ssl.SSLCertVerificationError) -> ConnectionFault |
     if "has expired" in reason or "not yet valid" in reason:
         return ConnectionFault.EXPIRED
     return f"{ConnectionFault.UNTRUSTED.value} ({reason})"
-
-
-def options(parsed: dict[str, Any], password: str | None) -> dict[str, Any]:
-    """A connection's arguments from the parsed URL."""
-    settled = {
-        **parsed,
-        "retry": Retry(NoBackoff(), 0),
-        "protocol": 2,
-        "driver_info": None,
-        "health_check_interval": 0,
-    }
-    settled.pop("connection_class", None)
-    if password is not None:
-        settled["password"] = password
-    return settled

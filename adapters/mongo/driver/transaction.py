@@ -8,10 +8,11 @@ from typing import Any
 from pymongo import WriteConcern
 from pymongo.read_concern import ReadConcern
 
-from adapters.mongo.collection import BoundCollection
-from adapters.mongo.errors import DEPENDENCY, Effect, is_transient, translated
-from adapters.mongo.execution import Execution
-from adapters.mongo.watch import ServerWatch
+from adapters.mongo.driver.collection import BoundCollection
+from adapters.mongo.driver.errors import Effect, is_transient, translated
+from adapters.mongo.driver.execution import Execution
+from adapters.mongo.driver.heartbeats import Heartbeats
+from adapters.mongo.driver.interface import DEPENDENCY
 from ports.errors import DependencyUnavailable, OutcomeUnknown
 
 MAJORITY_WRITE = WriteConcern("majority", j=True)
@@ -27,13 +28,13 @@ class TransactionAttempt:
         *,
         client: Any,
         execution: Execution,
-        watch: ServerWatch,
+        heartbeats: Heartbeats,
         collection: Callable[[str, bool], Any],
         seconds_left: Callable[[], float],
     ) -> None:
         self._client = client
         self._execution = execution
-        self._watch = watch
+        self._heartbeats = heartbeats
         self._collection = collection
         self._seconds_left = seconds_left
         self._session: Any = None
@@ -44,7 +45,7 @@ class TransactionAttempt:
         return BoundCollection(
             collection=self._collection(name, raw),
             execution=self._execution,
-            watch=self._watch,
+            heartbeats=self._heartbeats,
             seconds_left=self._seconds_left,
             session=self._session,
         )
@@ -53,7 +54,7 @@ class TransactionAttempt:
         self.facts.append(fact)
 
     async def begin(self) -> None:
-        with translated(Effect.READ, self._watch):
+        with translated(Effect.READ, self._heartbeats):
             self._session = await self._run(self._client.start_session)
             await self._run(
                 lambda: self._session.start_transaction(
@@ -66,7 +67,7 @@ class TransactionAttempt:
         unknown: DependencyUnavailable | None = None
         for _ in range(COMMIT_ATTEMPTS_MAX):
             try:
-                with translated(Effect.WRITE, self._watch):
+                with translated(Effect.WRITE, self._heartbeats):
                     await self._run(self._session.commit_transaction)
             except DependencyUnavailable as error:
                 if is_transient(error):
@@ -79,7 +80,7 @@ class TransactionAttempt:
     async def end(self) -> None:
         """Aborts what is not committed; the driver ignores an abort that does not get through."""
         if self._session is not None:
-            with translated(Effect.READ, self._watch):
+            with translated(Effect.READ, self._heartbeats):
                 await self._execution.run(self._session.end_session, seconds_max=END_TIMEOUT_MS_MAX / 1000)
 
     async def _run(self, call: Callable[[], Any]) -> Any:

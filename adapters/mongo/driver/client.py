@@ -1,29 +1,28 @@
-"""The one implementation of `MongoDriver`, and how to connect it."""
+"""The one implementation of `MongoDriver`."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from bson.codec_options import CodecOptions, TypeDecoder, TypeRegistry
 from bson.int64 import Int64
 from bson.raw_bson import RawBSONDocument
-from pymongo import AsyncMongoClient, MongoClient, ReadPreference, WriteConcern
+from pymongo import ReadPreference, WriteConcern
 from pymongo.read_concern import ReadConcern
 
-from adapters.mongo.collection import BoundCollection
-from adapters.mongo.driver import Concern, Document, MongoTransaction
-from adapters.mongo.errors import DEPENDENCY, Effect, is_transient, translated
-from adapters.mongo.execution import AwaitedExecution, Execution, ThreadedExecution
-from adapters.mongo.transaction import MAJORITY_WRITE, TransactionAttempt
-from adapters.mongo.watch import ServerWatch
+from adapters.mongo.driver.collection import BoundCollection
+from adapters.mongo.driver.errors import Effect, is_transient, translated
+from adapters.mongo.driver.execution import Execution
+from adapters.mongo.driver.heartbeats import Heartbeats
+from adapters.mongo.driver.interface import DEPENDENCY, Concern, Document, MongoTransaction
+from adapters.mongo.driver.transaction import MAJORITY_WRITE, TransactionAttempt
 from ports.errors import DependencyUnavailable
 from ports.runtime import Runtime
 
 Result = TypeVar("Result")
-DriverName = Literal["pymongo", "motor"]
 
 DEFAULT_DATABASE = "credit_system"
 TRANSACTION_ATTEMPTS_MAX = 64
@@ -56,60 +55,15 @@ class Bounds:
     connections_max: int = 32
 
 
-async def connect(
-    *,
-    runtime: Runtime,
-    url: str,
-    user: str | None = None,
-    password: str | None = None,
-    role: str = "",
-    driver: DriverName = "pymongo",
-    bounds: Bounds = Bounds(),
-) -> ClientDriver:
-    """A driver for this runtime, from inside it: an async client belongs to its running loop.
-
-    Does not wait for the server. The URL names hosts, database and TLS; it carries no credentials. `role`
-    says in errors whose connection it is. Raises PyMongo's `ConfigurationError` or `InvalidURI` for a
-    malformed URL.
-    """
-    watch = ServerWatch(url, role=role)
-    options: dict[str, Any] = {
-        "event_listeners": [watch],
-        "appname": "credit-system",
-        "serverSelectionTimeoutMS": bounds.server_selection_timeout_ms_max,
-        "connectTimeoutMS": bounds.connect_timeout_ms_max,
-        "maxPoolSize": bounds.connections_max,
-        "retryWrites": True,
-        "retryReads": True,
-    }
-    if user is not None:
-        options |= {"username": user, "password": password}
-        if "authsource=" not in url.lower():
-            # PyMongo's own default would be the URL's database; the service's users live in `admin`.
-            options["authSource"] = "admin"
-    client: Any
-    execution: Execution = AwaitedExecution(runtime=runtime)
-    if runtime.name == "trio":
-        client = MongoClient(url, connect=False, **options)
-        execution = ThreadedExecution(runtime=runtime)
-    elif driver == "motor":
-        from motor.motor_asyncio import AsyncIOMotorClient  # noqa: PLC0415 - only the extra `motor` has it
-
-        client = AsyncIOMotorClient(url, **options)
-    else:
-        client = AsyncMongoClient(url, **options)
-    return ClientDriver(client=client, execution=execution, watch=watch, runtime=runtime, bounds=bounds)
-
-
 class ClientDriver:
     """`MongoDriver` over a client of PyMongo's or Motor's."""
 
     def __init__(
-        self, *, client: Any, execution: Execution, watch: ServerWatch, runtime: Runtime, bounds: Bounds
+        self, *, client: Any, execution: Execution, heartbeats: Heartbeats, runtime: Runtime, bounds: Bounds
     ) -> None:
         self._client = client
         self._execution = execution
-        self._watch = watch
+        self._heartbeats = heartbeats
         self._runtime = runtime
         self._bounds = bounds
         self._database = client.get_default_database(DEFAULT_DATABASE)
@@ -126,7 +80,7 @@ class ClientDriver:
         return BoundCollection(
             collection=self._handle(name, concern, raw),
             execution=self._execution,
-            watch=self._watch,
+            heartbeats=self._heartbeats,
             seconds_left=self._operation_seconds,
         )
 
@@ -141,7 +95,7 @@ class ClientDriver:
         seconds = self._operation_seconds()
         if timeout_ms_max is not None:
             seconds = min(seconds, timeout_ms_max / 1000)
-        with translated(Effect.READ, self._watch):
+        with translated(Effect.READ, self._heartbeats):
             answer: Document = await self._execution.run(lambda: target.command(command), seconds_max=seconds)
         return answer
 
@@ -160,14 +114,14 @@ class ClientDriver:
 
     def unfit(self, why: str) -> DependencyUnavailable:
         """For a server that answers and cannot be used, with its name."""
-        return DependencyUnavailable(DEPENDENCY, self._watch.said(why))
+        return DependencyUnavailable(DEPENDENCY, self._heartbeats.said(why))
 
     def on_commit(self, listener: Callable[[object], None]) -> None:
         self._listeners.append(listener)
 
     async def close(self) -> None:
         self._closed = True
-        with translated(Effect.READ, self._watch):
+        with translated(Effect.READ, self._heartbeats):
             await self._execution.run(
                 self._client.close, seconds_max=self._bounds.operation_timeout_ms_max / 1000
             )
@@ -184,7 +138,7 @@ class ClientDriver:
         transaction = TransactionAttempt(
             client=self._client,
             execution=self._execution,
-            watch=self._watch,
+            heartbeats=self._heartbeats,
             collection=lambda name, raw: self._handle(name, Concern.MAJORITY, raw),
             seconds_left=seconds_left,
         )

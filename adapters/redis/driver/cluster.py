@@ -6,20 +6,10 @@ from binascii import crc_hqx
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
-from adapters.redis.driver import (
-    DEPENDENCY,
-    Command,
-    ErrorReply,
-    Redis,
-    RedisDriver,
-    RedisListener,
-    Reply,
-    Result,
-    accepted,
-    pack,
-    together,
-)
-from adapters.redis.trust import Trust, says_wrong_server
+from adapters.redis.driver.failover import Generation, says_wrong_server
+from adapters.redis.driver.interface import DEPENDENCY, RedisDriver, RedisListener, Result, accepted
+from adapters.redis.driver.resp import Command, ErrorReply, Reply, pack
+from adapters.redis.driver.single_server import SingleServer, together
 from ports.errors import DependencyUnavailable
 from ports.runtime import Runtime, Task
 
@@ -35,7 +25,7 @@ _DOWN = "CLUSTERDOWN"
 
 
 class RedisCluster:
-    """One `RedisDriver` a node; which slots are whose is learnt from any of them.
+    """One `SingleServer` a node; which slots are whose is learnt from any of them.
 
     A node says MOVED or ASK to a command that it did not run, so sending it to the node that it names is
     no second attempt. What fails in any other way is not sent again.
@@ -46,17 +36,17 @@ class RedisCluster:
         *,
         runtime: Runtime,
         seeds: Sequence[Address],
-        driver_at: Callable[[Address], RedisDriver],
-        trust: Trust,
+        driver_at: Callable[[Address], SingleServer],
+        generation: Generation,
     ) -> None:
-        """`trust` is what the drivers share that `driver_at` makes."""
+        """The drivers that `driver_at` makes share the `generation`."""
         if not seeds:
             raise ValueError("a cluster needs the address of at least one node")
         self._runtime = runtime
-        self._trust = trust
+        self._generation = generation
         self._seeds = tuple(seeds)
         self._driver_at = driver_at
-        self._drivers: dict[Address, RedisDriver] = {}
+        self._drivers: dict[Address, SingleServer] = {}
         self._owners: list[Address | None] = [None] * SLOTS
         self._masters: tuple[Address, ...] = ()
         self._looking: Task[DependencyUnavailable | None] | None = None
@@ -79,8 +69,8 @@ class RedisCluster:
         return self._commands_gone + sum(driver.commands for driver in self._drivers.values())
 
     @property
-    def trusted(self) -> int:
-        return self._trust.number
+    def generation(self) -> int:
+        return self._generation.number
 
     @property
     def is_cluster(self) -> bool:
@@ -189,7 +179,7 @@ class RedisCluster:
         if before is not None and before != address:
             self._moves += 1
 
-    def _node(self, address: Address) -> RedisDriver:
+    def _node(self, address: Address) -> SingleServer:
         if (driver := self._drivers.get(address)) is None:
             driver = self._drivers[address] = self._driver_at(address)
         return driver
@@ -285,6 +275,6 @@ def _ranges(reply: Reply, asked_host: str) -> list[tuple[int, int, Address]]:
     return ranges
 
 
-def _proof(cluster: RedisCluster) -> Redis:
+def _proof(cluster: RedisCluster) -> RedisDriver:
     """mypy holds the cluster to the drivers' seam here."""
     return cluster

@@ -1,4 +1,4 @@
-"""Every collection's indexes, created idempotently at start-up.
+"""The indexes of every collection: what a declaration is, and how all are created at start-up, idempotently.
 
 A repository module declares its own as data, `INDEXES: Indexes = {"users": (Index(…), …)}`, and is listed
 in `adapters.mongo.catalog`. Creating a collection's first index creates the collection, so each declares at
@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from adapters.mongo.driver import Index, MongoDriver
+from adapters.mongo.driver.interface import Index, MongoDriver
 
 Indexes = Mapping[str, Sequence[Index]]
 """Collection name to its indexes."""
 
 
-async def create_schema(driver: MongoDriver, declarations: Iterable[Indexes]) -> None:
+async def create_indexes(driver: MongoDriver, declarations: Iterable[Indexes]) -> None:
     """Creates what is missing. An index that stands with another definition is an error."""
     for indexes in declarations:
         for collection, declared in indexes.items():

@@ -8,8 +8,10 @@ from typing import Any, Protocol
 from redis.asyncio.connection import Connection, parse_url
 from redis.exceptions import RedisError, ResponseError
 
-from adapters.redis.connection import Peer, options, peer_of, refusal
-from adapters.redis.driver import Command, Connector, NotOpen, RedisListener, Reply, Transport, pack
+from adapters.redis.driver.connection_options import connection_options
+from adapters.redis.driver.errors import Peer, peer_of, refusal
+from adapters.redis.driver.interface import Connector, NotOpen, RedisListener, Transport
+from adapters.redis.driver.resp import Command, Reply, pack
 from ports.runtime import DeadlineExceeded, Runtime
 
 
@@ -39,7 +41,7 @@ class AsyncConnector:
         parsed: dict[str, Any] = dict(parse_url(url))
         self._class: Callable[..., _Connection] = parsed.get("connection_class", Connection)
         self._peer = peer_of(parsed)
-        self._options = options(parsed, password)
+        self._options = connection_options(parsed, password)
         # redis-py's own timeouts are per read; a server that drips would never exceed them.
         self._options.update(socket_timeout=None, socket_connect_timeout=None)
         self._runtime = runtime

@@ -1,21 +1,16 @@
-"""Which of redis-py's clients fits a runtime, and whether one server is spoken to or a cluster."""
+"""Opens a driver: which of redis-py's clients fits the runtime, and one server or a cluster."""
 
 from __future__ import annotations
 
 from functools import partial
 
-from adapters.redis.address import cluster_address
-from adapters.redis.asynchronous import AsyncConnector
-from adapters.redis.cluster import Address, RedisCluster
-from adapters.redis.driver import (
-    CONNECT_TIMEOUT_MS_MAX,
-    DECISION_TIMEOUT_MS_MAX,
-    Connector,
-    Redis,
-    RedisDriver,
-)
-from adapters.redis.threaded import ThreadedConnector
-from adapters.redis.trust import Trust
+from adapters.redis.driver.address import cluster_address
+from adapters.redis.driver.async_connection import AsyncConnector
+from adapters.redis.driver.cluster import Address, RedisCluster
+from adapters.redis.driver.failover import Generation
+from adapters.redis.driver.interface import Connector, RedisDriver
+from adapters.redis.driver.single_server import CONNECT_TIMEOUT_MS_MAX, DECISION_TIMEOUT_MS_MAX, SingleServer
+from adapters.redis.driver.threaded_connection import ThreadedConnector
 from ports.runtime import Runtime
 
 _ASYNCIO_RUNTIMES = frozenset({"asyncio", "uvloop"})
@@ -29,16 +24,16 @@ def connect(
     decision_timeout_ms_max: int = DECISION_TIMEOUT_MS_MAX,
     connect_timeout_ms_max: int = CONNECT_TIMEOUT_MS_MAX,
     lanes: int = 1,
-    trust: Trust | None = None,
-) -> Redis:
+    generation: Generation | None = None,
+) -> RedisDriver:
     """A driver for `redis://user@host:port/db` or `rediss://…?ssl_ca_certs=…`; for a cluster
     `redis+cluster://user@host:port,host:port` or `rediss+cluster://…`, which names some of its nodes.
 
     It connects with its first command and again whenever a connection was lost. Call it while the
-    runtime runs. `lanes` are the connections to each server; drivers of one URL share a `trust`. Raises
+    runtime runs. `lanes` are the connections to each server; drivers of one URL share a `generation`. Raises
     ValueError for a URL that is none.
     """
-    trust = trust or Trust(runtime)
+    generation = generation or Generation(runtime)
     one = partial(
         _one_server,
         runtime,
@@ -46,18 +41,18 @@ def connect(
         decision_timeout_ms_max=decision_timeout_ms_max,
         connect_timeout_ms_max=connect_timeout_ms_max,
         lanes=lanes,
-        trust=trust,
+        generation=generation,
     )
     cluster = cluster_address(url)
     if cluster is None:
         return one(url=url)
 
-    def driver_at(address: Address) -> RedisDriver:
+    def driver_at(address: Address) -> SingleServer:
         return one(url=cluster.url_at(address), in_cluster=True)
 
     for seed in cluster.seeds:
         driver_at(seed)  # a URL that is none is told of now
-    return RedisCluster(runtime=runtime, seeds=cluster.seeds, driver_at=driver_at, trust=trust)
+    return RedisCluster(runtime=runtime, seeds=cluster.seeds, driver_at=driver_at, generation=generation)
 
 
 def _one_server(
@@ -68,9 +63,9 @@ def _one_server(
     decision_timeout_ms_max: int,
     connect_timeout_ms_max: int,
     lanes: int,
-    trust: Trust,
+    generation: Generation,
     in_cluster: bool = False,
-) -> RedisDriver:
+) -> SingleServer:
     connector: Connector
     if runtime.name in _ASYNCIO_RUNTIMES:
         connector = AsyncConnector(
@@ -80,11 +75,11 @@ def _one_server(
         connector = ThreadedConnector(
             runtime=runtime, url=url, password=password, connect_timeout_ms_max=connect_timeout_ms_max
         )
-    return RedisDriver(
+    return SingleServer(
         runtime=runtime,
         connector=connector,
         timeout_ms_max=decision_timeout_ms_max,
         lanes=lanes,
-        trust=trust,
+        generation=generation,
         in_cluster=in_cluster,
     )

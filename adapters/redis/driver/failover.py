@@ -1,7 +1,7 @@
-"""Whether what is connected is still the server that the address leads to.
+"""Whether the server at the other end is still the one that the address leads to.
 
-After a fail-over an address may lead to another server while connections to the old one live on. That one
-tells by its replies, and nothing but a new connection finds the new one.
+After a fail-over an address may lead to another server while connections to the old one live on. The old one
+tells by its replies, and only a new connection finds the new one.
 """
 
 from __future__ import annotations
@@ -38,18 +38,20 @@ def says_wrong_server(code: str, *, in_cluster: bool) -> bool:
     return code in _WRONG_SERVER or (code in _REDIRECTIONS and not in_cluster)
 
 
-class Trust:
-    """Shared by all drivers of one address: what one of them learns holds for the connections of all."""
+class Generation:
+    """Of the connections to one address, shared by all of its drivers: a wrong server that one of them meets
+    ends it for all."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._monotonic = runtime.monotonic
-        self._withdrawn_s: float | None = None
+        self._ended_s: float | None = None
         self.number = 0
-        """Of the present trust; connections made under another one are not to be used."""
+        """Connections opened under an earlier number are not used any more."""
 
-    def withdraw(self, reason: str) -> None:
+    def end(self, reason: str) -> None:
+        """A new one begins, unless the last began within `RENEWAL_S_MIN`. `reason` is logged."""
         now_s = self._monotonic()
-        if self._withdrawn_s is None or now_s - self._withdrawn_s >= RENEWAL_S_MIN:
-            self._withdrawn_s = now_s
+        if self._ended_s is None or now_s - self._ended_s >= RENEWAL_S_MIN:
+            self._ended_s = now_s
             self.number += 1
             _log.warning("redis is connected anew, for what answers is not the server wanted: %s", reason)

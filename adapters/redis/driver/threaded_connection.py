@@ -11,8 +11,10 @@ from redis.connection import Connection, parse_url
 from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from adapters.redis.connection import Peer, options, peer_of, refusal
-from adapters.redis.driver import Command, Connector, NotOpen, RedisListener, Reply, Transport, pack
+from adapters.redis.driver.connection_options import connection_options
+from adapters.redis.driver.errors import Peer, peer_of, refusal
+from adapters.redis.driver.interface import Connector, NotOpen, RedisListener, Transport
+from adapters.redis.driver.resp import Command, Reply, pack
 from ports.runtime import Runtime
 
 
@@ -48,7 +50,7 @@ class ThreadedConnector:
         parsed: dict[str, Any] = dict(parse_url(url))  # type: ignore[no-untyped-call]  # redis-py left it untyped
         self._class: Callable[..., _Connection] = parsed.get("connection_class", Connection)
         self._peer = peer_of(parsed)
-        self._options = options(parsed, password)
+        self._options = connection_options(parsed, password)
         # TLS and authentication are read under `socket_timeout`, so while connecting it is the longer one.
         timeout_s = connect_timeout_ms_max / 1_000
         self._options.update(socket_timeout=timeout_s, socket_connect_timeout=timeout_s)

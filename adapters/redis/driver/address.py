@@ -12,10 +12,10 @@ from urllib.parse import SplitResult, urlsplit
 from redis.asyncio.connection import Connection, SSLConnection, parse_url
 from redis.exceptions import RedisError
 
-from adapters.redis.connection import PORT, options
+from adapters.redis.driver.connection_options import PORT, connection_options
 
 if TYPE_CHECKING:
-    from adapters.redis.cluster import Address
+    from adapters.redis.driver.cluster import Address
 
 _CLUSTER = "+cluster"
 _FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
@@ -77,7 +77,7 @@ def _try(url: str) -> None:
             # OpenSSL's own error does not say which one.
             Path(parsed[name]).open("rb").close()
     kind = parsed.get("connection_class", Connection)
-    connection = kind(**options(parsed, None))
+    connection = kind(**connection_options(parsed, None))
     if isinstance(connection, SSLConnection):
         connection.ssl_context.get()
 

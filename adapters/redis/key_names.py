@@ -7,7 +7,7 @@ import hmac
 from base64 import urlsafe_b64encode
 from functools import lru_cache
 
-from adapters.redis.driver import frame
+from adapters.redis.driver.resp import frame
 from domain.limits.identifiers import Identifier, network_of
 from domain.limits.windows import Policy
 
@@ -78,7 +78,7 @@ class SessionKeys:
         self.both_frames = frame(sentinel) + frame(session)
 
 
-class Names:
+class KeyNames:
     """Every name under one HMAC key: another key is another set of names."""
 
     def __init__(self, *, key: bytes) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import partial
 
 from adapters.redis.bus import RedisBus
-from adapters.redis.driver import DEPENDENCY, Redis
+from adapters.redis.driver.interface import DEPENDENCY, RedisDriver
+from adapters.redis.key_names import SESSION_GROUPS
 from adapters.redis.limits.limiter import RedisLimiter
-from adapters.redis.names import SESSION_GROUPS
 from ports.health import Probe
 
 
@@ -18,7 +18,7 @@ class RedisProbe:
     In a cluster it does so in many slots, so that each node has its share.
     """
 
-    def __init__(self, *, driver: Redis, limiter: RedisLimiter) -> None:
+    def __init__(self, *, driver: RedisDriver, limiter: RedisLimiter) -> None:
         self._driver = driver
         self._limiter = limiter
 

@@ -19,11 +19,10 @@ from pymongo.errors import (
     WriteConcernError,
 )
 
-from adapters.mongo.watch import ServerWatch, fault_in
+from adapters.mongo.driver.heartbeats import Heartbeats, fault_in
+from adapters.mongo.driver.interface import DEPENDENCY
 from ports.errors import ConnectionFault, DependencyUnavailable, OutcomeUnknown
 from ports.runtime import DeadlineExceeded
-
-DEPENDENCY = "mongo"
 
 UNAUTHORIZED = 13
 AUTHENTICATION_FAILED = 18
@@ -69,8 +68,8 @@ class Effect(Enum):
 
 
 @contextmanager
-def translated(effect: Effect, watch: ServerWatch) -> Iterator[None]:
-    """Raises the adapter's words for whatever the driver raises in the block; `watch` knows the causes.
+def translated(effect: Effect, heartbeats: Heartbeats) -> Iterator[None]:
+    """Raises the adapter's words for whatever the driver raises in the block; `heartbeats` knows the causes.
 
     Errors of the caller (a document that BSON cannot hold, a malformed query) pass through.
     """
@@ -79,21 +78,21 @@ def translated(effect: Effect, watch: ServerWatch) -> Iterator[None]:
     except DuplicateKeyError as error:
         raise _duplicate(error.details or {}, 0) from error
     except BulkWriteError as error:
-        raise _of_bulk(error, effect, watch) from error
+        raise _of_bulk(error, effect, heartbeats) from error
     except (ServerSelectionTimeoutError, ConfigurationError) as error:
         # Never sent: on a retry PyMongo raises the error of the first attempt instead.
-        raise DependencyUnavailable(DEPENDENCY, _unusable(error, watch)) from error
+        raise DependencyUnavailable(DEPENDENCY, _unusable(error, heartbeats)) from error
     except (ConnectionFailure, ExecutionTimeout, WriteConcernError, DeadlineExceeded) as error:
-        raise _unavailable(error, effect, watch) from error
+        raise _unavailable(error, effect, heartbeats) from error
     except OperationFailure as error:
-        raise _of_refusal(error, effect, watch) from error
+        raise _of_refusal(error, effect, heartbeats) from error
 
 
-def _unusable(error: PyMongoError, watch: ServerWatch) -> str:
+def _unusable(error: PyMongoError, heartbeats: Heartbeats) -> str:
     if isinstance(error, ServerSelectionTimeoutError):
-        return watch.no_server()
+        return heartbeats.no_server()
     # No name of a `mongodb+srv` address, or a server of another kind or age than the driver takes.
-    return watch.fault(error) if fault_in(str(error)) else watch.said(str(error))
+    return heartbeats.fault(error) if fault_in(str(error)) else heartbeats.said(str(error))
 
 
 def is_transient(error: BaseException) -> bool:
@@ -102,35 +101,35 @@ def is_transient(error: BaseException) -> bool:
     return isinstance(cause, PyMongoError) and cause.has_error_label("TransientTransactionError")
 
 
-def _unavailable(error: Exception, effect: Effect, watch: ServerWatch) -> DependencyUnavailable:
+def _unavailable(error: Exception, effect: Effect, heartbeats: Heartbeats) -> DependencyUnavailable:
     kind = OutcomeUnknown if effect is Effect.WRITE else DependencyUnavailable
     if isinstance(error, DeadlineExceeded):
-        return kind(DEPENDENCY, watch.said(ConnectionFault.SILENT.value))
+        return kind(DEPENDENCY, heartbeats.said(ConnectionFault.SILENT.value))
     # Never the driver's whole message, which may name users and documents.
-    return kind(DEPENDENCY, watch.fault(error))
+    return kind(DEPENDENCY, heartbeats.fault(error))
 
 
-def _of_refusal(error: OperationFailure, effect: Effect, watch: ServerWatch) -> Exception:
+def _of_refusal(error: OperationFailure, effect: Effect, heartbeats: Heartbeats) -> Exception:
     if error.code in INTERRUPTED | NOT_READY or any(error.has_error_label(label) for label in IN_DOUBT):
-        return _unavailable(error, effect, watch)
+        return _unavailable(error, effect, heartbeats)
     if error.code == AUTHENTICATION_FAILED:
-        return NotPermitted(DEPENDENCY, watch.login_failed())
+        return NotPermitted(DEPENDENCY, heartbeats.login_failed())
     if error.code == UNAUTHORIZED:
-        return NotPermitted(DEPENDENCY, watch.not_permitted(str(error)))
+        return NotPermitted(DEPENDENCY, heartbeats.not_permitted(str(error)))
     if error.has_error_label("TransientTransactionError"):
         return DependencyUnavailable(DEPENDENCY, "write conflict")
     return error
 
 
-def _of_bulk(error: BulkWriteError, effect: Effect, watch: ServerWatch) -> Exception:
+def _of_bulk(error: BulkWriteError, effect: Effect, heartbeats: Heartbeats) -> Exception:
     """Uncertainty outweighs a refusal: part of the bulk may have happened and may yet be undone."""
     if error.details.get("writeConcernErrors"):
-        return _unavailable(error, effect, watch)
+        return _unavailable(error, effect, heartbeats)
     refusals = error.details.get("writeErrors") or ()
     if refusals and all(refusal.get("code") == DUPLICATE_KEY for refusal in refusals):
         return _duplicate(refusals[0], int(refusals[0].get("index", 0)))
     if any(refusal.get("code") in INTERRUPTED | NOT_READY for refusal in refusals):
-        return _unavailable(error, effect, watch)
+        return _unavailable(error, effect, heartbeats)
     return error
 
 
