@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from quart import Quart
 
-from adapters.asgi.types import Application, Receive, Scope, Send
 from adapters.asgi.client_address import AddressRules
 from adapters.asgi.credential_verifier import CredentialVerifier
+from adapters.asgi.types import Application, Receive, Scope, Send
 from adapters.socket.application import SocketApplication
 from adapters.web.app import create_app
 from adapters.web.cors import Cors

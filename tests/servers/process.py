@@ -111,7 +111,7 @@ class ServerProcess:
     def freeze(self) -> None:
         """Keeps it from running: its connections stay open and nothing answers.
 
-        Returns when all of its threads have stopped: one may run on for a moment, and answer, on another core.
+        Returns when all of its threads have stopped: one may run on for a moment, and answer, elsewhere.
         """
         self._signal(signal.SIGSTOP)
         if self._process is not None:
