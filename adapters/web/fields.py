@@ -12,10 +12,10 @@ import msgspec
 from msgspec import Meta
 
 from adapters.web.api_documents.shapes import TOLD
+from domain.ledger.account import AMOUNT_MAX
 
 METADATA_BYTES_MAX = 512
 """Bytes of JSON that `Metadata` may have."""
-AMOUNT_MAX = 10**15
 LIST_LIMIT_DEFAULT = 50
 LIST_LIMIT_MAX = 200
 
