@@ -24,7 +24,7 @@ LOOK_INTERVAL_S: Final = 1.0
 ACCEPT_PAUSE_S: Final = 0.1
 """After an accept that failed, as it does without a free descriptor."""
 
-_log = logging.getLogger("credit.handoff")
+_log = logging.getLogger("credit.worker_link")
 
 
 class StreamBookHold:

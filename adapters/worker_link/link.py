@@ -32,7 +32,7 @@ WAITING_SUBMISSIONS_MAX: Final = 50_000
 REQUESTS_UNDER_WAY_MAX: Final = 64
 """More of them gather until one is answered."""
 
-_log = logging.getLogger("credit.handoff")
+_log = logging.getLogger("credit.worker_link")
 
 
 class _Request:

@@ -66,6 +66,6 @@ def _name(book: str) -> str:
     return hashlib.sha256(book.encode()).hexdigest()[:32]
 
 
-def _fits(handoff: StreamWorkerLink) -> WorkerLink:
+def _fits(worker_link: StreamWorkerLink) -> WorkerLink:
     """mypy holds the adapter to its port here."""
-    return handoff
+    return worker_link

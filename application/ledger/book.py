@@ -66,7 +66,7 @@ class BookPorts:
     entropy: Entropy
     journal: Journal
     checkpoints: Checkpoints
-    handoff: WorkerLink | None = None
+    worker_link: WorkerLink | None = None
     """How the workers of one host share a book; None where there is one worker."""
     claims: Claims | None = None
     """How writers on several hosts take turns; None where there is one."""

@@ -84,9 +84,11 @@ class Books:
 
     def _made(self, name: str) -> Book:
         ports, accounts_max = self._ports, self._accounts_max
-        if ports.handoff is None:
+        if ports.worker_link is None:
             return Book(name, ports, accounts_max=accounts_max, committed=self._committed)
-        return SharedBook(name, ports, ports.handoff, accounts_max=accounts_max, committed=self._committed)
+        return SharedBook(
+            name, ports, ports.worker_link, accounts_max=accounts_max, committed=self._committed
+        )
 
     async def _close_idle(self) -> None:
         """Closes those not used for longest. Whoever still holds one may go on with it: the journal

@@ -43,7 +43,7 @@ DOUBT_S_MAX: Final = 1.0
 DOUBT_DELAY_S: Final = 0.005
 DOUBT_DELAY_S_MAX: Final = 0.1
 
-_log = logging.getLogger("credit.handoff")
+_log = logging.getLogger("credit.worker_link")
 
 
 class _Answer(NamedTuple):
@@ -58,13 +58,13 @@ class SharedBook(Book):
         self,
         name: str,
         ports: BookPorts,
-        handoff: WorkerLink,
+        worker_link: WorkerLink,
         *,
         accounts_max: int,
         committed: Committed | None = None,
     ) -> None:
         super().__init__(name, ports, accounts_max=accounts_max, committed=committed)
-        self._handoff = handoff
+        self._worker_link = worker_link
         self._holding: BookHold | None = None
         self._link: Link | None = None
         self._finding: Task[None] | None = None
@@ -170,12 +170,12 @@ class SharedBook(Book):
         delay_s = FIND_DELAY_S
         try:
             while not self._stopped and runtime.monotonic() < give_up_s:
-                self._holding = await self._handoff.hold(self.name, self._submit_here)
+                self._holding = await self._worker_link.hold(self.name, self._submit_here)
                 if self._holding is not None:
                     _log.info("this worker holds the book %s", self.name)
                     runtime.start(partial(self._keep, self._holding), name="watch whether a book is held")
                     return True
-                self._link = link = await self._handoff.reach(self.name)
+                self._link = link = await self._worker_link.reach(self.name)
                 if link is not None:
                     runtime.start(partial(self._watch, link), name="watch who holds a book")
                     return True

@@ -72,8 +72,10 @@ def order_of(caller: int, accounts: int, *, hot: bool) -> TransferOrder:
 async def measure(config: Configuration) -> None:
     """One scenario: `callers` with a transfer each, or, with `batch`, that many transfers at once."""
     settings, files = load(environment(config), StoreName.LIVE)
-    handoff = Path(config["handoff"]) if config.get("handoff") else None
-    around, manager = assemble(StoreName.LIVE, RuntimeName.UVLOOP, settings, files, handoff_directory=handoff)
+    link_directory = Path(config["link_directory"]) if config.get("link_directory") else None
+    around, manager = assemble(
+        StoreName.LIVE, RuntimeName.UVLOOP, settings, files, link_directory=link_directory
+    )
     accounts, callers, batch, hot = (config[name] for name in ("accounts", "callers", "batch", "hot"))
     who = Caller(config["book"], "bench")
     async with around.runtime.running():

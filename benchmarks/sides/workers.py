@@ -54,7 +54,7 @@ def main() -> None:
         workers: list[_Worker] = []
         shared = stack.enter_context(tempfile.TemporaryDirectory(prefix="credit-"))
         for _ in range(config["workers"]):
-            worker = _Worker({**config, "handoff": shared if config["one_host"] else None})
+            worker = _Worker({**config, "link_directory": shared if config["one_host"] else None})
             stack.callback(worker.close)
             workers.append(worker)
 

@@ -6,6 +6,7 @@ import ast
 import inspect
 from collections.abc import Iterator, Mapping
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -86,11 +87,11 @@ def _below(module: str) -> dict[str, str]:
     """The texts that stand below a module's constants and type aliases."""
     tree = ast.parse(inspect.getsource(import_module(module)))
     found = {}
-    for node, after in zip(tree.body, tree.body[1:], strict=False):
-        is_text = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
+    for node, after in pairwise(tree.body):
         target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
-        if is_text and isinstance(target, ast.Name):
-            found[target.id] = inspect.cleandoc(str(after.value.value))  # type: ignore[attr-defined]
+        if isinstance(target, ast.Name) and isinstance(after, ast.Expr):
+            text = ast.literal_eval(after.value) if isinstance(after.value, ast.Constant) else ""
+            found[target.id] = inspect.cleandoc(text)
     return found
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from composition.config.secrets import Secrets
 
 EXIT_FAILED = 1
-HANDOFF_DIRECTORY = "CREDITCTL_HANDOFF_DIR"
+LINK_DIRECTORY = "CREDITCTL_LINK_DIR"
 """Where the workers of one supervisor meet. Not a setting: the supervisor makes it, for its workers only."""
 WORKERS = "CREDITCTL_WORKERS"
 """How many they are: the supervisor says it to each."""
@@ -68,10 +68,12 @@ def _serve_here(options: ServeOptions, settings: Settings, secrets: Secrets) -> 
     bound = bound_socket(options.address, shared=options.worker is not None)
     # Without the supervisor that made it a directory is somebody else's.
     is_worker = options.worker is not None
-    handoff = _directory(HANDOFF_DIRECTORY) if is_worker else None
+    link_directory = _directory(LINK_DIRECTORY) if is_worker else None
     processes = int(os.environ.get(WORKERS, "1")) if is_worker else 1
     metrics = metrics_of(os.environ, options.worker)
-    around, manager = assemble(options.store, options.runtime, settings, secrets, metrics, handoff, processes)
+    around, manager = assemble(
+        options.store, options.runtime, settings, secrets, metrics, link_directory, processes
+    )
     heartbeat = None if options.ready_fd is None else Heartbeat(options.ready_fd)
     startup = Startup(options=options, manager=manager, bound=bound, say=_say, heartbeat=heartbeat)
     root = Root(runtime=around.runtime, service=manager, on_ready=startup.ready)
@@ -120,7 +122,7 @@ def _supervise(options: ServeOptions, settings: Settings, environ: Mapping[str, 
     # Held, never listened on: it fails now when the port is taken, and keeps the port between restarts.
     with (
         bound_socket(options.address, shared=True) as reserved,
-        runtime_directory(settings.runtime_dir) as handoff,
+        runtime_directory(settings.runtime_dir) as link_directory,
     ):
         address = address_of(reserved)
         tables = WorkerTables(options.workers)
@@ -135,7 +137,7 @@ def _supervise(options: ServeOptions, settings: Settings, environ: Mapping[str, 
             environ={
                 **environ,
                 **tables.environ(),
-                HANDOFF_DIRECTORY: str(handoff),
+                LINK_DIRECTORY: str(link_directory),
                 WORKERS: str(options.workers),
             },
             keep=tables.descriptors,

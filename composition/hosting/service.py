@@ -31,7 +31,7 @@ def assemble(
     settings: Settings,
     secrets: Secrets,
     metrics: Metrics | None = None,
-    handoff_directory: Path | None = None,
+    link_directory: Path | None = None,
     processes: int = 1,
 ) -> tuple[Environment, AppManager]:
     """Nothing is opened yet: that happens when the manager starts, inside the runtime's loop."""
@@ -41,7 +41,7 @@ def assemble(
         clock=SystemClock(),
         entropy=SystemEntropy(),
         metrics=metrics or PrometheusMetrics(),
-        handoff=handoff_of(made, runtime, handoff_directory),
+        worker_link=worker_link_of(made, runtime, link_directory),
         processes=processes,
     )
 
@@ -51,7 +51,7 @@ def assemble(
     return around, AppManager(around=around, settings=settings, secrets=secrets, open_stores=open_stores)
 
 
-def handoff_of(runtime: Runtime, name: RuntimeName, directory: Path | None) -> WorkerLink | None:
+def worker_link_of(runtime: Runtime, name: RuntimeName, directory: Path | None) -> WorkerLink | None:
     """None where no other worker shares the directory, or nobody could."""
     if directory is None:
         return None

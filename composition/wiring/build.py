@@ -57,7 +57,7 @@ class Environment:
     clock: Clock
     entropy: Entropy
     metrics: Metrics
-    handoff: WorkerLink | None = None
+    worker_link: WorkerLink | None = None
     """Where several workers of one supervisor serve."""
     processes: int = 1
     """How many of this service share the machine's cores."""
@@ -279,7 +279,7 @@ def _ledger(around: Environment, settings: Settings, stores: Stores, announce: A
             entropy=around.entropy,
             journal=stores.journal,
             checkpoints=stores.checkpoints,
-            handoff=around.handoff,
+            worker_link=around.worker_link,
             claims=stores.claims,
         ),
         accounts_max=settings.ledger_accounts_max,

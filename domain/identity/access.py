@@ -48,7 +48,7 @@ class Principal:
 
     @property
     def is_admin(self) -> bool:
-        """Whether it has the administrator's role."""
+        """Whether it has the role, or as a key the scope, `admin`."""
         return Role.ADMIN in self.roles or Scope.ADMIN in self.scopes
 
 

@@ -89,19 +89,20 @@ def decide(
 
 def _check_balance(before: Accounts, after: Mapping[str, AccountState]) -> None:
     """Compares states, not entries: an entry moves what it says by its form alone."""
-    # One sum at a time: nearly every batch is about one asset, and a dictionary of sums would cost it more.
-    rest = list(after.items())
-    while rest:
-        asset, total, others = rest[0][1].account.asset, 0, []
-        for key, state in rest:
-            if state.account.asset != asset:
-                others.append((key, state))
-                continue
-            earlier = before.get(key)
-            total += state.posted if earlier is None else state.posted - earlier.posted
-        if total:
-            raise UnbalancedDecision(f"a decision about {asset} comes to {total:+} instead of 0")
-        rest = others
+    # Nearly every batch is about one asset; a dictionary of sums for each would cost it more.
+    first, total = "", 0
+    others: dict[str, int] = {}
+    for key, state in after.items():
+        asset, earlier = state.account.asset, before.get(key)
+        moved = state.posted if earlier is None else state.posted - earlier.posted
+        if asset == first or not first:
+            first = asset
+            total += moved
+        else:
+            others[asset] = others.get(asset, 0) + moved
+    for asset, moved in ((first, total), *others.items()):
+        if moved:
+            raise UnbalancedDecision(f"a decision about {asset} comes to {moved:+} instead of 0")
 
 
 def _decide_submission(overlay: Overlay, submission: Submission) -> tuple[CommandOutcome, ...]:

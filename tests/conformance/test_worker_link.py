@@ -20,11 +20,11 @@ from tests.conformance.worker_links import BOOK, Holder, held, host_of, outcome_
 from tests.simulation.one_host import OneHost
 from tests.simulation.runtime.simulated_runtime import SimulatedRuntime, Simulation
 
-OnHandoff = Callable[[Callable[[Runtime, WorkerLink, Holder], Awaitable[None]]], None]
+OnWorkerLink = Callable[[Callable[[Runtime, WorkerLink, Holder], Awaitable[None]]], None]
 
 
 @pytest.fixture
-def on_handoff(run: Driver, tmp_path: Path) -> OnHandoff:
+def on_worker_link(run: Driver, tmp_path: Path) -> OnWorkerLink:
     def on(body: Callable[[Runtime, WorkerLink, Holder], Awaitable[None]]) -> None:
         async def main(runtime: Runtime) -> None:
             await body(runtime, StreamWorkerLink(runtime, host_of(runtime, tmp_path)), Holder(runtime))
@@ -34,10 +34,10 @@ def on_handoff(run: Driver, tmp_path: Path) -> OnHandoff:
     return on
 
 
-def test_every_submission_gets_its_own_answer(on_handoff: OnHandoff) -> None:
-    async def body(runtime: Runtime, handoff: WorkerLink, holder: Holder) -> None:
-        holding = await held(handoff, holder)
-        link = await reached(handoff)
+def test_every_submission_gets_its_own_answer(on_worker_link: OnWorkerLink) -> None:
+    async def body(runtime: Runtime, worker_link: WorkerLink, holder: Holder) -> None:
+        holding = await held(worker_link, holder)
+        link = await reached(worker_link)
 
         async def ask(name: str) -> None:
             submissions = [transfer(f"{name}-{place}", '{"é":"\\u0000"}') for place in range(3)]
@@ -55,14 +55,14 @@ def test_every_submission_gets_its_own_answer(on_handoff: OnHandoff) -> None:
         link.close()
         await holding.release()
 
-    on_handoff(body)
+    on_worker_link(body)
 
 
 def test_callers_of_one_moment_share_a_request(run: Driver, tmp_path: Path) -> None:
     async def body(runtime: Runtime) -> None:
-        handoff, holder = StreamWorkerLink(runtime, host_of(runtime, tmp_path)), Holder(runtime)
-        holding = await held(handoff, holder)
-        link = await reached(handoff)
+        worker_link, holder = StreamWorkerLink(runtime, host_of(runtime, tmp_path)), Holder(runtime)
+        holding = await held(worker_link, holder)
+        link = await reached(worker_link)
         tasks = [
             runtime.start(lambda name=f"t{place}": link.submit([transfer(name)]), name="ask")  # type: ignore[misc]
             for place in range(50)
@@ -78,11 +78,11 @@ def test_callers_of_one_moment_share_a_request(run: Driver, tmp_path: Path) -> N
     run(body)
 
 
-def test_a_request_need_not_wait_for_the_answer_to_another(on_handoff: OnHandoff) -> None:
-    async def body(runtime: Runtime, handoff: WorkerLink, holder: Holder) -> None:
+def test_a_request_need_not_wait_for_the_answer_to_another(on_worker_link: OnWorkerLink) -> None:
+    async def body(runtime: Runtime, worker_link: WorkerLink, holder: Holder) -> None:
         holder.may_answer = runtime.event()
-        holding = await held(handoff, holder)
-        link = await reached(handoff)
+        holding = await held(worker_link, holder)
+        link = await reached(worker_link)
         first = runtime.start(lambda: link.submit([transfer("first")]), name="first")
         while len(holder.served) < 1:
             await runtime.sleep(0.001)
@@ -95,13 +95,13 @@ def test_a_request_need_not_wait_for_the_answer_to_another(on_handoff: OnHandoff
         link.close()
         await holding.release()
 
-    on_handoff(body)
+    on_worker_link(body)
 
 
-def test_much_at_once_goes_in_several_requests_and_answers(on_handoff: OnHandoff) -> None:
-    async def body(_runtime: Runtime, handoff: WorkerLink, holder: Holder) -> None:
-        holding = await held(handoff, holder)
-        link = await reached(handoff)
+def test_much_at_once_goes_in_several_requests_and_answers(on_worker_link: OnWorkerLink) -> None:
+    async def body(_runtime: Runtime, worker_link: WorkerLink, holder: Holder) -> None:
+        holding = await held(worker_link, holder)
+        link = await reached(worker_link)
         submissions = [transfer(f"t{place}", '"' + "x" * 30_000 + '"') for place in range(200)]
         answered = await link.submit(submissions)
         assert [outcome.recorded.entry.keys for (outcome,) in answered if isinstance(outcome, Posted)] == [
@@ -113,18 +113,20 @@ def test_much_at_once_goes_in_several_requests_and_answers(on_handoff: OnHandoff
         link.close()
         await holding.release()
 
-    on_handoff(body)
+    on_worker_link(body)
 
 
 @pytest.mark.parametrize(
     "error",
     [Overloaded("full"), DependencyUnavailable("mongo", "no primary: gone"), DependencyUnavailable("x")],
 )
-def test_what_the_holder_raises_is_raised_where_it_was_asked(on_handoff: OnHandoff, error: Exception) -> None:
-    async def body(_runtime: Runtime, handoff: WorkerLink, holder: Holder) -> None:
+def test_what_the_holder_raises_is_raised_where_it_was_asked(
+    on_worker_link: OnWorkerLink, error: Exception
+) -> None:
+    async def body(_runtime: Runtime, worker_link: WorkerLink, holder: Holder) -> None:
         holder.error = error
-        holding = await held(handoff, holder)
-        link = await reached(handoff)
+        holding = await held(worker_link, holder)
+        link = await reached(worker_link)
         with pytest.raises(type(error)) as raised:
             await link.submit([transfer("t1")])
         assert str(raised.value) == str(error)
@@ -136,94 +138,94 @@ def test_what_the_holder_raises_is_raised_where_it_was_asked(on_handoff: OnHando
         link.close()
         await holding.release()
 
-    on_handoff(body)
+    on_worker_link(body)
 
 
 class Int64(int):
     """As a store's driver gives large integers."""
 
 
-def test_an_outcome_that_was_read_from_a_store_travels_like_any_other(on_handoff: OnHandoff) -> None:
-    async def body(_runtime: Runtime, handoff: WorkerLink, _holder: Holder) -> None:
+def test_an_outcome_that_was_read_from_a_store_travels_like_any_other(on_worker_link: OnWorkerLink) -> None:
+    async def body(_runtime: Runtime, worker_link: WorkerLink, _holder: Holder) -> None:
         async def serve(submissions: Sequence[Submission]) -> Outcomes:
             return [outcome_of(each, Int64(2**40)) for each in submissions]
 
-        holding = await handoff.hold(BOOK, serve)
+        holding = await worker_link.hold(BOOK, serve)
         assert holding is not None
-        link = await reached(handoff)
+        link = await reached(worker_link)
         ((outcome,),) = await link.submit([transfer("t1")])
         assert isinstance(outcome, Posted)
         assert (outcome.recorded.seq, type(outcome.recorded.seq)) == (2**40, int)
         link.close()
         await holding.release()
 
-    on_handoff(body)
+    on_worker_link(body)
 
 
-def test_a_rejection_travels(on_handoff: OnHandoff) -> None:
-    async def body(_runtime: Runtime, handoff: WorkerLink, _holder: Holder) -> None:
+def test_a_rejection_travels(on_worker_link: OnWorkerLink) -> None:
+    async def body(_runtime: Runtime, worker_link: WorkerLink, _holder: Holder) -> None:
         rejected = (Rejected(Rejection.INSUFFICIENT_FUNDS),)
 
         async def serve(submissions: Sequence[Submission]) -> Outcomes:
             return [rejected for _ in submissions]
 
-        holding = await handoff.hold(BOOK, serve)
+        holding = await worker_link.hold(BOOK, serve)
         assert holding is not None
-        link = await reached(handoff)
+        link = await reached(worker_link)
         assert list(await link.submit([transfer("t1")])) == [rejected]
         link.close()
         await holding.release()
 
-    on_handoff(body)
+    on_worker_link(body)
 
 
-def test_a_book_has_one_holder_and_books_do_not_meet(on_handoff: OnHandoff) -> None:
-    async def body(_runtime: Runtime, handoff: WorkerLink, holder: Holder) -> None:
-        assert await handoff.reach(BOOK) is None
-        holding = await held(handoff, holder)
-        assert await handoff.hold(BOOK, holder.serve) is None
-        assert await handoff.reach("other/../book") is None
-        other = await held(handoff, holder, "other/../book")
+def test_a_book_has_one_holder_and_books_do_not_meet(on_worker_link: OnWorkerLink) -> None:
+    async def body(_runtime: Runtime, worker_link: WorkerLink, holder: Holder) -> None:
+        assert await worker_link.reach(BOOK) is None
+        holding = await held(worker_link, holder)
+        assert await worker_link.hold(BOOK, holder.serve) is None
+        assert await worker_link.reach("other/../book") is None
+        other = await held(worker_link, holder, "other/../book")
         await holding.release()
-        assert await handoff.reach(BOOK) is None
-        again = await held(handoff, holder)
+        assert await worker_link.reach(BOOK) is None
+        again = await held(worker_link, holder)
         await again.release()
         await other.release()
 
-    on_handoff(body)
+    on_worker_link(body)
 
 
-def test_whoever_lets_go_answers_what_it_took_and_says_what_it_did_not(on_handoff: OnHandoff) -> None:
-    async def body(runtime: Runtime, handoff: WorkerLink, holder: Holder) -> None:
+def test_whoever_lets_go_answers_what_it_took_and_says_what_it_did_not(on_worker_link: OnWorkerLink) -> None:
+    async def body(runtime: Runtime, worker_link: WorkerLink, holder: Holder) -> None:
         holder.may_answer = runtime.event()
-        holding = await held(handoff, holder)
-        link = await reached(handoff)
+        holding = await held(worker_link, holder)
+        link = await reached(worker_link)
         taken = runtime.start(lambda: link.submit([transfer("taken")]), name="taken")
         while not holder.served:
             await runtime.sleep(0.001)
         releasing = runtime.start(holding.release, name="release")
-        while (other := await handoff.reach(BOOK)) is not None:
+        while (other := await worker_link.reach(BOOK)) is not None:
             other.close()
             await runtime.sleep(0.001)
         with pytest.raises(Declined):
             await link.submit([transfer("late")])
-        assert await handoff.hold(BOOK, holder.serve) is None
+        assert await worker_link.hold(BOOK, holder.serve) is None
         holder.may_answer.set()
         await taken.wait()
         await releasing.wait()
         await link.ended()
         assert holder.served == [1]
-        again = await held(handoff, holder)
+        again = await held(worker_link, holder)
         await again.release()
 
-    on_handoff(body)
+    on_worker_link(body)
 
 
-def test_a_worker_that_leaves_harms_neither_the_holder_nor_the_others(on_handoff: OnHandoff) -> None:
-    async def body(runtime: Runtime, handoff: WorkerLink, holder: Holder) -> None:
+def test_a_worker_that_leaves_harms_neither_the_holder_nor_the_others(on_worker_link: OnWorkerLink) -> None:
+    async def body(runtime: Runtime, worker_link: WorkerLink, holder: Holder) -> None:
         holder.may_answer = runtime.event()
-        holding = await held(handoff, holder)
-        leaving, staying = await reached(handoff), await reached(handoff)
+        holding = await held(worker_link, holder)
+        leaving, staying = await reached(worker_link), await reached(worker_link)
 
         async def cut_off() -> None:
             with pytest.raises(ResultUnknown):
@@ -240,19 +242,19 @@ def test_a_worker_that_leaves_harms_neither_the_holder_nor_the_others(on_handoff
         staying.close()
         await holding.release()
 
-    on_handoff(body)
+    on_worker_link(body)
 
 
-def test_more_books_than_there_may_be_descriptors_for_are_not_shared(on_handoff: OnHandoff) -> None:
-    async def body(_runtime: Runtime, handoff: WorkerLink, holder: Holder) -> None:
-        holdings = [await held(handoff, holder, f"book-{place}") for place in range(BOOKS_MAX)]
+def test_more_books_than_there_may_be_descriptors_for_are_not_shared(on_worker_link: OnWorkerLink) -> None:
+    async def body(_runtime: Runtime, worker_link: WorkerLink, holder: Holder) -> None:
+        holdings = [await held(worker_link, holder, f"book-{place}") for place in range(BOOKS_MAX)]
         with pytest.raises(LinkUnusable):
-            await handoff.hold(BOOK, holder.serve)
+            await worker_link.hold(BOOK, holder.serve)
         for holding in holdings:
             await holding.release()
-        await (await held(handoff, holder)).release()
+        await (await held(worker_link, holder)).release()
 
-    on_handoff(body)
+    on_worker_link(body)
 
 
 def test_an_answer_that_does_not_come_is_given_up() -> None:
@@ -260,10 +262,10 @@ def test_an_answer_that_does_not_come_is_given_up() -> None:
 
     async def main() -> None:
         async with runtime.running():
-            handoff = StreamWorkerLink(runtime, OneHost(runtime.simulation).seen_by(runtime, "worker"))
+            worker_link = StreamWorkerLink(runtime, OneHost(runtime.simulation).seen_by(runtime, "worker"))
             holder = Holder(runtime, may_answer=runtime.event())
-            await held(handoff, holder)
-            link = await reached(handoff)
+            await held(worker_link, holder)
+            link = await reached(worker_link)
             began_s = runtime.monotonic()
             with pytest.raises(DependencyUnavailable):
                 await link.submit([transfer("t1")])
@@ -339,15 +341,17 @@ def test_a_new_link_to_a_holder_that_says_nothing_is_silent_from_the_start() -> 
     simulation.run(world)
 
 
-def test_a_holder_learns_that_others_cannot_find_it_any_more(on_handoff: OnHandoff, tmp_path: Path) -> None:
-    async def body(runtime: Runtime, handoff: WorkerLink, holder: Holder) -> None:
-        holding = await held(handoff, holder)
+def test_a_holder_learns_that_others_cannot_find_it_any_more(
+    on_worker_link: OnWorkerLink, tmp_path: Path
+) -> None:
+    async def body(runtime: Runtime, worker_link: WorkerLink, holder: Holder) -> None:
+        holding = await held(worker_link, holder)
         if runtime.name != "simulated":
             shutil.rmtree(tmp_path)
             await holding.lost()
             # Whoever needs the directory makes it again.
-            again = await held(handoff, holder)
-            link = await reached(handoff)
+            again = await held(worker_link, holder)
+            link = await reached(worker_link)
             await link.submit([transfer("t1")])
             await holding.release()
             await link.submit([transfer("t2")])
@@ -357,5 +361,5 @@ def test_a_holder_learns_that_others_cannot_find_it_any_more(on_handoff: OnHando
             await holding.release()
         await holding.lost()
 
-    on_handoff(body)
+    on_worker_link(body)
     assert tmp_path.stat().st_mode & 0o777 == 0o700

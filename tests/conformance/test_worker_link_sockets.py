@@ -35,8 +35,8 @@ def directory() -> Iterator[Path]:
 )
 def test_whoever_speaks_something_else_is_cut_off(run_real: Driver, directory: Path, garbage: bytes) -> None:
     async def body(runtime: Runtime) -> None:
-        handoff, holder = StreamWorkerLink(runtime, host_of(runtime, directory)), Holder(runtime)
-        holding = await held(handoff, holder)
+        worker_link, holder = StreamWorkerLink(runtime, host_of(runtime, directory)), Holder(runtime)
+        holding = await held(worker_link, holder)
         path = only(directory, "*.sock")
 
         def speak() -> bytes:
@@ -50,7 +50,7 @@ def test_whoever_speaks_something_else_is_cut_off(run_real: Driver, directory: P
                 return heard
 
         await runtime.run_in_thread(speak)
-        link = await reached(handoff)
+        link = await reached(worker_link)
         await link.submit([transfer("t1")])
         link.close()
         await holding.release()
@@ -60,8 +60,8 @@ def test_whoever_speaks_something_else_is_cut_off(run_real: Driver, directory: P
 
 def test_a_request_that_cannot_be_read_is_not_taken(run_real: Driver, directory: Path) -> None:
     async def body(runtime: Runtime) -> None:
-        handoff, holder = StreamWorkerLink(runtime, host_of(runtime, directory)), Holder(runtime)
-        holding = await held(handoff, holder)
+        worker_link, holder = StreamWorkerLink(runtime, host_of(runtime, directory)), Holder(runtime)
+        holding = await held(worker_link, holder)
         path = only(directory, "*.sock")
 
         def speak() -> bytes:
@@ -86,15 +86,15 @@ def test_a_directory_that_others_may_enter_is_not_used(directory: Path) -> None:
 
 def test_what_a_dead_holder_left_is_replaced(run_real: Driver, directory: Path) -> None:
     async def body(runtime: Runtime) -> None:
-        handoff, holder = StreamWorkerLink(runtime, host_of(runtime, directory)), Holder(runtime)
-        await (await held(handoff, holder)).release()
+        worker_link, holder = StreamWorkerLink(runtime, host_of(runtime, directory)), Holder(runtime)
+        await (await held(worker_link, holder)).release()
         lock = only(directory, "*.lock")
         dead = lock.with_suffix(".sock")
         with socket.socket(socket.AF_UNIX) as left:
             left.bind(str(dead))
-        assert await handoff.reach(BOOK) is None
-        holding = await held(handoff, holder)
-        link = await reached(handoff)
+        assert await worker_link.reach(BOOK) is None
+        holding = await held(worker_link, holder)
+        link = await reached(worker_link)
         await link.submit([transfer("t1")])
         link.close()
         await holding.release()

@@ -75,13 +75,13 @@ def only(directory: Path, pattern: str) -> Path:
     return path
 
 
-async def held(handoff: WorkerLink, holder: Holder, book: str = BOOK) -> BookHold:
-    holding = await handoff.hold(book, holder.serve)
+async def held(worker_link: WorkerLink, holder: Holder, book: str = BOOK) -> BookHold:
+    holding = await worker_link.hold(book, holder.serve)
     assert holding is not None
     return holding
 
 
-async def reached(handoff: WorkerLink, book: str = BOOK) -> Link:
-    link = await handoff.reach(book)
+async def reached(worker_link: WorkerLink, book: str = BOOK) -> Link:
+    link = await worker_link.reach(book)
     assert link is not None
     return link

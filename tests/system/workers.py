@@ -11,7 +11,7 @@ from time import monotonic, sleep
 
 import httpx
 
-from composition.hosting.serve import HANDOFF_DIRECTORY
+from composition.hosting.serve import LINK_DIRECTORY
 from tests.system.product import ANSWER_S_MAX, Product
 
 WAIT_S_MAX = 30.0
@@ -38,7 +38,7 @@ def workers_of(product: Product) -> list[int]:
 def directory_of(worker: int) -> Path:
     """Where the workers meet."""
     variables = Path(f"/proc/{worker}/environ").read_bytes().split(b"\0")
-    (found,) = [each for each in variables if each.startswith(HANDOFF_DIRECTORY.encode() + b"=")]
+    (found,) = [each for each in variables if each.startswith(LINK_DIRECTORY.encode() + b"=")]
     return Path(os.fsdecode(found.partition(b"=")[2]))
 
 

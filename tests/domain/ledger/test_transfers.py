@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from domain.ledger import machine
 from domain.ledger.account import BALANCE_MAX, EXPIRED, ISSUANCE, REVENUE, Account, AccountState
 from domain.ledger.machine import UnbalancedDecision, decide
 from domain.ledger.outcomes import Posted, Rejected, Rejection
@@ -147,3 +148,16 @@ def test_a_decision_that_would_make_credits_is_never_given(monkeypatch: pytest.M
     )
     with pytest.raises(UnbalancedDecision, match=r"a decision about GEMS comes to \+1 instead of 0"):
         ledger.ask(transfer("alice", "bob", 5, id="t1"))
+
+
+def test_a_decision_about_several_assets_names_the_one_that_does_not_come_to_zero() -> None:
+    def held(posted: int, asset: str) -> AccountState:
+        return AccountState(Account(f"a-{asset}", asset), posted, 0, 1)
+
+    assets = ("GOLD", "GEMS", "COINS")
+    before = {asset: held(5, asset) for asset in assets}
+    machine._check_balance(before, before)
+    for wrong in assets:
+        after = before | {wrong: held(3, wrong)}
+        with pytest.raises(UnbalancedDecision, match=f"a decision about {wrong} comes to -2 instead of 0"):
+            machine._check_balance(before, after)
