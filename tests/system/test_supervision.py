@@ -7,7 +7,7 @@ import secrets
 import shutil
 import signal
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
+from itertools import count, pairwise
 from pathlib import Path
 from threading import Event
 from time import monotonic, sleep
@@ -172,7 +172,7 @@ def test_what_lies_in_the_runtime_and_log_directories_may_be_removed_at_any_time
 ) -> None:
     run, logs = tmp_path / "run", tmp_path / "logs"
     with running(stage.with_settings(CREDIT_LOG_DIR=str(logs)), tmp_path, WORKERS) as product:
-        account = open_account(product, 100)
+        account = open_account(product, 1_000)
         before = metrics_of(product)
         first = workers_of(product)
         holder = holder_of(product)
@@ -185,14 +185,25 @@ def test_what_lies_in_the_runtime_and_log_directories_may_be_removed_at_any_time
         (other,) = set(first) - {holder}
         os.kill(other, signal.SIGKILL)
         wait_for_replacement(product, other)
-        for number in range(20):
-            body = {"id": f"t-{number}", "source": account, "amount": 1, "code": "spend"}
+        numbers = count()
+
+        def spend() -> None:
+            body = {"id": f"t-{next(numbers)}", "source": account, "amount": 1, "code": "spend"}
             assert ask(product, "POST", "/credits/transfers", body).status_code == 201
-        assert ask(product, "GET", f"/credits/accounts/{account}").json()["posted"] == 80
+
+        for _ in range(20):
+            spend()
+        assert ask(product, "GET", f"/credits/accounts/{account}").json()["posted"] == 980
         # One worker holds the book again, where the others find it.
         wait_until(lambda: len(list(directory.glob("*.sock"))) == 1, "a holder in its place")
         assert directory.stat().st_mode & 0o777 == 0o700
-        wait_until(lambda: any("t-19" in file.read_text() for file in logs.glob("game_play*.log")), "a log")
+
+        def is_logged() -> bool:
+            # A file's place is looked at once a second: lines just after the removal went with that file.
+            spend()
+            return any(" spend 1 " in file.read_text() for file in logs.glob("game_play*.log"))
+
+        wait_until(is_logged, "a log of what happens now")
 
 
 def test_however_often_workers_die_counters_never_fall_and_nothing_is_left_behind(
