@@ -136,7 +136,7 @@ def _run_on_trio(main: Callable[[], Awaitable[Result]]) -> Result:
 def _driver(parameter: str) -> Iterator[Driver]:
     driver = _Driver(parameter)
     yield driver
-    assert driver.unheard == [], "tasks failed and nobody waited for them"
+    assert driver.unheard == [], f"tasks failed and nobody waited for them: {driver.unheard}"
 
 
 @pytest.fixture(params=ALL)

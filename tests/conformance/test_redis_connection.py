@@ -25,7 +25,7 @@ from adapters.redis.driver.threaded_connection import ThreadedTransport
 from adapters.redis.probes import RedisProbe
 from adapters.runtime.trio_runtime import TrioRuntime
 from ports.errors import DependencyUnavailable
-from ports.runtime import Event, Runtime
+from ports.runtime import Event, Runtime, TaskCancelled
 from tests.conformance.limiters import connected, redis_limiter
 from tests.conformance.runtimes import Driver
 from tests.servers.redis_cluster import RedisCluster
@@ -520,3 +520,29 @@ def test_more_commands_than_may_wait_are_refused_at_once(run: Driver) -> None:
 def test_commands_are_packed_as_arrays_of_bulk_strings() -> None:
     packed = pack(("SET", b"k\xff", 12)) + pack(("ECHO", "ü"))
     assert packed == b"*3\r\n$3\r\nSET\r\n$2\r\nk\xff\r\n$2\r\n12\r\n*2\r\n$4\r\nECHO\r\n$2\r\n\xc3\xbc\r\n"
+
+
+def test_closing_waits_for_the_pipeline_under_way_though_its_callers_are_gone(run_real: Driver) -> None:
+    asked, may_answer = threading.Event(), threading.Event()
+
+    def serve(_number: int, connection: socket.socket) -> None:
+        while connection.recv(4_096):
+            asked.set()
+            may_answer.wait(WAIT_S_MAX)
+            connection.sendall(b"+PONG\r\n")
+
+    async def body(runtime: Runtime, url: str) -> None:
+        driver = connect(runtime, url=url, decision_timeout_ms_max=PATIENT_MS_MAX)
+        caller = runtime.start(partial(driver.execute, "PING"), name="a caller that goes")
+        await runtime.run_in_thread(partial(asked.wait, WAIT_S_MAX))
+        caller.cancel()
+        with pytest.raises(TaskCancelled):
+            await caller.wait()
+        closing = runtime.start(driver.close, name="close")
+        await runtime.sleep(0)
+        may_answer.set()
+        # What fails unheard, such as a pipeline whose connection was closed, is a failure of this test.
+        await closing.wait()
+
+    with scripted_server(serve) as url:
+        run_real(lambda runtime: body(runtime, url))

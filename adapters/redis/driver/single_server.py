@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from functools import partial
 
 from adapters.redis.driver.failover import Generation, says_wrong_server
@@ -19,7 +20,7 @@ from adapters.redis.driver.interface import (
 )
 from adapters.redis.driver.resp import Command, ErrorReply, Reply, pack
 from ports.errors import DependencyUnavailable
-from ports.runtime import Batcher, DeadlineExceeded, Overloaded, Runtime, Task
+from ports.runtime import Batcher, DeadlineExceeded, Event, Overloaded, Runtime, Task
 
 DECISION_TIMEOUT_MS_MAX = 50
 CONNECT_TIMEOUT_MS_MAX = 1_000
@@ -35,6 +36,8 @@ failure all calls fail at once for so long, instead of each waiting in turn."""
 OPENING_S_MAX = 0.25
 """How long commands wait for a connection that is being opened. Opening it may take longer: it goes on
 without them, and later commands fail at once meanwhile."""
+IDLE_S_MAX = 5.0
+"""How long closing waits for pipelines under way, each of which ends within its own bounds."""
 
 _PING = pack(("PING",))
 
@@ -42,12 +45,26 @@ _PING = pack(("PING",))
 class _Lane:
     """One connection, and the commands that wait for it."""
 
-    __slots__ = ("batcher", "failure", "generation", "opening", "opening_since_s", "pending", "transport")
+    __slots__ = (
+        "batcher",
+        "failure",
+        "flushing",
+        "generation",
+        "idle",
+        "opening",
+        "opening_since_s",
+        "pending",
+        "transport",
+    )
 
     def __init__(self, transport: Transport) -> None:
         self.transport = transport
         self.batcher: Batcher[bytes, Reply]
         self.pending = 0
+        self.flushing = False
+        """Whether a pipeline is under way, be it that all of its callers were cancelled meanwhile."""
+        self.idle: Event | None = None
+        """Set at the end of each pipeline; None while nobody waits for one."""
         self.opening: Task[None] | None = None
         self.opening_since_s = 0.0
         self.failure: DependencyUnavailable | None = None
@@ -156,15 +173,34 @@ class SingleServer:
 
     async def close(self) -> None:
         for lane in self._lanes:
+            await self._until_idle(lane)
             if lane.opening is not None:
                 lane.opening.cancel()
             await lane.transport.close()
+
+    async def _until_idle(self, lane: _Lane) -> None:
+        """A connection that is closed under a pipeline, on trio under the thread that reads it, ends it by
+        whatever its library then says, which is no fault of Redis."""
+        with suppress(DeadlineExceeded):
+            async with self._runtime.deadline(IDLE_S_MAX):
+                while lane.flushing:
+                    lane.idle = self._runtime.event()
+                    await lane.idle.wait()
 
     def _lane(self) -> _Lane:
         lanes = self._lanes
         return lanes[0] if len(lanes) == 1 else min(lanes, key=_pending)
 
     async def _flush(self, lane: _Lane, packed: Sequence[bytes]) -> Sequence[Reply]:
+        lane.flushing = True
+        try:
+            return await self._answered(lane, packed)
+        finally:
+            lane.flushing = False
+            if lane.idle is not None:
+                lane.idle.set()
+
+    async def _answered(self, lane: _Lane, packed: Sequence[bytes]) -> Sequence[Reply]:
         if self._monotonic() < self._away_until_s:
             raise DependencyUnavailable(DEPENDENCY, f"{self._away_reason} (a moment ago)")
         self._pipelines += 1
@@ -219,7 +255,7 @@ class SingleServer:
     async def _open(self, lane: _Lane) -> None:
         began_s, generation = self._monotonic(), self._generation.number
         try:
-            if lane.generation != generation and not lane.pending:
+            if lane.generation != generation and not lane.pending and not lane.flushing:
                 await lane.transport.drop()
             connections = lane.transport.connections
             await lane.transport.connect()
