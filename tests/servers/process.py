@@ -10,7 +10,9 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from itertools import cycle, islice
 from pathlib import Path
 
 POLL_INTERVAL_S = 0.02
@@ -32,10 +34,9 @@ class ServerFailed(Exception):
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nothing listens on."""
-    first, last = _port_range(os.environ.get("PYTEST_XDIST_WORKER", ""))
-    for _ in range(PORT_ATTEMPTS_MAX):
-        port = random.SystemRandom().randint(first, last)
+    """A TCP port of 127.0.0.1 that nothing listens on, and that this process was not given lately: who needs
+    several has all of them before one is bound."""
+    for port in islice(_ports_in_turn(), PORT_ATTEMPTS_MAX):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -43,7 +44,15 @@ def free_port() -> int:
             except OSError:
                 continue
             return port
-    raise ServerFailed(f"no free port between {first} and {last}")
+    raise ServerFailed(f"{PORT_ATTEMPTS_MAX} ports were tried, and none is free")
+
+
+@cache
+def _ports_in_turn() -> Iterator[int]:
+    """All of this process's range, again and again, from a place that differs from run to run."""
+    first, last = _port_range(os.environ.get("PYTEST_XDIST_WORKER", ""))
+    place = random.SystemRandom().randint(first, last)
+    return cycle((*range(place, last + 1), *range(first, place)))
 
 
 def _port_range(worker: str) -> tuple[int, int]:
