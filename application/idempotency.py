@@ -26,7 +26,7 @@ class KeyConflict:
     """The key was used before, with another request."""
 
 
-class Promise:
+class NewRequest:
     """The request is new: its write stores what `answer` makes."""
 
     __slots__ = ("_at_ms", "_fingerprint", "_id", "_sealer")
@@ -52,9 +52,9 @@ class Idempotency:
         self._secret = secret
 
     @traced
-    async def look(
+    async def begin(
         self, context: RequestContext, *, key: str, operation: str, body: bytes
-    ) -> Replay | KeyConflict | Promise:
+    ) -> Replay | KeyConflict | NewRequest:
         """`operation` is the route with its parameters. Those who name nobody are told apart by address."""
         actor = f"{ANONYMOUS}:{context.address}" if context.actor == ANONYMOUS else context.actor
         digest = answer_id(self._secret, actor, key)
@@ -62,7 +62,7 @@ class Idempotency:
         now_ms = self._clock.now_ms()
         found = await self._answers.find(digest, now_ms=now_ms)
         if found is None:
-            return Promise(digest, fingerprint, now_ms, self._sealer)
+            return NewRequest(digest, fingerprint, now_ms, self._sealer)
         opened = self._sealer.open(found.sealed_body, digest.encode())
         if opened is None or not hmac.compare_digest(found.fingerprint, fingerprint):
             # One that was sealed under a key that is gone cannot be given again, and must not be redone.

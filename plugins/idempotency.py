@@ -9,7 +9,7 @@ import msgspec
 
 from adapters.asgi.problems import Headers, Problem
 from adapters.web.route import Answer, Call
-from application.idempotency import Idempotency, KeyConflict, Promise, Replay
+from application.idempotency import Idempotency, KeyConflict, NewRequest, Replay
 from domain.idempotency import RememberedAnswer
 from ports.idempotency import AlreadyAnswered
 
@@ -22,7 +22,7 @@ ANSWERED_BEFORE: Headers = (("Idempotent-Replayed", "true"),)
 class Remember:
     """What a write is to store of its answer; nothing where the caller sent no key."""
 
-    def __init__(self, promise: Promise | None) -> None:
+    def __init__(self, promise: NewRequest | None) -> None:
         self._promise = promise
 
     def answer(self, status: int, body: msgspec.Struct | None = None) -> RememberedAnswer | None:
@@ -46,11 +46,11 @@ async def once(
     target = "\0".join((operation, *(f"{name}={value}" for name, value in sorted(call.path.items()))))
     body = b"" if call.body is None else msgspec.json.encode(call.body)
 
-    async def look() -> Replay | KeyConflict | Promise:
-        return await idempotency.look(call.context, key=key, operation=target, body=body)
+    async def look() -> Replay | KeyConflict | NewRequest:
+        return await idempotency.begin(call.context, key=key, operation=target, body=body)
 
     found = await look()
-    if isinstance(found, Promise):
+    if isinstance(found, NewRequest):
         refused = None
         try:
             answer = await work(Remember(found))

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from domain.audit import AuditEvent, AuditFilter
 
-Recorded = Callable[[AuditEvent], None]
+OnRecorded = Callable[[AuditEvent], None]
 """Told of each event once it is stored, wherever that was; must not fail."""
 
 

@@ -49,7 +49,7 @@ class TokenKeyring:
                 self._current = self._derive(now_ms)
         return self._current
 
-    def look_again(self) -> bool:
+    def reload(self) -> bool:
         ring = None if self._look is None else self._look()
         if ring is None or ring == self._ring:
             return False

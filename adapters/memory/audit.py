@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from operator import attrgetter
 
 from domain.audit import AuditEvent, AuditFilter
-from ports.audit import AuditLog, AuditPage, Recorded
+from ports.audit import AuditLog, AuditPage, OnRecorded
 
 EVENTS_MAX = 100_000
 
@@ -15,10 +15,10 @@ EVENTS_MAX = 100_000
 class MemoryAuditLog:
     """Keeps the newest `events_max` events, in the order of their ids."""
 
-    def __init__(self, *, events_max: int = EVENTS_MAX, recorded: Recorded | None = None) -> None:
+    def __init__(self, *, events_max: int = EVENTS_MAX, on_recorded: OnRecorded | None = None) -> None:
         self._events: list[AuditEvent] = []
         self._events_max = events_max
-        self._recorded = recorded
+        self._on_recorded = on_recorded
 
     async def record(self, event: AuditEvent) -> None:
         self.append(event)
@@ -37,8 +37,8 @@ class MemoryAuditLog:
         self._events.insert(place, event)
         if len(self._events) > self._events_max:
             del self._events[0]
-        if self._recorded is not None:
-            self._recorded(event)
+        if self._on_recorded is not None:
+            self._on_recorded(event)
 
     def _newest_first(self, wanted: AuditFilter, cursor: str | None) -> Iterator[AuditEvent]:
         for event in reversed(self._events):

@@ -8,7 +8,7 @@ from typing import Any
 from adapters.mongo.driver.errors import DuplicateKey
 from adapters.mongo.driver.interface import Document, Index, MongoDriver, MongoTransaction
 from domain.audit import AuditAction, AuditEvent, AuditFilter, first_id_at
-from ports.audit import AuditLog, AuditPage, Recorded
+from ports.audit import AuditLog, AuditPage, OnRecorded
 
 COLLECTION = "audit"
 EVENTS_A_MESSAGE = 1_000
@@ -26,11 +26,11 @@ INDEXES = {
 class MongoAuditLog:
     """Ids are time-ordered, so the primary key is the order of the log."""
 
-    def __init__(self, *, drivers: Sequence[MongoDriver], recorded: Recorded | None = None) -> None:
-        """Through the first driver. `recorded` hears of events that go along with others' writes, too,
+    def __init__(self, *, drivers: Sequence[MongoDriver], on_recorded: OnRecorded | None = None) -> None:
+        """Through the first driver. `on_recorded` hears of events that go along with others' writes, too,
         through any of them."""
         self._events = drivers[0].collection(COLLECTION)
-        self._recorded = recorded
+        self._on_recorded = on_recorded
         for driver in drivers:
             driver.on_commit(self._note)
 
@@ -47,8 +47,8 @@ class MongoAuditLog:
         return AuditPage(items=items, next_cursor=items[-1].id if len(found) > limit else None)
 
     def _note(self, event: object) -> None:
-        if self._recorded is not None and isinstance(event, AuditEvent):
-            self._recorded(event)
+        if self._on_recorded is not None and isinstance(event, AuditEvent):
+            self._on_recorded(event)
 
 
 async def record_all_in(transaction: MongoTransaction, events: Sequence[AuditEvent]) -> None:

@@ -51,7 +51,7 @@ class Limiting(Protocol):
         fail_closed: bool = False,
     ) -> Admission: ...
 
-    def note_error(self, address: str) -> None:
+    def count_error(self, address: str) -> None:
         """One request of this address was answered with an error of its own making."""
 
     def knows(self, policy: str) -> bool:
@@ -198,7 +198,7 @@ class Guard:
 
     def _blame(self, status: int, state: RequestState) -> None:
         if status in _ERRORS and state.blames_address and not state.blameless:
-            self._limiter.note_error(state.address)
+            self._limiter.count_error(state.address)
 
     async def _count(
         self, caller: Principal | Problem | None, method: str, path: str, state: RequestState

@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 class AuditCounter:
-    """`ports.audit.Recorded`: counts what was stored."""
+    """`ports.audit.OnRecorded`: counts what was stored."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._events = metrics.register(AUDIT_EVENTS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from application.identity.device_watch import DeviceWatch
+from application.identity.foreign_devices import ForeignDevices
 from application.identity.tokens import ForeignToken, TokenService
 from domain.audit import RequestContext
 from domain.identity.access import Principal
@@ -16,7 +16,7 @@ class BearerTokens:
     """The token is checked locally; only one from another device is anybody else's business."""
 
     def __init__(
-        self, *, tokens: TokenService, devices: DeviceWatch, sessions: Sessions, clock: Clock
+        self, *, tokens: TokenService, devices: ForeignDevices, sessions: Sessions, clock: Clock
     ) -> None:
         self._tokens = tokens
         self._devices = devices
@@ -33,7 +33,7 @@ class BearerTokens:
         is_refused = isinstance(verified, ForeignToken)
         verdict = DeviceVerdict.REFUSED if isinstance(verified, ForeignToken) else verified.device
         if verdict is not DeviceVerdict.FINE:
-            await self._devices.saw_token(verdict, verified.principal, device_id, context, exempt=exempt)
+            await self._devices.report_token(verdict, verified.principal, device_id, context, exempt=exempt)
         return TokenRejection.WRONG_DEVICE if is_refused else verified.principal
 
     async def has_ended(self, principal: Principal) -> bool:

@@ -11,8 +11,8 @@ from domain.identity.tokens import CLOCK_SKEW_S_MAX, TokenKind
 from domain.ids import RANDOMNESS_BYTES
 from ports.entropy import Entropy
 from ports.errors import DependencyUnavailable
-from ports.identity.credential_store import Endings
-from ports.identity.sessions import Ending, SessionRevocations
+from ports.identity.credential_store import EndEvents
+from ports.identity.sessions import EndEvent, SessionRevocations
 from ports.runtime import DeadlineExceeded, Overloaded
 
 REVOCATION_MS = (TokenKind.ACCESS.lifetime_s + CLOCK_SKEW_S_MAX) * 1000
@@ -23,31 +23,29 @@ _AWAY = (DependencyUnavailable, Overloaded, DeadlineExceeded)
 _log = logging.getLogger(__name__)
 
 
-def ending_sessions(
+def session_end_event(
     context: RequestContext, reason: EndReason, *, now_ms: int, entropy: Entropy, actor: str | None = None
-) -> Ending:
+) -> EndEvent:
     """An event for each session that ends for this reason. `actor` stands for the context's."""
-    return _ending(AuditAction.SESSION_ENDED, context, reason, now_ms, entropy, actor)
+    return _end_event(AuditAction.SESSION_ENDED, context, reason, now_ms, entropy, actor)
 
 
-def ending_everything(
-    context: RequestContext, reason: EndReason, *, now_ms: int, entropy: Entropy
-) -> Endings:
+def end_events(context: RequestContext, reason: EndReason, *, now_ms: int, entropy: Entropy) -> EndEvents:
     """An event for each session and each key that ends for this reason."""
-    return Endings(
-        session=_ending(AuditAction.SESSION_ENDED, context, reason, now_ms, entropy, None),
-        api_key=_ending(AuditAction.API_KEY_REVOKED, context, reason, now_ms, entropy, None),
+    return EndEvents(
+        session=_end_event(AuditAction.SESSION_ENDED, context, reason, now_ms, entropy, None),
+        api_key=_end_event(AuditAction.API_KEY_REVOKED, context, reason, now_ms, entropy, None),
     )
 
 
-def _ending(
+def _end_event(
     action: AuditAction,
     context: RequestContext,
     reason: EndReason,
     now_ms: int,
     entropy: Entropy,
     actor: str | None,
-) -> Ending:
+) -> EndEvent:
     return lambda ended: audit_event(
         context,
         action,

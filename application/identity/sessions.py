@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from application.call_log import traced
-from application.identity.device_watch import DeviceWatch
-from application.identity.login_gate import Attempt, LoginAdmitted, LoginDelayed, LoginGate
-from application.identity.revocations import REVOCATION_MS, ending_sessions, publish_revocations
-from application.identity.session_answers import LoginRejection, RefreshDelayed, RefreshRejection, TokenPair
+from application.identity.foreign_devices import ForeignDevices
+from application.identity.login_throttle import LoginAdmitted, LoginAttempt, LoginDelayed, LoginThrottle
+from application.identity.revocations import REVOCATION_MS, publish_revocations, session_end_event
+from application.identity.session_outcomes import LoginRejection, RefreshDelayed, RefreshRejection, TokenPair
 from application.identity.tokens import IssuedToken, TokenService
 from domain.audit import AuditAction, AuditEvent, RequestContext, audit_event
 from domain.identity.access import Principal
@@ -48,7 +48,7 @@ from domain.ids import RANDOMNESS_BYTES, base32, is_id, time_ordered_id
 from ports.clock import Clock
 from ports.entropy import Entropy
 from ports.identity.passwords import PasswordHasher
-from ports.identity.sessions import Ending, SessionRevocations, Sessions
+from ports.identity.sessions import EndEvent, SessionRevocations, Sessions
 from ports.identity.token_keys import TokenKeys
 from ports.identity.users import Users
 from ports.runtime import Runtime
@@ -74,9 +74,9 @@ class SessionService:
         sessions: Sessions,
         revocations: SessionRevocations,
         passwords: PasswordHasher,
-        gate: LoginGate,
+        gate: LoginThrottle,
         tokens: TokenService,
-        devices: DeviceWatch,
+        devices: ForeignDevices,
         runtime: Runtime,
         clock: Clock,
         entropy: Entropy,
@@ -139,7 +139,7 @@ class SessionService:
                 session,
                 event,
                 per_user_max=self._policy.per_user_max,
-                ending=self._ending(context, EndReason.TOO_MANY_SESSIONS, now_ms, actor=actor),
+                end_event=self._end_event(context, EndReason.TOO_MANY_SESSIONS, now_ms, actor=actor),
             )
             await publish_revocations(self._revocations, dict.fromkeys(ended or (), REVOCATION_MS))
             return ended is not None
@@ -203,8 +203,8 @@ class SessionService:
                 await self._end(session.id, context, EndReason.TOKEN_REUSED, reused)
                 return RefreshRejection.TOKEN_REUSED
             case RefreshDecision.WRONG_DEVICE:
-                if presented.generation == session.generation != session.shown_generation:
-                    await self._sessions.note_shown(session.id, generation=presented.generation)
+                if presented.generation == session.generation != session.confirmed_generation:
+                    await self._sessions.confirm_generation(session.id, generation=presented.generation)
                 is_named = names_device(device_id)
                 return RefreshRejection.OTHER_DEVICE if is_named else RefreshRejection.NO_DEVICE
             case RefreshDecision.INVALID:
@@ -261,7 +261,7 @@ class SessionService:
                 user_id,
                 now_ms=event.at_ms,
                 event=event,
-                ending=self._ending(context, EndReason.ALL_REVOKED, event.at_ms),
+                end_event=self._end_event(context, EndReason.ALL_REVOKED, event.at_ms),
             )
             await publish_revocations(self._revocations, dict.fromkeys(ended, REVOCATION_MS))
             return len(ended)
@@ -271,12 +271,12 @@ class SessionService:
     def _is_genuine(self, presented: RefreshToken) -> bool:
         if is_genuine(self._keys.current().refresh_keys, presented):
             return True
-        return self._keys.look_again() and is_genuine(self._keys.current().refresh_keys, presented)
+        return self._keys.reload() and is_genuine(self._keys.current().refresh_keys, presented)
 
     async def _watch(self, session: Session, device_id: str | None, context: RequestContext) -> None:
         same_device = device_id == session.device_id
         verdict = judge_device(self._tokens.fingerprint, TokenKind.ACCESS, same_device=same_device)
-        await self._devices.saw(
+        await self._devices.report(
             verdict,
             user_id=session.user_id,
             session_id=session.id,
@@ -313,7 +313,7 @@ class SessionService:
         """First where it lasts, with the events of what led to it, then where it is quick to check; a
         cancelled caller stops neither."""
         now_ms = self._clock.now_ms()
-        ended = self._ending(context, reason, now_ms)(session_id)
+        ended = self._end_event(context, reason, now_ms)(session_id)
 
         async def end() -> None:
             await self._sessions.revoke(session_id, now_ms=now_ms, events=(*events, ended))
@@ -349,10 +349,10 @@ class SessionService:
             actor=actor,
         )
 
-    def _ending(
+    def _end_event(
         self, context: RequestContext, reason: EndReason, now_ms: int, *, actor: str | None = None
-    ) -> Ending:
-        return ending_sessions(context, reason, now_ms=now_ms, entropy=self._entropy, actor=actor)
+    ) -> EndEvent:
+        return session_end_event(context, reason, now_ms=now_ms, entropy=self._entropy, actor=actor)
 
     def _randomness(self) -> bytes:
         return self._entropy.token(RANDOMNESS_BYTES)
@@ -365,9 +365,9 @@ def _name_of(login: str) -> str | None:
     return uniqueness_key(login)
 
 
-def _attempt(name: str, user: User | None, device_id: str | None) -> Attempt:
+def _attempt(name: str, user: User | None, device_id: str | None) -> LoginAttempt:
     """From a device that the account knows, or from anywhere."""
     if user is None or device_id is None:
-        return Attempt(name)
+        return LoginAttempt(name)
     digest = device_digest(user.id, device_id)
-    return Attempt(name, digest if digest in user.known_devices else None)
+    return LoginAttempt(name, digest if digest in user.known_devices else None)

@@ -150,7 +150,7 @@ class TokenService:
     ) -> VerifiedToken | ForeignToken | TokenRejection:
         now_s = self._clock.now_ms() // 1000
         believed = self._believe(token, kinds, now_s)
-        if believed is TokenRejection.BAD_SIGNATURE and self._keys.look_again():
+        if believed is TokenRejection.BAD_SIGNATURE and self._keys.reload():
             believed = self._believe(token, kinds, now_s)
         if isinstance(believed, TokenRejection):
             return believed

@@ -7,8 +7,8 @@ from enum import Enum
 
 from application.call_log import traced
 from application.identity.api_keys import CACHE_AGE_MS_MAX
-from application.identity.login_gate import NameLimiter
-from application.identity.revocations import REVOCATION_MS, ending_everything, publish_revocations
+from application.identity.login_throttle import NameLimiter
+from application.identity.revocations import REVOCATION_MS, end_events, publish_revocations
 from domain.audit import AuditAction, AuditEvent, RequestContext, audit_event
 from domain.idempotency import RememberedAnswer
 from domain.identity.sessions import EndReason
@@ -28,10 +28,10 @@ from domain.ids import RANDOMNESS_BYTES, is_id, time_ordered_id
 from domain.limits.admission import Verdict
 from ports.clock import Clock
 from ports.entropy import Entropy
-from ports.identity.credential_store import CredentialStore, Ended, Endings
+from ports.identity.credential_store import CredentialStore, EndEvents, RevokedIds
 from ports.identity.passwords import CommonPasswords, PasswordHasher
 from ports.identity.sessions import SessionRevocations
-from ports.identity.users import Answering, RenameRefused, UserAdded, UserPage, Users
+from ports.identity.users import AnswerFor, RenameRefused, UserAdded, UserPage, Users
 from ports.runtime import Runtime
 
 PASSWORD_POLICY = "password"
@@ -103,7 +103,7 @@ class UserService:
         email: str,
         password: str,
         context: RequestContext,
-        answer: Answering | None = None,
+        answer: AnswerFor | None = None,
     ) -> User | InvalidUser | Taken:
         """A plain user, by their own doing."""
         roles, action = frozenset({Role.USER}), AuditAction.USER_REGISTERED
@@ -135,7 +135,7 @@ class UserService:
         username: str | None,
         email: str | None,
         context: RequestContext,
-        answer: Answering | None = None,
+        answer: AnswerFor | None = None,
     ) -> User | InvalidUser | Taken | None:
         """What is None stays. None when the user is no more."""
         problems = (
@@ -187,7 +187,7 @@ class UserService:
                 known_devices=() if device_id is None else (device_digest(user_id, device_id),),
                 now_ms=event.at_ms,
                 event=event,
-                endings=self._endings(context, EndReason.PASSWORD_CHANGED, event.at_ms),
+                end_events=self._end_events(context, EndReason.PASSWORD_CHANGED, event.at_ms),
             )
             await self._tell(ended)
             return ended is not None
@@ -202,7 +202,7 @@ class UserService:
         roles: frozenset[Role],
         context: RequestContext,
         *,
-        answer: Answering | None = None,
+        answer: AnswerFor | None = None,
     ) -> User | None:
         """The roles in place of those before; everybody is a plain user, too. Other roles end every session.
         None when there is no such user."""
@@ -219,7 +219,7 @@ class UserService:
                 roles=roles,
                 now_ms=event.at_ms,
                 event=event,
-                endings=self._endings(context, EndReason.ROLES_CHANGED, event.at_ms),
+                end_events=self._end_events(context, EndReason.ROLES_CHANGED, event.at_ms),
                 answer=answer,
             )
             if changed is None:
@@ -244,7 +244,7 @@ class UserService:
                 user_id,
                 now_ms=event.at_ms,
                 event=event,
-                endings=self._endings(context, EndReason.USER_DELETED, event.at_ms),
+                end_events=self._end_events(context, EndReason.USER_DELETED, event.at_ms),
                 answer=answer,
             )
             await self._tell(ended)
@@ -252,10 +252,10 @@ class UserService:
 
         return await self._runtime.shielded(remove, name="remove-user")
 
-    def _endings(self, context: RequestContext, reason: EndReason, now_ms: int) -> Endings:
-        return ending_everything(context, reason, now_ms=now_ms, entropy=self._entropy)
+    def _end_events(self, context: RequestContext, reason: EndReason, now_ms: int) -> EndEvents:
+        return end_events(context, reason, now_ms=now_ms, entropy=self._entropy)
 
-    async def _tell(self, ended: Ended | None) -> None:
+    async def _tell(self, ended: RevokedIds | None) -> None:
         if ended is not None:
             ttl_ms = dict.fromkeys(ended.session_ids, REVOCATION_MS)
             ttl_ms |= dict.fromkeys(ended.api_key_ids, 2 * CACHE_AGE_MS_MAX)
@@ -269,7 +269,7 @@ class UserService:
         roles: frozenset[Role],
         action: AuditAction,
         context: RequestContext,
-        answer: Answering | None,
+        answer: AnswerFor | None,
     ) -> User | InvalidUser | Taken:
         problems = (
             *username_problems(username),

@@ -23,7 +23,7 @@ from ports.clock import Clock
 from ports.entropy import Entropy
 from ports.errors import DependencyUnavailable
 from ports.idempotency import IdempotencyStore
-from ports.limits.limiter import BanPlace, Limiter
+from ports.limits.limiter import BanPosition, Limiter
 from ports.metrics import Merge, Metric, MetricKind, Metrics
 from ports.runtime import DeadlineExceeded, Overloaded, Runtime
 
@@ -103,7 +103,7 @@ class Moderation:
         *,
         limiter: Limiter,
         rate_limiter: RateLimiter,
-        turn_out: Callable[[str], Awaitable[None]],
+        disconnect: Callable[[str], Awaitable[None]],
         answers: IdempotencyStore,
         trail: AuditTrail,
         allowlist: Sequence[Network],
@@ -114,7 +114,7 @@ class Moderation:
     ) -> None:
         self._limiter = limiter
         self._rate_limiter = rate_limiter
-        self._turn_out = turn_out
+        self._turn_out = disconnect
         self._answers = answers
         self._trail = trail
         self._allowlist = tuple(map(network_identity_of, allowlist))
@@ -195,9 +195,9 @@ class Moderation:
             match = BAN_CURSOR.fullmatch(cursor)
             if match is None:
                 return None
-            after = BanPlace(int(match[1]), match[2])
+            after = BanPosition(int(match[1]), match[2])
         page = await self._limiter.bans(limit=limit, after=after)
-        place = page.next_place
+        place = page.next_position
         return BanList(page.items, None if place is None else f"{place.until_ms}.{place.name}")
 
     @traced

@@ -166,7 +166,7 @@ class RateLimiter:
             self._bans.add(2 if ban.escalated else 1, identifier.type.value)
             self._note_ban(identifier, ban.until_ms - self._clock.now_ms(), address, escalated=ban.escalated)
 
-    def note_error(self, address: str) -> None:
+    def count_error(self, address: str) -> None:
         """A request from there failed by a fault of its sender; counted later, and never raises."""
         self._errors.note(address)
 

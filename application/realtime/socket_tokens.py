@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from application.identity.device_watch import DeviceWatch
+from application.identity.foreign_devices import ForeignDevices
 from application.identity.tokens import ForeignToken, TokenService, VerifiedToken
 from application.realtime.switchboard import Realtime
 from domain.audit import RequestContext
@@ -39,7 +39,7 @@ class SocketTokenVerifier:
         self,
         *,
         tokens: TokenService,
-        devices: DeviceWatch,
+        devices: ForeignDevices,
         users: Users,
         sessions: KnownSessions,
         clock: Clock,
@@ -57,9 +57,9 @@ class SocketTokenVerifier:
             return SocketRefusal.OTHER_KIND if is_other else SocketRefusal.NOT_VALID
         principal = verified.principal
         if isinstance(verified, ForeignToken):
-            await self._devices.saw_token(DeviceVerdict.REFUSED, principal, device_id, _SOCKET)
+            await self._devices.report_token(DeviceVerdict.REFUSED, principal, device_id, _SOCKET)
             return SocketRefusal.WRONG_DEVICE
-        await self._devices.saw_token(verified.device, principal, device_id, _SOCKET)
+        await self._devices.report_token(verified.device, principal, device_id, _SOCKET)
         if principal.session_id is None or await self._sessions.is_revoked(principal.session_id):
             return SocketRefusal.NOT_VALID
         user = await self._users.get(principal.id)

@@ -134,13 +134,15 @@ async def measure(config: Configuration) -> None:
     """Opens the book anew for each round, as a start does, then lets the callers transfer."""
     variables = {**environment(config), "CREDIT_LEDGER_ACCOUNTS_MAX": str(config["cached"])}
     settings, files = load(variables, StoreName.LIVE)
-    around, manager = assemble(StoreName.LIVE, RuntimeName.UVLOOP, settings, files)
+    platform, manager = assemble(StoreName.LIVE, RuntimeName.UVLOOP, settings, files)
     accounts, callers = config["accounts"], config["callers"]
     who = Caller(config["book"], "bench")
-    async with around.runtime.running():
+    async with platform.runtime.running():
         await manager.start()
         stores = manager.services.service("stores", Stores)
-        ports = BookPorts(around.runtime, around.clock, around.entropy, stores.journal, stores.checkpoints)
+        ports = BookPorts(
+            platform.runtime, platform.clock, platform.entropy, stores.journal, stores.checkpoints
+        )
         filler = Filler(config["book"], stores.journal, stores.checkpoints)
         if await stores.journal.head(config["book"]) is None:
             # Else another measurement filled it, with another cache of MongoDB's.

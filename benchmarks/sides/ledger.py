@@ -73,12 +73,12 @@ async def measure(config: Configuration) -> None:
     """One scenario: `callers` with a transfer each, or, with `batch`, that many transfers at once."""
     settings, files = load(environment(config), StoreName.LIVE)
     link_directory = Path(config["link_directory"]) if config.get("link_directory") else None
-    around, manager = assemble(
+    platform, manager = assemble(
         StoreName.LIVE, RuntimeName.UVLOOP, settings, files, link_directory=link_directory
     )
     accounts, callers, batch, hot = (config[name] for name in ("accounts", "callers", "batch", "hot"))
     who = Caller(config["book"], "bench")
-    async with around.runtime.running():
+    async with platform.runtime.running():
         await manager.start()
         ledger = manager.use_cases.ledger
         await open_accounts(ledger, who, accounts=accounts, owned=config["owned"])

@@ -28,9 +28,9 @@ CONTEXT: Final = RequestContext(request_id="bench", actor="nobody")
 
 async def measure(config: Configuration) -> None:
     settings, files = load(environment(config), StoreName.LIVE)
-    around, manager = assemble(StoreName.LIVE, RuntimeName.UVLOOP, settings, files)
+    platform, manager = assemble(StoreName.LIVE, RuntimeName.UVLOOP, settings, files)
     who = Caller("bench-login-flood", "bench")
-    async with around.runtime.running():
+    async with platform.runtime.running():
         await manager.start()
         ledger, sessions = manager.use_cases.ledger, manager.use_cases.sessions
         await open_accounts(ledger, who, accounts=ACCOUNTS, owned=False)

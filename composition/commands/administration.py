@@ -18,7 +18,7 @@ from composition.config.load import load
 from composition.config.settings import StoreName
 from composition.hosting.process import RuntimeName, make_runtime
 from composition.hosting.service import stores_of
-from composition.wiring.build import Environment, UseCases, build_use_cases
+from composition.wiring.build import Platform, UseCases, build_use_cases
 from domain.audit import RequestContext
 from domain.identity.api_keys import ApiKey, Scope
 from domain.identity.users import Role
@@ -153,7 +153,7 @@ def on_live_store(environ: Mapping[str, str], act: Callable[[UseCases], Awaitabl
     settings, secrets = load(environ, StoreName.LIVE)
 
     async def main() -> int:
-        around = Environment(
+        platform = Platform(
             runtime=make_runtime(RuntimeName.ASYNCIO),
             clock=SystemClock(),
             entropy=SystemEntropy(),
@@ -163,11 +163,11 @@ def on_live_store(environ: Mapping[str, str], act: Callable[[UseCases], Awaitabl
         async def unheard(_: CommittedBatch) -> None:
             return
 
-        async with around.runtime.running():
-            stores = await stores_of(StoreName.LIVE, around, settings, secrets)
+        async with platform.runtime.running():
+            stores = await stores_of(StoreName.LIVE, platform, settings, secrets)
             try:
                 await stores.start()
-                return await act(build_use_cases(around, settings, secrets, stores, announce=unheard))
+                return await act(build_use_cases(platform, settings, secrets, stores, announce=unheard))
             finally:
                 await stores.stop()
 

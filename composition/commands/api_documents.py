@@ -35,13 +35,13 @@ async def served_routes() -> tuple[Route, ...]:
     """Every route that the framework answers, with every plugin that is installed."""
     # The routes depend on the plugins alone, so any store and the default settings will do.
     settings, secrets = load({}, StoreName.MEMORY)
-    around, manager = assemble(StoreName.MEMORY, RuntimeName.ASYNCIO, settings, secrets)
-    async with around.runtime.running():
+    platform, manager = assemble(StoreName.MEMORY, RuntimeName.ASYNCIO, settings, secrets)
+    async with platform.runtime.running():
         await manager.start()
         try:
             routes = manager.routes.routes
             title, version = TITLE, service_version()
-            return (*routes, *document_routes(routes, title=title, version=version, runtime=around.runtime))
+            return (*routes, *document_routes(routes, title=title, version=version, runtime=platform.runtime))
         finally:
             await manager.stop()
 

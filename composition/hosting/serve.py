@@ -71,12 +71,12 @@ def _serve_here(options: ServeOptions, settings: Settings, secrets: Secrets) -> 
     link_directory = _directory(LINK_DIRECTORY) if is_worker else None
     processes = int(os.environ.get(WORKERS, "1")) if is_worker else 1
     metrics = metrics_of(os.environ, options.worker)
-    around, manager = assemble(
+    platform, manager = assemble(
         options.store, options.runtime, settings, secrets, metrics, link_directory, processes
     )
     heartbeat = None if options.ready_fd is None else Heartbeat(options.ready_fd)
     startup = Startup(options=options, manager=manager, bound=bound, say=_say, heartbeat=heartbeat)
-    root = Root(runtime=around.runtime, service=manager, on_ready=startup.ready)
+    root = Root(runtime=platform.runtime, service=manager, on_ready=startup.ready)
     grace_s = settings.shutdown_grace_ms / 1000
 
     async def serving(stop: Callable[[], Awaitable[Any]]) -> None:

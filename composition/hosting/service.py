@@ -13,7 +13,7 @@ from composition.config.secrets import Secrets
 from composition.config.settings import Settings, StoreName
 from composition.hosting.process import RuntimeName, make_runtime
 from composition.managers.app_manager import AppManager
-from composition.wiring.build import Environment
+from composition.wiring.build import Platform
 from composition.wiring.stores import Stores
 from ports.ledger.worker_link import WorkerLink
 from ports.metrics import Metrics
@@ -33,10 +33,10 @@ def assemble(
     metrics: Metrics | None = None,
     link_directory: Path | None = None,
     processes: int = 1,
-) -> tuple[Environment, AppManager]:
+) -> tuple[Platform, AppManager]:
     """Nothing is opened yet: that happens when the manager starts, inside the runtime's loop."""
     made = make_runtime(runtime)
-    around = Environment(
+    platform = Platform(
         runtime=made,
         clock=SystemClock(),
         entropy=SystemEntropy(),
@@ -46,9 +46,11 @@ def assemble(
     )
 
     async def open_stores() -> Stores:
-        return await stores_of(store, around, settings, secrets)
+        return await stores_of(store, platform, settings, secrets)
 
-    return around, AppManager(around=around, settings=settings, secrets=secrets, open_stores=open_stores)
+    return platform, AppManager(
+        platform=platform, settings=settings, secrets=secrets, open_stores=open_stores
+    )
 
 
 def worker_link_of(runtime: Runtime, name: RuntimeName, directory: Path | None) -> WorkerLink | None:
@@ -75,19 +77,19 @@ def _sockets(name: RuntimeName) -> Sockets:
     return AsyncioSockets()
 
 
-async def stores_of(store: StoreName, around: Environment, settings: Settings, secrets: Secrets) -> Stores:
+async def stores_of(store: StoreName, platform: Platform, settings: Settings, secrets: Secrets) -> Stores:
     """The drivers of the live store are imported only when it is meant."""
-    recorded = AuditCounter(around.metrics)
+    on_recorded = AuditCounter(platform.metrics)
     if store is StoreName.MEMORY:
         from composition.wiring.memory_store import memory_store  # noqa: PLC0415
 
-        return memory_store(settings, around.clock, recorded=recorded)
+        return memory_store(settings, platform.clock, on_recorded=on_recorded)
     from composition.wiring.live_store import live_store  # noqa: PLC0415
 
     return await live_store(
-        runtime=around.runtime,
+        runtime=platform.runtime,
         settings=settings,
         secrets=secrets,
-        entropy=around.entropy,
-        recorded=recorded,
+        entropy=platform.entropy,
+        on_recorded=on_recorded,
     )

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from composition.hosting.worker_process import CONFIGURATION_EXITS, Ending, WorkerProcess, WorkerState
+from composition.hosting.worker_process import CONFIGURATION_EXITS, RestartReason, WorkerProcess, WorkerState
 
 RESTART_DELAY_S_MIN = 0.1
 RESTART_DELAY_S_MAX = 10.0
@@ -56,7 +56,7 @@ class Plan:
     on_ready: Callable[[], None]
     on_death: Callable[[int], None]
     """Given the index of each worker that ended."""
-    on_restart: Callable[[Ending], None]
+    on_restart: Callable[[RestartReason], None]
     on_change: Callable[[Mapping[WorkerState, int]], None]
     """Given how many workers are in which state."""
 
@@ -160,7 +160,7 @@ class Supervisor:
             if not self._announced:
                 raise
             worker.restarts += 1
-            self._pause(worker, Ending.NOT_STARTED, f"worker {index} could not be started ({error})")
+            self._pause(worker, RestartReason.NOT_STARTED, f"worker {index} could not be started ({error})")
 
     def _reap(self, stopping: bool) -> None:
         for worker in self._workers:
@@ -180,17 +180,17 @@ class Supervisor:
             self._exit_code = code if code > 0 else 1
             return
         worker.restarts = 1 if was_ready and process.lived_s > STEADY_S else worker.restarts + 1
-        ending = process.ending(code)
+        reason = process.reason(code)
         self._pause(
             worker,
-            ending,
-            f"worker {worker.index} (process {process.pid}) ended with {code} ({ending.value})",
+            reason,
+            f"worker {worker.index} (process {process.pid}) ended with {code} ({reason.value})",
         )
 
-    def _pause(self, worker: _Worker, ending: Ending, what: str) -> None:
+    def _pause(self, worker: _Worker, reason: RestartReason, what: str) -> None:
         delay_s = min(RESTART_DELAY_S_MAX, RESTART_DELAY_S_MIN * 2 ** min(worker.restarts - 1, 10))
         worker.start_at_s = time.monotonic() + delay_s
-        self._plan.on_restart(ending)
+        self._plan.on_restart(reason)
         _log.error("%s and is replaced in %.1f s", what, delay_s)
 
     def _report(self) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from adapters.metrics.segment import Segment
-from composition.hosting.worker_process import Ending, WorkerState
+from composition.hosting.worker_process import RestartReason, WorkerState
 from ports.metrics import Metric, MetricKind
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class WorkerTables:
         self._workers = [Segment.make(f"credit-metrics-{index}") for index in range(workers)]
         self._own = Segment.make("credit-metrics-supervisor")
         self._restarts = {
-            ending: self._own.place((RESTARTS.name, ending.value), lasting=True) for ending in Ending
+            reason: self._own.place((RESTARTS.name, reason.value), lasting=True) for reason in RestartReason
         }
         self._states = {
             state: self._own.place((WORKERS.name, state.value), lasting=False) for state in WorkerState
@@ -50,8 +50,8 @@ class WorkerTables:
         """What was true of this worker only is not shown any more; what it counted is."""
         self._workers[index].forget_writer()
 
-    def count_restart(self, ending: Ending) -> None:
-        self._restarts[ending].add(1)
+    def count_restart(self, reason: RestartReason) -> None:
+        self._restarts[reason].add(1)
 
     def show(self, states: Mapping[WorkerState, int]) -> None:
         for state, number in states.items():

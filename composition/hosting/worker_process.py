@@ -21,7 +21,7 @@ class WorkerState(Enum):
     SERVING = "serving"
 
 
-class Ending(Enum):
+class RestartReason(Enum):
     """Why a worker is replaced."""
 
     CONFIGURATION = "configuration"
@@ -108,11 +108,11 @@ class WorkerProcess:
             os.close(self._leash)
         return code
 
-    def ending(self, code: int) -> Ending:
+    def reason(self, code: int) -> RestartReason:
         if self.is_killed:
-            return Ending.SILENT
+            return RestartReason.SILENT
         if code < 0:
-            return Ending.SIGNAL
+            return RestartReason.SIGNAL
         if code in CONFIGURATION_EXITS:
-            return Ending.CONFIGURATION
-        return Ending.FAILED if code else Ending.ENDED
+            return RestartReason.CONFIGURATION
+        return RestartReason.FAILED if code else RestartReason.ENDED

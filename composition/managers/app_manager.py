@@ -17,7 +17,7 @@ from composition.managers.module_manager import ModuleManager
 from composition.managers.plugin_context import OpenContext, RouteList
 from composition.managers.plugin_manager import PluginManager
 from composition.managers.services_manager import ServicesManager
-from composition.wiring.build import Environment, UseCases, build_use_cases
+from composition.wiring.build import Platform, UseCases, build_use_cases
 from composition.wiring.dependencies import DependencyMonitor, all_dependencies
 from composition.wiring.edge import build_framework, build_guard, build_sockets
 from composition.wiring.ring_watch import RingWatch
@@ -39,13 +39,13 @@ class AppManager:
     def __init__(
         self,
         *,
-        around: Environment,
+        platform: Platform,
         settings: Settings,
         secrets: Secrets,
         open_stores: Callable[[], Awaitable[Stores]],
         plugins: Callable[[], Iterable[PluginEntry]] = available_plugins,
     ) -> None:
-        self._around = around
+        self._platform = platform
         self._settings = settings
         self._secrets = secrets
         self._open_stores = open_stores
@@ -54,7 +54,7 @@ class AppManager:
         self._framework: Application | None = None
         self._use_cases: UseCases | None = None
         self._close_sockets: Callable[[], Awaitable[None]] | None = None
-        self.services = ServicesManager(runtime=around.runtime)
+        self.services = ServicesManager(runtime=platform.runtime)
         self.modules = ModuleManager()
         self.hooks = HooksManager()
         self.plugins = PluginManager()
@@ -83,7 +83,7 @@ class AppManager:
         try:
             use_cases = self._build(stores)
         except BaseException:
-            await self._around.runtime.shielded(stores.stop, name="stores-stop")
+            await self._platform.runtime.shielded(stores.stop, name="stores-stop")
             raise
         await self.services.start()
         self._use_cases = use_cases
@@ -91,7 +91,7 @@ class AppManager:
         _log.info(
             "service started",
             extra={
-                "runtime": self._around.runtime.name,
+                "runtime": self._platform.runtime.name,
                 "plugins": ",".join(loaded.plugin.name for loaded in self.plugins.loaded),
             },
         )
@@ -107,14 +107,14 @@ class AppManager:
         await self.services.stop()
 
     def _build(self, stores: Stores) -> UseCases:
-        around, settings = self._around, self._settings
+        platform, settings = self._platform, self._settings
         use_cases = build_use_cases(
-            around, settings, self._secrets, stores, announce=self._announce_committed
+            platform, settings, self._secrets, stores, announce=self._announce_committed
         )
         self._register(use_cases, stores)
         self.plugins.register_plugins(self._available(), self._context)
-        framework = build_framework(self.routes.routes, around, settings)
-        sockets = build_sockets(around, settings, use_cases)
+        framework = build_framework(self.routes.routes, platform, settings)
+        sockets = build_sockets(platform, settings, use_cases)
         self._close_sockets = sockets.close_all
         # Quart's types are TypedDicts for what is a plain mapping to every other layer.
         self._framework = framework  # type: ignore[assignment]
@@ -122,7 +122,7 @@ class AppManager:
             routes=self.routes.routes,
             framework=framework,  # type: ignore[arg-type]  # as above
             sockets=sockets,
-            around=around,
+            platform=platform,
             settings=settings,
             stores=stores,
             use_cases=use_cases,
@@ -131,14 +131,14 @@ class AppManager:
 
     def _register(self, use_cases: UseCases, stores: Stores) -> None:
         """In the order of their start."""
-        around, services = self._around, self.services
-        services.register("runtime", around.runtime)
-        services.register("clock", around.clock)
-        services.register("entropy", around.entropy)
-        services.register("metrics", around.metrics)
+        platform, services = self._platform, self.services
+        services.register("runtime", platform.runtime)
+        services.register("clock", platform.clock)
+        services.register("entropy", platform.entropy)
+        services.register("metrics", platform.metrics)
         services.register("settings", self._settings)
         services.register("users", use_cases.users)
-        watch = RingWatch(use_cases.token_keys, runtime=around.runtime)
+        watch = RingWatch(use_cases.token_keys, runtime=platform.runtime)
         services.register("key_watch", watch, start=watch.start, stop=watch.stop)
         services.register("idempotency", use_cases.idempotency)
         services.register("tokens", use_cases.tokens)
@@ -152,8 +152,8 @@ class AppManager:
         services.register("documents", use_cases.documents, start=use_cases.documents.start)
         realtime = use_cases.realtime
         services.register("realtime", realtime, start=realtime.start, stop=realtime.stop)
-        watch_ended = use_cases.ended_watch
-        services.register("ended_watch", watch_ended, start=watch_ended.start, stop=watch_ended.stop)
+        watch_ended = use_cases.revocation_watch
+        services.register("revocation_watch", watch_ended, start=watch_ended.start, stop=watch_ended.stop)
 
         async def start_ledger() -> None:
             # Opened now, so that the first request does not wait for the replay of the journal's tail.
@@ -167,16 +167,16 @@ class AppManager:
         services.register("ledger", use_cases.ledger, start=start_ledger, stop=use_cases.ledger.stop)
         monitor = DependencyMonitor(
             dependencies=all_dependencies(stores, use_cases.ledger),
-            runtime=around.runtime,
-            metrics=around.metrics,
+            runtime=platform.runtime,
+            metrics=platform.metrics,
             interval_s=self._settings.probe_interval_ms / 1000,
         )
         services.register("dependency_monitor", monitor, start=monitor.start, stop=monitor.stop)
         active = ActiveSessions(
             sessions=stores.sessions,
-            runtime=around.runtime,
-            clock=around.clock,
-            metrics=around.metrics,
+            runtime=platform.runtime,
+            clock=platform.clock,
+            metrics=platform.metrics,
         )
         services.register("active_sessions", active, start=active.start, stop=active.stop)
 
@@ -187,7 +187,7 @@ class AppManager:
             modules=self.modules,
             hooks=self.hooks,
             routes=self.routes,
-            metrics=self._around.metrics,
+            metrics=self._platform.metrics,
         )
 
     async def _announce_committed(self, batch: CommittedBatch) -> None:

@@ -14,7 +14,7 @@ from application.documents.service import DocumentService
 from application.idempotency import Idempotency
 from application.identity.api_keys import ApiKeyService
 from application.identity.bearer_tokens import BearerTokens
-from application.identity.device_watch import DeviceWatch
+from application.identity.foreign_devices import ForeignDevices
 from application.identity.revocation_watch import RecentlyRevoked, RevocationWatch
 from application.identity.sessions import SessionService
 from application.identity.tokens import TokenService
@@ -50,7 +50,7 @@ FALLBACK_IDENTIFIERS_MAX = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Environment:
+class Platform:
     """What everything in one process shares."""
 
     runtime: Runtime
@@ -81,16 +81,16 @@ class UseCases:
     audit_reader: AuditReader
     messages: MessageLimiter
     realtime: Realtime
-    ended_watch: RevocationWatch
+    revocation_watch: RevocationWatch
     ledger: Ledger
 
 
 def build_use_cases(
-    around: Environment, settings: Settings, secrets: Secrets, stores: Stores, *, announce: Announce
+    platform: Platform, settings: Settings, secrets: Secrets, stores: Stores, *, announce: Announce
 ) -> UseCases:
     """`announce` is awaited with every batch that the ledger committed."""
-    runtime, clock, entropy = around.runtime, around.clock, around.entropy
-    keys = _token_keys(around, settings, secrets)
+    runtime, clock, entropy = platform.runtime, platform.clock, platform.entropy
+    keys = _token_keys(platform, settings, secrets)
     tokens = TokenService(
         keys=keys,
         clock=clock,
@@ -100,9 +100,9 @@ def build_use_cases(
     )
     trail = AuditTrail(log=stores.audit, runtime=runtime)
     ended = RecentlyRevoked(runtime)
-    rate_limiter = _rate_limiter(around, settings, stores, trail, ended)
-    devices = _devices(around, stores, trail, rate_limiter)
-    realtime = _realtime(around, stores, tokens, devices)
+    rate_limiter = _rate_limiter(platform, settings, stores, trail, ended)
+    devices = _devices(platform, stores, trail, rate_limiter)
+    realtime = _realtime(platform, stores, tokens, devices)
     # Through the rate limiter: it remembers what it could not tell a store that was away.
     revocations = RevokedEverywhere(limiter=rate_limiter, realtime=realtime)
     users, sessions = build_identity(
@@ -117,7 +117,7 @@ def build_use_cases(
         tokens=tokens,
         devices=devices,
         keys=keys,
-        processes=around.processes,
+        processes=platform.processes,
     )
     return UseCases(
         users=users,
@@ -125,76 +125,76 @@ def build_use_cases(
         token_keys=keys,
         tokens=tokens,
         bearer_tokens=BearerTokens(
-            tokens=tokens, devices=devices, sessions=stores.sessions, clock=around.clock
+            tokens=tokens, devices=devices, sessions=stores.sessions, clock=platform.clock
         ),
         sessions=sessions,
-        api_keys=_api_keys(around, secrets, stores, revocations),
+        api_keys=_api_keys(platform, secrets, stores, revocations),
         rate_limiter=rate_limiter,
-        moderation=_moderation(around, settings, stores, rate_limiter, trail, realtime),
+        moderation=_moderation(platform, settings, stores, rate_limiter, trail, realtime),
         audit_trail=trail,
-        documents=_documents(around, stores),
+        documents=_documents(platform, stores),
         messages=MessageLimiter(
             admit=rate_limiter.admit_messages, limit=settings.rate_limit_messages.limit, runtime=runtime
         ),
         audit_reader=AuditReader(log=stores.audit, journal=stores.journal_log),
         realtime=realtime,
-        ended_watch=_ended_watch(around, stores, realtime, ended),
-        ledger=_ledger(around, settings, stores, announce),
+        revocation_watch=_ended_watch(platform, stores, realtime, ended),
+        ledger=_ledger(platform, settings, stores, announce),
     )
 
 
 def _devices(
-    around: Environment, stores: Stores, trail: AuditTrail, rate_limiter: RateLimiter
-) -> DeviceWatch:
-    return DeviceWatch(
+    platform: Platform, stores: Stores, trail: AuditTrail, rate_limiter: RateLimiter
+) -> ForeignDevices:
+    return ForeignDevices(
         trail=trail,
         limiter=rate_limiter,
         sessions=stores.sessions,
-        runtime=around.runtime,
-        clock=around.clock,
-        entropy=around.entropy,
-        metrics=around.metrics,
+        runtime=platform.runtime,
+        clock=platform.clock,
+        entropy=platform.entropy,
+        metrics=platform.metrics,
     )
 
 
-def _realtime(around: Environment, stores: Stores, tokens: TokenService, devices: DeviceWatch) -> Realtime:
+def _realtime(platform: Platform, stores: Stores, tokens: TokenService, devices: ForeignDevices) -> Realtime:
     return Realtime(
-        runtime=around.runtime,
+        runtime=platform.runtime,
         bus=stores.bus,
         tokens=SocketTokenVerifier(
             tokens=tokens,
             devices=devices,
             users=stores.users,
-            sessions=KnownSessions(sessions=stores.sessions, clock=around.clock),
-            clock=around.clock,
+            sessions=KnownSessions(sessions=stores.sessions, clock=platform.clock),
+            clock=platform.clock,
         ),
     )
 
 
 def _api_keys(
-    around: Environment, secrets: Secrets, stores: Stores, revocations: SessionRevocations
+    platform: Platform, secrets: Secrets, stores: Stores, revocations: SessionRevocations
 ) -> ApiKeyService:
     return ApiKeyService(
         keys=stores.api_keys,
         nonces=stores.nonces,
         sealer=AesGcmSealer(
-            root_key=secrets.encryption_key.encode(), purpose="request-signing", entropy=around.entropy
+            root_key=secrets.encryption_key.encode(), purpose="request-signing", entropy=platform.entropy
         ),
         revocations=revocations,
-        runtime=around.runtime,
-        clock=around.clock,
-        entropy=around.entropy,
+        runtime=platform.runtime,
+        clock=platform.clock,
+        entropy=platform.entropy,
     )
 
 
-def _token_keys(around: Environment, settings: Settings, secrets: Secrets) -> TokenKeys:
+def _token_keys(platform: Platform, settings: Settings, secrets: Secrets) -> TokenKeys:
     ring = parse_ring(secrets.jwt_secret)
     look = None
     if secrets.jwt_file is not None:
-        look = RingFile(secrets.jwt_file, ring, runtime=around.runtime, metrics=around.metrics).look
+        look = RingFile(secrets.jwt_file, ring, runtime=platform.runtime, metrics=platform.metrics).look
     return TokenKeyring(
         ring,
-        clock=around.clock,
+        clock=platform.clock,
         algorithm=settings.token_algorithm,
         refresh_lifetime_ms=settings.session_idle_ttl_ms + ACCESS_KEY_LIFETIME_MS,
         look=look,
@@ -202,7 +202,7 @@ def _token_keys(around: Environment, settings: Settings, secrets: Secrets) -> To
 
 
 def _ended_watch(
-    around: Environment, stores: Stores, realtime: Realtime, ended: RecentlyRevoked
+    platform: Platform, stores: Stores, realtime: Realtime, ended: RecentlyRevoked
 ) -> RevocationWatch:
     watch = RevocationWatch(
         sessions=stores.sessions,
@@ -210,28 +210,28 @@ def _ended_watch(
         limiter=stores.patient_limiter,
         connected=realtime,
         ended=ended,
-        runtime=around.runtime,
-        clock=around.clock,
+        runtime=platform.runtime,
+        clock=platform.clock,
     )
     realtime.on_gap(watch.doubt)
     return watch
 
 
 def _rate_limiter(
-    around: Environment, settings: Settings, stores: Stores, trail: AuditTrail, ended: RecentlyRevoked
+    platform: Platform, settings: Settings, stores: Stores, trail: AuditTrail, ended: RecentlyRevoked
 ) -> RateLimiter:
     return RateLimiter(
         limiter=stores.limiter,
         fallback=MemoryLimiter(
-            clock=around.clock, ban_policy=settings.ban_policy(), identifiers_max=FALLBACK_IDENTIFIERS_MAX
+            clock=platform.clock, ban_policy=settings.ban_policy(), identifiers_max=FALLBACK_IDENTIFIERS_MAX
         ),
         policies=_policies(settings),
         sessions=stores.sessions,
         api_keys=stores.api_keys,
-        runtime=around.runtime,
-        clock=around.clock,
-        entropy=around.entropy,
-        metrics=around.metrics,
+        runtime=platform.runtime,
+        clock=platform.clock,
+        entropy=platform.entropy,
+        metrics=platform.metrics,
         trail=trail,
         ended=ended,
         revocations=stores.patient_limiter,
@@ -239,7 +239,7 @@ def _rate_limiter(
 
 
 def _moderation(
-    around: Environment,
+    platform: Platform,
     settings: Settings,
     stores: Stores,
     rate_limiter: RateLimiter,
@@ -249,37 +249,37 @@ def _moderation(
     return Moderation(
         limiter=stores.patient_limiter,
         rate_limiter=rate_limiter,
-        turn_out=partial(realtime.close_user, code=CloseCode.FORBIDDEN),
+        disconnect=partial(realtime.close_user, code=CloseCode.FORBIDDEN),
         answers=stores.answers,
         trail=trail,
         allowlist=settings.allowlist,
-        runtime=around.runtime,
-        clock=around.clock,
-        entropy=around.entropy,
-        metrics=around.metrics,
+        runtime=platform.runtime,
+        clock=platform.clock,
+        entropy=platform.entropy,
+        metrics=platform.metrics,
     )
 
 
-def _documents(around: Environment, stores: Stores) -> DocumentService:
+def _documents(platform: Platform, stores: Stores) -> DocumentService:
     return DocumentService(
         documents=stores.documents,
         cache=stores.cache,
-        runtime=around.runtime,
-        clock=around.clock,
-        entropy=around.entropy,
-        metrics=around.metrics,
+        runtime=platform.runtime,
+        clock=platform.clock,
+        entropy=platform.entropy,
+        metrics=platform.metrics,
     )
 
 
-def _ledger(around: Environment, settings: Settings, stores: Stores, announce: Announce) -> Ledger:
+def _ledger(platform: Platform, settings: Settings, stores: Stores, announce: Announce) -> Ledger:
     return Ledger(
         BookPorts(
-            runtime=around.runtime,
+            runtime=platform.runtime,
             clock=stores.ledger_clock,
-            entropy=around.entropy,
+            entropy=platform.entropy,
             journal=stores.journal,
             checkpoints=stores.checkpoints,
-            worker_link=around.worker_link,
+            worker_link=platform.worker_link,
             claims=stores.claims,
         ),
         accounts_max=settings.ledger_accounts_max,

@@ -20,7 +20,7 @@ from adapters.web.readiness import Readiness
 from adapters.web.route import Route
 from adapters.web.route_table import RouteTable
 from composition.config.settings import Settings
-from composition.wiring.build import Environment, UseCases
+from composition.wiring.build import Platform, UseCases
 from composition.wiring.dependencies import all_dependencies
 from composition.wiring.stores import Stores
 from domain.addresses import Network
@@ -31,12 +31,12 @@ TITLE = "Credit System"
 _log = logging.getLogger("credit.edge")
 
 
-def build_framework(routes: Sequence[Route], around: Environment, settings: Settings) -> Quart:
+def build_framework(routes: Sequence[Route], platform: Platform, settings: Settings) -> Quart:
     """Quart for the event loop at hand."""
     return create_app(
-        _quart_class(around.runtime.name),
+        _quart_class(platform.runtime.name),
         routes,
-        runtime=around.runtime,
+        runtime=platform.runtime,
         title=TITLE,
         version=service_version(),
         body_bytes_max=settings.max_body_bytes,
@@ -52,14 +52,14 @@ def _quart_class(runtime: str) -> type[Quart]:
     return Quart
 
 
-def build_sockets(around: Environment, settings: Settings, use_cases: UseCases) -> SocketApplication:
+def build_sockets(platform: Platform, settings: Settings, use_cases: UseCases) -> SocketApplication:
     """The WebSocket application."""
     return SocketApplication(
-        runtime=around.runtime,
-        clock=around.clock,
+        runtime=platform.runtime,
+        clock=platform.clock,
         switchboard=use_cases.realtime,
         messages=use_cases.messages,
-        metrics=around.metrics,
+        metrics=platform.metrics,
         origins=settings.websocket_origins,
     )
 
@@ -69,7 +69,7 @@ def build_guard(
     routes: Sequence[Route],
     framework: Application,
     sockets: Application,
-    around: Environment,
+    platform: Platform,
     settings: Settings,
     stores: Stores,
     use_cases: UseCases,
@@ -87,15 +87,15 @@ def build_guard(
         credentials=CredentialVerifier(api_keys=use_cases.api_keys, tokens=use_cases.bearer_tokens),
         limiter=use_cases.rate_limiter,
         operations=Operations(
-            readiness=Readiness(probes=all_dependencies(stores, use_cases.ledger), runtime=around.runtime),
-            metrics=around.metrics,
-            runtime=around.runtime,
+            readiness=Readiness(probes=all_dependencies(stores, use_cases.ledger), runtime=platform.runtime),
+            metrics=platform.metrics,
+            runtime=platform.runtime,
             metrics_token=settings.metrics_token,
         ),
         cors=Cors(settings.cors_origins),
-        metrics=HttpMetrics(around.metrics),
-        runtime=around.runtime,
-        entropy=around.entropy,
+        metrics=HttpMetrics(platform.metrics),
+        runtime=platform.runtime,
+        entropy=platform.entropy,
     )
 
 

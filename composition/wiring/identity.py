@@ -9,8 +9,8 @@ from adapters.crypto.common_passwords import read_common_passwords
 from adapters.crypto.derivation import derived_key
 from adapters.crypto.sealing import AesGcmSealer
 from application.idempotency import Idempotency
-from application.identity.device_watch import DeviceWatch
-from application.identity.login_gate import LoginGate, NameLimiter
+from application.identity.foreign_devices import ForeignDevices
+from application.identity.login_throttle import LoginThrottle, NameLimiter
 from application.identity.sessions import SessionService
 from application.identity.tokens import TokenService
 from application.identity.users import UserService
@@ -36,7 +36,7 @@ def build_identity(
     limiter: NameLimiter,
     revocations: SessionRevocations,
     tokens: TokenService,
-    devices: DeviceWatch,
+    devices: ForeignDevices,
     keys: TokenKeys,
     processes: int,
 ) -> tuple[UserService, SessionService]:
@@ -60,7 +60,7 @@ def build_identity(
         sessions=stores.sessions,
         revocations=revocations,
         passwords=passwords,
-        gate=LoginGate(
+        gate=LoginThrottle(
             limiter=limiter,
             failures=stores.login_failures,
             clock=clock,

@@ -27,7 +27,7 @@ from adapters.runtime.system import SystemEntropy
 from composition.config.secrets import Secrets
 from composition.config.settings import Settings
 from composition.wiring.stores import Stores
-from ports.audit import Recorded
+from ports.audit import OnRecorded
 from ports.entropy import Entropy
 from ports.runtime import Runtime
 
@@ -51,9 +51,9 @@ async def connect_mongo(runtime: Runtime, settings: Settings, secrets: Secrets) 
 
 
 async def live_store(
-    *, runtime: Runtime, settings: Settings, secrets: Secrets, entropy: Entropy, recorded: Recorded
+    *, runtime: Runtime, settings: Settings, secrets: Secrets, entropy: Entropy, on_recorded: OnRecorded
 ) -> Stores:
-    """From inside the running loop, to which the drivers belong. `recorded` hears of each audit event."""
+    """From inside the running loop, to which the drivers belong. `on_recorded` hears of each audit event."""
     pools = await connect_mongo(runtime, settings, secrets)
     generation, password = Generation(runtime), secrets.redis_password
     redis = partial(connect, runtime, url=settings.redis_url, password=password, generation=generation)
@@ -86,7 +86,7 @@ async def live_store(
         credentials=credential_store.MongoCredentials(driver=writer),
         login_failures=login_failures.MongoLoginFailures(driver=writer),
         answers=idempotency.MongoIdempotencyStore(driver=writer),
-        audit=audit.MongoAuditLog(drivers=(writer, pools.admin), recorded=recorded),
+        audit=audit.MongoAuditLog(drivers=(writer, pools.admin), on_recorded=on_recorded),
         journal=journal.MongoJournal(writer),
         journal_log=journal.MongoJournal(pools.read_only),
         checkpoints=checkpoints.MongoCheckpoints(writer),

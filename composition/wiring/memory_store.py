@@ -18,13 +18,13 @@ from adapters.memory.ledger.journal import MemoryCheckpoints, MemoryJournal
 from adapters.memory.limits.limiter import MemoryLimiter
 from composition.config.settings import Settings
 from composition.wiring.stores import Stores
-from ports.audit import Recorded
+from ports.audit import OnRecorded
 from ports.clock import Clock
 
 
-def memory_store(settings: Settings, clock: Clock, *, recorded: Recorded | None = None) -> Stores:
-    """A fresh one. `recorded` hears of each audit event."""
-    audit = MemoryAuditLog(recorded=recorded)
+def memory_store(settings: Settings, clock: Clock, *, on_recorded: OnRecorded | None = None) -> Stores:
+    """A fresh one. `on_recorded` hears of each audit event."""
+    audit = MemoryAuditLog(on_recorded=on_recorded)
     answers = MemoryIdempotencyStore()
     users = MemoryUsers(audit=audit, answers=answers)
     sessions = MemorySessions(users=users, audit=audit)

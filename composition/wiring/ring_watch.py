@@ -86,5 +86,5 @@ class RingWatch:
         await self._watching.stop()
 
     async def _look(self) -> float:
-        self._keys.look_again()
+        self._keys.reload()
         return LOOK_INTERVAL_S

@@ -55,7 +55,7 @@ class Session:
     rotations_ms: tuple[int, ...] = ()
     """When the last generations were rotated, the newest one's predecessor last. `ROTATIONS_MAX` at most;
     those that are older than the policy's `repeat_ms_max` may be missing."""
-    shown_generation: int = 0
+    confirmed_generation: int = 0
     """The last generation that was shown and not rotated: by another device, or by none."""
     revoked_ms: int | None = None
     address: str = ""
@@ -170,7 +170,7 @@ def token_state(session: Session, generation: int, now_ms: int, policy: SessionP
         return TokenState.UNISSUED
     if generation == session.generation:
         return TokenState.CURRENT
-    if generation == session.generation - 1 and session.shown_generation != session.generation:
+    if generation == session.generation - 1 and session.confirmed_generation != session.generation:
         return TokenState.UNCONFIRMED
     is_recent = generation in _recently_rotated(session, now_ms, policy)
     return TokenState.GRACE if is_recent else TokenState.RETIRED

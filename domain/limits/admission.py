@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from domain.limits.bans import (
-    BLAMELESS,
-    UNTOUCHED,
+    NO_OFFENCES,
+    NO_SUBNET_BANS,
     BanPolicy,
     OffenceRecord,
     SubnetBans,
@@ -139,15 +139,17 @@ def blame(
     state: GuardState, identifier: Identifier, now_ms: int, *, ban_policy: BanPolicy, jitter: float
 ) -> tuple[GuardState, bool]:
     """One violation of somebody who is not banned; whether it banned their network, too."""
-    offences = violate(ban_policy, state.offence_records.get(identifier, BLAMELESS), now_ms, jitter)
+    offences = violate(ban_policy, state.offence_records.get(identifier, NO_OFFENCES), now_ms, jitter)
     offence_records, subnets = {**state.offence_records, identifier: offences}, state.subnets
     escalated = False
     network = network_of(identifier)
     if network is not None and is_banned(offences, now_ms):
-        subnet_bans, escalated = escalate(ban_policy, subnets.get(network, UNTOUCHED), identifier, now_ms)
+        subnet_bans, escalated = escalate(
+            ban_policy, subnets.get(network, NO_SUBNET_BANS), identifier, now_ms
+        )
         subnets = {**subnets, network: subnet_bans}
         if escalated:
-            wide = offence_records.get(network, BLAMELESS)
+            wide = offence_records.get(network, NO_OFFENCES)
             offence_records[network] = impose(ban_policy, wide, now_ms, jitter=jitter)
     return replace(state, offence_records=offence_records, subnets=subnets), escalated
 
@@ -168,7 +170,7 @@ def decide(
     banned = [
         (state.offence_records[identifier].banned_until_ms, identifier)
         for identifier in (*identifiers, *networks_of(identifiers))
-        if is_banned(state.offence_records.get(identifier, BLAMELESS), now_ms)
+        if is_banned(state.offence_records.get(identifier, NO_OFFENCES), now_ms)
     ]
     if banned:
         until_ms, identifier = max(banned, key=lambda ban: ban[0])

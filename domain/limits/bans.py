@@ -70,7 +70,7 @@ class OffenceRecord:
     banned_until_ms: int = 0
 
 
-BLAMELESS = OffenceRecord()
+NO_OFFENCES = OffenceRecord()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class SubnetBans:
     banned: tuple[tuple[Identifier, int], ...] = ()
 
 
-UNTOUCHED = SubnetBans()
+NO_SUBNET_BANS = SubnetBans()
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,11 +165,11 @@ def escalate(
         (inner, now_ms),
     )
     if len(banned) >= ESCALATION_NETWORKS:
-        return UNTOUCHED, True
+        return NO_SUBNET_BANS, True
     return SubnetBans(banned), False
 
 
-def expires_at_ms(policy: BanPolicy, subnet_bans: SubnetBans) -> int:
+def subnet_bans_expire_at_ms(policy: BanPolicy, subnet_bans: SubnetBans) -> int:
     """The moment from which no ban inside counts any more."""
     return (
         max((at for _, at in subnet_bans.banned), default=-policy.violations_ttl_ms)
@@ -186,7 +186,7 @@ def forget_violations(offences: OffenceRecord) -> OffenceRecord:
     return replace(offences, violations=0, violated_ms=0)
 
 
-def means_nothing_from_ms(policy: BanPolicy, offences: OffenceRecord) -> int:
+def offences_expire_at_ms(policy: BanPolicy, offences: OffenceRecord) -> int:
     """The moment from which these offences and a clean sheet are the same."""
     moment_ms = 0
     if offences.violations:

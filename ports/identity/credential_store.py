@@ -8,12 +8,12 @@ from typing import Protocol
 from domain.audit import AuditEvent
 from domain.idempotency import RememberedAnswer
 from domain.identity.users import Role, User
-from ports.identity.sessions import Ending
-from ports.identity.users import Answering
+from ports.identity.sessions import EndEvent
+from ports.identity.users import AnswerFor
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class RevokedIds:
     """What a change of credentials ended: whoever checks from memory must be told."""
 
     session_ids: tuple[str, ...] = ()
@@ -21,11 +21,11 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
-class Endings:
+class EndEvents:
     """The events of what ends along: one of each session, and one of each key."""
 
-    session: Ending
-    api_key: Ending
+    session: EndEvent
+    api_key: EndEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class RolesChanged:
     """The user as they are stored now, and what that ended."""
 
     user: User
-    ended: Ended
+    ended: RevokedIds
 
 
 class CredentialStore(Protocol):
@@ -49,8 +49,8 @@ class CredentialStore(Protocol):
         known_devices: tuple[str, ...],
         now_ms: int,
         event: AuditEvent,
-        endings: Endings,
-    ) -> Ended | None:
+        end_events: EndEvents,
+    ) -> RevokedIds | None:
         """The next credential version: every session ends, and a login that began before comes to nothing.
 
         None, and no event, when the user is gone or somebody else changed the credentials first.
@@ -63,8 +63,8 @@ class CredentialStore(Protocol):
         roles: frozenset[Role],
         now_ms: int,
         event: AuditEvent,
-        endings: Endings,
-        answer: Answering | None = None,
+        end_events: EndEvents,
+        answer: AnswerFor | None = None,
     ) -> RolesChanged | None:
         """Every session ends, since its tokens tell of other roles, and, unless the user is an administrator
         then, every key of which they are the sponsor. None, and no event, when there is no such user."""
@@ -75,9 +75,9 @@ class CredentialStore(Protocol):
         *,
         now_ms: int,
         event: AuditEvent,
-        endings: Endings,
+        end_events: EndEvents,
         answer: RememberedAnswer | None = None,
-    ) -> Ended | None:
+    ) -> RevokedIds | None:
         """Forgets the user's names, ends every session and revokes every key of which they are the sponsor.
 
         Sessions stay as ended ones, without address and user agent, until no token of theirs can live. None,

@@ -9,7 +9,7 @@ from typing import Protocol
 from domain.audit import AuditEvent
 from domain.identity.sessions import Session
 
-Ending = Callable[[str], AuditEvent]
+EndEvent = Callable[[str], AuditEvent]
 """The event of what ends along with a write, by its id. It may be asked several times; one is kept."""
 
 
@@ -31,10 +31,10 @@ class Sessions(Protocol):
         event: AuditEvent,
         *,
         per_user_max: int,
-        ending: Ending,
+        end_event: EndEvent,
     ) -> Sequence[str] | None:
         """The ids of the sessions that `domain.identity.sessions.surplus` ended to make room, each with the
-        event that `ending` makes for it. However many logins of one user come at once, no more than
+        event that `end_event` makes for it. However many logins of one user come at once, no more than
         `per_user_max` live.
 
         None when the user is gone or has changed credentials since: that login lost the race. Also notes the
@@ -46,17 +46,17 @@ class Sessions(Protocol):
     async def rotate(self, successor: Session, *, expected_generation: int) -> bool:
         """One compare-and-set: False when the session was revoked or rotated by somebody else."""
 
-    async def note_shown(self, session_id: str, *, generation: int) -> None:
+    async def confirm_generation(self, session_id: str, *, generation: int) -> None:
         """Its newest token was shown, and not rotated; nothing where it is the newest no more."""
 
     async def revoke(self, session_id: str, *, now_ms: int, events: Sequence[AuditEvent]) -> bool:
         """False, and no event, when there is none or it was revoked before."""
 
     async def revoke_all(
-        self, user_id: str, *, now_ms: int, event: AuditEvent, ending: Ending
+        self, user_id: str, *, now_ms: int, event: AuditEvent, end_event: EndEvent
     ) -> Sequence[str]:
-        """Ends all sessions of the user, each with the event that `ending` makes for it, and tells their ids;
-        no event when there was none."""
+        """Ends all sessions of the user, each with the event that `end_event` makes for it. Their ids; with none
+        there is no event either."""
 
     async def list_of_user(self, user_id: str, *, now_ms: int, limit: int) -> Sequence[Session]:
         """The user's sessions that have not ended, newest first."""

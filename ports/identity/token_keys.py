@@ -28,7 +28,7 @@ class TokenKeys(Protocol):
     def current(self) -> TokenKeySet:
         """The same object for as long as nothing changes."""
 
-    def look_again(self) -> bool:
+    def reload(self) -> bool:
         """Asks where the keys are kept, at most every few milliseconds; True when there are others now.
 
         For what none of the known keys made: it may come of a process that has seen the new ones.

@@ -11,7 +11,7 @@ from domain.audit import AuditEvent
 from domain.idempotency import RememberedAnswer
 from domain.identity.users import User
 
-Answering = Callable[[User], RememberedAnswer | None]
+AnswerFor = Callable[[User], RememberedAnswer | None]
 """What to remember, made from the user that the write stores; asked again where the store tries again. Writes
 with one raise `AlreadyAnswered`."""
 
@@ -64,7 +64,7 @@ class Users(Protocol):
         username: str | None,
         email: str | None,
         event: AuditEvent,
-        answer: Answering | None = None,
+        answer: AnswerFor | None = None,
     ) -> User | RenameRefused:
         """Changes what is not None, together with the event and the answer, or nothing. The user as they are
         stored then: another change at the same moment is either in it, or comes after it."""

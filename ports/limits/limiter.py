@@ -24,7 +24,7 @@ class LimitStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class BanPlace:
+class BanPosition:
     """Where a list of bans was left: at the ban that ends then, by the store's own name for it."""
 
     until_ms: int
@@ -33,11 +33,11 @@ class BanPlace:
 
 @dataclass(frozen=True, slots=True)
 class BanPage:
-    """Bans, those that end last first; one whose name cannot be read is left out. `next_place` is None
+    """Bans, those that end last first; one whose name cannot be read is left out. `next_position` is None
     at the end of the list."""
 
     items: tuple[Ban, ...]
-    next_place: BanPlace | None
+    next_position: BanPosition | None
 
 
 class Limiter(Protocol):
@@ -95,7 +95,7 @@ class Limiter(Protocol):
     async def restore_revocations(self, sessions: Mapping[str, int]) -> None:
         """Revokes each session for its `ttl_ms` and makes `revocations_known` true again."""
 
-    async def bans(self, *, limit: int, after: BanPlace | None = None) -> BanPage:
+    async def bans(self, *, limit: int, after: BanPosition | None = None) -> BanPage:
         """Bans in force, at most `limit` of them, from `after` on."""
 
     async def bans_in_force(self) -> int: ...

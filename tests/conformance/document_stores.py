@@ -19,7 +19,7 @@ from adapters.mongo.indexes import create_indexes
 from domain.audit import AuditAction, AuditEvent, AuditFilter
 from domain.documents.document import Collection, Document, FieldKind, Fields, complete
 from domain.ids import time_ordered_id
-from ports.audit import AuditLog, Recorded
+from ports.audit import AuditLog, OnRecorded
 from ports.documents.document_store import DocumentStore
 from ports.runtime import Runtime
 from tests.conformance.identity import NOW_MS, an_event, database_of_its_own
@@ -68,7 +68,7 @@ async def mongo_documents(
     mongod: MongodServer,
     url: str,
     driver: DriverName = "pymongo",
-    recorded: Recorded | None = None,
+    recorded: OnRecorded | None = None,
 ) -> AsyncIterator[tuple[MongoDocuments, AuditLog]]:
     """Under the three roles, with the two collections above prepared."""
     async with AsyncExitStack() as stack:
@@ -83,7 +83,7 @@ async def mongo_documents(
         await create_indexes(admin, [mongo_audit.INDEXES])
         documents = MongoDocuments(runtime=runtime, reader=reader, writer=writer, admin=admin)
         await documents.prepare([NOTES, PLAIN])
-        yield documents, mongo_audit.MongoAuditLog(drivers=[writer, admin], recorded=recorded)
+        yield documents, mongo_audit.MongoAuditLog(drivers=[writer, admin], on_recorded=recorded)
 
 
 @pytest.fixture(params=["memory", "pymongo", "motor"])
@@ -91,7 +91,7 @@ def kept(request: pytest.FixtureRequest, run_real: Driver) -> OnDocuments:
     def on_memory(body: Callable[[Kept], Awaitable[None]]) -> None:
         async def main(runtime: Runtime) -> None:
             recorded: list[AuditEvent] = []
-            audit = MemoryAuditLog(recorded=recorded.append)
+            audit = MemoryAuditLog(on_recorded=recorded.append)
             await body(Kept(runtime, MemoryDocuments(audit=audit), audit, recorded))
 
         run_real(main)

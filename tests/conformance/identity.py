@@ -42,7 +42,7 @@ from domain.ids import time_ordered_id
 from ports.audit import AuditLog
 from ports.idempotency import IdempotencyStore
 from ports.identity.api_keys import ApiKeys
-from ports.identity.credential_store import CredentialStore, Endings
+from ports.identity.credential_store import CredentialStore, EndEvents
 from ports.identity.login_failures import LoginFailures
 from ports.identity.sessions import Sessions
 from ports.identity.users import Users
@@ -75,7 +75,7 @@ class Stores:
             session,
             event or an_event(AuditAction.SESSION_OPENED),
             per_user_max=per_user_max,
-            ending=ended_session,
+            end_event=ended_session,
         )
 
     async def actions(self) -> list[AuditAction]:
@@ -122,7 +122,7 @@ def identity(request: pytest.FixtureRequest, run_real: Driver) -> OnStores:
     def on_memory(body: Callable[[Stores], Awaitable[None]]) -> None:
         async def main(runtime: Runtime) -> None:
             recorded: list[AuditEvent] = []
-            audit = MemoryAuditLog(recorded=recorded.append)
+            audit = MemoryAuditLog(on_recorded=recorded.append)
             answers = MemoryIdempotencyStore()
             users = MemoryUsers(audit=audit, answers=answers)
             sessions = MemorySessions(users=users, audit=audit)
@@ -157,7 +157,7 @@ def identity(request: pytest.FixtureRequest, run_real: Driver) -> OnStores:
                             MongoCredentials(driver=driver),
                             MongoLoginFailures(driver=driver),
                             MongoIdempotencyStore(driver=driver),
-                            MongoAuditLog(drivers=[driver], recorded=recorded.append),
+                            MongoAuditLog(drivers=[driver], on_recorded=recorded.append),
                             recorded,
                         )
                     )
@@ -216,7 +216,7 @@ def revoked_key(key_id: str) -> AuditEvent:
     return an_event(AuditAction.API_KEY_REVOKED, resource=f"api_key:{key_id}")
 
 
-ENDINGS = Endings(session=ended_session, api_key=revoked_key)
+END_EVENTS = EndEvents(session=ended_session, api_key=revoked_key)
 
 
 def by(event: AuditEvent, actor: str) -> AuditEvent:

@@ -15,9 +15,9 @@ from domain.audit import AuditAction
 from domain.identity.api_keys import ApiKey, Scope
 from domain.identity.users import Role, User
 from ports.identity.api_keys import KeyAdded
-from ports.identity.credential_store import Ended, RolesChanged
+from ports.identity.credential_store import RevokedIds, RolesChanged
 from tests.conformance.identity import (
-    ENDINGS,
+    END_EVENTS,
     NOW_MS,
     OnStores,
     Stores,
@@ -32,7 +32,9 @@ __all__ = ["identity"]
 LATER_MS = NOW_MS + 100
 
 
-async def change(stores: Stores, user: User, *, version: int = 1, to: str = "$argon2id$two") -> Ended | None:
+async def change(
+    stores: Stores, user: User, *, version: int = 1, to: str = "$argon2id$two"
+) -> RevokedIds | None:
     return await stores.credentials.change_password(
         user.id,
         expected_version=version,
@@ -40,13 +42,13 @@ async def change(stores: Stores, user: User, *, version: int = 1, to: str = "$ar
         known_devices=("this-one",),
         now_ms=LATER_MS,
         event=an_event(AuditAction.PASSWORD_CHANGED),
-        endings=ENDINGS,
+        end_events=END_EVENTS,
     )
 
 
-async def remove(stores: Stores, user_id: str) -> Ended | None:
+async def remove(stores: Stores, user_id: str) -> RevokedIds | None:
     event = an_event(AuditAction.USER_DELETED)
-    return await stores.credentials.remove_user(user_id, now_ms=LATER_MS, event=event, endings=ENDINGS)
+    return await stores.credentials.remove_user(user_id, now_ms=LATER_MS, event=event, end_events=END_EVENTS)
 
 
 def a_key(key_id: str, sponsor: User | None) -> ApiKey:
@@ -79,7 +81,7 @@ def test_another_password_ends_every_session_and_raises_the_version(identity: On
         for session in (first, second, theirs):
             await stores.opened(session)
         await stores.sessions.revoke(first.id, now_ms=NOW_MS + 2, events=[an_event()])
-        assert await change(stores, user) == Ended(session_ids=(second.id,))
+        assert await change(stores, user) == RevokedIds(session_ids=(second.id,))
         kept = await stores.users.get(user.id)
         assert kept is not None
         assert (kept.password_hash, kept.credential_version) == ("$argon2id$two", 2)
@@ -156,7 +158,7 @@ def test_a_removed_user_leaves_no_name_no_living_session_and_no_key(identity: On
         ):
             assert await stores.api_keys.add(key, an_event()) is KeyAdded.ADDED
         ended = await remove(stores, user.id)
-        assert ended == Ended(session_ids=(mine.id,), api_key_ids=("key_mine",))
+        assert ended == RevokedIds(session_ids=(mine.id,), api_key_ids=("key_mine",))
         assert await stores.users.get(user.id) is None
         assert await stores.users.find_by_username("ada") is None
         assert await stores.users.find_by_email("ada@example.com") is None
@@ -177,13 +179,13 @@ def test_a_removed_user_leaves_no_name_no_living_session_and_no_key(identity: On
     identity(body)
 
 
-async def take_role(stores: Stores, user_id: str, *roles: Role) -> Ended | None:
+async def take_role(stores: Stores, user_id: str, *roles: Role) -> RevokedIds | None:
     changed = await stores.credentials.change_roles(
         user_id,
         roles=frozenset(roles),
         now_ms=LATER_MS,
         event=an_event(AuditAction.ROLES_CHANGED),
-        endings=ENDINGS,
+        end_events=END_EVENTS,
     )
     return None if changed is None else changed.ended
 
@@ -194,8 +196,8 @@ def test_keys_end_with_the_administration_of_their_sponsor(identity: OnStores) -
         await stores.users.add(user, an_event())
         for key in (a_key("key_mine", user), a_key("key_system", None)):
             assert await stores.api_keys.add(key, an_event()) is KeyAdded.ADDED
-        assert await take_role(stores, user.id, Role.USER, Role.ADMIN, Role.ANALYST) == Ended()
-        assert await take_role(stores, user.id, Role.USER) == Ended(api_key_ids=("key_mine",))
+        assert await take_role(stores, user.id, Role.USER, Role.ADMIN, Role.ANALYST) == RevokedIds()
+        assert await take_role(stores, user.id, Role.USER) == RevokedIds(api_key_ids=("key_mine",))
         revoked = [await stores.api_keys.get(key_id) for key_id in ("key_mine", "key_system")]
         assert [key and key.revoked_ms for key in revoked] == [LATER_MS, None]
         assert await stores.resources(AuditAction.API_KEY_REVOKED) == ["api_key:key_mine"]
@@ -209,7 +211,7 @@ def test_keys_end_with_the_administration_of_their_sponsor(identity: OnStores) -
 
 @pytest.mark.parametrize("end", [remove, take_role])
 def test_keys_made_at_the_moment_of_their_sponsors_end_end_too(
-    identity: OnStores, end: Callable[[Stores, str], Awaitable[Ended | None]]
+    identity: OnStores, end: Callable[[Stores, str], Awaitable[RevokedIds | None]]
 ) -> None:
     async def body(stores: Stores) -> None:
         user = an_administrator()
@@ -242,13 +244,13 @@ def test_other_roles_end_every_session_and_logins_under_way(identity: OnStores) 
                 roles=frozenset({Role.USER, Role.ANALYST}),
                 now_ms=LATER_MS,
                 event=an_event(AuditAction.ROLES_CHANGED),
-                endings=ENDINGS,
+                end_events=END_EVENTS,
             )
 
         changed = await change(user.id)
         kept = await stores.users.get(user.id)
         assert kept is not None
-        assert changed == RolesChanged(kept, Ended(session_ids=(session.id,)))
+        assert changed == RolesChanged(kept, RevokedIds(session_ids=(session.id,)))
         assert (set(kept.roles), kept.credential_version) == ({Role.USER, Role.ANALYST}, 2)
         assert kept.password_hash == user.password_hash
         assert await stores.opened(a_session(user)) is None
@@ -270,7 +272,7 @@ def test_a_key_that_expired_or_was_revoked_before_does_not_end_again(identity: O
         )
         for key in keys:
             assert await stores.api_keys.add(key, an_event()) is KeyAdded.ADDED
-        assert await remove(stores, user.id) == Ended(api_key_ids=("key_lives",))
+        assert await remove(stores, user.id) == RevokedIds(api_key_ids=("key_lives",))
         assert await stores.resources(AuditAction.API_KEY_REVOKED) == ["api_key:key_lives"]
 
     identity(body)

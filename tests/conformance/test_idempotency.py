@@ -12,7 +12,7 @@ from domain.idempotency import REMEMBERED_MS, RememberedAnswer
 from domain.identity.api_keys import ApiKey, Scope
 from ports.idempotency import AlreadyAnswered
 from ports.identity.users import RenameRefused, UserAdded
-from tests.conformance.identity import ENDINGS, NOW_MS, OnStores, Stores, a_user, an_event, identity
+from tests.conformance.identity import END_EVENTS, NOW_MS, OnStores, Stores, a_user, an_event, identity
 
 __all__ = ["identity"]
 
@@ -71,7 +71,7 @@ def test_whatever_is_written_under_a_key_that_was_answered_is_not(identity: OnSt
             await stores.api_keys.add(a_key("key_1"), an_event(), answer=other)
         with pytest.raises(AlreadyAnswered):
             await stores.credentials.remove_user(
-                ada.id, now_ms=NOW_MS, event=an_event(), endings=ENDINGS, answer=other
+                ada.id, now_ms=NOW_MS, event=an_event(), end_events=END_EVENTS, answer=other
             )
         assert await stores.users.find_by_username("bob") is None
         assert await stores.api_keys.get("key_1") is None
@@ -108,7 +108,7 @@ def test_what_was_refused_is_not_remembered(identity: OnStores) -> None:
         refused = await rename(ada.id, username="bob", answer=lambda _: an_answer("2"))
         assert refused is RenameRefused.USERNAME_TAKEN
         assert await rename("usr_none", username="new", answer=lambda _: an_answer("3")) is RenameRefused.GONE
-        remove = partial(stores.credentials.remove_user, endings=ENDINGS)
+        remove = partial(stores.credentials.remove_user, end_events=END_EVENTS)
         assert await remove("usr_none", now_ms=NOW_MS, event=an_event(), answer=an_answer("4")) is None
         for refused_id in "1234":
             assert await find(stores, refused_id) is None

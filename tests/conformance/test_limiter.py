@@ -10,7 +10,7 @@ import pytest
 from domain.limits.admission import Admission, Charge, Standing, Verdict
 from domain.limits.bans import DURATION_MS_MAX, Ban, BanPolicy
 from domain.limits.identifiers import Identifier, IdentifierType
-from ports.limits.limiter import BanPlace
+from ports.limits.limiter import BanPosition
 from ports.runtime import Runtime
 from tests.conformance.limiters import (
     ACCOUNT_NAME,
@@ -149,14 +149,14 @@ def test_bans_are_listed_in_pages_also_those_that_end_together(run_real: Driver,
                 ban = await limiter.ban(identifier, duration_ms=1_000 * (number // 9 + 1), jitter=0.0)
                 ends[identifier] = ban.until_ms
             assert await limiter.bans_in_force() == 23
-            place: BanPlace | None = None
+            place: BanPosition | None = None
             listed: list[Ban] = []
             for _ in range(4):
                 page = await limiter.bans(limit=6, after=place)
                 listed += page.items
                 # Who is banned meanwhile changes nothing for the pages to come.
                 await limiter.ban(USER, duration_ms=99_000, jitter=0.0)
-                place = page.next_place
+                place = page.next_position
             assert place is None
             assert {ban.identifier: ban.until_ms for ban in listed} == ends
             assert len(listed) == 23

@@ -104,14 +104,14 @@ def test_the_newest_token_that_was_shown_is_noted_until_it_rotates(identity: OnS
         await stores.users.add(user, an_event())
         session = a_session(user)
         await stores.opened(session)
-        await stores.sessions.note_shown(session.id, generation=2)
-        await stores.sessions.note_shown("ses_none", generation=1)
+        await stores.sessions.confirm_generation(session.id, generation=2)
+        await stores.sessions.confirm_generation("ses_none", generation=1)
         assert await stores.sessions.get(session.id) == session
-        await stores.sessions.note_shown(session.id, generation=1)
-        assert await stores.sessions.get(session.id) == replace(session, shown_generation=1)
+        await stores.sessions.confirm_generation(session.id, generation=1)
+        assert await stores.sessions.get(session.id) == replace(session, confirmed_generation=1)
         successor = rotate(session, address="", user_agent="", now_ms=NOW_MS + 1, policy=POLICY)
         assert await stores.sessions.rotate(successor, expected_generation=1)
-        await stores.sessions.note_shown(session.id, generation=1)
+        await stores.sessions.confirm_generation(session.id, generation=1)
         kept = await stores.sessions.get(session.id)
         assert kept is not None
         assert (kept.generation, kept.rotations_ms) == (2, (NOW_MS + 1,))
@@ -264,14 +264,14 @@ def test_all_sessions_of_a_user_end_in_one_step_with_an_event_of_each(identity: 
         await stores.sessions.revoke(mine[0].id, now_ms=NOW_MS + 5, events=[an_event()])
         everything = an_event(AuditAction.SESSIONS_REVOKED)
         ended = await stores.sessions.revoke_all(
-            user.id, now_ms=NOW_MS + 9, event=everything, ending=ended_session
+            user.id, now_ms=NOW_MS + 9, event=everything, end_event=ended_session
         )
         assert list(ended) == [mine[1].id, mine[2].id]
         again = an_event(AuditAction.SESSIONS_REVOKED)
         assert (
             list(
                 await stores.sessions.revoke_all(
-                    user.id, now_ms=NOW_MS + 9, event=again, ending=ended_session
+                    user.id, now_ms=NOW_MS + 9, event=again, end_event=ended_session
                 )
             )
             == []

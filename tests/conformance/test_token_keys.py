@@ -123,12 +123,12 @@ def test_no_public_key_is_the_key_of_anything_secret() -> None:
 def test_a_look_that_sees_nothing_new_changes_nothing(seen: Ring | None) -> None:
     keys = TokenKeyring((OLD,), clock=Clock(), refresh_lifetime_ms=REFRESH_MS, look=lambda: seen)
     first = keys.current()
-    assert not keys.look_again()
+    assert not keys.reload()
     assert keys.current() is first
 
 
 def test_a_look_takes_in_another_ring() -> None:
     keys = TokenKeyring((OLD,), clock=Clock(), refresh_lifetime_ms=REFRESH_MS, look=lambda: (OLD, NEW))
-    assert keys.look_again()
-    assert not keys.look_again()
+    assert keys.reload()
+    assert not keys.reload()
     assert len(keys.current().refresh_keys) == 2

@@ -20,7 +20,7 @@ from application.ledger.orders import AccountOrder, Caller
 from composition.config.load import load
 from composition.config.settings import StoreName
 from composition.managers.app_manager import AppManager
-from composition.wiring.build import Environment
+from composition.wiring.build import Platform
 from composition.wiring.memory_store import memory_store
 from composition.wiring.stores import Stores
 from domain.audit import SYSTEM, RequestContext
@@ -66,10 +66,10 @@ async def started(metrics: MemoryMetrics, *outside: Plugin) -> AsyncIterator[App
     async def open_stores() -> Stores:
         return memory_store(settings, clock)
 
-    around = Environment(runtime=runtime, clock=clock, entropy=SystemEntropy(), metrics=metrics)
+    platform = Platform(runtime=runtime, clock=clock, entropy=SystemEntropy(), metrics=metrics)
     entries = [PluginEntry(plugin.name, "the page", lambda plugin=plugin: plugin) for plugin in outside]  # type: ignore[misc]
     manager = AppManager(
-        around=around,
+        platform=platform,
         settings=settings,
         secrets=secrets,
         open_stores=open_stores,

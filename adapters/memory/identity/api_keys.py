@@ -12,7 +12,7 @@ from domain.audit import AuditEvent
 from domain.idempotency import RememberedAnswer
 from domain.identity.api_keys import KEYS_PER_SPONSOR_MAX, ApiKey
 from ports.identity.api_keys import ApiKeyPage, ApiKeys, KeyAdded
-from ports.identity.sessions import Ending
+from ports.identity.sessions import EndEvent
 
 
 class MemoryApiKeys:
@@ -68,12 +68,12 @@ class MemoryApiKeys:
             if key is not None and (key.last_used_ms or 0) < at_ms:
                 self._keys[key_id] = replace(key, last_used_ms=at_ms)
 
-    def revoke_sponsored(self, user_id: str, now_ms: int, ending: Ending) -> tuple[str, ...]:
+    def revoke_sponsored(self, user_id: str, now_ms: int, end_event: EndEvent) -> tuple[str, ...]:
         """The ids of the user's keys that lived."""
         living = self._living(user_id, now_ms)
         for key_id in living:
             self._keys[key_id] = replace(self._keys[key_id], revoked_ms=now_ms)
-            self._audit.append(ending(key_id))
+            self._audit.append(end_event(key_id))
         return living
 
     def _living(self, sponsor_id: str, now_ms: int) -> tuple[str, ...]:

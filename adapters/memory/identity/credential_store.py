@@ -10,8 +10,8 @@ from adapters.memory.identity.users import MemoryUsers
 from domain.audit import AuditEvent
 from domain.idempotency import RememberedAnswer
 from domain.identity.users import Role
-from ports.identity.credential_store import CredentialStore, Ended, Endings, RolesChanged
-from ports.identity.users import Answering
+from ports.identity.credential_store import CredentialStore, EndEvents, RevokedIds, RolesChanged
+from ports.identity.users import AnswerFor
 
 
 class MemoryCredentials:
@@ -39,8 +39,8 @@ class MemoryCredentials:
         known_devices: tuple[str, ...],
         now_ms: int,
         event: AuditEvent,
-        endings: Endings,
-    ) -> Ended | None:
+        end_events: EndEvents,
+    ) -> RevokedIds | None:
         if not self._users.put_password(
             user_id,
             expected_version=expected_version,
@@ -49,7 +49,7 @@ class MemoryCredentials:
         ):
             return None
         self._audit.append(event)
-        return Ended(session_ids=self._sessions.end_all(user_id, now_ms, endings.session))
+        return RevokedIds(session_ids=self._sessions.end_all(user_id, now_ms, end_events.session))
 
     async def change_roles(
         self,
@@ -58,18 +58,18 @@ class MemoryCredentials:
         roles: frozenset[Role],
         now_ms: int,
         event: AuditEvent,
-        endings: Endings,
-        answer: Answering | None = None,
+        end_events: EndEvents,
+        answer: AnswerFor | None = None,
     ) -> RolesChanged | None:
         user = self._users.put_roles(user_id, roles, answer)
         if user is None:
             return None
         self._audit.append(event)
-        ended = Ended(
-            session_ids=self._sessions.end_all(user_id, now_ms, endings.session),
+        ended = RevokedIds(
+            session_ids=self._sessions.end_all(user_id, now_ms, end_events.session),
             api_key_ids=()
             if Role.ADMIN in roles
-            else self._api_keys.revoke_sponsored(user_id, now_ms, endings.api_key),
+            else self._api_keys.revoke_sponsored(user_id, now_ms, end_events.api_key),
         )
         return RolesChanged(user, ended)
 
@@ -79,18 +79,19 @@ class MemoryCredentials:
         *,
         now_ms: int,
         event: AuditEvent,
-        endings: Endings,
+        end_events: EndEvents,
         answer: RememberedAnswer | None = None,
-    ) -> Ended | None:
+    ) -> RevokedIds | None:
         if await self._users.get(user_id) is None:
             return None
         self._answers.put(answer)
         self._users.remove(user_id)
         self._audit.append(event)
-        ended = self._sessions.end_all(user_id, now_ms, endings.session)
+        ended = self._sessions.end_all(user_id, now_ms, end_events.session)
         self._sessions.leave(user_id)
-        return Ended(
-            session_ids=ended, api_key_ids=self._api_keys.revoke_sponsored(user_id, now_ms, endings.api_key)
+        return RevokedIds(
+            session_ids=ended,
+            api_key_ids=self._api_keys.revoke_sponsored(user_id, now_ms, end_events.api_key),
         )
 
 

@@ -11,7 +11,7 @@ from adapters.memory.identity.users import MemoryUsers
 from domain.audit import AuditEvent
 from domain.identity.sessions import Session, SessionState, surplus
 from domain.identity.users import device_digest
-from ports.identity.sessions import ActiveCount, Ending, Sessions
+from ports.identity.sessions import ActiveCount, EndEvent, Sessions
 
 LEFT_MAX = 10_000
 """Sessions of removed users that are kept, the newest."""
@@ -33,7 +33,7 @@ class MemorySessions:
         event: AuditEvent,
         *,
         per_user_max: int,
-        ending: Ending,
+        end_event: EndEvent,
     ) -> Sequence[str] | None:
         now_ms = session.created_ms
         if not self._users.note_login(
@@ -47,7 +47,7 @@ class MemorySessions:
         ended = surplus(self._living(session.user_id, now_ms), per_user_max)
         for old in ended:
             self._sessions[old.id] = replace(old, revoked_ms=now_ms)
-            self._audit.append(ending(old.id))
+            self._audit.append(end_event(old.id))
         self._sessions[session.id] = session
         self._of_user.setdefault(session.user_id, set()).add(session.id)
         self._audit.append(event)
@@ -65,10 +65,10 @@ class MemorySessions:
         self._sessions[successor.id] = successor
         return True
 
-    async def note_shown(self, session_id: str, *, generation: int) -> None:
+    async def confirm_generation(self, session_id: str, *, generation: int) -> None:
         session = self._sessions.get(session_id)
         if session is not None and session.generation == generation:
-            self._sessions[session_id] = replace(session, shown_generation=generation)
+            self._sessions[session_id] = replace(session, confirmed_generation=generation)
 
     async def revoke(self, session_id: str, *, now_ms: int, events: Sequence[AuditEvent]) -> bool:
         session = self._sessions.get(session_id)
@@ -80,9 +80,9 @@ class MemorySessions:
         return True
 
     async def revoke_all(
-        self, user_id: str, *, now_ms: int, event: AuditEvent, ending: Ending
+        self, user_id: str, *, now_ms: int, event: AuditEvent, end_event: EndEvent
     ) -> Sequence[str]:
-        ended = self.end_all(user_id, now_ms, ending)
+        ended = self.end_all(user_id, now_ms, end_event)
         if ended:
             self._audit.append(event)
         return ended
@@ -110,13 +110,13 @@ class MemorySessions:
         users = [s.user_id for s in self._sessions.values() if s.state(now_ms) is SessionState.ACTIVE]
         return ActiveCount(sessions=len(users), users=len(set(users)))
 
-    def end_all(self, user_id: str, now_ms: int, ending: Ending) -> tuple[str, ...]:
+    def end_all(self, user_id: str, now_ms: int, end_event: EndEvent) -> tuple[str, ...]:
         """The ids of those that had not been revoked."""
         of_user = sorted(self._of_user.get(user_id, ()))
         ended = tuple(session_id for session_id in of_user if self._sessions[session_id].revoked_ms is None)
         for session_id in ended:
             self._sessions[session_id] = replace(self._sessions[session_id], revoked_ms=now_ms)
-            self._audit.append(ending(session_id))
+            self._audit.append(end_event(session_id))
         return ended
 
     def leave(self, user_id: str) -> None:

@@ -9,7 +9,7 @@ from adapters.memory.idempotency import MemoryIdempotencyStore
 from domain.audit import AuditEvent
 from domain.idempotency import RememberedAnswer
 from domain.identity.users import Role, User, with_device
-from ports.identity.users import Answering, RenameRefused, UserAdded, UserPage, Users
+from ports.identity.users import AnswerFor, RenameRefused, UserAdded, UserPage, Users
 
 
 class MemoryUsers:
@@ -55,7 +55,7 @@ class MemoryUsers:
         username: str | None,
         email: str | None,
         event: AuditEvent,
-        answer: Answering | None = None,
+        answer: AnswerFor | None = None,
     ) -> User | RenameRefused:
         user = self._users.get(user_id)
         if user is None:
@@ -108,7 +108,7 @@ class MemoryUsers:
         )
         return True
 
-    def put_roles(self, user_id: str, roles: frozenset[Role], answer: Answering | None) -> User | None:
+    def put_roles(self, user_id: str, roles: frozenset[Role], answer: AnswerFor | None) -> User | None:
         """None when there is no such user. A login under way with the old roles comes to nothing."""
         user = self._users.get(user_id)
         if user is None:

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from domain.limits.bans import BLAMELESS, UNTOUCHED, OffenceRecord, SubnetBans
+from domain.limits.bans import NO_OFFENCES, NO_SUBNET_BANS, OffenceRecord, SubnetBans
 from domain.limits.identifiers import Identifier
 from domain.limits.windows import WindowState
 
@@ -17,10 +17,10 @@ class Record:
     """One identifier: its windows by `Policy.window`, its offences, and when all of it means nothing."""
 
     windows: dict[str, WindowState] = field(default_factory=dict)
-    offences: OffenceRecord = BLAMELESS
+    offences: OffenceRecord = NO_OFFENCES
     reason: str = ""
     """Why the last ban was made."""
-    subnet_bans: SubnetBans = UNTOUCHED
+    subnet_bans: SubnetBans = NO_SUBNET_BANS
     """Of a network: which of its own were banned."""
     expires_ms: int = 0
 

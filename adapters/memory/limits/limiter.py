@@ -22,26 +22,26 @@ from domain.limits.admission import (
     refused_by,
 )
 from domain.limits.bans import (
-    BLAMELESS,
-    UNTOUCHED,
+    NO_OFFENCES,
+    NO_SUBNET_BANS,
     Ban,
     BanPolicy,
     OffenceRecord,
     SubnetBans,
     automatic_reason,
-    expires_at_ms,
     forget_violations,
     impose,
     is_banned,
     jitter_ppm,
     lift,
-    means_nothing_from_ms,
+    offences_expire_at_ms,
+    subnet_bans_expire_at_ms,
     violations_at,
 )
 from domain.limits.identifiers import Identifier
 from domain.limits.windows import UNUSED, Policy, WindowState, peek
 from ports.clock import Clock
-from ports.limits.limiter import BanPage, BanPlace, Limiter, LimitStatus
+from ports.limits.limiter import BanPage, BanPosition, Limiter, LimitStatus
 
 
 class MemoryLimiter:
@@ -131,7 +131,7 @@ class MemoryLimiter:
             return
         for policy in _policies_of(identifier, charges):
             record.windows.pop(policy.window, None)
-        record.subnet_bans = UNTOUCHED
+        record.subnet_bans = NO_SUBNET_BANS
         self._judge(identifier, forget_violations(record.offences), self._clock.now_ms())
 
     async def revoke_session(self, session: str, *, ttl_ms: int) -> None:
@@ -150,7 +150,7 @@ class MemoryLimiter:
         for session, ttl_ms in sessions.items():
             await self.revoke_session(session, ttl_ms=ttl_ms)
 
-    async def bans(self, *, limit: int, after: BanPlace | None = None) -> BanPage:
+    async def bans(self, *, limit: int, after: BanPosition | None = None) -> BanPage:
         bound = None if after is None else (after.until_ms, after.name)
         placed = (
             ((record.offences.banned_until_ms, f"{identifier.type.value}:{identifier.value}"), identifier)
@@ -163,7 +163,7 @@ class MemoryLimiter:
         records = [(identifier, self._table.find(identifier)) for _, identifier in shown]
         return BanPage(
             items=tuple(_ban(identifier, record) for identifier, record in records if record is not None),
-            next_place=BanPlace(*shown[-1][0]) if len(left) > limit else None,
+            next_position=BanPosition(*shown[-1][0]) if len(left) > limit else None,
         )
 
     async def bans_in_force(self) -> int:
@@ -195,11 +195,11 @@ class MemoryLimiter:
 
     def _offences(self, identifier: Identifier) -> OffenceRecord:
         record = self._table.find(identifier)
-        return BLAMELESS if record is None else record.offences
+        return NO_OFFENCES if record is None else record.offences
 
     def _subnet_bans(self, network: Identifier) -> SubnetBans:
         record = self._table.find(network)
-        return UNTOUCHED if record is None else record.subnet_bans
+        return NO_SUBNET_BANS if record is None else record.subnet_bans
 
     def _ban_in_force(self, identifier: Identifier, now_ms: int) -> Ban | None:
         record = self._table.find(identifier)
@@ -216,7 +216,7 @@ class MemoryLimiter:
             if subnet_bans != before.subnets[network]:
                 record = self._table.touch(network, now_ms)
                 record.subnet_bans = subnet_bans
-                ends_ms = expires_at_ms(self._ban_policy, subnet_bans)
+                ends_ms = subnet_bans_expire_at_ms(self._ban_policy, subnet_bans)
                 record.expires_ms = max(record.expires_ms, ends_ms)
 
     def _count(self, standing: Standing, window: WindowState, now_ms: int) -> None:
@@ -231,7 +231,7 @@ class MemoryLimiter:
         self._table.judge(identifier, record, offences)
         if reason is not None:
             record.reason = reason
-        record.expires_ms = max(record.expires_ms, means_nothing_from_ms(self._ban_policy, offences))
+        record.expires_ms = max(record.expires_ms, offences_expire_at_ms(self._ban_policy, offences))
         return record
 
 

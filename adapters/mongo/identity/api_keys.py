@@ -12,7 +12,7 @@ from domain.audit import AuditEvent
 from domain.idempotency import RememberedAnswer
 from domain.identity.api_keys import KEYS_PER_SPONSOR_MAX, ApiKey, Scope
 from ports.identity.api_keys import ApiKeyPage, ApiKeys, KeyAdded
-from ports.identity.sessions import Ending
+from ports.identity.sessions import EndEvent
 
 COLLECTION = "api_keys"
 
@@ -97,7 +97,7 @@ class MongoApiKeys:
 
 
 async def revoke_sponsored_in(
-    transaction: MongoTransaction, user_id: str, now_ms: int, ending: Ending
+    transaction: MongoTransaction, user_id: str, now_ms: int, end_event: EndEvent
 ) -> tuple[str, ...]:
     """The ids of the user's keys that lived, each with its event; at most `KEYS_PER_SPONSOR_MAX` do."""
     keys = transaction.collection(COLLECTION)
@@ -106,7 +106,7 @@ async def revoke_sponsored_in(
     if found:
         await keys.update_many(living, {"$set": {"revoked_ms": now_ms}})
     ended = tuple(document["_id"] for document in found)
-    await record_all_in(transaction, [ending(key_id) for key_id in ended])
+    await record_all_in(transaction, [end_event(key_id) for key_id in ended])
     return ended
 
 

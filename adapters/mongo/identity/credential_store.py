@@ -9,8 +9,8 @@ from adapters.mongo.identity import api_keys, sessions, users
 from domain.audit import AuditEvent
 from domain.idempotency import RememberedAnswer
 from domain.identity.users import Role
-from ports.identity.credential_store import CredentialStore, Ended, Endings, RolesChanged
-from ports.identity.users import Answering
+from ports.identity.credential_store import CredentialStore, EndEvents, RevokedIds, RolesChanged
+from ports.identity.users import AnswerFor
 
 
 class MongoCredentials:
@@ -29,9 +29,9 @@ class MongoCredentials:
         known_devices: tuple[str, ...],
         now_ms: int,
         event: AuditEvent,
-        endings: Endings,
-    ) -> Ended | None:
-        async def write(transaction: MongoTransaction) -> Ended | None:
+        end_events: EndEvents,
+    ) -> RevokedIds | None:
+        async def write(transaction: MongoTransaction) -> RevokedIds | None:
             updated = await transaction.collection(users.COLLECTION).update_one(
                 {"_id": user_id, "credential_version": expected_version},
                 {
@@ -44,9 +44,9 @@ class MongoCredentials:
             )
             if not updated.matched:
                 return None
-            ended = await sessions.end_all_in(transaction, user_id, now_ms, endings.session)
+            ended = await sessions.end_all_in(transaction, user_id, now_ms, end_events.session)
             await record_in(transaction, event)
-            return Ended(session_ids=ended)
+            return RevokedIds(session_ids=ended)
 
         return await self._driver.transaction(write)
 
@@ -57,8 +57,8 @@ class MongoCredentials:
         roles: frozenset[Role],
         now_ms: int,
         event: AuditEvent,
-        endings: Endings,
-        answer: Answering | None = None,
+        end_events: EndEvents,
+        answer: AnswerFor | None = None,
     ) -> RolesChanged | None:
         names = sorted(role.value for role in roles)
 
@@ -71,12 +71,12 @@ class MongoCredentials:
                 return None
             user = users.read_user(found)
             await remember_in(transaction, None if answer is None else answer(user))
-            session_ids = await sessions.end_all_in(transaction, user_id, now_ms, endings.session)
+            session_ids = await sessions.end_all_in(transaction, user_id, now_ms, end_events.session)
             key_ids: tuple[str, ...] = ()
             if Role.ADMIN not in roles:
-                key_ids = await api_keys.revoke_sponsored_in(transaction, user_id, now_ms, endings.api_key)
+                key_ids = await api_keys.revoke_sponsored_in(transaction, user_id, now_ms, end_events.api_key)
             await record_in(transaction, event)
-            return RolesChanged(user, Ended(session_ids=session_ids, api_key_ids=key_ids))
+            return RolesChanged(user, RevokedIds(session_ids=session_ids, api_key_ids=key_ids))
 
         return await self._driver.transaction(write)
 
@@ -86,18 +86,18 @@ class MongoCredentials:
         *,
         now_ms: int,
         event: AuditEvent,
-        endings: Endings,
+        end_events: EndEvents,
         answer: RememberedAnswer | None = None,
-    ) -> Ended | None:
-        async def write(transaction: MongoTransaction) -> Ended | None:
+    ) -> RevokedIds | None:
+        async def write(transaction: MongoTransaction) -> RevokedIds | None:
             if not await transaction.collection(users.COLLECTION).delete_one({"_id": user_id}):
                 return None
             await remember_in(transaction, answer)
-            session_ids = await sessions.end_all_in(transaction, user_id, now_ms, endings.session)
+            session_ids = await sessions.end_all_in(transaction, user_id, now_ms, end_events.session)
             await sessions.leave_in(transaction, user_id, now_ms)
-            key_ids = await api_keys.revoke_sponsored_in(transaction, user_id, now_ms, endings.api_key)
+            key_ids = await api_keys.revoke_sponsored_in(transaction, user_id, now_ms, end_events.api_key)
             await record_in(transaction, event)
-            return Ended(session_ids=session_ids, api_key_ids=key_ids)
+            return RevokedIds(session_ids=session_ids, api_key_ids=key_ids)
 
         return await self._driver.transaction(write)
 

@@ -11,7 +11,7 @@ from adapters.mongo.identity.users import note_login_in
 from domain.audit import AuditEvent
 from domain.identity.sessions import Session, surplus
 from domain.identity.users import device_digest
-from ports.identity.sessions import ActiveCount, Ending, Sessions
+from ports.identity.sessions import ActiveCount, EndEvent, Sessions
 
 COLLECTION = "sessions"
 
@@ -39,7 +39,7 @@ class MongoSessions:
         event: AuditEvent,
         *,
         per_user_max: int,
-        ending: Ending,
+        end_event: EndEvent,
     ) -> Sequence[str] | None:
         now_ms, user_id = session.created_ms, session.user_id
 
@@ -58,7 +58,7 @@ class MongoSessions:
             ended = [old.id for old in surplus(tuple(map(_session, living)), per_user_max)]
             if ended:
                 await sessions.update_many({"_id": {"$in": ended}}, {"$set": {"revoked_ms": now_ms}})
-            await record_all_in(transaction, [ending(session_id) for session_id in ended])
+            await record_all_in(transaction, [end_event(session_id) for session_id in ended])
             await sessions.insert_one(_document(session))
             await record_in(transaction, event)
             return ended
@@ -86,7 +86,7 @@ class MongoSessions:
         )
         return updated.matched == 1
 
-    async def note_shown(self, session_id: str, *, generation: int) -> None:
+    async def confirm_generation(self, session_id: str, *, generation: int) -> None:
         await self._sessions.update_one(
             {"_id": session_id, "generation": generation}, {"$set": {"shown_generation": generation}}
         )
@@ -103,10 +103,10 @@ class MongoSessions:
         return await self._driver.transaction(write)
 
     async def revoke_all(
-        self, user_id: str, *, now_ms: int, event: AuditEvent, ending: Ending
+        self, user_id: str, *, now_ms: int, event: AuditEvent, end_event: EndEvent
     ) -> Sequence[str]:
         async def write(transaction: MongoTransaction) -> Sequence[str]:
-            ended = await end_all_in(transaction, user_id, now_ms, ending)
+            ended = await end_all_in(transaction, user_id, now_ms, end_event)
             if ended:
                 await record_in(transaction, event)
             return ended
@@ -152,7 +152,7 @@ class MongoSessions:
 
 
 async def end_all_in(
-    transaction: MongoTransaction, user_id: str, now_ms: int, ending: Ending
+    transaction: MongoTransaction, user_id: str, now_ms: int, end_event: EndEvent
 ) -> tuple[str, ...]:
     """The ids of those that had not been revoked, each with its event. There are few: `per_user_max` of them
     live, and what expired is purged."""
@@ -162,7 +162,7 @@ async def end_all_in(
     if found:
         await sessions.update_many(not_revoked, {"$set": {"revoked_ms": now_ms}})
     ended = tuple(document["_id"] for document in found)
-    await record_all_in(transaction, [ending(session_id) for session_id in ended])
+    await record_all_in(transaction, [end_event(session_id) for session_id in ended])
     return ended
 
 
@@ -195,7 +195,7 @@ def _document(session: Session) -> Document:
         "purge_at": datetime.fromtimestamp(session.absolute_expires_ms / 1000, UTC),
         "generation": session.generation,
         "rotations_ms": list(session.rotations_ms),
-        "shown_generation": session.shown_generation,
+        "shown_generation": session.confirmed_generation,
         "revoked_ms": session.revoked_ms,
         "address": session.address,
         "user_agent": session.user_agent,
@@ -215,7 +215,7 @@ def _session(document: Document) -> Session:
         absolute_expires_ms=document["absolute_expires_ms"],
         generation=document["generation"],
         rotations_ms=_rotations(document),
-        shown_generation=document.get("shown_generation", 0),
+        confirmed_generation=document.get("shown_generation", 0),
         revoked_ms=document["revoked_ms"],
         address=document["address"],
         user_agent=document["user_agent"],

@@ -9,7 +9,7 @@ from adapters.mongo.idempotency import remember_in
 from domain.audit import AuditEvent
 from domain.idempotency import RememberedAnswer
 from domain.identity.users import DEVICES_KNOWN_MAX, Role, User, uniqueness_key
-from ports.identity.users import Answering, RenameRefused, UserAdded, UserPage, Users
+from ports.identity.users import AnswerFor, RenameRefused, UserAdded, UserPage, Users
 
 COLLECTION = "users"
 BY_USERNAME = "by_username"
@@ -65,7 +65,7 @@ class MongoUsers:
         username: str | None,
         email: str | None,
         event: AuditEvent,
-        answer: Answering | None = None,
+        answer: AnswerFor | None = None,
     ) -> User | RenameRefused:
         names: dict[str, str] = {}
         if username is not None:

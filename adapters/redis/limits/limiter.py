@@ -26,7 +26,7 @@ from domain.limits.bans import (
 from domain.limits.identifiers import Identifier, IdentifierType, network_of
 from domain.limits.windows import UNUSED, Algorithm, Policy, WindowState, peek
 from ports.errors import DependencyUnavailable
-from ports.limits.limiter import BanPage, BanPlace, Limiter, LimitStatus
+from ports.limits.limiter import BanPage, BanPosition, Limiter, LimitStatus
 
 SENTINEL_TTL_MS = 86_400_000
 RESTORE_COMMANDS_MAX = 1_024
@@ -167,7 +167,7 @@ class RedisLimiter:
             accepted(reply)
         self._restored_at = connections
 
-    async def bans(self, *, limit: int, after: BanPlace | None = None) -> BanPage:
+    async def bans(self, *, limit: int, after: BanPosition | None = None) -> BanPage:
         now_ms = await self._now()
         members, has_more = await self._banned_members(now_ms, limit, after)
         if not members:
@@ -178,7 +178,7 @@ class RedisLimiter:
             for (member, _), value in zip(members, map(_optional_text, values), strict=True)
         )
         last, until_ms = members[-1]
-        place = BanPlace(until_ms, last.decode()) if has_more else None
+        place = BanPosition(until_ms, last.decode()) if has_more else None
         return BanPage(tuple(ban for ban in bans if ban is not None), place)
 
     async def bans_in_force(self) -> int:
@@ -208,7 +208,7 @@ class RedisLimiter:
         await self._run_list(b"list", 0, b"probe")
 
     async def _banned_members(
-        self, now_ms: int, limit: int, after: BanPlace | None
+        self, now_ms: int, limit: int, after: BanPosition | None
     ) -> tuple[list[tuple[bytes, int]], bool]:
         """Index members with their ends, and whether there are more. Of one end the greater name comes
         first, so what stands before `after` at its very end was on the page before."""

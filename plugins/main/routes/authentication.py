@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from application.identity.login_gate import LoginDelayed
-from application.identity.session_answers import LoginRejection, RefreshDelayed, RefreshRejection, TokenPair
+from application.identity.login_throttle import LoginDelayed
+from application.identity.session_outcomes import LoginRejection, RefreshDelayed, RefreshRejection, TokenPair
 from application.identity.users import InvalidUser, Taken
 from credit_system import (
     BAD_DEVICE,

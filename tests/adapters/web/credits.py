@@ -17,7 +17,7 @@ from application.ledger.committed import CommittedBatch
 from composition.config.load import load
 from composition.config.settings import StoreName
 from composition.managers.app_manager import AppManager
-from composition.wiring.build import Environment
+from composition.wiring.build import Platform
 from composition.wiring.memory_store import memory_store
 from composition.wiring.stores import Stores
 from credit_system import rfc3339
@@ -171,7 +171,7 @@ async def open_house(
     settings, secrets = load(environ or {}, StoreName.MEMORY)
     clock, metrics = AdjustableClock(), MemoryMetrics()
 
-    stores = memory_store(settings, clock, recorded=AuditCounter(metrics))
+    stores = memory_store(settings, clock, on_recorded=AuditCounter(metrics))
     if bus is not None:
         stores = replace(stores, bus=bus)
 
@@ -179,7 +179,7 @@ async def open_house(
         return stores
 
     manager = AppManager(
-        around=Environment(runtime=runtime, clock=clock, entropy=SystemEntropy(), metrics=metrics),
+        platform=Platform(runtime=runtime, clock=clock, entropy=SystemEntropy(), metrics=metrics),
         settings=settings,
         secrets=secrets,
         open_stores=open_stores,

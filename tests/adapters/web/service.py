@@ -39,8 +39,8 @@ from application.documents.service import DocumentService
 from application.idempotency import Idempotency
 from application.identity.api_keys import ApiKeyService, CreatedApiKey
 from application.identity.bearer_tokens import BearerTokens
-from application.identity.device_watch import DeviceWatch
-from application.identity.login_gate import LoginGate
+from application.identity.foreign_devices import ForeignDevices
+from application.identity.login_throttle import LoginThrottle
 from application.identity.revocation_watch import RecentlyRevoked
 from application.identity.sessions import SessionService
 from application.identity.tokens import TokenService
@@ -249,14 +249,14 @@ def open_service(runtime: Runtime, options: Options | None = None) -> TestServic
         secret=bytes(32),
     )
     login = policy("login", options.login)
-    gate = LoginGate(
+    gate = LoginThrottle(
         limiter=rate_limiter,
         failures=MemoryLoginFailures(),
         clock=clock,
         key=bytes(32),
         policy=DelayPolicy(free_failures=login.limit, base_ms=login.period_ms // login.limit),
     )
-    devices = DeviceWatch(
+    devices = ForeignDevices(
         trail=trail,
         limiter=rate_limiter,
         sessions=session_store,

@@ -49,7 +49,7 @@ class CountedKeys:
     def current(self) -> TokenKeySet:
         return self._keys
 
-    def look_again(self) -> bool:
+    def reload(self) -> bool:
         self.looks += 1
         if self.coming is None:
             return False

@@ -19,9 +19,9 @@ from adapters.memory.metrics import MemoryMetrics
 from adapters.runtime.system import SystemEntropy
 from application.audit.trail import AuditTrail
 from application.identity.api_keys import ApiKeyService
-from application.identity.device_watch import DeviceWatch
-from application.identity.login_gate import LoginDelayed, LoginGate
-from application.identity.session_answers import LoginRejection, TokenPair
+from application.identity.foreign_devices import ForeignDevices
+from application.identity.login_throttle import LoginDelayed, LoginThrottle
+from application.identity.session_outcomes import LoginRejection, TokenPair
 from application.identity.sessions import SessionService
 from application.identity.tokens import TokenService
 from application.identity.users import UserService
@@ -121,7 +121,7 @@ class House:
     revocations: NotedRevocations
     passwords: CountedHasher
     tokens: TokenService
-    devices: DeviceWatch
+    devices: ForeignDevices
     blamed: NotedBlames
     users: UserService
     sessions: SessionService
@@ -164,7 +164,7 @@ def build(
         fingerprint=fingerprint,
     )
     blamed = NotedBlames()
-    devices = DeviceWatch(
+    devices = ForeignDevices(
         trail=AuditTrail(log=audit, runtime=runtime),
         limiter=blamed,
         sessions=sessions,
@@ -203,7 +203,7 @@ def build(
             sessions=sessions,
             revocations=revocations,
             passwords=passwords,
-            gate=LoginGate(
+            gate=LoginThrottle(
                 limiter=names,
                 failures=failures,
                 clock=clock,

@@ -172,7 +172,7 @@ class Bench:
             policy=SessionPolicy(),
         )
         opened = _event(AuditAction.SESSION_OPENED, now_ms)
-        added = await self.sessions.add(session, opened, per_user_max=20, ending=lambda _: opened)
+        added = await self.sessions.add(session, opened, per_user_max=20, end_event=lambda _: opened)
         assert added == ()
         return session
 

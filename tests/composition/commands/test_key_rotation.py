@@ -230,13 +230,13 @@ def test_a_bad_file_changes_nothing_and_is_told_once(secret: Path, caplog: pytes
                 spoil()
                 for _ in range(3):
                     await runtime.sleep(LOOK_INTERVAL_S)
-                    assert not process.keys.look_again()
+                    assert not process.keys.reload()
             assert process.keys.current() is before
             assert process.reloads("failed") == 2
             repair()
             assert rotate() == 0
             await runtime.sleep(LOOK_INTERVAL_S)
-            assert process.keys.look_again()
+            assert process.keys.reload()
 
     runtime.run(body)
     assert len([record for record in caplog.records if "stays" in record.message]) == 2
@@ -258,10 +258,10 @@ def test_a_flood_of_forged_tokens_makes_a_process_look_no_more_often(
         async with runtime.running():
             process = Process(runtime, secret)
             for _ in range(1_000):
-                process.keys.look_again()
+                process.keys.reload()
             assert looks == 1
             await runtime.sleep(LOOK_INTERVAL_S_MIN)
-            process.keys.look_again()
+            process.keys.reload()
             assert looks == 2
 
     monkeypatch.setattr(RingFile, "_identity", counted)
@@ -275,7 +275,7 @@ def test_a_ring_rotated_between_the_start_and_the_first_look_is_not_missed(secre
         async with runtime.running():
             process = Process(runtime, secret)
             assert rotate() == 0
-            assert process.keys.look_again()
+            assert process.keys.reload()
             assert len(reading_keys(ring_in(secret), SystemClock().now_ms(), lifetime_ms=1)) == 2
 
     runtime.run(body)

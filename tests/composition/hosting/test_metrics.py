@@ -14,7 +14,7 @@ from adapters.metrics.prometheus import PrometheusMetrics
 from adapters.metrics.segment import Segment
 from adapters.metrics.shared import SharedMetrics
 from composition.hosting.worker_metrics import DESCRIPTORS, WorkerTables, metrics_of
-from composition.hosting.worker_process import Ending, WorkerState
+from composition.hosting.worker_process import RestartReason, WorkerState
 from ports.metrics import Merge, Metric, MetricKind, Metrics
 
 REQUESTS = Metric("credit_sample_requests_total", MetricKind.COUNTER, "Requests", ("route",))
@@ -273,7 +273,7 @@ def test_workers_whose_tables_are_something_else_count_for_themselves(
 def test_the_supervisor_shows_its_workers_in_the_scrape_of_each() -> None:
     supervisor = WorkerTables(2)
     supervisor.show({WorkerState.SERVING: 2, WorkerState.WAITING: 0, WorkerState.STARTING: 0})
-    supervisor.count_restart(Ending.SIGNAL)
+    supervisor.count_restart(RestartReason.SIGNAL)
     worker = metrics_of(supervisor.environ(), 1)
     assert isinstance(worker, SharedMetrics)
     lines = lines_of(worker)

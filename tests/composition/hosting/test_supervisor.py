@@ -17,7 +17,7 @@ import pytest
 from composition.hosting import supervisor
 from composition.hosting.heartbeat import STARVED_TIMES_MAX, Heard, Heartbeat, Silence
 from composition.hosting.supervisor import Plan, Supervisor
-from composition.hosting.worker_process import Ending, WorkerProcess, WorkerState
+from composition.hosting.worker_process import RestartReason, WorkerProcess, WorkerState
 from tests.composition.hosting.serving import wait_until
 
 SERVES = "printf R >/proc/self/fd/$pipe; while sleep 0.05; do printf . >/proc/self/fd/$pipe; done"
@@ -32,7 +32,7 @@ class Ward:
     """Of each worker in turn; a new process runs what stands here then."""
     silence_s_max: float = 5.0
     ready: int = 0
-    endings: list[Ending] = field(default_factory=list)
+    reasons: list[RestartReason] = field(default_factory=list)
     states: Mapping[WorkerState, int] = field(default_factory=dict)
     starts: list[tuple[int, float]] = field(default_factory=list)
     exit_code: int | None = None
@@ -47,7 +47,7 @@ class Ward:
                 silence_s_max=self.silence_s_max,
                 on_ready=self._on_ready,
                 on_death=lambda _: None,
-                on_restart=self.endings.append,
+                on_restart=self.reasons.append,
                 on_change=self._on_change,
             )
         )
@@ -106,17 +106,17 @@ def test_before_it_served_a_failure_ends_the_service_with_its_code(
 
 
 @pytest.mark.parametrize(
-    ("script", "ending"),
+    ("script", "reason"),
     [
-        ("exit 78", Ending.CONFIGURATION),
-        ("exit 2", Ending.CONFIGURATION),
-        ("exit 1", Ending.FAILED),
-        ("exit 0", Ending.ENDED),
-        ("kill -9 $$", Ending.SIGNAL),
+        ("exit 78", RestartReason.CONFIGURATION),
+        ("exit 2", RestartReason.CONFIGURATION),
+        ("exit 1", RestartReason.FAILED),
+        ("exit 0", RestartReason.ENDED),
+        ("kill -9 $$", RestartReason.SIGNAL),
     ],
 )
 def test_once_it_served_every_failure_is_tried_again_with_growing_pauses(
-    script: str, ending: Ending, run: Callable[[Ward], None]
+    script: str, reason: RestartReason, run: Callable[[Ward], None]
 ) -> None:
     ward = Ward([SERVES, SERVES])
     run(ward)
@@ -124,7 +124,7 @@ def test_once_it_served_every_failure_is_tried_again_with_growing_pauses(
     healthy, dead = ward.pids()
     ward.scripts[1] = script
     os.kill(dead, signal.SIGKILL)
-    wait_until(lambda: ward.endings[1:] == [ending] * 3, "three tries")
+    wait_until(lambda: ward.reasons[1:] == [reason] * 3, "three tries")
     assert ward.pids()[0] == healthy
     starts = [at_s for index, at_s in ward.starts if index == 1][1:]
     assert starts[1] - starts[0] >= supervisor.RESTART_DELAY_S_MIN * 2
@@ -143,7 +143,7 @@ def test_pauses_are_bounded(monkeypatch: pytest.MonkeyPatch, run: Callable[[Ward
     wait_until(lambda: ward.are(serving=1), "it")
     ward.scripts[0] = "exit 1"
     os.kill(ward.pids()[0], signal.SIGKILL)
-    wait_until(lambda: len(ward.endings) > 20, "many tries")
+    wait_until(lambda: len(ward.reasons) > 20, "many tries")
     ward.scripts[0] = SERVES
     wait_until(lambda: ward.are(serving=1), "it again")
 
@@ -161,7 +161,7 @@ def test_a_system_without_room_for_a_process_is_asked_again(
     with monkeypatch.context() as patched:
         patched.setattr(subprocess, "Popen", full)
         os.kill(ward.pids()[1], signal.SIGKILL)
-        wait_until(lambda: Ending.NOT_STARTED in ward.endings, "a try")
+        wait_until(lambda: RestartReason.NOT_STARTED in ward.reasons, "a try")
         assert ward.are(serving=1, waiting=1)
     wait_until(lambda: ward.are(serving=2), "both again")
 
@@ -172,7 +172,7 @@ def test_a_worker_that_falls_silent_is_killed_and_the_others_are_not(run: Callab
     wait_until(lambda: ward.ready == 1, "both")
     healthy, silent = ward.pids()
     ward.scripts[1] = SERVES
-    wait_until(lambda: ward.endings == [Ending.SILENT], "the end of the silent one")
+    wait_until(lambda: ward.reasons == [RestartReason.SILENT], "the end of the silent one")
     wait_until(lambda: ward.are(serving=2), "both")
     assert ward.pids()[0] == healthy
     assert silent not in ward.pids()
@@ -187,7 +187,7 @@ def test_a_replacement_that_never_gets_ready_is_killed(
     monkeypatch.setattr(supervisor, "START_S_MAX", 0.3)
     ward.scripts[1] = "while sleep 0.05; do printf . >/proc/self/fd/$pipe; done"
     os.kill(ward.pids()[1], signal.SIGKILL)
-    wait_until(lambda: ward.endings == [Ending.SIGNAL, Ending.SILENT], "its end")
+    wait_until(lambda: ward.reasons == [RestartReason.SIGNAL, RestartReason.SILENT], "its end")
 
 
 def test_what_a_worker_says_is_heard_however_it_comes() -> None:

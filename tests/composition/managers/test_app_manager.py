@@ -18,7 +18,7 @@ from composition.config.load import load
 from composition.config.settings import StoreName
 from composition.managers.app_manager import AppManager
 from composition.managers.plugin_manager import PluginFailed
-from composition.wiring.build import Environment
+from composition.wiring.build import Platform
 from composition.wiring.memory_store import memory_store
 from composition.wiring.stores import Stores
 from plugins.connection_api import CONNECTION_API, ConnectionAPI
@@ -75,7 +75,7 @@ def run(
         return replace(memory_store(settings, clock), stop=noted)
 
     manager = AppManager(
-        around=Environment(
+        platform=Platform(
             runtime=runtime,
             clock=clock,
             entropy=SystemEntropy(),

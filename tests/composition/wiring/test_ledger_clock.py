@@ -14,7 +14,7 @@ from application.ledger.service import Ledger
 from composition.config.load import load
 from composition.config.settings import StoreName
 from composition.managers.app_manager import AppManager
-from composition.wiring.build import Environment
+from composition.wiring.build import Platform
 from composition.wiring.memory_store import memory_store
 from composition.wiring.stores import Stores
 from credit_system import Answer, Call, Route
@@ -84,7 +84,7 @@ def run(body: Callable[[AppManager, StoreClock], Awaitable[None]]) -> None:
         return replace(memory_store(settings, SkewedClock()), ledger_clock=store_clock)
 
     manager = AppManager(
-        around=Environment(
+        platform=Platform(
             runtime=runtime, clock=SkewedClock(), entropy=SystemEntropy(), metrics=MemoryMetrics()
         ),
         settings=settings,

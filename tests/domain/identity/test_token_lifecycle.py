@@ -175,7 +175,7 @@ class Families(RuleBasedStateMachine):
         elif decision is RefreshDecision.REUSED:
             self.die(SessionEvent.REUSED)
         elif decision is RefreshDecision.WRONG_DEVICE and generation == max(self.tokens):
-            self.session = replace(self.session, shown_generation=generation)
+            self.session = replace(self.session, confirmed_generation=generation)
             self.confirm(generation)
 
     def rotate_to_the_next(self, generation: int) -> None:
@@ -288,7 +288,7 @@ def test_a_successor_that_anybody_has_shown_had_arrived(shown_by: str | None) ->
     session = rotated(a_session(), START_MS)
     assert decided(session, 1, START_MS + 50) is RefreshDecision.REPEAT
     assert decided(session, 2, START_MS + 50, device_id=shown_by) is RefreshDecision.WRONG_DEVICE
-    shown = replace(session, shown_generation=2)
+    shown = replace(session, confirmed_generation=2)
     assert decided(shown, 1, START_MS + 10) is RefreshDecision.REPEAT
     assert decided(shown, 1, START_MS + 50) is RefreshDecision.REUSED
     # Its own device's next rotation begins anew.

@@ -21,7 +21,7 @@ from domain.limits.admission import (
     decide,
     identifiers_of,
 )
-from domain.limits.bans import BLAMELESS, BanPolicy, OffenceRecord, violate
+from domain.limits.bans import NO_OFFENCES, BanPolicy, OffenceRecord, violate
 from domain.limits.windows import UNUSED, Algorithm, Policy, WindowState, peek, take
 
 NOW_MS = 1_000_000
@@ -120,7 +120,7 @@ def test_a_refusal_blames_at_most_one_and_never_an_account_name(
         assert changed == []
     else:
         assert changed == [admission.identifier]
-        before = state.offence_records.get(changed[0], BLAMELESS)
+        before = state.offence_records.get(changed[0], NO_OFFENCES)
         assert after.offence_records[changed[0]] == violate(BAN_POLICY, before, now_ms, 0.0)
 
 

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.limits.bans import (
-    BLAMELESS,
     DURATION_MS_MAX,
     JITTER_MAX,
     LEVEL_MAX,
+    NO_OFFENCES,
     BanPolicy,
     OffenceRecord,
     ban_duration_ms,
@@ -23,7 +23,7 @@ from domain.limits.bans import (
     jitter_ppm,
     level_at,
     lift,
-    means_nothing_from_ms,
+    offences_expire_at_ms,
     violate,
     violations_at,
 )
@@ -78,7 +78,7 @@ class Oracle:
 def test_violations_and_bans_follow_the_rule_step_by_step(
     policy: BanPolicy, script: list[tuple[int, float]]
 ) -> None:
-    offences, oracle, now_ms = BLAMELESS, Oracle(policy), 1_000
+    offences, oracle, now_ms = NO_OFFENCES, Oracle(policy), 1_000
     for wait_ms, jitter in script:
         now_ms += wait_ms
         oracle.advance(now_ms)
@@ -94,7 +94,7 @@ def test_violations_and_bans_follow_the_rule_step_by_step(
 
 def test_violations_up_to_the_threshold_do_not_ban_and_the_next_one_does() -> None:
     policy = BanPolicy(threshold=5)
-    offences = BLAMELESS
+    offences = NO_OFFENCES
     for count in range(1, 6):
         offences = violate(policy, offences, count, 0.0)
         assert not is_banned(offences, count)
@@ -105,7 +105,7 @@ def test_violations_up_to_the_threshold_do_not_ban_and_the_next_one_does() -> No
 
 def test_violations_are_forgotten_after_an_hour_without_one() -> None:
     policy = BanPolicy(threshold=1)
-    offences = violate(policy, BLAMELESS, 0, 0.0)
+    offences = violate(policy, NO_OFFENCES, 0, 0.0)
     assert violations_at(policy, offences, HOUR_MS - 1) == 1
     assert violations_at(policy, offences, HOUR_MS) == 0
     assert not is_banned(violate(policy, offences, HOUR_MS, 0.0), HOUR_MS)
@@ -126,7 +126,7 @@ def test_a_ban_is_never_above_the_cap_nor_under_what_its_level_gives(
 def test_a_ban_within_a_half_life_of_the_last_ones_end_is_longer_or_at_the_cap(
     policy: BanPolicy, script: list[tuple[int, float]]
 ) -> None:
-    offences, now_ms, durations = BLAMELESS, 0, []
+    offences, now_ms, durations = NO_OFFENCES, 0, []
     for late, jitter in script:
         offences = impose(policy, offences, now_ms, jitter=jitter)
         durations.append(offences.banned_until_ms - now_ms)
@@ -137,7 +137,7 @@ def test_a_ban_within_a_half_life_of_the_last_ones_end_is_longer_or_at_the_cap(
 
 @given(policies, st.integers(1, 90))
 def test_without_bans_the_level_falls_to_none(policy: BanPolicy, bans: int) -> None:
-    offences = BLAMELESS
+    offences = NO_OFFENCES
     for _ in range(bans):
         offences = impose(policy, offences, 0, jitter=0.0)
     level = min(bans, LEVEL_MAX)
@@ -154,7 +154,7 @@ def test_without_bans_the_level_falls_to_none(policy: BanPolicy, bans: int) -> N
 def test_conduct_means_nothing_exactly_from_the_moment_it_says(
     policy: BanPolicy, script: list[tuple[int, float]], later_ms: int
 ) -> None:
-    offences, now_ms = BLAMELESS, 1_000
+    offences, now_ms = NO_OFFENCES, 1_000
     for wait_ms, jitter in script:
         now_ms += wait_ms
         if not is_banned(offences, now_ms):
@@ -167,7 +167,7 @@ def test_conduct_means_nothing_exactly_from_the_moment_it_says(
             is_banned(offences, moment_ms),
         )
 
-    moment_ms = means_nothing_from_ms(policy, offences)
+    moment_ms = offences_expire_at_ms(policy, offences)
     assert remembered(moment_ms + later_ms) == (0, 0, False)
     if moment_ms:
         assert remembered(moment_ms - 1) != (0, 0, False)
@@ -175,7 +175,7 @@ def test_conduct_means_nothing_exactly_from_the_moment_it_says(
 
 def test_a_lifted_ban_ends_now_and_its_level_decays_from_now() -> None:
     policy = BanPolicy(half_life_ms=1_000)
-    offences = lift(impose(policy, BLAMELESS, 0, jitter=0.0), 500)
+    offences = lift(impose(policy, NO_OFFENCES, 0, jitter=0.0), 500)
     assert not is_banned(offences, 500)
     assert level_at(policy, offences, 1_499) == 1
     assert level_at(policy, offences, 1_500) == 0
@@ -183,23 +183,23 @@ def test_a_lifted_ban_ends_now_and_its_level_decays_from_now() -> None:
 
 def test_a_ban_by_hand_lasts_as_long_as_asked_and_takes_the_place_of_the_one_in_force() -> None:
     policy = BanPolicy()
-    offences = impose(policy, BLAMELESS, 0, jitter=0.1, duration_ms=5)
+    offences = impose(policy, NO_OFFENCES, 0, jitter=0.1, duration_ms=5)
     assert offences == OffenceRecord(level=1, banned_until_ms=5)
     assert impose(policy, offences, 1, jitter=0.0, duration_ms=2).banned_until_ms == 3
 
 
 def test_forgetting_violations_leaves_the_ban() -> None:
-    banned = impose(BanPolicy(), BLAMELESS, 0, jitter=0.0)
+    banned = impose(BanPolicy(), NO_OFFENCES, 0, jitter=0.0)
     assert forget_violations(banned) == banned
-    warned = violate(BanPolicy(), BLAMELESS, 0, 0.0)
-    assert forget_violations(warned) == BLAMELESS
+    warned = violate(BanPolicy(), NO_OFFENCES, 0, 0.0)
+    assert forget_violations(warned) == NO_OFFENCES
 
 
 def test_a_clock_that_stepped_back_neither_forgets_nor_unbans() -> None:
     policy = BanPolicy(threshold=2)
-    offences = violate(policy, violate(policy, BLAMELESS, 10_000, 0.0), 5_000, 0.0)
+    offences = violate(policy, violate(policy, NO_OFFENCES, 10_000, 0.0), 5_000, 0.0)
     assert violations_at(policy, offences, 10_000 + HOUR_MS - 1) == 2
-    banned = impose(policy, BLAMELESS, 10_000, jitter=0.0)
+    banned = impose(policy, NO_OFFENCES, 10_000, jitter=0.0)
     assert is_banned(banned, 5_000)
     assert level_at(policy, banned, 5_000) == 1
 
@@ -213,7 +213,7 @@ def test_a_jitter_out_of_bounds_is_refused(jitter: float) -> None:
 @pytest.mark.parametrize("duration_ms", [0, -1, DURATION_MS_MAX + 1])
 def test_a_ban_by_hand_of_no_or_absurd_length_is_refused(duration_ms: int) -> None:
     with pytest.raises(ValueError, match="ban lasts"):
-        impose(BanPolicy(), BLAMELESS, 0, jitter=0.0, duration_ms=duration_ms)
+        impose(BanPolicy(), NO_OFFENCES, 0, jitter=0.0, duration_ms=duration_ms)
 
 
 @pytest.mark.parametrize(

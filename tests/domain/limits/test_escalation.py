@@ -18,13 +18,13 @@ from domain.limits.admission import (
 )
 from domain.limits.bans import (
     ESCALATION_NETWORKS,
-    UNTOUCHED,
+    NO_SUBNET_BANS,
     BanPolicy,
     OffenceRecord,
     SubnetBans,
     escalate,
-    expires_at_ms,
     is_banned,
+    subnet_bans_expire_at_ms,
 )
 from domain.limits.identifiers import Identifier, IdentifierType, is_network, network_of
 from domain.limits.windows import UNUSED, Policy
@@ -79,7 +79,7 @@ def test_what_does_not_count_by_64_has_no_network(kind: IdentifierType, value: s
 def test_a_56_is_banned_with_the_fourth_of_its_64s_within_the_memory_of_violations(
     script: list[tuple[int, int]],
 ) -> None:
-    subnet_bans, now_ms, history = UNTOUCHED, 1_000, dict[int, int]()
+    subnet_bans, now_ms, history = NO_SUBNET_BANS, 1_000, dict[int, int]()
     for wait_ms, number in script:
         now_ms += wait_ms
         history[number] = now_ms
@@ -89,20 +89,20 @@ def test_a_56_is_banned_with_the_fourth_of_its_64s_within_the_memory_of_violatio
         assert len(subnet_bans.banned) < ESCALATION_NETWORKS
         if escalated:
             history = {}
-            assert subnet_bans == UNTOUCHED
+            assert subnet_bans == NO_SUBNET_BANS
 
 
 def test_a_spread_means_nothing_from_the_moment_it_says() -> None:
-    assert expires_at_ms(POLICY, UNTOUCHED) == 0
+    assert subnet_bans_expire_at_ms(POLICY, NO_SUBNET_BANS) == 0
     subnet_bans = SubnetBans(tuple((link(number), 1_000 + number) for number in range(3)))
-    ends_ms = expires_at_ms(POLICY, subnet_bans)
+    ends_ms = subnet_bans_expire_at_ms(POLICY, subnet_bans)
     assert ends_ms == 1_102
     assert len(escalate(POLICY, subnet_bans, link(9), ends_ms - 1)[0].banned) == 2
     assert escalate(POLICY, subnet_bans, link(9), ends_ms)[0] == SubnetBans(((link(9), ends_ms),))
 
 
 def test_the_same_64_banned_again_and_again_counts_once() -> None:
-    subnet_bans = UNTOUCHED
+    subnet_bans = NO_SUBNET_BANS
     for now_ms in range(10):
         subnet_bans, escalated = escalate(POLICY, subnet_bans, link(1), now_ms)
         assert not escalated

@@ -17,7 +17,7 @@ LOGIN_POLICY = "login"
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class LoginAttempt:
     """Somebody types a password for a name. `device` is the digest of a known device of the account."""
 
     name: str
@@ -29,7 +29,7 @@ class Attempt:
 class LoginAdmitted:
     """The password may be checked; the gate wants to hear how it ended."""
 
-    attempt: Attempt
+    attempt: LoginAttempt
     failures: Failures = NO_FAILURES
     """What stood against the name."""
 
@@ -47,7 +47,7 @@ class NameLimiter(Protocol):
     async def admit_account_name(self, policy: str, name: str) -> Admission: ...
 
 
-class LoginGate:
+class LoginThrottle:
     """Raises `DependencyUnavailable`: without its memory nobody may guess.
 
     `key` is what names are digested with.
@@ -68,7 +68,7 @@ class LoginGate:
         self._key = key
         self._policy = policy
 
-    async def admit(self, attempt: Attempt) -> LoginAdmitted | LoginDelayed:
+    async def admit(self, attempt: LoginAttempt) -> LoginAdmitted | LoginDelayed:
         """A known device has a window of its own, which nobody else can fill, and no delay."""
         admitted, counted = LoginAdmitted(attempt), attempt.name
         if attempt.device is None:

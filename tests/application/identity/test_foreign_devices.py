@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from application.identity.bearer_tokens import BearerTokens
-from application.identity.device_watch import BLAMES_MAX, KNOWN_MAX, NOTE_INTERVAL_S
-from application.identity.session_answers import RefreshRejection, TokenPair
+from application.identity.foreign_devices import BLAMES_MAX, KNOWN_MAX, NOTE_INTERVAL_S
+from application.identity.session_outcomes import RefreshRejection, TokenPair
 from application.realtime.socket_tokens import KnownSessions, SocketTokenVerifier
 from domain.audit import AuditAction, AuditEvent, AuditFilter
 from domain.identity.access import Principal
@@ -234,7 +234,7 @@ def test_what_is_remembered_of_devices_is_bounded() -> None:
         house = build(runtime)
         for number in range(KNOWN_MAX + 5):
             context = replace(CONTEXT, address=f"2001:db8:{number:x}::")
-            await house.devices.saw(
+            await house.devices.report(
                 DeviceVerdict.NOTED,
                 user_id="usr_1",
                 session_id="ses_1",

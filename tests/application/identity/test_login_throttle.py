@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from application.identity.login_gate import LoginDelayed
-from application.identity.session_answers import LoginRejection, TokenPair
+from application.identity.login_throttle import LoginDelayed
+from application.identity.session_outcomes import LoginRejection, TokenPair
 from domain.identity.sessions import SessionPolicy
 from ports.runtime import Runtime
 from tests.application.identity.use_cases import CONTEXT, PASSWORD, House, build

@@ -34,17 +34,17 @@ KNOWN_MAX = 10_000
 _AWAY = (DependencyUnavailable, Overloaded, DeadlineExceeded)
 
 
-class Blames(Protocol):
+class AddressLimiter(Protocol):
     async def violate_address(self, address: str) -> None:
         """Counts a violation; never raises for a limiter that is away."""
 
 
-class DeviceWatch:
+class ForeignDevices:
     def __init__(
         self,
         *,
         trail: AuditTrail,
-        limiter: Blames,
+        limiter: AddressLimiter,
         sessions: Sessions,
         runtime: Runtime,
         clock: Clock,
@@ -60,7 +60,7 @@ class DeviceWatch:
         self._foreign = metrics.register(FOREIGN_DEVICES)
         self._known: OrderedDict[tuple[str, str, bool], tuple[float, int]] = OrderedDict()
 
-    async def saw(
+    async def report(
         self,
         verdict: DeviceVerdict,
         *,
@@ -84,7 +84,7 @@ class DeviceWatch:
         if is_blamed and context.address and times <= BLAMES_MAX:
             await self._limiter.violate_address(context.address)
 
-    async def saw_token(
+    async def report_token(
         self,
         verdict: DeviceVerdict,
         shown_by: Principal,
@@ -94,7 +94,7 @@ class DeviceWatch:
         exempt: bool = False,
     ) -> None:
         """The same of an access token, which tells whose it is."""
-        await self.saw(
+        await self.report(
             verdict,
             user_id=shown_by.id,
             session_id=shown_by.session_id or "",
