@@ -1,4 +1,4 @@
-"""A line for each call of a use case, where somebody wants them: `function.log`."""
+"""Logs a line for each call of a use case at DEBUG: `function.log`."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ Result = TypeVar("Result")
 def traced(
     call: Callable[Arguments, Coroutine[Any, Any, Result]],
 ) -> Callable[Arguments, Coroutine[Any, Any, Result]]:
-    """Logs each call at DEBUG as it ends, by the logger of its module: its name, request and outcome.
+    """Logs the end of each call at DEBUG, by the logger of its module: its name, request and outcome.
 
-    Never an argument or an answer: they hold passwords, tokens and keys. Where DEBUG is off, a call
-    costs one more frame.
+    Logs no argument and no answer, which hold passwords, tokens and keys. Where DEBUG is off, a call costs
+    one more frame.
     """
     log = logging.getLogger(call.__module__)
     name = call.__qualname__
 
     @wraps(call)
-    async def watched(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+    async def logged(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
         if not log.isEnabledFor(logging.DEBUG):
             return await call(*args, **kwargs)
         outcome = "cancelled"
@@ -42,19 +42,19 @@ def traced(
         finally:
             log.debug(name, extra={"outcome": outcome} | _request(*args, *kwargs.values()))
 
-    return watched
+    return logged
 
 
 def _outcome(result: object) -> str:
-    """The kind of an answer; the very answer only where it is one of a few."""
+    """The type of an answer; the answer itself only for None, a boolean or an enum."""
     if result is None or isinstance(result, bool):
         return str(result)
     return str(result) if isinstance(result, Enum) else type(result).__name__
 
 
 def _request(*values: object) -> dict[str, str]:
-    """The id of the request that the call was told of, else of the one under way; nothing where nobody
-    asked, as in a task of the service's own."""
+    """The id of the request among the arguments, else of the current one; nothing outside of a request, as in
+    the service's own tasks."""
     contexts = (value.request_id for value in values if isinstance(value, RequestContext))
     request_id = next(contexts, None) or REQUEST_ID.get()
     return {"request_id": request_id} if request_id else {}

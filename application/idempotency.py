@@ -1,4 +1,4 @@
-"""A request that is sent again under its key gets the first answer again."""
+"""Idempotency of writes outside of the ledger: a repeat under the same key gets the first answer again."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ports.idempotency import IdempotencyStore
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """It was answered before."""
+    """The answer that the first request got."""
 
     status: int
     body: bytes = field(repr=False)
@@ -23,11 +23,11 @@ class Replay:
 
 @dataclass(frozen=True, slots=True)
 class KeyConflict:
-    """The key was used before, with another request."""
+    """Another request used the key before."""
 
 
 class NewRequest:
-    """The request is new: its write stores what `answer` makes."""
+    """The first request under its key. Its write stores the answer that `answer` makes."""
 
     __slots__ = ("_at_ms", "_fingerprint", "_id", "_sealer")
 
@@ -38,14 +38,16 @@ class NewRequest:
         self._sealer = sealer
 
     def answer(self, status: int, body: bytes) -> RememberedAnswer:
+        """The answer to store with the write. Its body is sealed."""
         sealed = self._sealer.seal(body, self._id.encode())
         return RememberedAnswer(self._id, self._fingerprint, status, sealed, self._at_ms)
 
 
 class Idempotency:
-    """Raises `DependencyUnavailable`. `secret` is what callers, keys and requests are digested with."""
+    """Tells new requests from repeats by their idempotency keys, for a day (`domain.idempotency`)."""
 
     def __init__(self, *, answers: IdempotencyStore, sealer: Sealer, clock: Clock, secret: bytes) -> None:
+        """`secret` digests callers, keys and requests."""
         self._answers = answers
         self._sealer = sealer
         self._clock = clock
@@ -55,7 +57,11 @@ class Idempotency:
     async def begin(
         self, context: RequestContext, *, key: str, operation: str, body: bytes
     ) -> Replay | KeyConflict | NewRequest:
-        """`operation` is the route with its parameters. Those who name nobody are told apart by address."""
+        """Whether a request under an idempotency key is new, a repeat, or in conflict with another one.
+
+        `operation` is the route with its parameters, `body` the body as received. Keys belong to the actor of
+        `context`; anonymous actors are told apart by address. Raises `DependencyUnavailable`.
+        """
         actor = f"{ANONYMOUS}:{context.address}" if context.actor == ANONYMOUS else context.actor
         digest = answer_id(self._secret, actor, key)
         fingerprint = request_fingerprint(self._secret, operation, body)
@@ -65,6 +71,6 @@ class Idempotency:
             return NewRequest(digest, fingerprint, now_ms, self._sealer)
         opened = self._sealer.open(found.sealed_body, digest.encode())
         if opened is None or not hmac.compare_digest(found.fingerprint, fingerprint):
-            # One that was sealed under a key that is gone cannot be given again, and must not be redone.
+            # An answer sealed under a lost key cannot be returned, and its write must not be repeated.
             return KeyConflict()
         return Replay(found.status, opened)

@@ -1,4 +1,4 @@
-"""What is done again and again while the service runs."""
+"""Work that repeats while the service runs."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from ports.runtime import Runtime, Task, TaskCancelled
 
 
 class Recurring:
-    """One supervised task that goes round from `start` to `stop`.
+    """One supervised task that repeats a piece of work between `start` and `stop`.
 
-    A round gives the seconds to pause after it. What it raises ends the task and is reported, so it catches
-    whatever must not end those that follow.
+    `work` returns the seconds to pause after it. An exception that it raises is logged and ends the
+    repetition, so it catches those that must not.
     """
 
-    def __init__(self, runtime: Runtime, go_round: Callable[[], Awaitable[float]], *, name: str) -> None:
+    def __init__(self, runtime: Runtime, work: Callable[[], Awaitable[float]], *, name: str) -> None:
         self._runtime = runtime
-        self._go_round = go_round
+        self._work = work
         self._name = name
         self._task: Task[None] | None = None
 
     def start(self) -> None:
-        """A second start does nothing."""
+        """Starts the task, unless it runs already."""
         if self._task is None:
             self._task = self._runtime.start(self._run, name=self._name)
 
     async def stop(self) -> None:
-        """Returns when no round is under way: what it asks is stopped next."""
+        """Cancels the task, and returns once it has ended, so that its dependencies may stop."""
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
@@ -36,4 +36,4 @@ class Recurring:
 
     async def _run(self) -> None:
         while True:
-            await self._runtime.sleep(await self._go_round())
+            await self._runtime.sleep(await self._work())

@@ -1,8 +1,8 @@
 """Network addresses, and the name under which each is counted.
 
-An IPv4 address that is written inside of an IPv6 one is that IPv4 address: whoever comes through a translator
-or a tunnel is the same, in whichever family the packets arrive. Which forms there are, where they come from
-and who could forge them stands in `docs/addresses.md`.
+An IPv6 address that embeds an IPv4 address counts as that IPv4 address: a client behind a translator or a
+tunnel is the same client in either family. `docs/addresses.md` lists the forms, their origins and who could
+forge them.
 """
 
 from __future__ import annotations
@@ -11,17 +11,18 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from typing import Final, NamedTuple
 
 UNKNOWN = "unknown"
-"""Under which a peer without an address is counted (a Unix socket)."""
+"""The name of a peer without an address, on a Unix socket."""
 
 ADDRESS_LENGTH_MAX = 45
 ZONE_LENGTH_MAX = 16
 """`%` and the name of a network interface (Linux's IFNAMSIZ)."""
 IPV6_COUNTED_BITS = 64
-"""A customer of most providers gets a whole /64: counting by address would count nobody."""
+"""Most providers give a customer a whole /64, so that counting by address would be pointless."""
 IPV6_NETWORK_BITS = 56
-"""What a provider should give a household at least (RIPE-690, 4.2): 256 /64s to be banned from in turn."""
+"""The least that a provider should give a household (RIPE-690, 4.2): 256 /64s, to be banned one after the
+other."""
 IPV6_PREFIX_BITS = frozenset({IPV6_COUNTED_BITS, IPV6_NETWORK_BITS})
-"""Networks that can be named as a whole: what is counted, and what several of them escalate to."""
+"""The sizes of networks that can be named: the counted one, and the one that several of them escalate to."""
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -31,25 +32,25 @@ _IPV4_MASK = (1 << _IPV4_BITS) - 1
 
 
 class _Form(NamedTuple):
-    """One way to write an IPv4 address inside of an IPv6 one."""
+    """One form of an IPv6 address that embeds an IPv4 address."""
 
     prefix: int
-    """The bits of the IPv6 address that say so, from the highest on."""
+    """The leading bits of an address of this form."""
     bits: int
-    """How many these are."""
+    """The number of leading bits."""
     begins: int
-    """How many bits stand before the IPv4 address."""
+    """The number of bits before the IPv4 address."""
     is_inverted: bool
     never: tuple[tuple[int, int], ...]
-    """First and last of what an address of this form cannot hold: one that does is an IPv6 address and
-    nothing else."""
+    """Ranges, by first and last, of IPv4 addresses that this form cannot embed. An address with one of them
+    is a plain IPv6 address."""
 
     def holds(self, number: int, bits: int = _IPV6_BITS) -> bool:
-        """Whether an address, or all of a network with so many bits, is written in this form."""
+        """Whether an address, or all of a network with this many bits, has this form."""
         return bits >= self.bits and number >> (_IPV6_BITS - self.bits) == self.prefix
 
     def inside(self, number: int) -> int:
-        """The IPv4 address in it."""
+        """The embedded IPv4 address."""
         written = number >> (_IPV6_BITS - self.begins - _IPV4_BITS) & _IPV4_MASK
         return written ^ _IPV4_MASK if self.is_inverted else written
 
@@ -67,7 +68,7 @@ def _form(
 
 
 _NO_HOST: Final = IPv4Network("0.0.0.0/8")
-"""Nobody's address (RFC 1122, 3.2.1.3). So `::` and `::1` hold none."""
+"""No host's address (RFC 1122, 3.2.1.3), so that `::` and `::1` embed none."""
 _NOT_PUBLIC: Final = tuple(
     IPv4Network(each)
     for each in (
@@ -75,8 +76,8 @@ _NOT_PUBLIC: Final = tuple(
         *("172.16.0.0/12", "192.168.0.0/16", "224.0.0.0/4", "240.0.0.0/4"),
     )
 )
-"""What relays of 6to4 and Teredo must not carry (RFC 3056, 9; RFC 3964; RFC 4380, 5.4). A packet that
-came all the same was forged, and must not pass for one of a proxy or a host of the own network."""
+"""Addresses that relays of 6to4 and Teredo must not carry (RFC 3056, 9; RFC 3964; RFC 4380, 5.4). A packet
+with one is forged, and must not pass for a proxy or a host of the own network."""
 
 _FORMS: Final = (
     _form("::ffff:0:0/96", begins=96),  # IPv4-mapped: RFC 4291, 2.5.5.2
@@ -87,13 +88,13 @@ _FORMS: Final = (
     _form("2001::/32", begins=96, is_inverted=True, never=_NOT_PUBLIC),  # Teredo: RFC 4380, 4
 )
 _LOCAL_NAT64: Final = IPv6Network("64:ff9b:1::/48")
-"""From which networks take prefixes for translators of their own (RFC 8215)."""
+"""The range of prefixes for the translators of a network (RFC 8215)."""
 _LOCAL_NAT64_SHIFT: Final = _IPV6_BITS - _LOCAL_NAT64.prefixlen
 _LOCAL_NAT64_PREFIX: Final = int(_LOCAL_NAT64.network_address) >> _LOCAL_NAT64_SHIFT
 
 
 def identity_of(address: Address) -> Address:
-    """The one address that stands for all spellings of it: without zone, and IPv4 where that is inside."""
+    """The address that stands for all its spellings: without a zone, and IPv4 where it embeds one."""
     if isinstance(address, IPv4Address):
         return address
     number = int(address)
@@ -108,10 +109,10 @@ def identity_of(address: Address) -> Address:
 
 
 def network_identity_of(network: Network) -> Network:
-    """The same of all addresses of a network: an IPv4 network where each of them has one inside.
+    """`identity_of` for every address of a network: an IPv4 network where each address embeds one.
 
-    A prefix that gives no bit of the IPv4 address (`64:ff9b::/96`) means all of IPv4. A network that holds
-    more than addresses of one form (`::/0`) means the IPv6 addresses in it, and no IPv4 address.
+    A prefix without a bit of the IPv4 address (`64:ff9b::/96`) means all of IPv4. A network of more than one
+    form (`::/0`) means its IPv6 addresses, and no IPv4 address.
     """
     if isinstance(network, IPv4Network):
         return network
@@ -120,8 +121,8 @@ def network_identity_of(network: Network) -> Network:
     for form in _FORMS:
         if form.holds(number, bits):
             fixed = min(max(0, bits - form.begins), _IPV4_BITS)
-            found = IPv4Network((form.inside(number), fixed), strict=False)
-            return plain if form.cannot_hold(int(found[0]), int(found[-1])) else found
+            embedded = IPv4Network((form.inside(number), fixed), strict=False)
+            return plain if form.cannot_hold(int(embedded[0]), int(embedded[-1])) else embedded
     if not plain.subnet_of(_LOCAL_NAT64):
         return plain
     if bits < _IPV6_BITS:
@@ -131,9 +132,12 @@ def network_identity_of(network: Network) -> Network:
 
 
 def _locally_translated(address: IPv6Address) -> IPv4Address | None:
-    """Prefixes of 48, 56, 64 or 96 bits, and which was chosen cannot be seen. But what follows the IPv4
-    address is zero (RFC 6052, 2.2), and hardly any host's address ends in 0: so the last octet that is
-    not zero is the IPv4 address's last."""
+    """The embedded IPv4 address behind a local prefix of 48, 56, 64 or 96 bits, whose length the address does
+    not show.
+
+    The bits after the IPv4 address are zero (RFC 6052, 2.2), and hardly any host's address ends in 0. So the
+    last octet that is not zero is the last one of the IPv4 address.
+    """
     octets = address.packed
     last = max(place for place, octet in enumerate(octets) if octet)
     match last:
@@ -148,14 +152,14 @@ def _locally_translated(address: IPv6Address) -> IPv4Address | None:
         case _:
             return None
     if last <= 12 and octets[8]:
-        # Between the halves of an address that such a prefix splits, or before it, stands a zero.
+        # Octet 8 is always zero: before the address, or between its halves (RFC 6052, 2.2).
         return None
-    found = IPv4Address(written)
-    return None if found in _NO_HOST else found
+    embedded = IPv4Address(written)
+    return None if embedded in _NO_HOST else embedded
 
 
 def parse_address(text: str) -> Address | None:
-    """Whom a text names, without port; None for what is no address."""
+    """The identity of the address that a text without a port names; None for any other text."""
     if len(text) > ADDRESS_LENGTH_MAX + ZONE_LENGTH_MAX:
         return None
     try:
@@ -165,13 +169,13 @@ def parse_address(text: str) -> Address | None:
 
 
 def parse_network(text: str) -> Network:
-    """Whom a text names that is an address or a network. Raises ValueError for any other, and for a network
-    with bits beyond its prefix."""
+    """The identity of the address or network that a text names. Raises `ValueError` for any other text, and
+    for a network with bits beyond its prefix."""
     return network_identity_of(ip_network(text))
 
 
 def counted_as(address: Address) -> str:
-    """IPv4 by itself, IPv6 by its /64; `address` is an identity."""
+    """The counted name of an identity: an IPv4 address itself, or the /64 of an IPv6 address."""
     if isinstance(address, IPv4Address):
         return str(address)
     prefix = int(address) >> IPV6_COUNTED_BITS << IPV6_COUNTED_BITS
@@ -179,8 +183,8 @@ def counted_as(address: Address) -> str:
 
 
 def counted_name(text: str) -> str | None:
-    """What an operator may have meant by this text: an address, a network that is counted as one, or
-    `unknown`; None when it is none of them."""
+    """The counted name that an operator means by a text: of an address, of a network that is counted as one,
+    or `unknown`. None for any other text."""
     if text == UNKNOWN:
         return UNKNOWN
     written, slash, bits = text.partition("/")
@@ -196,14 +200,14 @@ def counted_name(text: str) -> str | None:
     meant = network_identity_of(network)
     if meant.prefixlen == _IPV4_BITS and isinstance(meant, IPv4Network):
         return str(meant.network_address)
-    # One that means more than one IPv4 address keeps its own name: a ban from before may stand under it.
+    # A network of more than one IPv4 address keeps its own name, under which there may be a former ban.
     if isinstance(network, IPv4Network) or network.prefixlen not in IPV6_PREFIX_BITS:
         return None
     return str(IPv6Network((int(network.network_address), network.prefixlen)))
 
 
 def neighbourhood(counted: str) -> str:
-    """The /24 or /48 that a counted address lies in: about one customer or site of a provider."""
+    """The /24 or /48 of a counted address: about one site of a provider."""
     address = parse_address(counted.partition("/")[0])
     if address is None:
         return counted

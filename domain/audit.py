@@ -1,4 +1,4 @@
-"""Who wrote what, when, from where."""
+"""Audit events: who changed what, when and from where."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from enum import Enum
 from domain.ids import RANDOMNESS_BYTES, TIME_BITS, time_ordered_id
 
 ANONYMOUS = "anonymous"
-"""The actor of a request that names nobody."""
+"""The actor of a request without credentials."""
 SYSTEM = "system"
-"""The actor of the service's own doing, and of its operator on the command line."""
-
+"""The actor of the service itself, and of its operator on the command line."""
 
 ID_PREFIX = "aud"
 
 
 class AuditAction(Enum):
+    """The values are those of the API, the log and the metrics."""
+
     USER_REGISTERED = "user.registered"
     USER_CREATED = "user.created"
     USER_RENAMED = "user.renamed"
@@ -27,7 +28,7 @@ class AuditAction(Enum):
     SESSION_OPENED = "session.opened"
     SESSION_ENDED = "session.ended"
     SESSION_REVOKED = "session.revoked"
-    """What builds before `session.ended` wrote for one that ended by itself; read, and never written."""
+    """An action that builds before `session.ended` wrote. Read, never written."""
     SESSIONS_REVOKED = "session.all_revoked"
     TOKEN_REUSED = "session.token_reused"
     FOREIGN_DEVICE = "session.foreign_device"
@@ -43,10 +44,10 @@ class AuditAction(Enum):
 
 @dataclass(frozen=True, slots=True)
 class AuditEvent:
-    """One write, stored in the same transaction as the write itself."""
+    """The record of one change, stored in the same transaction. `at_ms` is since the epoch."""
 
     id: str
-    """Time-ordered, so that the log sorts and pages by it."""
+    """A time-ordered id, by which the log is sorted and paged."""
     at_ms: int
     actor: str
     """`user:<id>`, `api_key:<id>`, `anonymous` or `system`."""
@@ -56,12 +57,12 @@ class AuditEvent:
     address: str = ""
     request_id: str = ""
     detail: Mapping[str, str | int] = field(default_factory=dict)
-    """A few small facts; never a secret, never a body."""
+    """A few small facts, never a secret or a body."""
 
 
 @dataclass(frozen=True, slots=True)
 class AuditFilter:
-    """Which events are wanted; None does not narrow. Times in ms: from inclusive, until exclusive."""
+    """Conditions on events, of which None is no condition. `from_ms` is inclusive, `until_ms` exclusive."""
 
     actor: str | None = None
     action: AuditAction | None = None
@@ -70,6 +71,7 @@ class AuditFilter:
     until_ms: int | None = None
 
     def matches(self, event: AuditEvent) -> bool:
+        """Whether an event meets every condition."""
         return (
             (self.actor is None or event.actor == self.actor)
             and (self.action is None or event.action is self.action)
@@ -80,14 +82,14 @@ class AuditFilter:
 
 
 def first_id_at(at_ms: int) -> str:
-    """No event of that moment or later has an id below it, and none before it one above."""
+    """The id that separates events before `at_ms` (smaller ids) from those at or after it."""
     bounded_ms = min(max(at_ms, 0), (1 << TIME_BITS) - 1)
     return time_ordered_id(ID_PREFIX, bounded_ms, bytes(RANDOMNESS_BYTES))
 
 
 @dataclass(frozen=True, slots=True)
 class RequestContext:
-    """Where a request comes from, for the audit log and the session list."""
+    """The origin of a request, for the audit log and the list of sessions."""
 
     request_id: str
     address: str = ""
@@ -105,7 +107,8 @@ def audit_event(
     actor: str | None = None,
     detail: Mapping[str, str | int] | None = None,
 ) -> AuditEvent:
-    """The event of a write. `actor` stands for the context's where the write itself tells who it was."""
+    """The event of a change. `actor` replaces that of the context where the change itself identifies its
+    actor."""
     return AuditEvent(
         id=time_ordered_id(ID_PREFIX, now_ms, randomness),
         at_ms=now_ms,

@@ -1,4 +1,4 @@
-"""Identifiers: how ours are made, and what any may look like."""
+"""Ids: their form, and how ours are made."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ TIME_BITS = 48
 
 _ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
-"""Crockford's base 32 in lower case: ascending in ASCII, so text sorts as the number does."""
+"""Crockford's base 32 in lower case, ascending in ASCII, so that texts sort as their numbers do."""
 
 _PAIRS = [first + second for first in _DIGITS for second in _DIGITS]
 
 
 def base32(data: bytes) -> str:
-    """Crockford base 32, most significant digit first, of fixed length for a length of data."""
+    """Crockford base 32, the most significant digit first. The length depends on the length of `data`
+    alone."""
     number = int.from_bytes(data, "big")
     length = (len(data) * 8 + 4) // 5
-    # Two digits at a time: an id is made for nearly every request.
+    # Two digits at a time, since nearly every request makes an id.
     even = length + length % 2
     digits = "".join([_PAIRS[number >> 5 * place & 1023] for place in range(even - 2, -1, -2)])
     return digits[even - length :]
@@ -38,16 +39,16 @@ def time_ordered_id(prefix: str, now_ms: int, randomness: bytes) -> str:
 
 
 def time_ordered_form(prefix: str) -> str:
-    """The regular expression of what `time_ordered_id` makes with this prefix."""
-    # 128 bits in digits of 5: two of the first digit's are always 0.
+    """The regular expression of the ids that `time_ordered_id` makes with this prefix."""
+    # 128 bits in digits of 5 bits: two bits of the first digit are always 0.
     return f"{re.escape(prefix)}_[0-7][{_DIGITS}]{{25}}"
 
 
 def is_time_ordered_id(prefix: str, text: str) -> bool:
-    """Whether `time_ordered_id` can have made it with this prefix."""
+    """Whether `time_ordered_id` can have made a text with this prefix."""
     return re.fullmatch(time_ordered_form(prefix), text) is not None
 
 
 def is_id(text: str) -> bool:
-    """Whether it can name anything here: 1–64 of `A-Z a-z 0-9 _ . : -`."""
+    """Whether a text has the form of an id: 1–64 of `A-Z a-z 0-9 _ . : -`."""
     return _ID.fullmatch(text) is not None

@@ -1,3 +1,3 @@
-"""What the application needs from outside, as Protocols in the domain's words: one capability a file."""
+"""What the application needs from outside, as Protocols in the domain's words: one need a file."""
 
 from __future__ import annotations

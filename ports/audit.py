@@ -1,4 +1,4 @@
-"""The audit log of everything but the ledger, which is its own."""
+"""The audit log of everything but the ledger, whose journal is its own log."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from typing import Protocol
 from domain.audit import AuditEvent, AuditFilter
 
 OnRecorded = Callable[[AuditEvent], None]
-"""Told of each event once it is stored, wherever that was; must not fail."""
+"""Called with each event once it is stored by any write. Must not raise."""
 
 
 @dataclass(frozen=True, slots=True)
 class AuditPage:
-    """Events, newest first. `next_cursor` continues after the last of them; None at the end."""
+    """A page of events, newest first. `next_cursor` begins the next page; None on the last."""
 
     items: Sequence[AuditEvent]
     next_cursor: str | None
 
 
 class AuditLog(Protocol):
-    """Append-only. Raises `DependencyUnavailable`."""
+    """Append-only. Every method raises `DependencyUnavailable`."""
 
     async def record(self, event: AuditEvent) -> None:
-        """For a write that is stored elsewhere than where its event could go along.
+        """Appends the event of a write to another store, whose transaction cannot hold the event.
 
-        An event that is there already stays as it is, so a caller may try again.
+        An event whose id the log has stays unchanged, so that a caller may try again.
         """
 
     async def find(self, wanted: AuditFilter, *, limit: int, cursor: str | None) -> AuditPage:
-        """The cursor is the last id seen."""
+        """A page of at most `limit` events. `cursor` is the last id of the page before."""

@@ -1,4 +1,4 @@
-"""What time it is."""
+"""The time of day."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Wall-clock time of this process."""
+    """The wall clock of this process."""
 
     def now_ms(self) -> int:
-        """Milliseconds since the Unix epoch, UTC. It may step; who needs monotony sees to it."""
+        """Milliseconds since the Unix epoch, UTC. May step, in either direction."""

@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class Entropy(Protocol):
-    """A cryptographically strong source; a seeded one in the simulation."""
+    """A cryptographically strong source of bytes; seeded in the simulation."""
 
     def token(self, size: int) -> bytes:
         """`size` random bytes."""

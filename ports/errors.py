@@ -1,4 +1,4 @@
-"""What an outside can do wrong, in words every adapter translates its driver's exceptions into."""
+"""Failures of dependencies, into which every adapter translates the exceptions of its driver."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from enum import Enum
 
 
 class DependencyUnavailable(Exception):
-    """A dependency refused, timed out or is away. What was asked may or may not have happened.
+    """A dependency refused, timed out or is unreachable. The operation may or may not have happened.
 
-    `reason` is for operators: it may name a host and its fault, and never a secret. Callers are not shown it.
+    `reason` is for operators: it may name a host and its fault, never a secret. Clients do not see it.
     """
 
     def __init__(self, dependency: str, reason: str = "") -> None:
@@ -18,14 +18,14 @@ class DependencyUnavailable(Exception):
 
 
 class OutcomeUnknown(DependencyUnavailable):
-    """A write that was neither acknowledged nor refused: it may have happened, or happen yet.
+    """A write was neither acknowledged nor refused: it may have happened, or may still happen.
 
-    Whoever asked must look (or write the same again, idempotently) before deciding anything on it.
+    Its caller has to read the result, or to repeat the write idempotently, before it decides anything on it.
     """
 
 
 class ConnectionFault(Enum):
-    """What is wrong with a connection, in one voice for every dependency. The adapter adds the host."""
+    """Faults of a connection, worded alike for every dependency. The adapter adds the host."""
 
     NAME = "the host name does not resolve"
     REFUSED = "connection refused"

@@ -1,4 +1,4 @@
-"""Whether a dependency does what it is wanted for."""
+"""Probes of the dependencies that the service needs."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ from typing import Protocol
 
 
 class Probe(Protocol):
-    """One dependency that the service cannot do without."""
+    """A probe of one need for one dependency."""
 
     @property
     def name(self) -> str:
-        """As operators know it: `mongo`, `redis`, …"""
+        """The name of the dependency for operators: `mongo`, `redis`, …"""
 
     @property
     def role(self) -> str:
-        """What it is wanted for: a dependency can do one thing and not another."""
+        """The need: a dependency may meet one and not another."""
 
     async def check(self) -> None:
-        """Does the least of what the service does with it: to answer is not enough. Returns when that was
-        done; raises `DependencyUnavailable` when it was not, in bounded time."""
+        """Does the least of what the service needs, which a mere answer does not prove.
+
+        Returns, or raises `DependencyUnavailable`, in bounded time.
+        """

@@ -1,5 +1,5 @@
-"""Where answers to idempotent writes are found again. They are stored by the write itself, or right after one
-that goes to another store."""
+"""Answers to idempotent writes. A write stores its answer itself; one to another store has it stored
+afterwards."""
 
 from __future__ import annotations
 
@@ -9,16 +9,20 @@ from domain.idempotency import RememberedAnswer
 
 
 class AlreadyAnswered(Exception):
-    """Another request with the same key was answered meanwhile: this one has written nothing.
+    """Another request with the same key was answered first. This one has written nothing.
 
-    Raised by every write that takes an `answer` to store along.
+    Every write that takes an `answer` raises it.
     """
 
 
 class IdempotencyStore(Protocol):
+    """Every method raises `DependencyUnavailable`."""
+
     async def find(self, answer_id: str, *, now_ms: int) -> RememberedAnswer | None:
-        """None when it is forgotten, too. Raises `DependencyUnavailable`."""
+        """The answer of this id; None when there is none, or it is forgotten at `now_ms`."""
 
     async def remember(self, answer: RememberedAnswer) -> None:
-        """For a write that goes to another store, once it is done. Raises `AlreadyAnswered`, which undoes
-        nothing of it, and `DependencyUnavailable`."""
+        """Stores the answer to a write that another store has committed.
+
+        Raises `AlreadyAnswered` for an id that has an answer; the write stays.
+        """

@@ -1,4 +1,4 @@
-"""Numbers for operators."""
+"""Metrics: numbers for operators, as Prometheus models them."""
 
 from __future__ import annotations
 
@@ -9,31 +9,32 @@ from typing import Protocol
 
 
 class MetricKind(Enum):
-    """As Prometheus knows them."""
+    """The types of Prometheus, and one more."""
 
     COUNTER = "counter"
     GAUGE = "gauge"
     HISTOGRAM = "histogram"
     DISTRIBUTION = "distribution"
-    """A histogram of how things stand now: put there whole, not counted up."""
+    """A histogram of the present state: replaced as a whole, never counted up."""
 
 
 class Merge(Enum):
-    """What one scrape shows of a gauge that several workers set."""
+    """How a scrape combines the values of a gauge that several workers set."""
 
     SUM = "sum"
-    """Each worker has a part of it: connections, tasks."""
+    """The sum: each worker has a part, such as connections."""
     NEWEST = "newest"
-    """Each worker knows the whole: what was set last is true."""
+    """The value set last: each worker knows the whole."""
     MOST = "most"
-    """Each worker saw a part of it, and the worst of them matters."""
+    """The maximum: each worker sees a part, and the worst matters."""
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """What is measured: a name by Prometheus's conventions and the names of its labels.
+    """The definition of a metric: its name, by the conventions of Prometheus, and the names of its labels.
 
-    Label values come from small closed sets: never a user, an address or free text.
+    The values of a label come from a small closed set: never a user, an address or free text. Raises
+    `ValueError` for a name whose suffix does not fit the kind.
     """
 
     name: str
@@ -44,7 +45,7 @@ class Metric:
     merge: Merge = Merge.SUM
 
     def __post_init__(self) -> None:
-        # What `promtool check metrics` holds a scrape to: the suffix tells readers that it only ever grows.
+        # As `promtool check metrics` requires: the suffix says that the value only grows.
         if self.name.endswith("_total") is not (self.kind is MetricKind.COUNTER):
             raise ValueError(
                 f"{self.name} is a {self.kind.value}: counters end in _total, and nothing else does"
@@ -52,25 +53,28 @@ class Metric:
 
 
 class Instrument(Protocol):
-    """One registered metric. Label values stand in the order of `Metric.labels`."""
+    """A registered metric. Label values are passed in the order of `Metric.labels`."""
 
     def add(self, amount: float, /, *labels: str) -> None:
-        """Counter: raises it. Gauge: raises or (negative amount) lowers it."""
+        """Raises a counter, or raises or, by a negative amount, lowers a gauge."""
 
     def set(self, value: float, /, *labels: str) -> None:
-        """Gauge: puts it there."""
+        """Sets a gauge."""
 
     def observe(self, value: float, /, *labels: str) -> None:
-        """Histogram: counts one observation."""
+        """Counts one observation in a histogram."""
 
     def put(self, within: Sequence[int], count: int, total: float, /, *labels: str) -> None:
-        """Distribution: how many values are at most each of `Metric.buckets`, how many there are, and
-        their sum."""
+        """Replaces a distribution: for each of `Metric.buckets` the number of values up to it, then the
+        number of all values and their sum."""
 
 
 class Metrics(Protocol):
+    """The registry of this process."""
+
     def register(self, metric: Metric) -> Instrument:
-        """The instrument for this metric; the same one when it is registered again."""
+        """The instrument of a metric, the same one for every registration of it."""
 
     def render(self) -> tuple[str, bytes]:
-        """Content type and exposition text. Blocking and slow with many workers: off the loop."""
+        """The content type and the exposition text. Blocks, for long with many workers: call it in a
+        thread."""

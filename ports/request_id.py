@@ -1,4 +1,4 @@
-"""Which request the task at hand works for."""
+"""The id of the request that the current task serves."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from contextvars import ContextVar
 from typing import Final
 
 REQUEST_ID: Final[ContextVar[str | None]] = ContextVar("credit_request_id", default=None)
-"""Set where a request comes in, read where a line is logged; None where nobody asked. Tasks that a request
-starts inherit it, so nothing may be decided by it."""
+"""Set when a request arrives, read when a line is logged; None outside of a request. The tasks that a request
+starts inherit it, so no decision may depend on it."""

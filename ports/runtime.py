@@ -1,4 +1,4 @@
-"""Concurrency as the application sees it: no event loop, only these few words.
+"""Concurrency for the application, without an event loop.
 
 The same use cases run on asyncio, uvloop, trio and on a simulated runtime with virtual time.
 """
@@ -17,22 +17,22 @@ Arguments = TypeVarTuple("Arguments")
 
 
 class DeadlineExceeded(Exception):
-    """The work under `Runtime.deadline` took longer than it was given; it was cancelled."""
+    """The block under `Runtime.deadline` exceeded its time and was cancelled."""
 
 
 class Overloaded(Exception):
-    """A bounded queue is full: the work was not taken, nothing happened, try again later."""
+    """A bounded queue is full: the work was not accepted and nothing happened. A later try may succeed."""
 
 
 class TaskCancelled(Exception):
-    """The task that was waited for ended by cancellation; the waiter itself was not cancelled."""
+    """The awaited task was cancelled; its waiter was not."""
 
 
 class Event(Protocol):
-    """A flag that tasks wait for. Once set it stays set."""
+    """A flag that tasks wait for. Once set, it stays set."""
 
     def set(self) -> None:
-        """Wakes all that wait, now and later."""
+        """Wakes every waiter, present and future."""
 
     def is_set(self) -> bool:
         """Whether it was set."""
@@ -42,7 +42,7 @@ class Event(Protocol):
 
 
 class Lock(Protocol):
-    """Mutual exclusion between tasks of one runtime, first come first served."""
+    """Mutual exclusion between the tasks of one runtime, in the order of arrival."""
 
     async def __aenter__(self) -> None: ...
 
@@ -50,67 +50,70 @@ class Lock(Protocol):
 
 
 class Task(Protocol[ResultOut]):
-    """A supervised task: it belongs to the runtime, not to whoever started it."""
+    """A supervised task, which belongs to the runtime and not to its starter."""
 
     def cancel(self) -> None:
-        """Ask it to stop at its next await; a task that has ended ignores this."""
+        """Asks the task to stop at its next await. Does nothing to a task that has ended."""
 
     async def wait(self) -> ResultOut:
-        """Its result, or its exception raised anew. A cancelled waiter leaves the task running."""
+        """The result of the task; raises its exception, or `TaskCancelled`.
+
+        A cancelled waiter leaves the task running.
+        """
 
 
 class Batcher(Protocol[ItemIn, ResultOut]):
-    """Group commit: items that arrive while one flush is under way go together in the next.
+    """Group commit: the items that arrive during one flush go together into the next.
 
-    Nobody waits for a timer: a lone item is flushed at once.
+    No item waits for a timer: a lone item is flushed at once.
     """
 
     async def submit(self, item: ItemIn) -> ResultOut:
-        """The flush's result for this item.
+        """The result of the flush for this item.
 
-        Raises `Overloaded` when too many wait already, and what the flush raised for its batch.
-        A caller cancelled while waiting does not withdraw its item: it may have been committed.
+        Raises `Overloaded` when the queue is full, or the exception of the flush. A caller that is cancelled
+        does not withdraw its item, which may be committed.
         """
 
     async def submit_many(self, items: Sequence[ItemIn]) -> Sequence[ResultOut]:
-        """The same for several items at once, in order; they may be cut into several flushes."""
+        """`submit` for several items, with their results in order. Several flushes may share them."""
 
 
 class Runtime(Protocol):
-    """What a process may ask of its event loop."""
+    """The event loop of a process, as far as the application uses it."""
 
     @property
     def name(self) -> str:
         """`asyncio`, `uvloop`, `trio` or `simulated`."""
 
     def running(self) -> AbstractAsyncContextManager[None]:
-        """Opens the home of supervised tasks; leaving it cancels what still runs and waits for it."""
+        """Runs supervised tasks within the block; its end cancels those that still run, and awaits them."""
 
     def monotonic(self) -> float:
-        """Seconds of a clock that never runs back; only differences mean anything."""
+        """Seconds of a clock that never goes back. Only differences have a meaning."""
 
     async def sleep(self, seconds: float) -> None:
-        """Returns after so many seconds."""
+        """Returns after this many seconds."""
 
     def deadline(self, seconds: float) -> AbstractAsyncContextManager[None]:
-        """Cancels the block after so many seconds and raises `DeadlineExceeded` from it."""
+        """Cancels the block after this many seconds and raises `DeadlineExceeded` from it."""
 
     def event(self) -> Event:
         """A new event, not set."""
 
     def lock(self) -> Lock:
-        """A new lock; it is taken by `async with`, in the order of arrival."""
+        """A new lock, which `async with` acquires."""
 
     def start(self, function: Callable[[], Awaitable[Result]], *, name: str) -> Task[Result]:
-        """Starts a supervised task. One that fails unwaited for is reported, and harms no other."""
+        """Starts a supervised task. The failure of a task without a waiter is logged, and harms no other."""
 
     async def shielded(self, function: Callable[[], Awaitable[Result]], *, name: str) -> Result:
-        """Runs it to its end even when the caller is cancelled: a commit or a void must go out."""
+        """Runs the function to its end even when the caller is cancelled, as a commit has to. Its result."""
 
     async def run_in_thread(self, function: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
-        """Runs blocking work off the event loop, in at most `threads_max` threads at once.
+        """Runs a blocking function in one of a bounded number of threads. Its result.
 
-        The function must bound its own time: a cancelled caller still waits for it to return.
+        The function bounds its own time: a cancelled caller still waits for its return.
         """
 
     def batcher(
@@ -122,9 +125,9 @@ class Runtime(Protocol):
         weigh: Callable[[Item], int] | None = None,
         weight_max: int = 0,
     ) -> Batcher[Item, Result]:
-        """One flush at a time, of at most `items_max` items weighing at most `weight_max` together.
+        """A batcher that runs one flush at a time, of at most `items_max` items and `weight_max` in weight.
 
-        At most `waiting_max` items wait; one more raises `Overloaded`. `flush` gives one result an
-        item, in order, and runs as a supervised task, so no caller's cancellation reaches it. An item
-        heavier than `weight_max` goes alone.
+        At most `waiting_max` items wait; one more raises `Overloaded`. `flush` returns one result an item, in
+        order, and runs as a supervised task, out of reach of a caller's cancellation. An item heavier than
+        `weight_max` goes alone.
         """

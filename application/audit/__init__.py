@@ -1,3 +1,3 @@
-"""The audit log: written beside what happens, and read together with the ledger's journal."""
+"""The audit log: written beside the changes it names, and read together with the ledger's journal."""
 
 from __future__ import annotations

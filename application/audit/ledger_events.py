@@ -1,4 +1,4 @@
-"""The journal's entries as lines of an audit log: who did what to which thing."""
+"""Entries of the journal as lines of the audit log: action, resource and facts."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _SUBJECT_PREFIXES: Final = {
 }
 _RULES: Final = "r:"
 BATCH: Final = "batch"
-"""The route that the keys of a batch's items are scoped to."""
+"""The route that scopes the keys of a batch's items."""
 _FACTS: Final = (
     "account",
     "asset",
@@ -52,13 +52,13 @@ _FACTS: Final = (
 
 
 def action_of(entry: Entry) -> str:
-    """`credits.transfer`, `credits.hold`, …"""
+    """The action of an entry: `credits.transfer`, `credits.hold`, …"""
     return ACTION_PREFIX + kind_of(entry)
 
 
 def resource_of(entry: Entry) -> str:
-    """What the entry is about: `account:<id>`, `grant:<id>`, `hold:<id>`, `rule:<id>`, `transfer:<id>`, or
-    an item of a batch under a key, `batch:<digest of the key>:<index>`."""
+    """The resource of an entry: `account:<id>`, `grant:<id>`, `hold:<id>`, `rule:<id>`, `transfer:<id>`, or
+    `batch:<digest of the key>:<index>` for an item of a batch under a key."""
     match entry:
         case AccountOpened():
             return f"account:{entry.account.id}"
@@ -73,7 +73,7 @@ def resource_of(entry: Entry) -> str:
         case RuleSet() | RuleRemoved():
             return f"rule:{entry.id}"
         case RuleSkipped():
-            # Not the rule's: what is found by that is every document in which a rule was set or removed.
+            # Not the rule, which finds every document in which any rule was set or removed.
             return f"account:{entry.account}"
         case Refused():
             return entry.keys[0].replace("k:", "", 1)
@@ -86,7 +86,7 @@ def resource_of(entry: Entry) -> str:
 
 
 def subject_of_resource(resource: str) -> str | None:
-    """The journal's subject under which what concerns the resource is found; None when there is none."""
+    """The subject under which the journal indexes a resource; None for a resource without one."""
     kind, _, name = resource.partition(":")
     if kind == "rule":
         return _RULES
@@ -95,7 +95,7 @@ def subject_of_resource(resource: str) -> str | None:
 
 
 def key_of_resource(resource: str) -> str | None:
-    """The key of the entry that made the resource, where its subject does not name it."""
+    """The key of the entry that created a resource; None where the subject finds that entry."""
     kind, _, name = resource.partition(":")
     if kind == BATCH and name:
         return f"k:{resource}"
@@ -103,7 +103,7 @@ def key_of_resource(resource: str) -> str | None:
 
 
 def concerns(entry: Entry, resource: str) -> bool:
-    """Whether the entry is about the resource or touches it."""
+    """Whether an entry is about a resource, or touches it."""
     if resource_of(entry) == resource:
         return True
     subject = subject_of_resource(resource)
@@ -111,7 +111,7 @@ def concerns(entry: Entry, resource: str) -> bool:
 
 
 def facts_of(entry: Entry) -> dict[str, str | int]:
-    """A few small facts; never metadata."""
+    """A few small facts of an entry, never its metadata."""
     if isinstance(entry, AccountOpened):
         return {"asset": entry.account.asset}
     if isinstance(entry, Refused):

@@ -1,4 +1,4 @@
-"""The audit log as administrators read it: the events of the service and the ledger's journal, as one."""
+"""The audit log as administrators read it: the events of the service and of the ledger's journal, merged."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from ports.audit import AuditLog
 from ports.ledger.journal_log import JournalLog, Wanted
 
 DOCUMENTS_A_READ: Final = 10
-"""Each may hold thousands of entries."""
+"""Documents of one read; each may hold thousands of entries."""
 READS_A_PAGE_MAX: Final = 20
 UNINDEXED_DOCUMENTS_MAX: Final = 5_000
-"""So many documents of the journal are looked through for an actor, whom no index names, in one page."""
+"""Documents of the journal that one page scans for an actor, whom no index finds."""
 SEQ_MAX: Final = 2**63 - 1
 TIME_MS_MAX: Final = 2**53
 
@@ -40,7 +40,7 @@ AUDIT_CURSOR = re.compile(r"(\*|!|[A-Za-z0-9_]{1,64})~(\*|!|[0-9]{1,19}\.[0-9]{1
 
 @dataclass(frozen=True, slots=True)
 class AuditLine:
-    """One write, of whatever part of the service. `at_ms` is since the epoch."""
+    """One write to any part of the service. `at_ms` is in milliseconds since the epoch."""
 
     id: str
     at_ms: int
@@ -54,7 +54,7 @@ class AuditLine:
 
 @dataclass(frozen=True, slots=True)
 class AuditQuery:
-    """What is wanted; None does not narrow. `since_ms` is inclusive, `until_ms` exclusive."""
+    """Conditions, of which None is no condition. `since_ms` is inclusive, `until_ms` exclusive."""
 
     actor: str | None = None
     action: str | None = None
@@ -65,15 +65,15 @@ class AuditQuery:
 
 @dataclass(frozen=True, slots=True)
 class AuditLines:
-    """Newest first. A page may hold fewer than were asked for, even none, and still have a next one: so
-    much of the journal was looked through."""
+    """A page of lines, newest first. It may hold fewer lines than its limit, even none, and have a next page
+    all the same, since a page scans a bounded part of the journal."""
 
     items: tuple[AuditLine, ...]
     next_cursor: str | None
 
 
 class _Place(NamedTuple):
-    """Entries before this one are still to come: place `place` of document `seq`."""
+    """The last entry that was read: number `place` of document `seq`. Those before it follow."""
 
     seq: int
     place: int
@@ -84,7 +84,7 @@ _NEWEST: Final = _Place(SEQ_MAX, 0)
 
 @dataclass(frozen=True, slots=True)
 class _Position:
-    """How far each of the two was read; None at its end. An empty `event_id` is before the newest."""
+    """How far each of the two logs was read; None at its end. An empty `event_id` is before the newest."""
 
     event_id: str | None = ""
     place: _Place | None = _NEWEST
@@ -109,15 +109,15 @@ class _Position:
 
 
 class _Stream(NamedTuple, Generic[At]):
-    """Lines of one of the two logs, each with the position after it; `rest` goes on after all of them,
-    None at the end of the log."""
+    """Lines of one log, each with the position after it. `rest` is the position after all of them; None at
+    the end of the log."""
 
     lines: list[tuple[AuditLine, At]]
     rest: At | None
 
 
 class AuditReader:
-    """Raises `DependencyUnavailable`."""
+    """Merges the audit log and the journal of one book by time."""
 
     def __init__(self, *, log: AuditLog, journal: JournalLog) -> None:
         self._log = log
@@ -127,7 +127,10 @@ class AuditReader:
     async def find(
         self, query: AuditQuery, *, book: str, limit: int, cursor: str | None = None
     ) -> AuditLines | None:
-        """With the journal of one book. None for a cursor that is not one of ours."""
+        """A page of at most `limit` lines of the audit log and of the journal of a book, newest first.
+
+        None for a `cursor` that no page gave. Raises `DependencyUnavailable`.
+        """
         start = _Position() if cursor is None else _Position.decode(cursor)
         if start is None:
             return None
@@ -175,7 +178,8 @@ class AuditReader:
     async def _scan(
         self, query: AuditQuery, book: str, wanted: Wanted, before: _Place, floor: int, limit: int
     ) -> _Stream[_Place]:
-        """From `before` down to `wanted.above`, which is above the `floor` where only a part is scanned."""
+        """Scans from `before` down to `wanted.above`, which lies above `floor` where a page scans only a
+        part."""
         rest = None if wanted.above == floor else _Place(wanted.above + 1, 0)
         lines: list[tuple[AuditLine, _Place]] = []
         for _ in range(READS_A_PAGE_MAX):
@@ -194,7 +198,7 @@ class AuditReader:
 
 
 def _merged(start: _Position, events: _Stream[str], entries: _Stream[_Place], limit: int) -> AuditLines:
-    """Stops where one of the two has more than was read of it: what comes next is not known then."""
+    """Stops at the end of what was read of a log that has more: its next line is not known then."""
     items: list[AuditLine] = []
     from_events = from_entries = 0
     while len(items) < limit:

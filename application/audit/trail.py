@@ -1,4 +1,4 @@
-"""Events of what happened outside of a transaction: written down without holding anybody up."""
+"""Audit events of changes outside of a transaction, written without delaying the change."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ports.metrics import Metric, MetricKind, Metrics
 from ports.runtime import DeadlineExceeded, Runtime, Task
 
 WAITING_MAX = 1_000
-"""Events that wait for a log that is away; later ones are lost, and that is logged."""
+"""Events that wait for an unavailable log. Further ones are lost, which is logged."""
 RETRY_S = 5.0
 STOP_S_MAX = 2.0
 
@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 class AuditCounter:
-    """`ports.audit.OnRecorded`: counts what was stored."""
+    """`ports.audit.OnRecorded`: counts the stored events."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._events = metrics.register(AUDIT_EVENTS)
@@ -34,9 +34,9 @@ class AuditCounter:
 
 
 class AuditTrail:
-    """Tries again until the log has taken an event: what it tells of has happened already.
+    """Writes events until the log has accepted them, since their changes have happened already.
 
-    An event has its id from the start, and the log takes one id once, so none stands there twice.
+    An event has its id from the start, and the log accepts an id once, so that no event is stored twice.
     """
 
     def __init__(self, *, log: AuditLog, runtime: Runtime, waiting_max: int = WAITING_MAX) -> None:
@@ -47,8 +47,8 @@ class AuditTrail:
         self._lost = 0
         self._writing: Task[None] | None = None
 
-    def note(self, event: AuditEvent) -> None:
-        """Returns at once; the event is written as soon as that is possible."""
+    def enqueue(self, event: AuditEvent) -> None:
+        """Has an event written as soon as possible. Returns at once and never raises."""
         if len(self._waiting) >= self._waiting_max:
             self._lost += 1
             if self._lost == 1:
@@ -59,12 +59,12 @@ class AuditTrail:
             self._writing = self._runtime.start(self._write_all, name="audit-trail")
 
     async def flush(self) -> None:
-        """Writes what waits. Raises `DependencyUnavailable` when the log is away."""
+        """Writes the waiting events. Raises `DependencyUnavailable`; the rest stays in the queue."""
         while self._waiting:
             await self._write_first()
 
     async def stop(self) -> None:
-        """Writes what waits, within a bounded time."""
+        """Writes the waiting events within `STOP_S_MAX`; logs how many are lost."""
         if self._writing is not None:
             self._writing.cancel()
         try:
@@ -80,8 +80,8 @@ class AuditTrail:
                     await self._write_first()
                 except DependencyUnavailable:
                     await self._runtime.sleep(RETRY_S)
-                except Exception:  # noqa: BLE001 - whatever it is, it is said, and the next one tried
-                    # One that can never be stored must not keep the others from it.
+                except Exception:  # noqa: BLE001 - logged, and the next event is written
+                    # An event that cannot be stored must not block the others.
                     _log.exception("an audit event cannot be stored")
                     self._waiting.popleft()
         finally:
@@ -90,7 +90,7 @@ class AuditTrail:
     async def _write_first(self) -> None:
         event = self._waiting[0]
         await self._log.record(event)
-        # Two may write at once: the task and a flush.
+        # The task and a flush may write at the same time.
         if self._waiting and self._waiting[0] is event:
             self._waiting.popleft()
         if self._lost:

@@ -1,3 +1,3 @@
-"""Plugins' documents: roles, audit, and queries that are cached and never stale."""
+"""The use cases of plugins' documents."""
 
 from __future__ import annotations

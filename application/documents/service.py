@@ -1,4 +1,4 @@
-"""Documents of plugins: roles, audit, and queries that are cached and never stale."""
+"""Plugins' documents: writes by database role, with audit events, and cached queries that are never stale."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ from ports.metrics import Metric, MetricKind, Metrics
 from ports.runtime import Runtime
 
 CACHE_TTL_MS = 300_000
-"""How long an answer nobody asks for takes up room; not how long one may be stale, which is never."""
-LOOKS_AT_ONCE_MAX = 256
-LOOKS_WAITING_MAX = 8_192
+"""How long an unused answer stays in the cache. It bounds the room that answers take, not their age."""
+VERSION_READS_AT_ONCE_MAX = 256
+VERSION_READS_WAITING_MAX = 8_192
 WRITE_ATTEMPTS_MAX = 16
 """Races over one document that a write may lose before it is refused as `revision_differs`."""
 FORMAT = "1"
-"""Of cached answers: another one has other names."""
+"""The format of cached answers, a part of their names: a new one hides answers of the old one."""
 
 QUERIES = Metric(
     "credit_cached_queries_total",
@@ -49,23 +49,26 @@ QUERIES = Metric(
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """An answer. `next` is where the following page begins; None when this is the last."""
+    """A page of documents. `next` is the position after it; None on the last page."""
 
     documents: Sequence[Document]
     next: Position | None
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
+class _CachedPage:
     page: Page
     versions: Versions
 
 
 class DocumentService:
-    """Raises `DependencyUnavailable` when the database is away; the cache is never missed.
+    """Reads and writes plugins' documents. Queries are cached and never stale.
 
-    An answer is kept with the versions of its parts, both from one snapshot, and given again only
-    while the versions in the database still are these, looked up after the question was asked.
+    An answer is cached with the versions of its parts, both of one snapshot. It is returned again only while
+    the database has the same versions, which are read after the query arrived.
+
+    Every coroutine raises `DependencyUnavailable` when the database is unavailable; the cache may be. Methods
+    raise `LookupError` for a collection that was not declared.
     """
 
     def __init__(
@@ -84,38 +87,45 @@ class DocumentService:
         self._entropy = entropy
         self._queries = metrics.register(QUERIES)
         self._declared: dict[str, Collection] = {}
-        # One look answers all that asked before it began, so many hits cost the database one read.
-        self._looks = runtime.batcher(self._look, items_max=LOOKS_AT_ONCE_MAX, waiting_max=LOOKS_WAITING_MAX)
+        # One read of versions serves all queries that arrived before it, so that many hits cost one read.
+        self._version_reads = runtime.batcher(
+            self._read_versions, items_max=VERSION_READS_AT_ONCE_MAX, waiting_max=VERSION_READS_WAITING_MAX
+        )
 
     def declare(self, collection: Collection) -> None:
-        """Makes a collection known, before the start. `ValueError` when its name is taken."""
+        """Declares a collection, before `start`. Raises `ValueError` when its name is taken."""
         if collection.full_name in self._declared:
             raise ValueError(f"a collection {collection.full_name!r} is declared already")
         self._declared[collection.full_name] = collection
 
     async def start(self) -> None:
-        """Makes the indexes of what was declared."""
+        """Creates the indexes of the declared collections."""
         await self._documents.prepare(tuple(self._declared.values()))
 
     @traced
     async def query(self, query: Query) -> Page:
-        """Sees every write that was acknowledged before the call, on whichever worker, cached or not."""
+        """A page of the documents that a query selects, from the cache or the database.
+
+        Includes every write that any worker acknowledged before the call. Raises `Overloaded` when too many
+        queries wait for versions.
+        """
         self._check(query.collection)
         name = f"documents/{FORMAT}/{query.name}"
-        kept = await self._kept(name, query)
-        if kept is not None:
-            if await self._looks.submit(query.parts) == kept.versions:
+        cached = await self._read_cache(name, query)
+        if cached is not None:
+            if await self._version_reads.submit(query.parts) == cached.versions:
                 self._queries.add(1, "hit")
-                return kept.page
+                return cached.page
             self._queries.add(1, "stale")
         found = await self._documents.find(query)
         page = _page(query, found)
-        await self._keep(name, page, found.versions)
+        await self._write_cache(name, page, found.versions)
         return page
 
     @traced
     async def get(self, collection: Collection, document_id: str) -> Document | None:
-        """One by its id: as quick as asking whether a cached one still is true, so it is not cached."""
+        """The document of an id; None when there is none. Not cached, as the check of a version costs as
+        much."""
         self._check(collection)
         return await self._documents.get(collection, document_id) if is_id(document_id) else None
 
@@ -129,7 +139,7 @@ class DocumentService:
         context: RequestContext,
         document_id: str | None = None,
     ) -> Document | DocumentRejection:
-        """A new document, under an id of its own unless one is given."""
+        """Adds a document, under `document_id` or a new id. The document, or why nothing was written."""
         if rejection := self._forbids(collection, role, Act.INSERT):
             return rejection
         if document_id is not None and not is_id(document_id):
@@ -155,7 +165,10 @@ class DocumentService:
         context: RequestContext,
         revision: str | None = None,
     ) -> Document | DocumentRejection:
-        """Sets whole fields. With a `revision`, only if the document still is at it."""
+        """Sets the fields of `changes`, each as a whole. The new document, or why nothing was written.
+
+        With a `revision`, only a document of that revision is changed.
+        """
         if rejection := self._forbids(collection, role, Act.UPDATE):
             return rejection
         for _ in range(WRITE_ATTEMPTS_MAX):
@@ -181,7 +194,10 @@ class DocumentService:
         context: RequestContext,
         revision: str | None = None,
     ) -> DocumentRejection | None:
-        """None when it is gone. With a `revision`, only if the document still is at it."""
+        """Deletes a document; None when done, or why nothing was written.
+
+        With a `revision`, only a document of that revision is deleted.
+        """
         if rejection := self._forbids(collection, role, Act.DELETE):
             return rejection
         for _ in range(WRITE_ATTEMPTS_MAX):
@@ -222,11 +238,11 @@ class DocumentService:
             randomness=self._entropy.token(RANDOMNESS_BYTES),
         )
 
-    async def _look(self, asked: Sequence[tuple[str, ...]]) -> Sequence[Versions]:
-        known = await self._documents.versions(sorted(set(chain.from_iterable(asked))))
-        return [{part: known[part] for part in parts} for parts in asked]
+    async def _read_versions(self, queries: Sequence[tuple[str, ...]]) -> Sequence[Versions]:
+        versions = await self._documents.versions(sorted(set(chain.from_iterable(queries))))
+        return [{part: versions[part] for part in parts} for parts in queries]
 
-    async def _kept(self, name: str, query: Query) -> _Kept | None:
+    async def _read_cache(self, name: str, query: Query) -> _CachedPage | None:
         try:
             value = await self._cache.get(name)
         except DependencyUnavailable:
@@ -237,14 +253,14 @@ class DocumentService:
             return None
         return _decoded(query, value)
 
-    async def _keep(self, name: str, page: Page, versions: Versions) -> None:
+    async def _write_cache(self, name: str, page: Page, versions: Versions) -> None:
         value = _encoded(page, versions)
         if len(value) > VALUE_BYTES_MAX:
             return
         try:
             await self._cache.put(name, value, ttl_ms=CACHE_TTL_MS)
         except DependencyUnavailable:
-            return  # What is not kept is asked for again.
+            return  # The next query reads the database again.
 
 
 def _page(query: Query, found: FoundDocuments) -> Page:
@@ -259,8 +275,8 @@ def _encoded(page: Page, versions: Versions) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _decoded(query: Query, value: bytes) -> _Kept:
+def _decoded(query: Query, value: bytes) -> _CachedPage:
     content: list[Any] = json.loads(value)
     versions, stored, has_more = content
     documents = tuple(Document(*each) for each in stored)
-    return _Kept(Page(documents, query.position_of(documents[-1]) if has_more else None), versions)
+    return _CachedPage(Page(documents, query.position_of(documents[-1]) if has_more else None), versions)

@@ -1,3 +1,3 @@
-"""Identity's use cases: users, sessions, tokens and service keys, and how each ends."""
+"""The use cases of identity: users, sessions, tokens and API keys, from their start to their end."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How many sessions and users are active, for the metrics: counted now and then where sessions are kept."""
+"""Counts active sessions and users for the metrics, now and then, in the session store."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ports.runtime import DeadlineExceeded, Overloaded, Runtime
 
 INTERVAL_S: Final = 1.0
 SHARE_MAX: Final = 0.02
-"""Of the time, spent counting: with many sessions it is done less often."""
+"""Share of the time that goes into counting: many sessions are counted less often."""
 
 SESSIONS_ACTIVE = Metric(
     "credit_sessions_active",
@@ -31,25 +31,27 @@ _log = logging.getLogger(__name__)
 
 
 class ActiveSessions:
-    """One supervised task while it runs. When sessions cannot be counted, the numbers stay as they were."""
+    """One supervised task between `start` and `stop`. The gauges keep their values while the store is
+    unavailable."""
 
     def __init__(self, *, sessions: Sessions, runtime: Runtime, clock: Clock, metrics: Metrics) -> None:
-        self._kept = sessions
+        self._store = sessions
         self._runtime = runtime
         self._clock = clock
-        self._sessions = metrics.register(SESSIONS_ACTIVE)
-        self._users = metrics.register(USERS_ACTIVE)
+        self._sessions_gauge = metrics.register(SESSIONS_ACTIVE)
+        self._users_gauge = metrics.register(USERS_ACTIVE)
         self._outages = OutageLog(runtime.monotonic)
-        self._counting = Recurring(runtime, self._go_round, name="active-sessions")
+        self._counting = Recurring(runtime, self._count_and_pause, name="active-sessions")
 
     async def start(self) -> None:
+        """Counts from now on, at most once in `INTERVAL_S`."""
         self._counting.start()
 
     async def stop(self) -> None:
-        """Returns when no count is under way, for the store stops after it."""
+        """Returns once no count is under way, so that the store may stop."""
         await self._counting.stop()
 
-    async def _go_round(self) -> float:
+    async def _count_and_pause(self) -> float:
         started_s = self._runtime.monotonic()
         await self._count()
         took_s = self._runtime.monotonic() - started_s
@@ -57,10 +59,10 @@ class ActiveSessions:
 
     async def _count(self) -> None:
         try:
-            active = await self._kept.count_active(self._clock.now_ms())
+            active = await self._store.count_active(self._clock.now_ms())
         except (DependencyUnavailable, DeadlineExceeded, Overloaded) as error:
             if self._outages.due(None) is not None:
                 _log.warning("active sessions were not counted: %s", error)
             return
-        self._sessions.set(active.sessions)
-        self._users.set(active.users)
+        self._sessions_gauge.set(active.sessions)
+        self._users_gauge.set(active.users)

@@ -1,4 +1,4 @@
-"""Service keys: made, listed, revoked, and believed."""
+"""API keys: created, listed, revoked, and authenticated."""
 
 from __future__ import annotations
 
@@ -48,45 +48,46 @@ from ports.runtime import Runtime
 
 BOOTSTRAP_NAME = "bootstrap"
 BOOTSTRAP_KEYS_MAX = 100
-"""As many of one place are looked for at once; what is left of more, the next start finds."""
+"""Earlier keys of one place that a bootstrap revokes; it leaves further ones to the next."""
 CACHE_AGE_MS_MAX = 5_000
 CACHE_ENTRIES_MAX = 10_000
 TOUCH_INTERVAL_MS = 60_000
-"""Last use is written at most so often: it tells which keys are forgotten, not what happened when."""
+"""Between two writes of last uses: they tell which keys nothing uses any more, not when each call
+happened."""
 
 
 @dataclass(frozen=True, slots=True)
 class CreatedApiKey:
-    """A new key, and the only time its text is seen."""
+    """A new key with its text, which is shown only here."""
 
     api_key: ApiKey
     text: str = field(repr=False)
     signing_secret: str | None = field(default=None, repr=False)
-    """For a key whose requests have to be signed: shown once, too."""
+    """The secret of a key whose requests have to be signed. It is shown only here, too."""
 
 
 @dataclass(frozen=True, slots=True)
 class InvalidApiKey:
-    """A key that cannot be made so; every problem at once."""
+    """A key that cannot be created like this, with every problem."""
 
     problems: tuple[ApiKeyProblem, ...]
 
 
 class KeyRefused(Enum):
-    """Why a good key was not made."""
+    """Why a valid key was not created."""
 
     SPONSOR_GONE = "sponsor_gone"
-    """In whose name it would have been made: no administrator any more."""
+    """The sponsor is no administrator any more."""
     TOO_MANY = "too_many"
-    """`KEYS_PER_SPONSOR_MAX` live in that name."""
+    """The sponsor has `KEYS_PER_SPONSOR_MAX` live keys."""
 
 
 class ApiKeyService:
-    """Raises `DependencyUnavailable`.
+    """Creates, lists, revokes and authenticates API keys. Every method raises `DependencyUnavailable`.
 
-    Keys are believed from a local cache for up to `CACHE_AGE_MS_MAX`, so that a request costs no read.
-    A revoked one is handed to the limiter like a revoked session, under the key's id, so that other
-    processes refuse it at once; where that fails, they find it where keys are kept.
+    A local cache answers for a key for up to `CACHE_AGE_MS_MAX`, so that a request costs no read. The limiter
+    learns of a revoked key as of a revoked session, by the id, so that other processes refuse it at once;
+    where it cannot be told, they read the revocation from the key store.
     """
 
     def __init__(
@@ -127,8 +128,13 @@ class ApiKeyService:
         context: RequestContext,
         answer: Callable[[CreatedApiKey], RememberedAnswer | None] | None = None,
     ) -> CreatedApiKey | InvalidApiKey | KeyRefused:
-        """With `require_signature` every request of the key has to be signed (RFC 9421). `answer` makes what
-        is stored along; the write may raise `AlreadyAnswered` then."""
+        """Creates a key for one book, or says why not.
+
+        `expires_ms` is in milliseconds since the epoch. With `require_signature`, every request of the key
+        has to be signed (RFC 9421). `sponsor_id` is the user whose end also ends the key; `made_for` is the
+        place of a bootstrap key. The answer that `answer` makes is stored with the key, and with it the call
+        raises `AlreadyAnswered` where a request with the same idempotency key came first.
+        """
         now_ms = self._clock.now_ms()
         problems = api_key_problems(name=name, scopes=scopes, book=book, expires_ms=expires_ms, now_ms=now_ms)
         if problems:
@@ -165,58 +171,66 @@ class ApiKeyService:
                 return created
 
     async def bootstrap(
-        self, place: str, context: RequestContext, *, shown: str | None = None
+        self, place: str, context: RequestContext, *, previous_text: str | None = None
     ) -> CreatedApiKey:
-        """An administrator's key in place of those that were made for the same place, and of the one that is
-        `shown`, the text that stood there, if it is a bootstrap key. The earlier ones are revoked, each with
-        its event, when the new one is stored: whoever dies in between leaves them to the next call."""
+        """Creates an administrator's key for a place, and revokes the bootstrap keys that it replaces.
+
+        Replaced are the keys made for the same place, and the bootstrap key whose text is `previous_text`.
+        They are revoked, each with its event, after the new key is stored; a process that dies in between
+        leaves them to the next call.
+        """
         created = await self.create(
             name=BOOTSTRAP_NAME, scopes=frozenset({Scope.ADMIN}), made_for=place, context=context
         )
         if not isinstance(created, CreatedApiKey):
             raise TypeError(f"the bootstrap key was refused: {created}")
         earlier = set(await self._keys.living_made_for(place, limit=BOOTSTRAP_KEYS_MAX))
-        if shown is not None and (key := await self._shown_bootstrap_key(shown)) is not None:
+        if previous_text is not None and (key := await self._bootstrap_key_of(previous_text)) is not None:
             earlier.add(key.id)
         for key_id in sorted(earlier - {created.api_key.id}):
             await self.revoke(key_id, context)
         return created
 
-    async def _shown_bootstrap_key(self, text: str) -> ApiKey | None:
+    async def _bootstrap_key_of(self, text: str) -> ApiKey | None:
         presented = parse_api_key(text)
         if presented is None:
             return None
         key = await self._keys.get(presented.id)
         if check_api_key(key, presented, self._clock.now_ms()) is not None:
             return None
-        # Those of earlier releases were made for no place that anybody noted.
+        # Earlier releases stored no place with their bootstrap keys.
         is_one = key is not None and key.name == BOOTSTRAP_NAME and key.created_by == SYSTEM
         return key if is_one else None
 
     @traced
     async def list_page(self, *, limit: int, cursor: str | None = None) -> ApiKeyPage:
-        """A page of all keys, newest first."""
+        """A page of at most `limit` keys, newest first, revoked ones included. `cursor` is that of the page
+        before."""
         return await self._keys.list_page(limit=limit, cursor=cursor)
 
     @traced
     async def revoke(self, key_id: str, context: RequestContext) -> bool:
-        """False when there is no such key; once more does no harm."""
+        """Revokes a key for every process. False when there is none; revoking it again changes nothing."""
         if not is_id(key_id) or await self._keys.get(key_id) is None:
             return False
         event = self._event(context, AuditAction.API_KEY_REVOKED, key_id, reason=EndReason.REVOKED.value)
 
-        async def end() -> None:
+        async def revoke() -> None:
             await self._keys.revoke(key_id, now_ms=event.at_ms, event=event)
             self._cache.pop(key_id, None)
             await publish_revocations(self._revocations, {key_id: 2 * CACHE_AGE_MS_MAX})
 
-        await self._runtime.shielded(end, name="revoke-api-key")
+        await self._runtime.shielded(revoke, name="revoke-api-key")
         return True
 
     async def authenticate(
         self, text: str, request: Callable[[], HttpRequest]
     ) -> Principal | ApiKeyRejection | SignatureRejection:
-        """Who shows this key; `request` is asked for where it has to be signed. Also notes the key's use."""
+        """The principal of a key, or why it is refused. Records the use of the key.
+
+        `request` gives the request as it arrived, and is called only for a key whose requests have to be
+        signed.
+        """
         presented = parse_api_key(text)
         if presented is None:
             return ApiKeyRejection.MALFORMED
@@ -229,7 +243,7 @@ class ApiKeyService:
             unsigned = await self._check_signature(key.id, key.signing_secret, request(), now_ms)
             if unsigned is not None:
                 return unsigned
-        self._note_use(key.id, now_ms)
+        self._record_use(key.id, now_ms)
         return Principal(
             kind=PrincipalKind.API_KEY,
             id=key.id,
@@ -251,35 +265,35 @@ class ApiKeyService:
         rejection = check_signature(signature, request, key_id=key_id, secret=secret, now_ms=now_ms)
         if rejection is not None:
             return rejection
-        # Last: nobody but the key's holder makes this store remember anything.
+        # Last, so that only the holder of the key can fill the store of nonces.
         is_first = await self._nonces.first_use(key_id, signature.nonce, ttl_ms=NONCE_TTL_MS)
         return None if is_first else SignatureRejection.REPLAYED
 
     async def flush_last_used(self) -> None:
-        """Writes down what is noted; for the end of the service."""
+        """Writes the uses recorded since the last write, at the latest when the service stops."""
         used_ms, self._used_ms = self._used_ms, {}
         if used_ms:
             await self._keys.touch(used_ms)
 
     async def _find(self, key_id: str) -> ApiKey | None:
-        asked_s = self._runtime.monotonic()
+        read_s = self._runtime.monotonic()
         cached = self._cache.get(key_id)
-        if cached is not None and asked_s - cached[1] < CACHE_AGE_MS_MAX / 1000:
+        if cached is not None and read_s - cached[1] < CACHE_AGE_MS_MAX / 1000:
             self._cache.move_to_end(key_id)
             return cached[0]
         key = await self._keys.get(key_id)
         if key is None:
-            # Not remembered: made-up keys must not push real ones out.
+            # Not cached, so that made-up keys cannot evict real ones.
             self._cache.pop(key_id, None)
             return None
-        # As old as the question, not as the answer: a revocation may have come in between.
-        self._cache[key_id] = (key, asked_s)
+        # As old as the start of the read: a revocation may have happened during it.
+        self._cache[key_id] = (key, read_s)
         self._cache.move_to_end(key_id)
         if len(self._cache) > self._cache_entries_max:
             self._cache.popitem(last=False)
         return key
 
-    def _note_use(self, key_id: str, now_ms: int) -> None:
+    def _record_use(self, key_id: str, now_ms: int) -> None:
         if key_id in self._used_ms or len(self._used_ms) < self._cache_entries_max:
             self._used_ms[key_id] = now_ms
         now_s = self._runtime.monotonic()
@@ -291,7 +305,7 @@ class ApiKeyService:
         try:
             await self.flush_last_used()
         except DependencyUnavailable:
-            # A hint for operators, not a record: the next use notes the key again.
+            # A hint for operators: the next use records the key again.
             return
 
     def _event(self, context: RequestContext, action: AuditAction, key_id: str, **detail: str) -> AuditEvent:

@@ -1,4 +1,4 @@
-"""Who shows an access token with a request."""
+"""Identifies the bearer of an access token."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ports.identity.sessions import Sessions
 
 
 class BearerTokens:
-    """The token is checked locally; only one from another device is anybody else's business."""
+    """Checks tokens in memory; only a token of another device is reported, which reads and writes stores."""
 
     def __init__(
         self, *, tokens: TokenService, devices: ForeignDevices, sessions: Sessions, clock: Clock
@@ -26,7 +26,11 @@ class BearerTokens:
     async def authenticate(
         self, token: str, *, device_id: str | None, context: RequestContext, exempt: bool = False
     ) -> Principal | TokenRejection:
-        """For any text. An exempt address is not blamed for what it shows."""
+        """The user that a bearer text stands for, or why it is refused.
+
+        `device_id` is the device that the request names. A token of another device is reported, and counts
+        against the address of `context` unless `exempt`. Does not know whether the session has been revoked.
+        """
         verified = self._tokens.verify_access(token, device_id=device_id)
         if isinstance(verified, TokenRejection):
             return verified
@@ -37,7 +41,9 @@ class BearerTokens:
         return TokenRejection.WRONG_DEVICE if is_refused else verified.principal
 
     async def has_ended(self, principal: Principal) -> bool:
-        """Whether the session of a verified token has, from where sessions are kept: for a token that the
-        limiter is not asked about. Raises `DependencyUnavailable`."""
+        """Whether the session of a verified token has ended (`Session.state`), read from the session store.
+
+        For tokens that the limiter does not check. Raises `DependencyUnavailable`.
+        """
         session = None if principal.session_id is None else await self._sessions.get(principal.session_id)
         return session is None or session.state(self._clock.now_ms()) is not SessionState.ACTIVE

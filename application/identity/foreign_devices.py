@@ -1,4 +1,4 @@
-"""Tokens that come from another device than their own: written down, and held against the address."""
+"""Tokens that another device than their own presents: audited, and counted against the address."""
 
 from __future__ import annotations
 
@@ -25,21 +25,25 @@ FOREIGN_DEVICES = Metric(
     "Good tokens shown by another device than their own",
     ("outcome",),
 )
-NOTE_INTERVAL_S = 60.0
-"""One session from one address is written down at most so often: who has one token can show it all day."""
-BLAMES_MAX = 10
-"""Of one session and address within the interval: more than it takes to be banned."""
-KNOWN_MAX = 10_000
+AUDIT_INTERVAL_S = 60.0
+"""Between two audit events about one session and address: a stolen token can be presented all day."""
+VIOLATIONS_MAX = 10
+"""Violations of one session and address within the interval: more than a ban takes."""
+SIGHTINGS_MAX = 10_000
+"""Pairs of a session and an address that are remembered."""
 
-_AWAY = (DependencyUnavailable, Overloaded, DeadlineExceeded)
+_UNAVAILABLE = (DependencyUnavailable, Overloaded, DeadlineExceeded)
 
 
 class AddressLimiter(Protocol):
     async def violate_address(self, address: str) -> None:
-        """Counts a violation; never raises for a limiter that is away."""
+        """Counts one violation of an address. An unavailable limiter counts none and raises nothing."""
 
 
 class ForeignDevices:
+    """Reports tokens by the verdict on the device that presents them
+    (`domain.identity.tokens.judge_device`)."""
+
     def __init__(
         self,
         *,
@@ -58,7 +62,7 @@ class ForeignDevices:
         self._clock = clock
         self._entropy = entropy
         self._foreign = metrics.register(FOREIGN_DEVICES)
-        self._known: OrderedDict[tuple[str, str, bool], tuple[float, int]] = OrderedDict()
+        self._sightings: OrderedDict[tuple[str, str, bool], tuple[float, int]] = OrderedDict()
 
     async def report(
         self,
@@ -70,40 +74,42 @@ class ForeignDevices:
         context: RequestContext,
         exempt: bool = False,
     ) -> None:
-        """Nothing to do for a device that is fine. Who is refused has violated the rules of their address,
-        unless that is exempt from them, or they named no device at all: so does every client whose cookie
-        does not travel."""
+        """Counts, audits and blames the presentation of a token; does nothing where the device is fine.
+
+        A refusal counts as a violation of the address of `context`, unless that is `exempt` or the request
+        names no device, as every client does whose cookie does not travel.
+        """
         if verdict is DeviceVerdict.FINE:
             return
         self._foreign.add(1, verdict.value)
         is_named = names_device(device_id)
         times = self._times(session_id, context.address, is_named)
         if times == 1:
-            await self._write(verdict, user_id, session_id, is_named, context)
+            await self._audit(verdict, user_id, session_id, is_named, context)
         is_blamed = verdict is DeviceVerdict.REFUSED and is_named and not exempt
-        if is_blamed and context.address and times <= BLAMES_MAX:
+        if is_blamed and context.address and times <= VIOLATIONS_MAX:
             await self._limiter.violate_address(context.address)
 
     async def report_token(
         self,
         verdict: DeviceVerdict,
-        shown_by: Principal,
+        principal: Principal,
         device_id: str | None,
         context: RequestContext,
         *,
         exempt: bool = False,
     ) -> None:
-        """The same of an access token, which tells whose it is."""
+        """`report` for an access token, whose `principal` names user and session."""
         await self.report(
             verdict,
-            user_id=shown_by.id,
-            session_id=shown_by.session_id or "",
+            user_id=principal.id,
+            session_id=principal.session_id or "",
             device_id=device_id,
             context=context,
             exempt=exempt,
         )
 
-    async def _write(
+    async def _audit(
         self,
         verdict: DeviceVerdict,
         user_id: str,
@@ -125,25 +131,25 @@ class ForeignDevices:
                 **await self._signals(session_id, context),
             },
         )
-        self._trail.note(event)
+        self._trail.enqueue(event)
 
     async def _signals(self, session_id: str, context: RequestContext) -> Mapping[str, str]:
         try:
             session = await self._sessions.get(session_id)
-        except _AWAY:
-            # The event is worth more than its details.
+        except _UNAVAILABLE:
+            # The event matters more than its details.
             return {}
         if session is None or not context.address:
             return {}
         return signals(session, address=context.address, user_agent=context.user_agent)
 
     def _times(self, session_id: str, address: str, is_named: bool) -> int:
-        """How often within the interval, this time included."""
+        """How often the pair was seen within the interval, this time included."""
         now_s, key = self._runtime.monotonic(), (session_id, address, is_named)
-        began_s, times = self._known.pop(key, (now_s, 0))
-        if now_s - began_s >= NOTE_INTERVAL_S:
+        began_s, times = self._sightings.pop(key, (now_s, 0))
+        if now_s - began_s >= AUDIT_INTERVAL_S:
             began_s, times = now_s, 0
-        self._known[key] = (began_s, times + 1)
-        if len(self._known) > KNOWN_MAX:
-            self._known.popitem(last=False)
+        self._sightings[key] = (began_s, times + 1)
+        if len(self._sightings) > SIGHTINGS_MAX:
+            self._sightings.popitem(last=False)
         return times + 1

@@ -1,4 +1,4 @@
-"""Whether an attempt to log in may be made now: windows bound the rush, delays the patience."""
+"""Throttles logins: a rate window bounds bursts, growing delays bound patient guessing."""
 
 from __future__ import annotations
 
@@ -18,40 +18,39 @@ LOGIN_POLICY = "login"
 
 @dataclass(frozen=True, slots=True)
 class LoginAttempt:
-    """Somebody types a password for a name. `device` is the digest of a known device of the account."""
+    """An attempt to log in to the account of a name."""
 
     name: str
-    """Its uniqueness key."""
+    """The uniqueness key of the name as typed, whether an account has it or not."""
     device: str | None = None
+    """The digest of a device that the account knows; None for any other."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoginAdmitted:
-    """The password may be checked; the gate wants to hear how it ended."""
+    """The password may be checked. The throttle is told the result: `record_failure` or `record_success`."""
 
     attempt: LoginAttempt
     failures: Failures = NO_FAILURES
-    """What stood against the name."""
+    """The failures of the name so far."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoginDelayed:
-    """Too many attempts on this name: nothing was checked."""
+    """Too many attempts on this name. No password was checked."""
 
     retry_after_ms: int
 
 
 class NameLimiter(Protocol):
-    """The application's rate limiter, as far as it counts account names."""
+    """A limiter that counts account names, such as `application.limits.rate_limiter.RateLimiter`."""
 
-    async def admit_account_name(self, policy: str, name: str) -> Admission: ...
+    async def admit_account_name(self, policy: str, name: str) -> Admission:
+        """Counts an attempt on a name by the policy of that name. Raises `DependencyUnavailable`."""
 
 
 class LoginThrottle:
-    """Raises `DependencyUnavailable`: without its memory nobody may guess.
-
-    `key` is what names are digested with.
-    """
+    """Every method raises `DependencyUnavailable`: without the counts of failures no password is checked."""
 
     def __init__(
         self,
@@ -62,6 +61,7 @@ class LoginThrottle:
         key: bytes,
         policy: DelayPolicy,
     ) -> None:
+        """`key` digests the names that are stored (32 bytes)."""
         self._limiter = limiter
         self._failures = failures
         self._clock = clock
@@ -69,7 +69,10 @@ class LoginThrottle:
         self._policy = policy
 
     async def admit(self, attempt: LoginAttempt) -> LoginAdmitted | LoginDelayed:
-        """A known device has a window of its own, which nobody else can fill, and no delay."""
+        """Whether the password may be checked now.
+
+        A known device has no delay, and a window of its own, which no other device can fill.
+        """
         admitted, counted = LoginAdmitted(attempt), attempt.name
         if attempt.device is None:
             failures = await self._failures.get(self._digest(attempt.name))
@@ -82,14 +85,15 @@ class LoginThrottle:
         admission = await self._limiter.admit_account_name(LOGIN_POLICY, counted)
         return admitted if admission.verdict is Verdict.ALLOWED else LoginDelayed(admission.retry_after_ms)
 
-    async def failed(self, admitted: LoginAdmitted) -> None:
-        """The password was wrong, or the name nobody's."""
+    async def record_failure(self, admitted: LoginAdmitted) -> None:
+        """Counts a wrong password or an unknown name."""
         attempt = admitted.attempt
         if attempt.device is None:
             await self._failures.add(self._digest(attempt.name), self._policy, now_ms=self._clock.now_ms())
 
-    async def succeeded(self, admitted: LoginAdmitted) -> None:
-        """The password was right. What others fail at while the owner uses a known device still counts."""
+    async def record_success(self, admitted: LoginAdmitted) -> None:
+        """Forgets the failures of the name, except after a login from a known device: others may be
+        guessing."""
         if admitted.failures.count:
             await self._failures.clear(self._digest(admitted.attempt.name))
 

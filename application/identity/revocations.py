@@ -1,4 +1,4 @@
-"""What ends along with a write: its events, and telling those who check from memory."""
+"""The audit events of sessions and keys that end, and the publication of their ids."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from ports.identity.sessions import EndEvent, SessionRevocations
 from ports.runtime import DeadlineExceeded, Overloaded
 
 REVOCATION_MS = (TokenKind.ACCESS.lifetime_s + CLOCK_SKEW_S_MAX) * 1000
-"""No access token of a session outlives its revocation by more."""
+"""An access token outlives the revocation of its session by no more."""
 
 _RESOURCES = {AuditAction.SESSION_ENDED: "session", AuditAction.API_KEY_REVOKED: "api_key"}
-_AWAY = (DependencyUnavailable, Overloaded, DeadlineExceeded)
+_UNAVAILABLE = (DependencyUnavailable, Overloaded, DeadlineExceeded)
 _log = logging.getLogger(__name__)
 
 
 def session_end_event(
     context: RequestContext, reason: EndReason, *, now_ms: int, entropy: Entropy, actor: str | None = None
 ) -> EndEvent:
-    """An event for each session that ends for this reason. `actor` stands for the context's."""
+    """Makes the event of each session that ends for this reason. `actor` replaces that of the context."""
     return _end_event(AuditAction.SESSION_ENDED, context, reason, now_ms, entropy, actor)
 
 
 def end_events(context: RequestContext, reason: EndReason, *, now_ms: int, entropy: Entropy) -> EndEvents:
-    """An event for each session and each key that ends for this reason."""
+    """Makes the event of each session and each API key that ends for this reason."""
     return EndEvents(
         session=_end_event(AuditAction.SESSION_ENDED, context, reason, now_ms, entropy, None),
         api_key=_end_event(AuditAction.API_KEY_REVOKED, context, reason, now_ms, entropy, None),
@@ -46,10 +46,10 @@ def _end_event(
     entropy: Entropy,
     actor: str | None,
 ) -> EndEvent:
-    return lambda ended: audit_event(
+    return lambda ended_id: audit_event(
         context,
         action,
-        f"{_RESOURCES[action]}:{ended}",
+        f"{_RESOURCES[action]}:{ended_id}",
         now_ms=now_ms,
         randomness=entropy.token(RANDOMNESS_BYTES),
         actor=actor,
@@ -58,11 +58,13 @@ def _end_event(
 
 
 async def publish_revocations(revocations: SessionRevocations, ttl_ms: Mapping[str, int]) -> None:
-    """Each is told even when another could not be. Raises nothing for what could not be told: it has ended
-    where it is kept, which is what was asked for, and every process finds it there
-    (`application.identity.revocation_watch`)."""
-    for ended, ttl in ttl_ms.items():
+    """Publishes each session or key, each for its time in milliseconds.
+
+    Raises nothing for an unavailable limiter: the stores hold every revocation, and every process reads them
+    from there (`application.identity.revocation_watch`).
+    """
+    for revoked_id, ttl in ttl_ms.items():
         try:
-            await revocations.revoke_session(ended, ttl_ms=ttl)
-        except _AWAY as error:
-            _log.debug("the end of %s was not told at once: %s", ended, error)
+            await revocations.revoke_session(revoked_id, ttl_ms=ttl)
+        except _UNAVAILABLE as error:
+            _log.debug("the end of %s was not told at once: %s", revoked_id, error)

@@ -1,14 +1,15 @@
-"""Login, refresh and logout: the life of a session."""
+"""Sessions from login to logout: opened, refreshed, listed and ended."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum
 
 from application.call_log import traced
 from application.identity.foreign_devices import ForeignDevices
 from application.identity.login_throttle import LoginAdmitted, LoginAttempt, LoginDelayed, LoginThrottle
 from application.identity.revocations import REVOCATION_MS, publish_revocations, session_end_event
-from application.identity.session_outcomes import LoginRejection, RefreshDelayed, RefreshRejection, TokenPair
 from application.identity.tokens import IssuedToken, TokenService
 from domain.audit import AuditAction, AuditEvent, RequestContext, audit_event
 from domain.identity.access import Principal
@@ -55,16 +56,63 @@ from ports.runtime import Runtime
 
 DEVICE_ID_BYTES = 20
 REFRESH_ATTEMPTS_MAX = 3
+"""Races with other refreshes of one session that a refresh may lose."""
 
 DEFAULT_POLICY = SessionPolicy()
 _ABOUT_THIS_DEVICE = {RefreshDecision.ROTATE, RefreshDecision.REPEAT, RefreshDecision.WRONG_DEVICE}
-"""What is reused is theft wherever it comes from, and what is dead says nothing of who shows it."""
+"""Decisions after which the presenting device is judged. A reused token is theft from any device, and a dead
+one says nothing about the device that presents it."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPair:
+    """The tokens that a login or a refresh issues, with their session, device and user."""
+
+    access_token: str = field(repr=False)
+    refresh_token: str = field(repr=False)
+    expires_in_s: int
+    """Seconds that the access token lives."""
+    session_id: str
+    device_id: str
+    user_id: str
+
+
+class LoginRejection(Enum):
+    """Why a login failed, in order of precedence."""
+
+    INVALID_DEVICE_ID = "invalid_device_id"
+    INVALID_CREDENTIALS = "invalid_credentials"
+    """An unknown user or a wrong password, which the answer does not tell apart."""
+
+
+class RefreshRejection(Enum):
+    """Why a refresh failed, in order of precedence."""
+
+    OTHER_KIND = "other_kind"
+    """Another credential of ours in place of a refresh token, by its form."""
+    INVALID_TOKEN = "invalid_token"
+    """Not a token of ours."""
+    ENDED = "ended"
+    """A token of a session that has ended."""
+    TOKEN_REUSED = "token_reused"
+    """A retired token: its session is revoked, and its presenter's address is suspect."""
+    NO_DEVICE = "no_device"
+    """A good token in a request that names no device."""
+    OTHER_DEVICE = "other_device"
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshDelayed:
+    """The session was refreshed too often just now. Nothing was done."""
+
+    retry_after_ms: int
 
 
 class SessionService:
-    """Raises `DependencyUnavailable`, and `Overloaded` when too many passwords wait to be hashed.
+    """Logs users in and out, and refreshes, lists and ends sessions. Every method raises
+    `DependencyUnavailable`.
 
-    `keys` derive refresh tokens.
+    A session is a family of refresh tokens (`domain.identity.sessions`), which are derived and never stored.
     """
 
     def __init__(
@@ -74,7 +122,7 @@ class SessionService:
         sessions: Sessions,
         revocations: SessionRevocations,
         passwords: PasswordHasher,
-        gate: LoginThrottle,
+        throttle: LoginThrottle,
         tokens: TokenService,
         devices: ForeignDevices,
         runtime: Runtime,
@@ -83,11 +131,12 @@ class SessionService:
         keys: TokenKeys,
         policy: SessionPolicy = DEFAULT_POLICY,
     ) -> None:
+        """`keys` derive and verify refresh tokens."""
         self._users = users
         self._sessions = sessions
         self._revocations = revocations
         self._passwords = passwords
-        self._gate = gate
+        self._throttle = throttle
         self._tokens = tokens
         self._devices = devices
         self._runtime = runtime
@@ -100,19 +149,24 @@ class SessionService:
     async def login(
         self, *, login: str, password: str, device_id: str | None, context: RequestContext
     ) -> TokenPair | LoginRejection | LoginDelayed:
-        """`login` is an e-mail address or a username. Without a device id, one is made."""
+        """Opens a session and issues its first pair of tokens.
+
+        `login` is a username or an e-mail address. Without a `device_id` the session gets a new one. An
+        unknown user takes as long as a wrong password. Raises `Overloaded` when too many passwords wait to be
+        hashed.
+        """
         if device_id is not None and not is_device_id(device_id):
             return LoginRejection.INVALID_DEVICE_ID
         name = _name_of(login)
         user = None if name is None else await self._find(name)
-        admitted = None if name is None else await self._gate.admit(_attempt(name, user, device_id))
+        admitted = None if name is None else await self._throttle.admit(_attempt(name, user, device_id))
         if isinstance(admitted, LoginDelayed):
             return admitted
         secret = password_bytes(password) if is_possible_password(password) else b""
         is_right = await self._passwords.verify(secret, user.password_hash if user else None)
         if user is None or not is_right:
             if admitted is not None:
-                await self._gate.failed(admitted)
+                await self._throttle.record_failure(admitted)
             return LoginRejection.INVALID_CREDENTIALS
         await self._rehash(user, secret)
         return await self._open(user, device_id, admitted, context)
@@ -134,27 +188,31 @@ class SessionService:
         actor = f"user:{user.id}"
         event = self._event(context, AuditAction.SESSION_OPENED, session.id, actor=actor)
 
-        async def open_and_tell() -> bool:
-            ended = await self._sessions.add(
+        async def add() -> bool:
+            ended_ids = await self._sessions.add(
                 session,
                 event,
                 per_user_max=self._policy.per_user_max,
                 end_event=self._end_event(context, EndReason.TOO_MANY_SESSIONS, now_ms, actor=actor),
             )
-            await publish_revocations(self._revocations, dict.fromkeys(ended or (), REVOCATION_MS))
-            return ended is not None
+            await publish_revocations(self._revocations, dict.fromkeys(ended_ids or (), REVOCATION_MS))
+            return ended_ids is not None
 
-        if not await self._runtime.shielded(open_and_tell, name="open-session"):
+        if not await self._runtime.shielded(add, name="open-session"):
             return LoginRejection.INVALID_CREDENTIALS
         if admitted is not None:
-            await self._gate.succeeded(admitted)
+            await self._throttle.record_success(admitted)
         return self._pair(user, session, session.generation)
 
     @traced
     async def refresh(
         self, *, token: str, device_id: str | None, context: RequestContext
     ) -> TokenPair | RefreshRejection | RefreshDelayed:
-        """The next pair of the token's session, or the pair that this token gave before."""
+        """Issues the next pair of the session, or again the pair that this token was exchanged for before.
+
+        `token` is any text; `device_id` is the device that the request names. A reused token revokes the
+        session (`domain.identity.tokens.LIFECYCLE`).
+        """
         presented = parse_refresh_token(token)
         if presented is None or not self._is_genuine(presented):
             is_other = form_of(token) not in (None, CredentialForm.REFRESH_TOKEN)
@@ -166,7 +224,7 @@ class SessionService:
                 return RefreshRejection.ENDED
             decision = self._decide(session, user, presented, device_id)
             if decision in _ABOUT_THIS_DEVICE:
-                await self._watch(session, device_id, context)
+                await self._report_device(session, device_id, context)
             if decision is not RefreshDecision.ROTATE:
                 return await self._answer(decision, session, user, presented, device_id, context)
             now_ms = self._clock.now_ms()
@@ -182,7 +240,7 @@ class SessionService:
             )
             if await self._sessions.rotate(successor, expected_generation=session.generation):
                 return self._pair(user, successor, successor.generation)
-            # Somebody else rotated or revoked it meanwhile: decide on what is true now.
+            # Another request rotated or revoked the session meanwhile: decide again on its new state.
         return RefreshRejection.ENDED
 
     async def _answer(
@@ -194,7 +252,7 @@ class SessionService:
         device_id: str | None,
         context: RequestContext,
     ) -> TokenPair | RefreshRejection:
-        """To a genuine token that does not rotate."""
+        """The answer to a genuine token that does not rotate its session."""
         match decision:
             case RefreshDecision.REPEAT:
                 return self._pair(user, session, presented.generation + 1)
@@ -214,13 +272,16 @@ class SessionService:
 
     @traced
     async def logout(self, principal: Principal, context: RequestContext) -> None:
-        """Ends the session that the caller's token belongs to; once more does no harm."""
+        """Ends the session of the caller's token. Ending it again changes nothing."""
         if principal.session_id is not None:
             await self._end(principal.session_id, context, EndReason.LOGOUT)
 
     @traced
     async def websocket_token(self, principal: Principal) -> IssuedToken | None:
-        """None when the caller's session or user is no more."""
+        """Issues a WebSocket token of the caller's session.
+
+        None when the session has ended, or the user is gone or has changed credentials.
+        """
         if principal.session_id is None:
             return None
         session = await self._sessions.get(principal.session_id)
@@ -233,12 +294,12 @@ class SessionService:
 
     @traced
     async def list_sessions(self, user_id: str, *, limit: int) -> Sequence[Session]:
-        """The user's sessions that have not ended, newest first."""
+        """The active sessions of a user, newest first, at most `limit`."""
         return await self._sessions.list_of_user(user_id, now_ms=self._clock.now_ms(), limit=limit)
 
     @traced
     async def revoke_session(self, user_id: str, session_id: str, context: RequestContext) -> bool:
-        """Ends one of the user's own sessions; False when it is not one of theirs."""
+        """Ends one session of a user. False when the user has no such session."""
         session = await self._sessions.get(session_id) if is_id(session_id) else None
         if session is None or session.user_id != user_id:
             return False
@@ -247,7 +308,7 @@ class SessionService:
 
     @traced
     async def revoke_sessions(self, user_id: str, context: RequestContext) -> int:
-        """Ends all of the user's sessions, this one as well; how many there were."""
+        """Ends every session of a user, the caller's included. Their number."""
         event = audit_event(
             context,
             AuditAction.SESSIONS_REVOKED,
@@ -257,14 +318,14 @@ class SessionService:
         )
 
         async def end() -> int:
-            ended = await self._sessions.revoke_all(
+            ended_ids = await self._sessions.revoke_all(
                 user_id,
                 now_ms=event.at_ms,
                 event=event,
                 end_event=self._end_event(context, EndReason.ALL_REVOKED, event.at_ms),
             )
-            await publish_revocations(self._revocations, dict.fromkeys(ended, REVOCATION_MS))
-            return len(ended)
+            await publish_revocations(self._revocations, dict.fromkeys(ended_ids, REVOCATION_MS))
+            return len(ended_ids)
 
         return await self._runtime.shielded(end, name="end-sessions")
 
@@ -273,7 +334,7 @@ class SessionService:
             return True
         return self._keys.reload() and is_genuine(self._keys.current().refresh_keys, presented)
 
-    async def _watch(self, session: Session, device_id: str | None, context: RequestContext) -> None:
+    async def _report_device(self, session: Session, device_id: str | None, context: RequestContext) -> None:
         same_device = device_id == session.device_id
         verdict = judge_device(self._tokens.fingerprint, TokenKind.ACCESS, same_device=same_device)
         await self._devices.report(
@@ -298,7 +359,7 @@ class SessionService:
         )
 
     async def _find(self, name: str) -> User | None:
-        # A username has no @, an address always has one.
+        # A username has no @, an e-mail address always has one.
         return await (self._users.find_by_email(name) if "@" in name else self._users.find_by_username(name))
 
     async def _rehash(self, user: User, secret: bytes) -> None:
@@ -310,13 +371,15 @@ class SessionService:
     async def _end(
         self, session_id: str, context: RequestContext, reason: EndReason, *events: AuditEvent
     ) -> None:
-        """First where it lasts, with the events of what led to it, then where it is quick to check; a
-        cancelled caller stops neither."""
+        """Revokes the session in the store, with `events` of its cause, then publishes the revocation.
+
+        A cancelled caller stops neither.
+        """
         now_ms = self._clock.now_ms()
-        ended = self._end_event(context, reason, now_ms)(session_id)
+        end_event = self._end_event(context, reason, now_ms)(session_id)
 
         async def end() -> None:
-            await self._sessions.revoke(session_id, now_ms=now_ms, events=(*events, ended))
+            await self._sessions.revoke(session_id, now_ms=now_ms, events=(*events, end_event))
             await publish_revocations(self._revocations, {session_id: REVOCATION_MS})
 
         await self._runtime.shielded(end, name="end-session")
@@ -359,14 +422,14 @@ class SessionService:
 
 
 def _name_of(login: str) -> str | None:
-    """What was typed, as names are compared; None when it cannot be anybody's."""
+    """The uniqueness key of a login as typed; None for a text that no user can have."""
     if len(login) > EMAIL_CHARACTERS_MAX or not is_well_formed(login):
         return None
     return uniqueness_key(login)
 
 
 def _attempt(name: str, user: User | None, device_id: str | None) -> LoginAttempt:
-    """From a device that the account knows, or from anywhere."""
+    """The attempt on a name, from a device that the account knows or from any other."""
     if user is None or device_id is None:
         return LoginAttempt(name)
     digest = device_digest(user.id, device_id)

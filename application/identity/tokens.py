@@ -1,4 +1,4 @@
-"""Giving out access and websocket tokens, and believing them."""
+"""Issues and verifies access and WebSocket tokens."""
 
 from __future__ import annotations
 
@@ -31,21 +31,23 @@ from ports.entropy import Entropy
 from ports.identity.token_keys import TokenKeys, TokenKeySet
 
 DEFAULT_POLICY = TokenPolicy()
-BELIEVED_MAX = 4_096
-"""Tokens whose signature and claims need no second look; some 1 KiB each."""
+CACHED_TOKENS_MAX = 4_096
+"""Tokens whose verified claims are cached; some 1 KiB each."""
 
 
 @dataclass(frozen=True, slots=True)
 class IssuedToken:
+    """A signed token and its lifetime in seconds."""
+
     text: str = field(repr=False)
     expires_in_s: int
 
 
 @dataclass(frozen=True, slots=True)
 class VerifiedToken:
-    """A token that is ours and in force, and not refused for the device that shows it.
+    """A token of ours that is in force, from a device that may present it. `expires_ms` is since the epoch.
 
-    Revocation is not known here: the limiter checks `principal.session_id` in its one round trip.
+    Says nothing of revocation: the limiter checks `principal.session_id` in its one round trip.
     """
 
     principal: Principal
@@ -57,29 +59,32 @@ class VerifiedToken:
 
 @dataclass(frozen=True, slots=True)
 class ForeignToken:
-    """A token that is ours and in force, and refused: another device than its own shows it."""
+    """A token of ours that is in force, refused since another device than its own presents it."""
 
     principal: Principal
 
 
 @dataclass(slots=True)
-class _Believed:
-    """A token of ours, and what came of the device that showed it last."""
+class _CachedToken:
+    """The claims of a verified token, and the result for the device that presented it last."""
 
     claims: TokenClaims
     device_id: bytes | None = None
     verified: VerifiedToken | None = None
 
-    def again(self, device_id: bytes) -> VerifiedToken | None:
-        """What is known already of this token with this device. Takes the same time for every device of
-        this length: whoever stole a token learns nothing of its device."""
+    def result_for(self, device_id: bytes) -> VerifiedToken | None:
+        """The cached result for this device, if any.
+
+        Takes the same time for every device id of one length, so that a thief of the token learns nothing of
+        its device.
+        """
         if self.device_id is None or not compare_digest(self.device_id, device_id):
             return None
         return self.verified
 
 
 class TokenService:
-    """No I/O: a token is signed and checked locally, and a client's next request is checked from memory."""
+    """Issues and verifies access and WebSocket tokens, in memory and without I/O."""
 
     def __init__(
         self,
@@ -89,29 +94,29 @@ class TokenService:
         entropy: Entropy,
         policy: TokenPolicy = DEFAULT_POLICY,
         fingerprint: Fingerprint = Fingerprint.ENFORCE,
-        believed_max: int = BELIEVED_MAX,
+        cached_max: int = CACHED_TOKENS_MAX,
     ) -> None:
         self._keys = keys
         self._clock = clock
         self._entropy = entropy
         self._policy = policy
         self._fingerprint = fingerprint
-        self._believed: OrderedDict[str, _Believed] = OrderedDict()
-        self._believed_by: TokenKeySet | None = None
-        self._believed_max = believed_max
+        self._cache: OrderedDict[str, _CachedToken] = OrderedDict()
+        self._cached_keys: TokenKeySet | None = None
+        self._cached_max = cached_max
 
     @property
     def fingerprint(self) -> Fingerprint:
-        """What binds a token to its device: an HMAC of the device's id."""
+        """The level at which tokens are bound to their devices."""
         return self._fingerprint
 
     @property
     def public_keys(self) -> Sequence[Mapping[str, str]]:
-        """What others may check our access tokens with: JSON Web Keys."""
+        """The JSON Web Keys (RFC 7517) that verify access tokens; none under HS256."""
         return self._keys.current().public_keys
 
     def issue(self, kind: TokenKind, user: User, session: Session) -> IssuedToken:
-        """An access or WebSocket token of the session, for the device that it belongs to."""
+        """A new access or WebSocket token of the session, bound to the device of the session."""
         keys = self._keys.current()
         now_ms = self._clock.now_ms()
         now_s = now_ms // 1000
@@ -132,16 +137,17 @@ class TokenService:
     def verify_access(
         self, token: str, *, device_id: str | None
     ) -> VerifiedToken | ForeignToken | TokenRejection:
-        """For a request. `device_id` is what the caller's cookie or header says."""
+        """Verifies the token of a request from the device that its cookie or header names. Takes any text."""
         return self._verify(token, (TokenKind.ACCESS,), device_id)
 
     def verify_socket(
         self, token: str, *, device_id: str | None
     ) -> VerifiedToken | ForeignToken | TokenRejection:
-        """For a socket's first frame: a websocket token from anywhere, or an access token as above.
+        """Verifies the token of a socket's first frame: a WebSocket token from any device, or an access
+        token.
 
-        A websocket token lives a minute and was given to the bound device just before; a browser's
-        socket cannot carry a header.
+        A WebSocket token lives a minute and was just issued to its device; a browser's socket carries no
+        header.
         """
         return self._verify(token, (TokenKind.WEBSOCKET, TokenKind.ACCESS), device_id)
 
@@ -149,15 +155,15 @@ class TokenService:
         self, token: str, kinds: tuple[TokenKind, ...], device_id: str | None
     ) -> VerifiedToken | ForeignToken | TokenRejection:
         now_s = self._clock.now_ms() // 1000
-        believed = self._believe(token, kinds, now_s)
-        if believed is TokenRejection.BAD_SIGNATURE and self._keys.reload():
-            believed = self._believe(token, kinds, now_s)
-        if isinstance(believed, TokenRejection):
-            return believed
-        shown_by = b"" if device_id is None else device_id.encode("utf-8", "surrogatepass")
-        if (known := believed.again(shown_by)) is not None:
-            return known
-        claims = believed.claims
+        cached = self._read_token(token, kinds, now_s)
+        if cached is TokenRejection.BAD_SIGNATURE and self._keys.reload():
+            cached = self._read_token(token, kinds, now_s)
+        if isinstance(cached, TokenRejection):
+            return cached
+        presented_by = b"" if device_id is None else device_id.encode("utf-8", "surrogatepass")
+        if (result := cached.result_for(presented_by)) is not None:
+            return result
+        claims = cached.claims
         same_device = is_same_device(self._keys.current().device_keys, claims, device_id)
         verdict = judge_device(self._fingerprint, claims.kind, same_device=same_device)
         if verdict is DeviceVerdict.REFUSED:
@@ -169,16 +175,18 @@ class TokenService:
             token_id=claims.token_id,
             device=verdict,
         )
-        believed.device_id, believed.verified = shown_by, verified
+        cached.device_id, cached.verified = presented_by, verified
         return verified
 
-    def _believe(self, token: str, kinds: tuple[TokenKind, ...], now_s: int) -> _Believed | TokenRejection:
+    def _read_token(
+        self, token: str, kinds: tuple[TokenKind, ...], now_s: int
+    ) -> _CachedToken | TokenRejection:
         keys = self._keys.current()
-        if keys is not self._believed_by:
-            # What another key signed is to be judged by the keys of now.
-            self._believed.clear()
-            self._believed_by = keys
-        known = self._believed.get(token)
+        if keys is not self._cached_keys:
+            # Tokens of other keys have to be verified by the present ones.
+            self._cache.clear()
+            self._cached_keys = keys
+        known = self._cache.get(token)
         if known is not None and known.claims.kind in kinds:
             return known if is_in_force(known.claims, now_s) else TokenRejection.EXPIRED
         signed = keys.signer.verify(token)
@@ -188,11 +196,11 @@ class TokenService:
         claims = read_claims(signed.header, signed.claims, kinds=kinds, policy=self._policy, now_s=now_s)
         if isinstance(claims, TokenRejection):
             return claims
-        # Only what is ours gets in here: strangers cannot push good tokens out.
-        believed = self._believed[token] = _Believed(claims)
-        if len(self._believed) > self._believed_max:
-            self._believed.popitem(last=False)
-        return believed
+        # Only tokens of ours are cached, so that strangers cannot evict good ones.
+        cached = self._cache[token] = _CachedToken(claims)
+        if len(self._cache) > self._cached_max:
+            self._cache.popitem(last=False)
+        return cached
 
 
 def _principal(claims: TokenClaims) -> Principal:

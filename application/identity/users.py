@@ -1,4 +1,4 @@
-"""Users: registered, listed, renamed, given another password, and removed."""
+"""Users: registered, listed, renamed and removed, with their passwords and roles."""
 
 from __future__ import annotations
 
@@ -35,18 +35,19 @@ from ports.identity.users import AnswerFor, RenameRefused, UserAdded, UserPage, 
 from ports.runtime import Runtime
 
 PASSWORD_POLICY = "password"
-"""Whoever holds a stolen token must not guess at the password with it, from however many addresses."""
+"""The policy that counts changes of one user's password, so that a stolen token cannot be used to guess
+it."""
 
 
 @dataclass(frozen=True, slots=True)
 class InvalidUser:
-    """Inputs that cannot be a user's; every problem at once."""
+    """Inputs that no user can have, with every problem."""
 
     problems: tuple[UserProblem, ...]
 
 
 class Taken(Enum):
-    """Somebody else has it. The value is the error's code."""
+    """Another user has this name. The value is the code of the error."""
 
     USERNAME = "username_taken"
     EMAIL = "email_taken"
@@ -56,21 +57,26 @@ class PasswordRejection(Enum):
     """Why a password was not changed, in order of precedence."""
 
     GONE = "gone"
-    """The user is no more."""
+    """The user does not exist any more."""
     WRONG_PASSWORD = "wrong_password"
     RACED = "raced"
-    """Somebody else changed it meanwhile."""
+    """Another request changed the credentials meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
 class PasswordDelayed:
-    """Too many attempts: nothing was checked."""
+    """Too many attempts. No password was checked."""
 
     retry_after_ms: int
 
 
 class UserService:
-    """Raises `DependencyUnavailable`, and `Overloaded` when too many passwords wait to be hashed."""
+    """Registers, finds, changes and removes users. Every method raises `DependencyUnavailable`.
+
+    Those that take a password raise `Overloaded` when too many passwords wait to be hashed. Those that take
+    an `answer` store it with their write, and raise `AlreadyAnswered` where a request with the same
+    idempotency key came first.
+    """
 
     def __init__(
         self,
@@ -105,7 +111,7 @@ class UserService:
         context: RequestContext,
         answer: AnswerFor | None = None,
     ) -> User | InvalidUser | Taken:
-        """A plain user, by their own doing."""
+        """Registers a user with the role `user`, or returns every problem, or the name that is taken."""
         roles, action = frozenset({Role.USER}), AuditAction.USER_REGISTERED
         return await self._create(username, email, password, roles, action, context, answer)
 
@@ -113,18 +119,19 @@ class UserService:
     async def create(
         self, *, username: str, email: str, password: str, role: Role, context: RequestContext
     ) -> User | InvalidUser | Taken:
-        """For the operator on the command line; no route leads here."""
+        """Creates a user with a role, for the operator on the command line. No route calls it."""
         roles = frozenset({Role.USER, role})
         return await self._create(username, email, password, roles, AuditAction.USER_CREATED, context, None)
 
     @traced
     async def profile(self, user_id: str) -> User | None:
+        """The user of an id; None when there is none. Takes any text."""
         """The user of this id; None when there is none."""
         return await self._users.get(user_id) if is_id(user_id) else None
 
     @traced
     async def list_page(self, *, limit: int, cursor: str | None = None) -> UserPage:
-        """A page of all users, newest first."""
+        """A page of at most `limit` users, newest first. `cursor` is that of the page before."""
         return await self._users.list_page(limit=limit, cursor=cursor)
 
     @traced
@@ -137,7 +144,7 @@ class UserService:
         context: RequestContext,
         answer: AnswerFor | None = None,
     ) -> User | InvalidUser | Taken | None:
-        """What is None stays. None when the user is no more."""
+        """Changes the names that are not None. The user as stored then; None when there is none."""
         problems = (
             *(() if username is None else username_problems(username)),
             *(() if email is None else email_problems(email)),
@@ -163,7 +170,11 @@ class UserService:
     async def change_password(
         self, user_id: str, *, current: str, new: str, device_id: str | None, context: RequestContext
     ) -> InvalidUser | PasswordRejection | PasswordDelayed | None:
-        """None when it is changed: every session has ended then, and this is the only device still known."""
+        """Replaces a password; None when done.
+
+        Every session of the user ends, and `device_id` becomes the only device that the account knows.
+        Attempts are counted by user (`PASSWORD_POLICY`).
+        """
         admission = await self._limiter.admit_account_name(PASSWORD_POLICY, f"\0{user_id}")
         if admission.verdict is not Verdict.ALLOWED:
             return PasswordDelayed(admission.retry_after_ms)
@@ -180,7 +191,7 @@ class UserService:
         event = self._event(context, AuditAction.PASSWORD_CHANGED, user_id)
 
         async def change() -> bool:
-            ended = await self._credentials.change_password(
+            revoked = await self._credentials.change_password(
                 user_id,
                 expected_version=user.credential_version,
                 password_hash=password_hash,
@@ -189,8 +200,8 @@ class UserService:
                 event=event,
                 end_events=self._end_events(context, EndReason.PASSWORD_CHANGED, event.at_ms),
             )
-            await self._tell(ended)
-            return ended is not None
+            await self._publish(revoked)
+            return revoked is not None
 
         is_changed = await self._runtime.shielded(change, name="change-password")
         return None if is_changed else PasswordRejection.RACED
@@ -204,8 +215,11 @@ class UserService:
         *,
         answer: AnswerFor | None = None,
     ) -> User | None:
-        """The roles in place of those before; everybody is a plain user, too. Other roles end every session.
-        None when there is no such user."""
+        """Replaces the roles of a user, who keeps the role `user`. The user as stored then; None when there
+        is none.
+
+        Different roles end every session.
+        """
         user = await self.profile(user_id)
         roles |= {Role.USER}
         if user is None or user.roles == roles:
@@ -224,7 +238,7 @@ class UserService:
             )
             if changed is None:
                 return None
-            await self._tell(changed.ended)
+            await self._publish(changed.revoked)
             return changed.user
 
         return await self._runtime.shielded(change, name="change-roles")
@@ -233,32 +247,34 @@ class UserService:
     async def remove(
         self, user_id: str, context: RequestContext, *, answer: RememberedAnswer | None = None
     ) -> bool:
-        """Forgets the user; False when there is none. The ledger goes on to name them by their id, which then
-        is a pseudonym."""
+        """Removes a user with every session and API key; False when there is none.
+
+        The ledger keeps the id, which is a pseudonym from then on.
+        """
         if not is_id(user_id):
             return False
         event = self._event(context, AuditAction.USER_DELETED, user_id)
 
         async def remove() -> bool:
-            ended = await self._credentials.remove_user(
+            revoked = await self._credentials.remove_user(
                 user_id,
                 now_ms=event.at_ms,
                 event=event,
                 end_events=self._end_events(context, EndReason.USER_DELETED, event.at_ms),
                 answer=answer,
             )
-            await self._tell(ended)
-            return ended is not None
+            await self._publish(revoked)
+            return revoked is not None
 
         return await self._runtime.shielded(remove, name="remove-user")
 
     def _end_events(self, context: RequestContext, reason: EndReason, now_ms: int) -> EndEvents:
         return end_events(context, reason, now_ms=now_ms, entropy=self._entropy)
 
-    async def _tell(self, ended: RevokedIds | None) -> None:
-        if ended is not None:
-            ttl_ms = dict.fromkeys(ended.session_ids, REVOCATION_MS)
-            ttl_ms |= dict.fromkeys(ended.api_key_ids, 2 * CACHE_AGE_MS_MAX)
+    async def _publish(self, revoked: RevokedIds | None) -> None:
+        if revoked is not None:
+            ttl_ms = dict.fromkeys(revoked.session_ids, REVOCATION_MS)
+            ttl_ms |= dict.fromkeys(revoked.api_key_ids, 2 * CACHE_AGE_MS_MAX)
             await publish_revocations(self._revocations, ttl_ms)
 
     async def _create(

@@ -1,4 +1,4 @@
-"""The banned, as this process remembers them: they are refused without asking the limiter again."""
+"""Denials: bans that this process remembers, and enforces without asking the limiter again."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ from domain.limits.admission import Admission, Verdict
 from domain.limits.identifiers import Identifier
 from ports.runtime import Runtime
 
-DENIED_AGE_S_MAX = 5.0
-"""How long a ban that was lifted elsewhere may go on here."""
-DENIED_MAX = 10_000
+DENIAL_AGE_S_MAX = 5.0
+"""How long this process may enforce a ban that another one has lifted."""
+DENIALS_MAX = 10_000
 _MARGIN_MS = 1
-"""What is left of a ban is rounded up: a client that waits as told must not come too early."""
+"""The rest of a ban is rounded up, so that a client that waits for it does not return too early."""
 
 Identifiers = tuple[Identifier, ...]
 
 
-class Moment(NamedTuple):
-    """When the limiter was asked: its answer is as old as that."""
+class AskedAt(NamedTuple):
+    """When the limiter was asked. Its answer is as old."""
 
     at_s: float
-    forgotten: int
+    forgets: int
+    """How often denials had been forgotten by then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,46 +34,46 @@ class _Denial:
 
 
 class Denials:
-    """Refusals by all the identifiers that were asked about: another combination may hold a longer ban."""
+    """Denials by all identifiers of a request: another combination may have a ban that ends later."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._monotonic = runtime.monotonic
-        self._denied: dict[Identifiers, _Denial] = {}
-        self._forgotten = 0
+        self._denials: dict[Identifiers, _Denial] = {}
+        self._forgets = 0
 
     def __len__(self) -> int:
-        return len(self._denied)
+        return len(self._denials)
 
-    def moment(self) -> Moment:
-        """To be taken before the limiter is asked."""
-        return Moment(self._monotonic(), self._forgotten)
+    def now(self) -> AskedAt:
+        """The present moment, to be taken before the limiter is asked."""
+        return AskedAt(self._monotonic(), self._forgets)
 
     def find(self, identifiers: Identifiers) -> Admission | None:
-        """The refusal in force, with what is left of the ban."""
-        denial = self._denied.get(identifiers)
+        """The denial of these identifiers that is in force, with the rest of its ban; None without one."""
+        denial = self._denials.get(identifiers)
         if denial is None:
             return None
         now_s = self._monotonic()
         if now_s >= denial.until_s:
-            del self._denied[identifiers]
+            del self._denials[identifiers]
             return None
         left_ms = int((denial.ban_until_s - now_s) * 1000) + _MARGIN_MS
         return Admission(Verdict.BANNED, left_ms, denial.identifier)
 
-    def remember(self, identifiers: Identifiers, admission: Admission, asked: Moment) -> None:
-        """Nothing but a ban, and none that may have been lifted since it was asked for."""
+    def remember(self, identifiers: Identifiers, admission: Admission, asked: AskedAt) -> None:
+        """Remembers an admission that is a ban, unless denials were forgotten since the limiter was asked."""
         if admission.verdict is not Verdict.BANNED or admission.identifier is None:
             return
-        if asked.forgotten != self._forgotten:
+        if asked.forgets != self._forgets:
             return
         ban_until_s = self._monotonic() + admission.retry_after_ms / 1000
-        self._denied.pop(identifiers, None)
-        if len(self._denied) >= DENIED_MAX:
-            del self._denied[next(iter(self._denied))]
-        until_s = min(ban_until_s, asked.at_s + DENIED_AGE_S_MAX)
-        self._denied[identifiers] = _Denial(admission.identifier, until_s, ban_until_s)
+        self._denials.pop(identifiers, None)
+        if len(self._denials) >= DENIALS_MAX:
+            del self._denials[next(iter(self._denials))]
+        until_s = min(ban_until_s, asked.at_s + DENIAL_AGE_S_MAX)
+        self._denials[identifiers] = _Denial(admission.identifier, until_s, ban_until_s)
 
     def forget(self) -> None:
-        """A ban was lifted here: everybody is asked about once more."""
-        self._forgotten += 1
-        self._denied.clear()
+        """Forgets every denial, after this process has lifted a ban."""
+        self._forgets += 1
+        self._denials.clear()

@@ -1,4 +1,4 @@
-"""Requests that failed, by address: counted behind their answers, so that none waits for it."""
+"""Counts failed requests by address, after their answers, so that no answer waits for the count."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from collections.abc import Awaitable, Callable
 from ports.runtime import Runtime, Task
 
 ADDRESSES_WAITING_MAX = 1_024
-"""Whose errors wait to be counted; of others nothing is remembered until there is room."""
+"""Addresses whose errors wait to be counted. Errors of further ones are dropped."""
 
 
 class ErrorFrequency:
-    """What comes while an address waits for its turn is counted together with it."""
+    """Counts the errors of one address together that arrive while it waits for its turn."""
 
     def __init__(self, *, runtime: Runtime, charge: Callable[[str, int], Awaitable[None]]) -> None:
-        """`charge` counts so many errors against an address."""
+        """`charge` counts a number of errors against an address."""
         self._runtime = runtime
         self._charge = charge
         self._waiting: dict[str, int] = {}
         self._charging: Task[None] | None = None
 
-    def note(self, address: str) -> None:
-        """One more; returns at once."""
+    def count(self, address: str) -> None:
+        """Has one error of an address counted. Returns at once and never raises."""
         if address not in self._waiting and len(self._waiting) >= ADDRESSES_WAITING_MAX:
             return
         self._waiting[address] = self._waiting.get(address, 0) + 1

@@ -1,4 +1,4 @@
-"""What administrators do about bans and limits; every change stands in the audit log."""
+"""Bans and limits as administrators see and change them. Every change is audited."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from domain.addresses import Network, network_identity_of, parse_address
 from domain.audit import AuditAction, RequestContext, audit_event
 from domain.idempotency import RememberedAnswer
 from domain.ids import RANDOMNESS_BYTES
-from domain.limits.bans import DURATION_MS_MAX, JITTER_MAX, Ban
+from domain.limits.bans import DURATION_MS_MAX, JITTER_BYTES, Ban, jitter_from
 from domain.limits.identifiers import Identifier, IdentifierType
 from domain.limits.windows import Policy
 from ports.clock import Clock
@@ -41,24 +41,25 @@ BAN_CURSOR = re.compile(r"([0-9]{1,15})\.([\x21-\x7e]{1,400})")
 
 
 def is_reason(text: str) -> bool:
-    """Whether it can stand in a list with one line a ban, and says anything; see `REASON_RULE`."""
+    """Whether a text can be the reason of a ban: `REASON_RULE`."""
     return bool(text.strip()) and len(text) <= REASON_LENGTH_MAX and text.isprintable()
 
 
 class BanRejection(Enum):
-    """Why nobody was banned, in order of precedence."""
+    """Why an identifier was not banned, in order of precedence."""
 
     NOT_BANNABLE = "account names are counted, never banned: anybody can type one"
     ALLOW_LISTED = "this address is allow-listed, so a ban would change nothing"
 
     @property
     def field(self) -> str:
+        """The input that the rejection is about."""
         return "type" if self is BanRejection.NOT_BANNABLE else "identifier"
 
 
 @dataclass(frozen=True, slots=True)
 class WindowStanding:
-    """How much of one policy is used up."""
+    """One policy and the used part of its limit."""
 
     policy: Policy
     used: int
@@ -70,7 +71,7 @@ class WindowStanding:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Everything that is known of one identifier now."""
+    """The windows, violations and ban of one identifier."""
 
     identifier: Identifier
     windows: tuple[WindowStanding, ...]
@@ -80,22 +81,24 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class BanList:
-    """Bans in force, those that end last first."""
+    """A page of bans in force, the last to end first. `next_cursor` is None on the last page."""
 
     items: tuple[Ban, ...]
     next_cursor: str | None
 
 
 class Moderation:
-    """Raises `DependencyUnavailable` when the limiter is away.
+    """Bans identifiers, lifts bans, and shows and clears limits.
 
-    An audit log that is away holds up no ban: its event is written as soon as it is back.
+    Every method raises `DependencyUnavailable` when the limiter is unavailable.
 
-    What is given as `answer` is remembered right after the change: no transaction spans the limiter and the
-    store of answers. If the process ends between the two, or that store is away just then, the change is in
-    force and the key unknown, so a repeat is carried out again, and a ban goes up one level more. So it does
-    when it is sent before the first is done; what is remembered later raises `AlreadyAnswered`, though it
-    was carried out.
+    An unavailable audit log delays no change: the event is written once the log is back.
+
+    An `answer` is stored right after the change, since no transaction spans the limiter and the store of
+    answers. When the process ends between the two, or that store is unavailable, the change is in force and
+    the idempotency key unknown: a repeat is carried out again, and raises the level of a ban once more. So is
+    a repeat that arrives before the first change is done; the later of the two then raises `AlreadyAnswered`,
+    although it was carried out.
     """
 
     def __init__(
@@ -112,6 +115,7 @@ class Moderation:
         entropy: Entropy,
         metrics: Metrics,
     ) -> None:
+        """`disconnect` closes the connections of a user, by id."""
         self._limiter = limiter
         self._rate_limiter = rate_limiter
         self._turn_out = disconnect
@@ -127,7 +131,7 @@ class Moderation:
 
     @traced
     async def is_banned(self, identifier: Identifier) -> Ban | None:
-        """The ban in force."""
+        """The ban of an identifier, or of its network, that is in force; None without one."""
         return (await self._limiter.status(identifier, ())).ban
 
     @traced
@@ -140,9 +144,10 @@ class Moderation:
         context: RequestContext,
         answer: Callable[[Ban], RememberedAnswer | None] | None = None,
     ) -> Ban | BanRejection:
-        """From now on, in place of a ban in force; without `seconds` for as long as its level gives.
+        """Bans an identifier from now on, in place of a ban in force, and disconnects a banned user.
 
-        Raises ValueError for more than `BAN_SECONDS_MAX` or what is no reason.
+        Without `seconds` the ban lasts as long as its level gives. Raises `ValueError` for more than
+        `BAN_SECONDS_MAX` or a text that is no reason (`is_reason`).
         """
         if not is_reason(reason):
             raise ValueError(f"a reason is {REASON_RULE}")
@@ -150,21 +155,21 @@ class Moderation:
             return BanRejection.NOT_BANNABLE
         if self._is_allow_listed(identifier):
             return BanRejection.ALLOW_LISTED
-        random = int.from_bytes(self._entropy.token(2), "big") / 0xFFFF
+        jitter = jitter_from(self._entropy.token(JITTER_BYTES))
 
         async def impose() -> Ban:
             ban = await self._limiter.ban(
                 identifier,
                 duration_ms=None if seconds is None else seconds * 1000,
-                jitter=random * JITTER_MAX,
+                jitter=jitter,
                 reason=reason,
             )
             self._bans.add(1, identifier.type.value)
             left_s = -(-(ban.until_ms - self._clock.now_ms()) // 1000)
-            self._note(AuditAction.BAN_ADDED, identifier, context, reason=reason, seconds=left_s)
+            self._audit(AuditAction.BAN_ADDED, identifier, context, reason=reason, seconds=left_s)
             await self._remember(None if answer is None else answer(ban))
             if identifier.type is IdentifierType.USER:
-                # The ban is in force: a connection that does not hear of it ends with its next message.
+                # The ban is in force: a connection that misses this ends with its next message.
                 with suppress(DependencyUnavailable, DeadlineExceeded, Overloaded):
                     await self._turn_out(identifier.value)
             return ban
@@ -175,13 +180,14 @@ class Moderation:
     async def unban(
         self, identifier: Identifier, context: RequestContext, *, answer: RememberedAnswer | None = None
     ) -> bool:
-        """False when there was no ban. Other workers let the identifier in within 5 s, this one now."""
+        """Lifts a ban; False when there is none. Other workers admit the identifier within 5 s, this one at
+        once."""
 
         async def lift() -> bool:
             lifted = await self._limiter.lift(identifier)
             await self._rate_limiter.lift_locally(identifier)
             if lifted:
-                self._note(AuditAction.BAN_LIFTED, identifier, context)
+                self._audit(AuditAction.BAN_LIFTED, identifier, context)
                 await self._remember(answer)
             return lifted
 
@@ -189,7 +195,7 @@ class Moderation:
 
     @traced
     async def list_bans(self, *, limit: int, cursor: str | None = None) -> BanList | None:
-        """None for a cursor that is not one of ours."""
+        """A page of at most `limit` bans. None for a `cursor` that no page gave."""
         after = None
         if cursor is not None:
             match = BAN_CURSOR.fullmatch(cursor)
@@ -202,6 +208,7 @@ class Moderation:
 
     @traced
     async def get_limits(self, identifier: Identifier) -> Limits:
+        """How an identifier stands in every window that counts its type, with its violations and its ban."""
         charges = self._rate_limiter.charges_of(identifier)
         status = await self._limiter.status(identifier, charges)
         windows = tuple(
@@ -214,38 +221,38 @@ class Moderation:
     async def clear_limits(
         self, identifier: Identifier, context: RequestContext, *, answer: RememberedAnswer | None = None
     ) -> None:
-        """Forgets windows and violations; a ban stays until it is lifted."""
+        """Forgets the windows and violations of an identifier. A ban stays until it is lifted."""
 
         async def clear() -> None:
             await self._limiter.clear(identifier, self._rate_limiter.charges_of(identifier))
-            self._note(AuditAction.LIMITS_CLEARED, identifier, context)
+            self._audit(AuditAction.LIMITS_CLEARED, identifier, context)
             await self._remember(answer)
 
         await self._runtime.shielded(clear, name="clear-limits")
 
     async def start(self) -> None:
-        """Keeps `credit_bans_active` fresh from here on."""
+        """Measures `credit_bans_active` from now on."""
         self._measuring.start()
 
     async def stop(self) -> None:
-        """Returns when the limiter is not being asked."""
+        """Returns once no measurement is under way."""
         await self._measuring.stop()
 
     async def _remember(self, answer: RememberedAnswer | None) -> None:
         if answer is None:
             return
-        # The change is in force: a refusal would only make the caller send it again.
+        # The change is in force: an error would only make the caller repeat it.
         with suppress(DependencyUnavailable, DeadlineExceeded, Overloaded):
             await self._answers.remember(answer)
 
     async def _measure(self) -> float:
-        # Otherwise the last known number stands; that the limiter is away is said elsewhere.
+        # While the limiter is unavailable, which others report, the gauge keeps its value.
         with suppress(DependencyUnavailable, DeadlineExceeded, Overloaded):
             self._active.set(float(await self._limiter.bans_in_force()))
         return MEASURE_INTERVAL_S
 
     def _is_allow_listed(self, identifier: Identifier) -> bool:
-        """Whether nobody of the identifier could be refused: part of an IPv6 network may be exempt."""
+        """Whether every address of the identifier is exempt. An IPv6 network may be exempt in part."""
         if identifier.type is not IdentifierType.IP:
             return False
         text, slash, bits = identifier.value.partition("/")
@@ -255,10 +262,10 @@ class Moderation:
         prefix = int(bits) if slash else address.max_prefixlen
         return any(address in network and network.prefixlen <= prefix for network in self._allowlist)
 
-    def _note(
+    def _audit(
         self, action: AuditAction, identifier: Identifier, context: RequestContext, **detail: str | int
     ) -> None:
-        self._trail.note(
+        self._trail.enqueue(
             audit_event(
                 context,
                 action,

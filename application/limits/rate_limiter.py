@@ -1,4 +1,4 @@
-"""Who is charged for a request, and what happens when the limiter is away."""
+"""Charges requests to identifiers, and decides without the shared limiter while that is unavailable."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from domain.audit import SYSTEM, AuditAction, RequestContext, audit_event
 from domain.identity.sessions import SessionState
 from domain.ids import RANDOMNESS_BYTES
 from domain.limits.admission import Admission, Charge, Verdict, identifiers_of, refused_by
-from domain.limits.bans import JITTER_MAX, automatic_reason
+from domain.limits.bans import JITTER_BYTES, automatic_reason, jitter_from
 from domain.limits.identifiers import Identifier, IdentifierType
 from domain.limits.windows import Policy
 from ports.clock import Clock
@@ -31,7 +31,7 @@ from ports.runtime import DeadlineExceeded, Overloaded, Runtime, Task
 
 RESTORED_MAX = 10_000
 RESTORE_INTERVAL_S_MIN = 5.0
-"""Between two tries to restore revocations: each reads up to `RESTORED_MAX` of them."""
+"""Between two restorations of revocations, of up to `RESTORED_MAX` each."""
 
 DECISIONS = Metric(
     "credit_ratelimit_decisions_total",
@@ -41,7 +41,7 @@ DECISIONS = Metric(
 )
 BANS = Metric("credit_bans_total", MetricKind.COUNTER, "Bans imposed", ("type",))
 
-_AWAY = (DependencyUnavailable, Overloaded, DeadlineExceeded)
+_UNAVAILABLE = (DependencyUnavailable, Overloaded, DeadlineExceeded)
 _log = logging.getLogger(__name__)
 
 
@@ -53,14 +53,14 @@ class LimitPolicies:
     user: Policy
     api_key: Policy
     errors: Policy
-    """How many requests of an address may fail before each further one is a violation."""
+    """Counts the failed requests of an address; each one over the limit is a violation."""
     messages: Policy
-    """Of a user, over all their connections."""
+    """Counts the WebSocket messages of a user over all connections."""
     named: Mapping[str, Policy] = field(default_factory=dict)
-    """Those that routes ask for beside the caller's own: `login`, `register`, …"""
+    """Policies of routes, beside those of the caller: `login`, `register`, …"""
 
     def of(self, kind: IdentifierType) -> tuple[Policy, ...]:
-        """By which somebody of this type may be counted."""
+        """The policies by which an identifier of this type may be counted."""
         match kind:
             case IdentifierType.IP:
                 return (self.ip, self.errors, *self.named.values())
@@ -73,7 +73,10 @@ class LimitPolicies:
 
 
 class RateLimiter:
-    """One question to the limiter a request. Bounded local memory of the banned spares even that."""
+    """Admits or refuses requests by rate limits, bans and revocations.
+
+    Each request costs one call of the limiter, and none for a ban that this process remembers (`Denials`).
+    """
 
     def __init__(
         self,
@@ -88,11 +91,14 @@ class RateLimiter:
         entropy: Entropy,
         metrics: Metrics,
         trail: AuditTrail,
-        ended: RecentlyRevoked,
+        revoked: RecentlyRevoked,
         revocations: SessionRevocations,
     ) -> None:
-        """`fallback` is a bounded local limiter, asked when `limiter` is away. `revocations` are the same
-        limiter's, told with more patience; `ended` is what this process knows without it."""
+        """`fallback` is a bounded local limiter for the time in which `limiter` is unavailable.
+
+        `revocations` publishes to the same limiter with a longer timeout. `revoked` holds the revocations
+        that this process read from the stores.
+        """
         self._limiter = limiter
         self._fallback = fallback
         self._policies = policies
@@ -104,7 +110,7 @@ class RateLimiter:
         self._decisions = metrics.register(DECISIONS)
         self._bans = metrics.register(BANS)
         self._trail = trail
-        self._ended = ended
+        self._revoked = revoked
         self._revocations = revocations
         self._denials = Denials(runtime)
         self._refusals = RefusalLog(runtime)
@@ -112,10 +118,10 @@ class RateLimiter:
         self._outages = OutageLog(runtime.monotonic)
         self._restoring: Task[None] | None = None
         self._restored_s: float | None = None
-        # Revocations that may have been lost, and how many of them the limiter was told again: counts and
-        # not a flag, since one may be missed while others are restored.
+        # Outages in which the limiter may have missed revocations, and those among them that were made good.
+        # Counts and no flag, since one may occur while others are made good.
         self._missed = 0
-        self._made_up_for = 0
+        self._made_good = 0
 
     async def admit(
         self,
@@ -127,10 +133,12 @@ class RateLimiter:
         policies: Sequence[str] = (),
         fail_closed: bool = False,
     ) -> Admission:
-        """Decides one request. Names are verified ones; `address` None is exempt, and so is all it sends.
+        """Decides one request by its verified identifiers.
 
-        `policies` are the route's own, counted by address. Raises `DependencyUnavailable` when the
-        limiter is away and `fail_closed`, or when nobody can tell whether the session has ended.
+        Without an `address` the request is exempt: it is not counted, and only its session or key is checked.
+        `policies` name policies of the route, which count the address. Raises `DependencyUnavailable` when
+        the limiter is unavailable and `fail_closed` is set, or when neither limiter nor store can tell
+        whether the session or key is revoked.
         """
         charges = [] if address is None else self._charges(address, user_id, api_key_id, policies)
         return await self._decide(
@@ -142,7 +150,11 @@ class RateLimiter:
         )
 
     async def admit_account_name(self, policy: str, name: str) -> Admission:
-        """Counts an attempt on an account by the name that was typed; this never bans."""
+        """Counts an attempt on an account name, as typed, by a policy. Never bans.
+
+        Admits everything under an unknown policy. Raises `DependencyUnavailable` when the limiter is
+        unavailable.
+        """
         chosen = self._policies.named.get(policy)
         if chosen is None:
             return Admission(Verdict.ALLOWED)
@@ -150,36 +162,36 @@ class RateLimiter:
         return await self._decide([charge], fail_closed=True)
 
     async def admit_messages(self, user_id: str, count: int) -> Admission:
-        """So many WebSocket messages of a user, all or none."""
+        """Counts `count` WebSocket messages of a user, all or none of them."""
         charge = Charge(Identifier(IdentifierType.USER, user_id), self._policies.messages, count)
         return await self._decide([charge], fail_closed=False)
 
     async def violate_address(self, address: str) -> None:
-        """Blames an address for what was seen elsewhere; when the limiter is away, nobody is blamed."""
+        """Counts a violation of an address. An unavailable limiter counts none, and nothing is raised."""
         identifier = Identifier(IdentifierType.IP, address)
         try:
             ban = await self._limiter.violate(identifier, jitter=self._jitter())
-        except _AWAY as error:
-            self._note_outage(error)
+        except _UNAVAILABLE as error:
+            self._record_outage(error)
             return
         if ban is not None:
             self._bans.add(2 if ban.escalated else 1, identifier.type.value)
-            self._note_ban(identifier, ban.until_ms - self._clock.now_ms(), address, escalated=ban.escalated)
+            self._audit_ban(identifier, ban.until_ms - self._clock.now_ms(), address, escalated=ban.escalated)
 
     def count_error(self, address: str) -> None:
-        """A request from there failed by a fault of its sender; counted later, and never raises."""
-        self._errors.note(address)
+        """Has a failed request of an address counted. Returns at once and never raises."""
+        self._errors.count(address)
 
     def knows(self, policy: str) -> bool:
-        """Whether a route may name this policy."""
+        """Whether there is a named policy of this name."""
         return policy in self._policies.named
 
     def charges_of(self, identifier: Identifier) -> list[Charge]:
-        """Every window in which somebody of this type is counted."""
+        """A charge for every window that counts identifiers of this type."""
         return [Charge(identifier, policy) for policy in self._policies.of(identifier.type)]
 
     async def lift_locally(self, identifier: Identifier) -> None:
-        """What this process alone knows of a ban is forgotten at once."""
+        """Forgets the bans that this process alone knows, after a ban was lifted in the limiter."""
         self._denials.forget()
         await self._fallback.lift(identifier)
 
@@ -187,21 +199,21 @@ class RateLimiter:
         policy = self._policies.errors
         identifier = Identifier(IdentifierType.IP, address)
         charge = Charge(identifier, policy, min(count, policy.limit))
-        asked = self._denials.moment()
+        asked = self._denials.now()
         try:
             admission, _ = await self._ask([charge], None, fail_closed=False)
-        except _AWAY as error:
-            self._note_outage(error)
+        except _UNAVAILABLE as error:
+            self._record_outage(error)
             return
         self._denials.remember((identifier,), admission, asked)
         if admission.newly_banned:
             self._bans.add(2 if admission.escalated else 1, identifier.type.value)
-            self._note_ban(identifier, admission.retry_after_ms, address, escalated=admission.escalated)
+            self._audit_ban(identifier, admission.retry_after_ms, address, escalated=admission.escalated)
 
     def _charges(
         self, address: str, user_id: str | None, api_key_id: str | None, policies: Sequence[str]
     ) -> list[Charge]:
-        """In the order of blame: who is verified answers before an address that others may share."""
+        """In the order of blame: a verified caller before an address that others may share."""
         charges = []
         ip = Identifier(IdentifierType.IP, address)
         if api_key_id is not None:
@@ -222,7 +234,7 @@ class RateLimiter:
         api_key_id: str | None = None,
         fail_closed: bool,
     ) -> Admission:
-        # A revoked key is handed to the limiter under its id, like a session.
+        # The limiter knows a revoked key by its id, as it knows a session.
         session_id = user_session_id or api_key_id
         if not charges and session_id is None:
             return Admission(Verdict.ALLOWED)
@@ -231,13 +243,13 @@ class RateLimiter:
         if denied is not None:
             self._count(charges, denied, denied.verdict.value)
             return denied
-        asked = self._denials.moment()
+        asked = self._denials.now()
         admission, outcome = await self._ask(charges, session_id, fail_closed)
         if admission.verdict is not Verdict.BANNED and (
-            session_id in self._ended
+            session_id in self._revoked
             or (
                 admission.verdict is Verdict.ALLOWED
-                and not (admission.revocations_known and self._ended.is_complete)
+                and not (admission.revocations_known and self._revoked.is_complete)
                 and not await self._is_active(user_session_id, api_key_id)
             )
         ):
@@ -245,7 +257,7 @@ class RateLimiter:
         self._denials.remember(identifiers, admission, asked)
         self._count(charges, admission, outcome)
         if admission.newly_banned and admission.identifier is not None:
-            self._note_ban(
+            self._audit_ban(
                 admission.identifier, admission.retry_after_ms, address, escalated=admission.escalated
             )
         return admission
@@ -253,36 +265,40 @@ class RateLimiter:
     async def _ask(
         self, charges: Sequence[Charge], session_id: str | None, fail_closed: bool
     ) -> tuple[Admission, str]:
-        """The limiter's decision, or the fallback's; and its name for the metrics."""
+        """The decision of the limiter or of the fallback, and its outcome for the metrics."""
         try:
             admission = await self._limiter.decide(charges, session=session_id, jitter=self._jitter())
-        except _AWAY as error:
-            self._note_outage(error)
+        except _UNAVAILABLE as error:
+            self._record_outage(error)
             self._count(charges, None, "unavailable")
             if fail_closed:
                 raise DependencyUnavailable("limiter", "away, and this route needs it") from error
             admission = await self._fallback.decide(charges, session=None, jitter=self._jitter())
-            # The local bucket knows no revocations.
+            # The local limiter knows no revocations.
             return replace(admission, revocations_known=False), f"{admission.verdict.value}_locally"
-        if self._missed > self._made_up_for:
+        if self._missed > self._made_good:
             admission = replace(admission, revocations_known=False)
         if not admission.revocations_known:
             self._begin_to_restore()
         return admission, admission.verdict.value
 
     async def revoke_session(self, session: str, *, ttl_ms: int) -> None:
-        """`SessionRevocations`: refuses it here from now on and tells the limiter; remembers when that could
-        not be told."""
-        self._ended.add((session,))
+        """`SessionRevocations`: refuses a session in this process, and publishes its revocation to the
+        limiter.
+
+        Raises `DependencyUnavailable`, `DeadlineExceeded` or `Overloaded` when the limiter missed it; the
+        revocation is then published again later.
+        """
+        self._revoked.add((session,))
         try:
             await self._revocations.revoke_session(session, ttl_ms=ttl_ms)
-        except _AWAY as error:
+        except _UNAVAILABLE as error:
             self._missed += 1
             self._warn("what ended was not told to the limiter; workers find it where it is kept: %s", error)
             raise
 
     async def _is_active(self, session_id: str | None, api_key_id: str | None) -> bool:
-        """By where they are kept: whoever is asked about has not been revoked."""
+        """Whether the session or key is active, read from its store."""
         if session_id is not None:
             session = await self._sessions.get(session_id)
             return session is not None and session.state(self._clock.now_ms()) is SessionState.ACTIVE
@@ -299,8 +315,8 @@ class RateLimiter:
             self._restoring = self._runtime.start(self._restore, name="restore-revocations")
 
     async def _restore(self) -> None:
-        """Tells the limiter again of every session and key that somebody could still believe in."""
-        # The read holds what was missed before it; what is missed from now on needs another one.
+        """Publishes to the limiter again every revocation of a session or key whose tokens may still live."""
+        # The read below includes the revocations missed so far; later ones need another restoration.
         missed = self._missed
         try:
             since_ms = self._clock.now_ms() - REVOCATION_MS
@@ -311,17 +327,17 @@ class RateLimiter:
                 return
             revoked = (*sessions, *keys)
             await self._limiter.restore_revocations(dict.fromkeys(revoked, REVOCATION_MS))
-            self._made_up_for = missed
-        except _AWAY as error:
-            self._note_outage(error)
+            self._made_good = missed
+        except _UNAVAILABLE as error:
+            self._record_outage(error)
         finally:
             self._restoring = None
 
     def _jitter(self) -> float:
-        return int.from_bytes(self._entropy.token(2), "big") / 0xFFFF * JITTER_MAX
+        return jitter_from(self._entropy.token(JITTER_BYTES))
 
     def _count(self, charges: Sequence[Charge], admission: Admission | None, outcome: str) -> None:
-        """By the identifier that decided; by the first one charged when none did."""
+        """Counts a decision by the identifier that decided it, or else by the first one charged."""
         if admission is not None and admission.identifier is not None:
             kind = admission.identifier.type.value
         else:
@@ -330,11 +346,11 @@ class RateLimiter:
         if admission is not None and admission.newly_banned:
             self._bans.add(2 if admission.escalated else 1, kind)
         if admission is not None and admission.identifier is not None:
-            self._refusals.note(admission.identifier, refused=1)
+            self._refusals.add(admission.identifier, refused=1)
 
-    def _note_ban(self, identifier: Identifier, duration_ms: int, address: str, *, escalated: bool) -> None:
-        """Nobody imposed it by hand: the log names the service as who did. An escalated ban is two: its
-        network's, too."""
+    def _audit_ban(self, identifier: Identifier, duration_ms: int, address: str, *, escalated: bool) -> None:
+        """Audits an automatic ban, with the service as its actor. An escalated ban is two: the network's as
+        well."""
         for banned in refused_by(identifier) if escalated else (identifier,):
             event = audit_event(
                 RequestContext(request_id="", address=address, actor=SYSTEM),
@@ -344,16 +360,16 @@ class RateLimiter:
                 randomness=self._entropy.token(RANDOMNESS_BYTES),
                 detail={"reason": automatic_reason(banned), "seconds": -(-duration_ms // 1000)},
             )
-            self._trail.note(event)
-            self._refusals.note(banned, bans=1)
+            self._trail.enqueue(event)
+            self._refusals.add(banned, bans=1)
 
-    def _note_outage(self, error: Exception) -> None:
-        """A revocation may have been lost in it: this process asks where sessions are kept until it has
-        told the limiter again."""
+    def _record_outage(self, error: Exception) -> None:
+        """Remembers that the limiter may have missed revocations: this process reads the stores until it has
+        published them again."""
         self._missed += 1
         self._warn("the limiter is away, requests are counted by this process alone: %s", error)
 
     def _warn(self, message: str, about: object) -> None:
-        """Each message once in a while."""
+        """Logs each message once in a while."""
         if self._outages.due(message) is not None:
             _log.warning(message, about)

@@ -1,8 +1,8 @@
-"""Who is refused for a limit or a ban, in the log: at once, and then once a minute. A flood of requests is no
-flood of lines.
+"""Logs the refusals of limits and bans: the first at once, the others once a minute, so that a flood of
+requests causes no flood of lines.
 
-Keys and users are named by their ids. Addresses and account names, which the logs never hold, are counted
-together; the audit log names what was banned.
+API keys and users are named by their ids. Addresses and account names, which no log line may hold, are
+counted together; the audit log names the banned ones.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from ports.runtime import Runtime, Task
 
 INTERVAL_S: Final = 60.0
 NAMED_MAX: Final = 200
-"""So many keys and users have lines of their own in an interval; what is refused of others is one line a
-type."""
+"""Keys and users with a line of their own in an interval. All others share one line for each type."""
 
 _NAMED: Final = {IdentifierType.API_KEY: "API key", IdentifierType.USER: "user"}
 _TOGETHER: Final = {
@@ -31,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Tally:
-    """What has not been said yet."""
+    """The refusals and bans that are not logged yet."""
 
     level: int
     refused: int = 0
@@ -39,16 +38,17 @@ class _Tally:
 
 
 class RefusalLog:
-    """Tells of what is noted; `note` returns at once and never raises."""
+    """One supervised task while there is anything to log."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._tallies: dict[str, _Tally] = {}
         self._named = 0
-        self._telling: Task[None] | None = None
+        self._logging: Task[None] | None = None
 
-    def note(self, identifier: Identifier, *, refused: int = 0, bans: int = 0) -> None:
-        """So many requests of theirs were refused, and so many bans came of it."""
+    def add(self, identifier: Identifier, *, refused: int = 0, bans: int = 0) -> None:
+        """Adds refused requests of an identifier, and the bans that they caused. Returns at once, never
+        raises."""
         name = self._name(identifier)
         tally = self._tallies.get(name)
         if tally is not None:
@@ -58,9 +58,9 @@ class RefusalLog:
         level = logging.WARNING if identifier.type is IdentifierType.API_KEY else logging.INFO
         self._tallies[name] = _Tally(level)
         self._named += identifier.type in _NAMED
-        _tell(name, _Tally(level, refused, bans), "now; more is told once a minute")
-        if self._telling is None:
-            self._telling = self._runtime.start(self._tell_on, name="refusals")
+        _log_tally(name, _Tally(level, refused, bans), "now; more is told once a minute")
+        if self._logging is None:
+            self._logging = self._runtime.start(self._log_repeatedly, name="refusals")
 
     def _name(self, identifier: Identifier) -> str:
         if identifier.type in _NAMED:
@@ -69,27 +69,27 @@ class RefusalLog:
                 return name
         return _TOGETHER[identifier.type]
 
-    async def _tell_on(self) -> None:
-        """Until nobody was refused for a whole interval."""
+    async def _log_repeatedly(self) -> None:
+        """Logs until a whole interval has passed without a refusal."""
         try:
             while self._tallies:
                 await self._runtime.sleep(INTERVAL_S)
-                self._tell_all(f"in {INTERVAL_S:.0f} s")
+                self._log_all(f"in {INTERVAL_S:.0f} s")
         finally:
-            self._tell_all("before the end")
+            self._log_all("before the end")
             self._tallies.clear()
             self._named = 0
-            self._telling = None
+            self._logging = None
 
-    def _tell_all(self, when: str) -> None:
+    def _log_all(self, when: str) -> None:
         tallies, self._tallies, self._named = self._tallies, {}, 0
         for name, tally in tallies.items():
             if tally.refused or tally.bans:
-                _tell(name, tally, when)
+                _log_tally(name, tally, when)
                 self._tallies[name] = _Tally(tally.level)
                 self._named += name not in _TOGETHER.values()
 
 
-def _tell(name: str, tally: _Tally, when: str) -> None:
+def _log_tally(name: str, tally: _Tally, when: str) -> None:
     level = logging.WARNING if tally.bans else tally.level
     _log.log(level, "limit or ban: %s, %s refused, %s new bans, %s", name, tally.refused, tally.bans, when)

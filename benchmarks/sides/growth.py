@@ -16,8 +16,9 @@ from benchmarks.rounds import Configuration, Figures, answer_rounds, closed_loop
 from benchmarks.sides.ledger import ASSET, EACH, environment, order_of, posted
 from composition.config.load import load
 from composition.config.settings import StoreName
-from composition.hosting.process import RuntimeName, collect_rarely
-from composition.hosting.service import assemble
+from composition.hosting.assembly import assemble
+from composition.hosting.process import collect_rarely
+from composition.wiring.platform import RuntimeName
 from composition.wiring.stores import Stores
 from domain.ids import time_ordered_id
 from domain.ledger.account import Account, AccountState

@@ -14,8 +14,9 @@ from application.ledger.service import Ledger
 from benchmarks.rounds import Configuration, Figures, Work, answer_rounds, closed_loop, configuration
 from composition.config.load import load
 from composition.config.settings import StoreName
-from composition.hosting.process import RuntimeName, collect_rarely
-from composition.hosting.service import assemble
+from composition.hosting.assembly import assemble
+from composition.hosting.process import collect_rarely
+from composition.wiring.platform import RuntimeName
 from domain.ledger.outcomes import Outcome, Rejected
 
 ASSET = "GOLD"
@@ -73,9 +74,7 @@ async def measure(config: Configuration) -> None:
     """One scenario: `callers` with a transfer each, or, with `batch`, that many transfers at once."""
     settings, files = load(environment(config), StoreName.LIVE)
     link_directory = Path(config["link_directory"]) if config.get("link_directory") else None
-    platform, manager = assemble(
-        StoreName.LIVE, RuntimeName.UVLOOP, settings, files, link_directory=link_directory
-    )
+    platform, manager = assemble(StoreName.LIVE, RuntimeName.UVLOOP, settings, files, link_directory=link_directory)
     accounts, callers, batch, hot = (config[name] for name in ("accounts", "callers", "batch", "hot"))
     who = Caller(config["book"], "bench")
     async with platform.runtime.running():

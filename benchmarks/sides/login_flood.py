@@ -14,8 +14,9 @@ from benchmarks.rounds import Configuration, Figures, answer_rounds, closed_loop
 from benchmarks.sides.ledger import environment, open_accounts
 from composition.config.load import load
 from composition.config.settings import StoreName
-from composition.hosting.process import RuntimeName, collect_rarely
-from composition.hosting.service import assemble
+from composition.hosting.assembly import assemble
+from composition.hosting.process import collect_rarely
+from composition.wiring.platform import RuntimeName
 from domain.audit import RequestContext
 from ports.errors import DependencyUnavailable
 from ports.runtime import Overloaded

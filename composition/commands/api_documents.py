@@ -1,4 +1,4 @@
-"""`creditctl openapi` and `asyncapi`: what the routes and the WebSocket are, for machines."""
+"""`creditctl openapi` and `creditctl asyncapi`: the API documents."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from adapters.web.api_documents.routes import document_routes
 from adapters.web.route import Route
 from composition.config.load import load
 from composition.config.settings import StoreName
-from composition.hosting.process import RuntimeName
-from composition.hosting.service import assemble
+from composition.hosting.assembly import assemble
 from composition.wiring.edge import TITLE
+from composition.wiring.platform import RuntimeName
 from plugins.version import service_version
 
 
 def print_openapi() -> int:
-    """The same document as `GET /openapi.json`."""
+    """Prints the document of `GET /openapi.json`. The exit code."""
     print(json.dumps(asyncio.run(_document()), indent=2, ensure_ascii=False))
     return 0
 
 
 def print_asyncapi() -> int:
-    """The same document as `GET /asyncapi.json`."""
+    """Prints the document of `GET /asyncapi.json`. The exit code."""
     document = asyncapi_document(title=TITLE, version=service_version())
     print(json.dumps(document, indent=2, ensure_ascii=False))
     return 0
 
 
 async def served_routes() -> tuple[Route, ...]:
-    """Every route that the framework answers, with every plugin that is installed."""
-    # The routes depend on the plugins alone, so any store and the default settings will do.
+    """Every route of the service with all installed plugins."""
+    # Routes depend on the plugins alone, so the memory store and the default settings suffice.
     settings, secrets = load({}, StoreName.MEMORY)
     platform, manager = assemble(StoreName.MEMORY, RuntimeName.ASYNCIO, settings, secrets)
     async with platform.runtime.running():

@@ -39,7 +39,7 @@ frame must bring a WebSocket token.
 
 
 def page(routes: Sequence[Route]) -> str:
-    """The whole page, in Markdown."""
+    """The page in Markdown."""
     rows = {f"{route.method} {path_of(route)}": words(route.permission) for route in routes}
     rows |= {f"GET {path}": _EVERYBODY for path in OPERATIONS_PATHS}
     ordered = sorted(rows.items(), key=lambda row: row[0].split(" ")[::-1])
@@ -47,7 +47,7 @@ def page(routes: Sequence[Route]) -> str:
 
 
 def path_of(route: Route) -> str:
-    """As it is written in documents: parameters by their name alone."""
+    """The path as documents write it, with parameters by name alone."""
     return route.path.replace("<path:", "<")
 
 
@@ -55,7 +55,7 @@ _EVERYBODY = "everybody"
 
 
 def words(permission: Permission) -> str:
-    """What a permission asks of its caller, for people."""
+    """A permission in words."""
     scopes = " or ".join(f"`{scope}`" for scope in sorted(scope.value for scope in permission.scopes))
     match permission.kind:
         case PermissionKind.PUBLIC:

@@ -1,4 +1,8 @@
-"""`creditctl`: the operator's commands. What a command needs is imported only when it runs."""
+"""`creditctl`: the commands of operators.
+
+Each command has a parser and a function here, and a module beside this one, which is imported only when it
+runs.
+"""
 
 from __future__ import annotations
 
@@ -9,23 +13,22 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from composition.config.problems import EXIT_CONFIGURATION, ConfigurationInvalid
+from composition.config.load import ConfigurationInvalid
+from composition.config.parsers import duration_ms
 from composition.config.settings import StoreName
-from composition.config.values import duration_ms
-from composition.hosting.listen import parse_address
-from composition.hosting.options import ServeOptions
-from composition.hosting.process import RuntimeName, default_runtime
+from composition.exit_codes import EXIT_CONFIGURATION, EXIT_FAILED, EXIT_USAGE, failed
+from composition.hosting.listening import parse_address
+from composition.hosting.serve_options import ServeOptions
 from composition.hosting.servers import ServerName, Tls
+from composition.wiring.platform import RuntimeName, default_runtime
 
-EXIT_FAILED = 1
-EXIT_USAGE = 2
 WORKERS_MAX = 256
 
 Run = Callable[[argparse.Namespace], int]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit code: 0 good, 1 failed, 2 wrong usage, 78 wrong configuration."""
+    """Runs one command. The exit code: 0 good, 1 failed, 2 wrong usage, 78 wrong configuration."""
     parsed = _parser().parse_args(arguments)
     run: Run = parsed.run
     try:
@@ -36,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return EXIT_FAILED
     except BrokenPipeError:
-        # The reader has seen enough; Python must not complain again while it ends.
+        # The reader has closed the pipe: Python must not report that again at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED
 
@@ -111,7 +114,7 @@ def _serving(parser: argparse.ArgumentParser, *, demo: bool) -> None:
     )
     parser.add_argument("--bootstrap-api-key-file", type=Path, metavar="PATH",
                         help="write a fresh administrator's API key there, once ready")  # fmt: skip
-    # Given by the supervisor to its workers.
+    # For the supervisor, which passes them to its workers.
     parser.add_argument("--worker", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--ready-fd", type=int, help=argparse.SUPPRESS)
     parser.set_defaults(run=lambda parsed: _serve(parser, parsed, demo=demo))
@@ -206,12 +209,12 @@ def _ledger(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 
 
 def _head(text: str) -> tuple[int, str]:
-    found = re.fullmatch(r"(\d{1,18}):([0-9a-f]{64})", text, re.ASCII)
-    if found is None:
+    match = re.fullmatch(r"(\d{1,18}):([0-9a-f]{64})", text, re.ASCII)
+    if match is None:
         raise argparse.ArgumentTypeError(
             "as `ledger head` prints it: a number, a colon, 64 hexadecimal digits"
         )
-    return int(found[1]), found[2]
+    return int(match[1]), match[2]
 
 
 def _serve(parser: argparse.ArgumentParser, parsed: argparse.Namespace, *, demo: bool) -> int:
@@ -223,7 +226,7 @@ def _serve(parser: argparse.ArgumentParser, parsed: argparse.Namespace, *, demo:
 def _serve_options(
     parser: argparse.ArgumentParser, parsed: argparse.Namespace, *, demo: bool
 ) -> ServeOptions:
-    """Ends the process with exit code 2 when the options contradict each other."""
+    """The options of `serve` or `demo`. Ends the process with exit code 2 when they contradict each other."""
     store = StoreName.MEMORY if demo else StoreName(parsed.store)
     server = ServerName(parsed.server)
     runtime = RuntimeName(parsed.runtime) if parsed.runtime else default_runtime()
@@ -292,12 +295,12 @@ def _doctor(parsed: argparse.Namespace) -> int:
 
 
 def _user_create(parsed: argparse.Namespace) -> int:
-    from composition.commands.administration import create_user, read_password  # noqa: PLC0415
+    from composition.commands.users import create_user, read_password  # noqa: PLC0415
 
     try:
         password = read_password(parsed.password_file)
     except (OSError, UnicodeDecodeError) as error:
-        print(f"creditctl: the password cannot be read: {error}", file=sys.stderr)
+        failed(f"the password cannot be read: {error}")
         return EXIT_USAGE
     return create_user(
         os.environ,
@@ -309,7 +312,7 @@ def _user_create(parsed: argparse.Namespace) -> int:
 
 
 def _api_key_create(parsed: argparse.Namespace) -> int:
-    from composition.commands.administration import create_api_key  # noqa: PLC0415
+    from composition.commands.api_keys import create_api_key  # noqa: PLC0415
 
     return create_api_key(
         os.environ,
@@ -322,43 +325,43 @@ def _api_key_create(parsed: argparse.Namespace) -> int:
 
 
 def _api_key_list(_: argparse.Namespace) -> int:
-    from composition.commands.administration import list_api_keys  # noqa: PLC0415
+    from composition.commands.api_keys import list_api_keys  # noqa: PLC0415
 
     return list_api_keys(os.environ)
 
 
 def _api_key_revoke(parsed: argparse.Namespace) -> int:
-    from composition.commands.administration import revoke_api_key  # noqa: PLC0415
+    from composition.commands.api_keys import revoke_api_key  # noqa: PLC0415
 
     return revoke_api_key(os.environ, parsed.id)
 
 
 def _bans_list(parsed: argparse.Namespace) -> int:
-    from composition.commands.moderation import list_bans  # noqa: PLC0415
+    from composition.commands.bans import list_bans  # noqa: PLC0415
 
     return list_bans(os.environ, as_json=parsed.json)
 
 
 def _bans_add(parsed: argparse.Namespace) -> int:
-    from composition.commands.moderation import add_ban  # noqa: PLC0415
+    from composition.commands.bans import add_ban  # noqa: PLC0415
 
     return add_ban(os.environ, parsed.type, parsed.identifier, seconds=parsed.seconds, reason=parsed.reason)
 
 
 def _bans_lift(parsed: argparse.Namespace) -> int:
-    from composition.commands.moderation import lift_ban  # noqa: PLC0415
+    from composition.commands.bans import lift_ban  # noqa: PLC0415
 
     return lift_ban(os.environ, parsed.type, parsed.identifier)
 
 
 def _limits_show(parsed: argparse.Namespace) -> int:
-    from composition.commands.moderation import show_limits  # noqa: PLC0415
+    from composition.commands.limits import show_limits  # noqa: PLC0415
 
     return show_limits(os.environ, parsed.type, parsed.identifier, as_json=parsed.json)
 
 
 def _limits_clear(parsed: argparse.Namespace) -> int:
-    from composition.commands.moderation import clear_limits  # noqa: PLC0415
+    from composition.commands.limits import clear_limits  # noqa: PLC0415
 
     return clear_limits(os.environ, parsed.type, parsed.identifier)
 

@@ -41,7 +41,7 @@ that are missing to where the service reads them; its option `--dir` stands in f
 
 
 def page() -> str:
-    """The whole page, in Markdown."""
+    """The page in Markdown."""
     rows = [
         f"| `{setting.variable}` | {f'`{setting.default}`' if setting.default else ''} | {setting.unit} "
         f"| {setting.description} |"

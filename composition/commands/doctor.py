@@ -1,6 +1,6 @@
-"""`creditctl doctor`: is everything that the service needs there, and fit?
+"""`creditctl doctor`: checks the configuration and every dependency of the service.
 
-It changes nothing but what its probes write: a document a role, and keys in Redis that end by themselves.
+It changes nothing but what its probes write: a document for each role, and keys in Redis that expire.
 """
 
 from __future__ import annotations
@@ -20,26 +20,25 @@ from adapters.redis.driver.connect import connect as connect_redis
 from adapters.redis.driver.interface import RedisDriver, accepted
 from adapters.redis.probes import RedisProbe
 from adapters.runtime.system import SystemClock
-from composition.config.load import load_found
-from composition.config.problems import ConfigurationInvalid
+from composition.config.load import ConfigurationInvalid, load_configuration
 from composition.config.secrets import Secrets
 from composition.config.settings import Settings, StoreName
+from composition.exit_codes import EXIT_FAILED
 from composition.hosting.logging import redacted
-from composition.hosting.process import RuntimeName, make_runtime
 from composition.wiring.live_store import connect_mongo, redis_limiter
+from composition.wiring.platform import RuntimeName, make_runtime
 from ports.errors import DependencyUnavailable
 from ports.runtime import Runtime
 
-EXIT_FAILED = 1
 CLOCK_SKEW_MS_MAX = 1_000
-"""The ledger goes by MongoDB's clock, but sessions, tokens and API keys end by this machine's."""
+"""The ledger uses MongoDB's clock, while sessions, tokens and API keys expire by that of this machine."""
 REDIS_TIMEOUT_MS_MAX = 1_000
 NAMESPACE_NOT_FOUND = 26
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One check and what came of it."""
+    """One check and its result."""
 
     check: str
     good: bool
@@ -47,11 +46,11 @@ class Finding:
 
 
 class Unfit(Exception):
-    """A dependency answers and is not as the service needs it."""
+    """A dependency answers, but does not meet the needs of the service."""
 
 
 def run(environ: Mapping[str, str], *, as_json: bool) -> int:
-    """0 when all is good, else 1."""
+    """Prints the result of every check. The exit code: 0 when all are good, else 1."""
     findings = _findings(environ)
     if as_json:
         report = {
@@ -67,14 +66,14 @@ def run(environ: Mapping[str, str], *, as_json: bool) -> int:
 
 def _findings(environ: Mapping[str, str]) -> list[Finding]:
     try:
-        everything, secrets = load_found(environ, StoreName.LIVE)
+        configuration, secrets = load_configuration(environ, StoreName.LIVE)
     except ConfigurationInvalid as error:
         return [Finding("configuration", good=False, detail=problem) for problem in error.problems]
-    good = Finding("configuration", good=True, detail=everything.summary())
-    return [good, *asyncio.run(_look(everything.settings, secrets))]
+    good = Finding("configuration", good=True, detail=configuration.summary())
+    return [good, *asyncio.run(_examine(configuration.settings, secrets))]
 
 
-async def _look(settings: Settings, secrets: Secrets) -> list[Finding]:
+async def _examine(settings: Settings, secrets: Secrets) -> list[Finding]:
     runtime = make_runtime(RuntimeName.ASYNCIO)
     async with runtime.running():
         pools = await connect_mongo(runtime, settings, secrets)
@@ -96,8 +95,8 @@ REDIS = "redis"
 
 
 class _Examination:
-    """Who cannot be reached is found out once, and said by every check that would need them: asked again, a
-    driver might say something else of the same fault."""
+    """Tries each dependency once, and reports an unreachable one in every check that needs it: a second try
+    might word the same fault differently."""
 
     def __init__(
         self, pools: MongoPools, redis: RedisDriver, redis_probe: RedisProbe, runtime: Runtime
@@ -115,7 +114,7 @@ class _Examination:
         self._unreached: dict[str, str] = {}
 
     async def findings(self) -> list[Finding]:
-        # At once: with everything away, each waits for its own timeout.
+        # Concurrently, since each unreachable dependency takes its timeout.
         reaching = [
             self._runtime.start(partial(self._reach, name), name="doctor") for name in (*self._drivers, REDIS)
         ]
@@ -157,7 +156,7 @@ class _Examination:
             return Finding(name, good=False, detail=redacted(error.reason))
         except Unfit as error:
             return Finding(name, good=False, detail=redacted(str(error)))
-        except Exception as error:  # noqa: BLE001 - one check that fails in its own way must not hide the others
+        except Exception as error:  # noqa: BLE001 - the failure of one check must not hide the others
             return Finding(name, good=False, detail=redacted(f"{type(error).__name__}: {error}"))
 
     async def _roles(self) -> str:
@@ -198,7 +197,8 @@ class _Examination:
         return {index["name"] for index in listing["cursor"]["firstBatch"]}
 
     async def _work(self) -> str:
-        """What each role's probe does in a running service; before the first start it has no place."""
+        """Runs the probe of each role, as a running service does. Their collection exists from the first
+        start on."""
         if not await self._index_names(probes.COLLECTION):
             return "not tried: the service has not started here yet"
         for probe in self._pools.probes():

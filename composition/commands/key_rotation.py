@@ -1,4 +1,4 @@
-"""`creditctl keys rotate jwt`: one more key in the ring, written so that no reader ever sees half of it."""
+"""`creditctl keys rotate jwt`: adds a key to the ring, in a file that no reader ever sees half written."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import errno
 import fcntl
 import os
 import stat
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,41 +13,41 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from adapters.runtime.system import SystemClock
-from composition.config.load import found
-from composition.config.problems import ConfigurationInvalid
+from composition.config.load import ConfigurationInvalid, read_configuration
 from composition.config.ring_file import parse_ring, ring_text
 from composition.config.secrets import JWT_FILE, SECRET_BYTES_MAX, fresh_key, read_secret
 from composition.config.settings import Settings
+from composition.exit_codes import failed
 from domain.encryption.keyring import Ring, RingKey, RotationRefusal, rotated
 from domain.identity.tokens import ACCESS_KEY_LIFETIME_MS
 
-EXIT_FAILED = 1
 LOCK_S_MAX = 10.0
 LOCK_INTERVAL_S = 0.02
 _NOT_REPLACEABLE = {errno.EROFS, errno.EBUSY, errno.EACCES, errno.EPERM, errno.EXDEV}
 
 
 def rotate_jwt(environ: Mapping[str, str], *, after_ms: int, forget_old: bool, out: Path | None) -> int:
-    """Adds a key that writes after `after_ms`; alone in the ring, and at once, with `forget_old`.
+    """Adds a key that writes after `after_ms`; with `forget_old`, it replaces the ring and writes at once.
 
-    `out` takes the new ring where the secret's own file cannot be replaced. Raises `ConfigurationInvalid`.
+    The new ring is written to `out`, where the file of the secret cannot be replaced. The exit code. Raises
+    `ConfigurationInvalid`.
     """
-    everything = found(environ)
-    # What a link names is replaced, not the link.
-    settings, path = everything.settings, everything.secret_paths[JWT_FILE].resolve()
+    configuration = read_configuration(environ)
+    # The target of a link is replaced, not the link.
+    settings, path = configuration.settings, configuration.secret_paths[JWT_FILE].resolve()
     try:
         with _locked(path.parent):
-            # Read after the lock: keys begin in the order in which they are added.
+            # Read under the lock, since keys begin in the order in which they are added.
             now_ms = SystemClock().now_ms()
             ring = _next_ring(_read(path), settings, now_ms, after_ms=after_ms, forget_old=forget_old)
             if isinstance(ring, RotationRefusal):
-                return _failed(ring.value)
+                return failed(ring.value)
             if out is None:
                 _replace(path, ring_text(ring))
             else:
                 _write_new(out, ring_text(ring))
     except OSError as error:
-        return _failed(_explained(error, path))
+        return failed(_explained(error, path))
     begins = datetime.fromtimestamp(ring[-1].writes_from_ms / 1000, UTC).isoformat(timespec="seconds")
     print(f"{out or path}: {len(ring)} keys; the new one signs from {begins.replace('+00:00', 'Z')} on")
     return 0
@@ -66,7 +65,7 @@ def _next_ring(
 ) -> Ring | RotationRefusal:
     if forget_old:
         return (RingKey(fresh_key(), now_ms),)
-    # Refresh tokens live longest.
+    # Refresh tokens live longer than all others.
     lifetime_ms = settings.session_idle_ttl_ms + ACCESS_KEY_LIFETIME_MS
     new = rotated(ring, RingKey(fresh_key(), now_ms + after_ms), now_ms, lifetime_ms=lifetime_ms)
     if not isinstance(new, RotationRefusal) and len(ring_text(new)) > SECRET_BYTES_MAX:
@@ -76,7 +75,8 @@ def _next_ring(
 
 @contextmanager
 def _locked(directory: Path) -> Iterator[None]:
-    """Two rotations at once would lose a key. Raises `OSError` when another one does not end."""
+    """Holds the lock of rotations, two of which would lose a key. Raises `OSError` when another one does not
+    end."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     give_up_s = time.monotonic() + LOCK_S_MAX
     try:
@@ -98,11 +98,11 @@ def _is_locked(descriptor: int) -> bool:
 
 
 def _replace(path: Path, text: str) -> None:
-    """At once and durably, with the owner of the file before it, so that the service still may read it."""
+    """Replaces a file atomically and durably, and keeps its owner, so that the service may still read it."""
     before = path.stat()
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        # A group that could read it still can; nobody else ever.
+        # Readable by its group where it was so before, and never by others.
         _write(unfinished, text, owner=before, mode=0o600 | before.st_mode & stat.S_IRGRP)
         unfinished.replace(path)
     except BaseException:
@@ -145,8 +145,3 @@ def _explained(error: OSError, path: Path) -> str:
             "and store that where the secret comes from"
         )
     return reason
-
-
-def _failed(reason: str) -> int:
-    print(f"creditctl: {reason}", file=sys.stderr)
-    return EXIT_FAILED

@@ -1,6 +1,6 @@
-"""`creditctl ledger …`: a book is proved, taken out of the live store, and brought into one.
+"""`creditctl ledger …`: proves, exports and imports a book of the live store.
 
-These need MongoDB only. What reads does so as the analysts' user, who cannot write.
+These commands need only MongoDB. Those that read use the role of analysts, which cannot write.
 """
 
 from __future__ import annotations
@@ -27,41 +27,43 @@ from composition.commands.ledger_files import opened_lines, written_whole
 from composition.commands.progress import ProgressBar
 from composition.config.load import load
 from composition.config.settings import StoreName
-from composition.hosting.process import RuntimeName, make_runtime
+from composition.exit_codes import EXIT_FAILED, failed
 from composition.wiring.live_store import connect_mongo
+from composition.wiring.platform import RuntimeName, make_runtime
 from domain.ledger.chain import Head, is_intact
 from ports.errors import DependencyUnavailable
 from ports.runtime import Runtime
 
-EXIT_FAILED = 1
-
 
 def expected_head(parts: tuple[int, str] | None) -> ExpectedHead | None:
+    """The head that the option `--head` names."""
     return None if parts is None else ExpectedHead(*parts)
 
 
 def verify_book(
     environ: Mapping[str, str], *, book: str, expected: ExpectedHead | None, as_json: bool
 ) -> int:
-    """0 when all of it is good; else 1, and the first wrong number is named."""
+    """Verifies a whole book and prints the result. The exit code: 1 names the first wrong document."""
 
     async def act(runtime: Runtime, pools: MongoPools) -> int:
         journal, checkpoints = MongoJournal(pools.read_only), MongoCheckpoints(pools.read_only)
         with closing(ProgressBar("verifying", sys.stderr)) as bar:
-            found = await verify(journal, checkpoints, book, runtime=runtime, expected=expected, progress=bar)
-        print(_report(book, found, as_json=as_json))
-        return 0 if found.problem is None else EXIT_FAILED
+            result = await verify(
+                journal, checkpoints, book, runtime=runtime, expected=expected, progress=bar
+            )
+        print(_report(book, result, as_json=as_json))
+        return 0 if result.problem is None else EXIT_FAILED
 
     return _on_mongo(environ, act)
 
 
 def print_head(environ: Mapping[str, str], *, book: str, as_json: bool) -> int:
-    """What `--head` of other commands takes."""
+    """Prints the head of a book in the form that `--head` takes. The exit code."""
 
     async def act(_: Runtime, pools: MongoPools) -> int:
         document = await MongoJournal(pools.read_only).head(book)
         if document is not None and not is_intact(document):
-            return _failed(f"document {document.seq}: it is not what its digest was made of")
+            return failed(f"document {document.seq}: it is not what its digest was made of")
         head = Head() if document is None else document.head
         if as_json:
             print(json.dumps({"book": book, **_members(head)}, indent=2, ensure_ascii=False))
@@ -73,7 +75,7 @@ def print_head(environ: Mapping[str, str], *, book: str, as_json: bool) -> int:
 
 
 def export_book(environ: Mapping[str, str], *, book: str, out: str) -> int:
-    """JSON lines; a file appears only when all of them are in it."""
+    """Writes a book as JSON lines, to a file that appears only once it is complete. The exit code."""
 
     async def act(runtime: Runtime, pools: MongoPools) -> int:
         with (
@@ -89,7 +91,7 @@ def export_book(environ: Mapping[str, str], *, book: str, out: str) -> int:
 
 
 def import_lines(environ: Mapping[str, str], *, book: str, file: str, expected: ExpectedHead | None) -> int:
-    """Prints the head that the book then has; refuses what does not fit, and says why."""
+    """Imports an exported book and prints its new head, or why it was refused. The exit code."""
 
     async def act(runtime: Runtime, pools: MongoPools) -> int:
         await create_indexes(pools.admin, CATALOG)
@@ -101,35 +103,34 @@ def import_lines(environ: Mapping[str, str], *, book: str, file: str, expected: 
             closing(ProgressBar("importing", sys.stderr)) as writing,
         ):
             ports = ImportPorts(runtime, MongoJournal(store), MongoCheckpoints(store), lines, register)
-            came = await import_book(ports, book, expected=expected, checking=checking, writing=writing)
-        if isinstance(came, ImportRefused):
-            return _failed(f"{came.code}: {came.detail}")
-        print(
-            f"{book} is at {came.head.seq}:{came.head.digest}, {came.added} of {came.documents} documents new"
-        )
+            result = await import_book(ports, book, expected=expected, checking=checking, writing=writing)
+        if isinstance(result, ImportRefused):
+            return failed(f"{result.code}: {result.detail}")
+        added = f"{result.added} of {result.documents} documents new"
+        print(f"{book} is at {result.head.seq}:{result.head.digest}, {added}")
         return 0
 
     return _on_mongo(environ, act)
 
 
-def _report(book: str, found: Verification, *, as_json: bool) -> str:
-    problem = found.problem
+def _report(book: str, result: Verification, *, as_json: bool) -> str:
+    problem = result.problem
     if as_json:
         report = {
             "book": book,
             "good": problem is None,
-            "head": _members(found.head),
-            "documents": found.documents,
-            "entries": found.entries,
+            "head": _members(result.head),
+            "documents": result.documents,
+            "entries": result.entries,
             "problem": None if problem is None else {"seq": problem.seq, "detail": problem.detail},
         }
         return json.dumps(report, indent=2, ensure_ascii=False)
     if problem is not None:
         return f"BAD   {book}: document {problem.seq}: {problem.detail}"
-    if found.documents == 0:
+    if result.documents == 0:
         return f"good  {book}: the book is empty"
-    counts = f"{found.documents} documents, {found.entries} entries"
-    return f"good  {book}: {counts}, head {found.head.seq}:{found.head.digest}"
+    counts = f"{result.documents} documents, {result.entries} entries"
+    return f"good  {book}: {counts}, head {result.head.seq}:{result.head.digest}"
 
 
 def _members(head: Head) -> dict[str, Any]:
@@ -139,11 +140,6 @@ def _members(head: Head) -> dict[str, Any]:
         "digest": head.digest,
         "recorded_at": recorded.replace("+00:00", "Z") if head.seq else None,
     }
-
-
-def _failed(reason: str) -> int:
-    print(f"creditctl: {reason}", file=sys.stderr)
-    return EXIT_FAILED
 
 
 def _on_mongo(environ: Mapping[str, str], act: Callable[[Runtime, MongoPools], Awaitable[int]]) -> int:
@@ -161,8 +157,8 @@ def _on_mongo(environ: Mapping[str, str], act: Callable[[Runtime, MongoPools], A
     try:
         return asyncio.run(main())
     except (DependencyUnavailable, BrokenBook) as error:
-        return _failed(str(error))
+        return failed(str(error))
     except BrokenPipeError:
         raise
     except OSError as error:
-        return _failed(f"{error.filename or 'the file'}: {error.strerror}")
+        return failed(f"{error.filename or 'the file'}: {error.strerror}")

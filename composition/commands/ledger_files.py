@@ -1,4 +1,4 @@
-"""A book's lines on a disk: read more than once, indexed by key, written whole or not at all."""
+"""The files of exported books: lines that are read more than once, an index of keys, and atomic writing."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from application.ledger.archive import LINE_BYTES_MAX, Lines, Register
 
 COPY_BYTES = 1024 * 1024
 STANDARD = "-"
-"""Names standard input or output, as commands do."""
+"""The name of standard input or output, as in other commands."""
 
 
 class FileLines:
-    """The lines of a file that can be sought in."""
+    """`Lines` of a seekable file."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -45,12 +45,12 @@ class FileLines:
 
 
 class KeyRegister:
-    """An index in a file of its own, which is thrown away with the directory that it is in."""
+    """`Register` in a file of SQLite, in a temporary directory."""
 
     def __init__(self, directory: Path) -> None:
-        # Used by one thread at a time, not always by the same one.
+        # One thread at a time uses it, not always the same one.
         self._connection = sqlite3.connect(directory / "keys", isolation_level=None, check_same_thread=False)
-        # A crash leaves nothing that anybody would want back.
+        # After a crash, nothing of it is needed.
         self._connection.execute("PRAGMA journal_mode=OFF")
         self._connection.execute("PRAGMA synchronous=OFF")
         self._connection.execute("CREATE TABLE keys (key TEXT PRIMARY KEY, place INTEGER) WITHOUT ROWID")
@@ -75,7 +75,7 @@ class KeyRegister:
 
 @contextmanager
 def opened_lines(name: str, standard_input: BinaryIO) -> Iterator[tuple[FileLines, KeyRegister]]:
-    """A file's lines, or those of standard input, which is spooled to a file first: it can be read once."""
+    """The lines of a file, or of standard input, which is copied to a file, as it can be read only once."""
     with tempfile.TemporaryDirectory(prefix="creditctl-") as directory:
         register = KeyRegister(Path(directory))
         try:
@@ -92,7 +92,7 @@ def opened_lines(name: str, standard_input: BinaryIO) -> Iterator[tuple[FileLine
 
 @contextmanager
 def written_whole(name: str, standard_output: BinaryIO) -> Iterator[BinaryIO]:
-    """A file that appears under its name, for its owner alone, when the block has ended well."""
+    """A file for its owner alone, which appears under its name when the block ends without an exception."""
     if name == STANDARD:
         yield standard_output
         standard_output.flush()
@@ -113,7 +113,7 @@ def written_whole(name: str, standard_output: BinaryIO) -> Iterator[BinaryIO]:
 
 
 def _sync_directory(directory: Path) -> None:
-    """The name is not on the disk before its directory is."""
+    """Makes a new name durable, which only the sync of its directory does."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)

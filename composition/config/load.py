@@ -1,92 +1,110 @@
-"""Settings and secrets for every command, or one list of everything that is wrong with them.
+"""Loads settings and secrets for every command, or lists every problem with them at once.
 
-An option of the command wins over the environment, that over the configuration file, and that over the
-default.
+An option of the command takes precedence over the environment, the environment over the configuration file,
+and the file over the default. A problem never shows the value of a secret.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from composition.config.problems import ConfigurationInvalid
 from composition.config.secrets import VARIABLES, SecretFile, Secrets, load_secrets, new_secrets, secret_paths
 from composition.config.settings import TABLE, MongoDriverName, Settings, StoreName, settings_of
 from composition.config.sources import read_sources
 
 KNOWN = frozenset((*(setting.variable for setting in TABLE), *VARIABLES))
+"""Every name that the environment or the file may set."""
+
+
+class ConfigurationInvalid(Exception):
+    """The service cannot start with this configuration. Each problem names a setting or a file and its
+    remedy."""
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+    def listing(self) -> str:
+        """The problems for a terminal, one a line."""
+        count = len(self.problems)
+        head = f"configuration: {count} problem{'' if count == 1 else 's'}"
+        return "\n".join([head, *(f"  - {problem}" for problem in self.problems)])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LoadedSources:
-    """The settings in force, where each secret lies, and names in the environment that mean nothing to us."""
+class Configuration:
+    """The settings in force, the path of each secret, and the unknown names that the environment holds."""
 
     settings: Settings
     secret_paths: Mapping[SecretFile, Path]
     ignored: tuple[str, ...]
 
     def summary(self) -> str:
-        """One line, once they proved good."""
+        """One line about a configuration without problems."""
         return "; ".join([f"settings and {len(self.secret_paths)} secrets are good", *self.notes()])
 
     def notes(self) -> list[str]:
-        """What is no problem and may be a mistake."""
+        """Possible mistakes that are no problems."""
         return [f"ignored, since no settings: {', '.join(self.ignored)}"] if self.ignored else []
 
 
-def find(
+def collect(
     environ: Mapping[str, str], problems: list[str], *, secrets_directory: Path | None = None
-) -> LoadedSources:
-    """Reads no secret. Each problem is appended to `problems`."""
+) -> Configuration:
+    """Reads environment and file, but no secret. Appends every problem to `problems`."""
     sources = read_sources(environ, KNOWN, problems)
-    settings = settings_of(sources.given, problems)
-    paths = secret_paths(secrets_directory or settings.secrets_dir, sources.given, problems)
-    return LoadedSources(settings=settings, secret_paths=paths, ignored=sources.ignored)
+    settings = settings_of(sources.texts, problems)
+    paths = secret_paths(secrets_directory or settings.secrets_dir, sources.texts, problems)
+    return Configuration(settings=settings, secret_paths=paths, ignored=sources.ignored)
 
 
-def found(environ: Mapping[str, str], *, secrets_directory: Path | None = None) -> LoadedSources:
-    """The same for commands that go no further with a problem. Raises `ConfigurationInvalid`."""
+def read_configuration(environ: Mapping[str, str], *, secrets_directory: Path | None = None) -> Configuration:
+    """`collect` for a command that cannot go on with a problem. Raises `ConfigurationInvalid`."""
     problems: list[str] = []
-    settings = find(environ, problems, secrets_directory=secrets_directory)
+    configuration = collect(environ, problems, secrets_directory=secrets_directory)
     if problems:
         raise ConfigurationInvalid(problems)
-    return settings
+    return configuration
 
 
 def load(environ: Mapping[str, str], store: StoreName) -> tuple[Settings, Secrets]:
-    """The memory store gets secrets that nobody keeps, since nothing that they protect outlives it.
+    """The settings and the secrets for a store. Raises `ConfigurationInvalid`.
 
-    Raises `ConfigurationInvalid`.
+    The memory store gets fresh secrets that are written nowhere: nothing that they protect outlives the
+    process.
     """
-    everything, secrets = load_found(environ, store)
-    return everything.settings, secrets
+    configuration, secrets = load_configuration(environ, store)
+    return configuration.settings, secrets
 
 
-def load_found(
+def load_configuration(
     environ: Mapping[str, str], store: StoreName, *, drivers: bool = True
-) -> tuple[LoadedSources, Secrets]:
-    """The same, and what was found besides. Without `drivers` the addresses of the live store are not shown
-    to its drivers, which takes their import. Raises `ConfigurationInvalid`."""
+) -> tuple[Configuration, Secrets]:
+    """The whole configuration and the secrets. Raises `ConfigurationInvalid`.
+
+    With `drivers`, the drivers of the live store check their addresses, for which they are imported.
+    """
     problems: list[str] = []
-    everything = find(environ, problems)
+    configuration = collect(environ, problems)
     if store is StoreName.MEMORY:
         secrets: Secrets | None = new_secrets()
     else:
-        secrets = load_secrets(everything.secret_paths, problems)
-        problems.extend(_of_live_store(everything.settings, drivers=drivers))
+        secrets = load_secrets(configuration.secret_paths, problems)
+        problems.extend(_problems_of_live_store(configuration.settings, drivers=drivers))
     if problems or secrets is None:
         raise ConfigurationInvalid(problems)
-    return everything, secrets
+    return configuration, secrets
 
 
-def _of_live_store(settings: Settings, *, drivers: bool) -> list[str]:
+def _problems_of_live_store(settings: Settings, *, drivers: bool) -> list[str]:
     if settings.mongo_driver is MongoDriverName.MOTOR and find_spec("motor") is None:
         return ["CREDIT_MONGO_DRIVER: motor is not installed: pip install 'credit-system[motor]'"]
     if not drivers:
         return []
-    from adapters.mongo.driver.address import address_problem as mongo_problem  # noqa: PLC0415 - see above
+    from adapters.mongo.driver.address import address_problem as mongo_problem  # noqa: PLC0415 - costs an import
     from adapters.redis.driver.address import address_problem as redis_problem  # noqa: PLC0415
 
     return [

@@ -1,4 +1,4 @@
-"""How a ring of keys stands in a secret's file: the bare secret, which is a ring of one, or one line of JSON.
+"""The format of a ring of keys in a secret file: the bare secret, which is a ring of one, or a line of JSON.
 
 {"keys":[{"secret":"…","writes_from_ms":0},{"secret":"…","writes_from_ms":1800000000000}]}
 """
@@ -13,7 +13,7 @@ _MEMBERS = {"secret", "writes_from_ms"}
 
 
 def parse_ring(text: str) -> Ring:
-    """Raises `ValueError`, whose words hold nothing of the text."""
+    """The ring that a text holds. Raises `ValueError`, whose message quotes nothing of the text."""
     if not text.startswith("{"):
         return (RingKey(text),)
     try:
@@ -31,7 +31,7 @@ def parse_ring(text: str) -> Ring:
 
 
 def ring_text(ring: Ring) -> str:
-    """`parse_ring` is its inverse."""
+    """A ring as a line of JSON, the inverse of `parse_ring`."""
     keys = [{"secret": key.secret, "writes_from_ms": key.writes_from_ms} for key in ring]
     return json.dumps({"keys": keys}, separators=(",", ":"))
 

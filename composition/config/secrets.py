@@ -1,7 +1,7 @@
 """The nine secrets of the service: read from files by strict rules, and written once.
 
-A file's content is the secret, without one trailing line end. A secret's value never appears in a problem,
-a `repr` or a log.
+The content of a file, without one trailing line end, is the secret. No problem, `repr` or log shows its
+value.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from composition.config.parsers import path as parse_path
 from composition.config.ring_file import parse_ring
-from composition.config.sources import ENVIRONMENT, Given
-from composition.config.values import path as path_value
+from composition.config.sources import ENVIRONMENT, SourcedText
 
 SECRET_BYTES_MAX = 4096
 KEY_BYTES_MIN = 32
@@ -37,12 +37,12 @@ class SecretKind(Enum):
     PASSWORD = "password"
     KEY = "key"
     RING = "ring"
-    """A key, or a ring of them: see `composition.config.ring_file`."""
+    """A key, or a ring of keys in the format of `composition.config.ring_file`."""
 
 
 @dataclass(frozen=True, slots=True)
 class SecretFile:
-    """One of the nine; `user` is what `creditctl secrets init` writes for a user name."""
+    """One secret. `user` is the user name that `creditctl secrets init` writes."""
 
     name: str
     kind: SecretKind
@@ -51,7 +51,7 @@ class SecretFile:
 
     @property
     def variables(self) -> tuple[str, str]:
-        """Environment variables that may name another path; two that disagree are a problem."""
+        """The environment variables that may name another path. Two that disagree are a problem."""
         variable = f"{self.name.upper()}_FILE"
         return variable, f"CREDIT_{variable}"
 
@@ -85,46 +85,46 @@ class Secrets:
     jwt_secret: str = field(repr=False)
     encryption_key: str = field(repr=False)
     jwt_file: Path | None = None
-    """Where `jwt_secret` was read; None for one that lies nowhere."""
+    """The file of `jwt_secret`; None for a secret without a file."""
 
 
 def secret_paths(
-    directory: Path, given: Mapping[str, Given], problems: list[str]
+    directory: Path, texts: Mapping[str, SourcedText], problems: list[str]
 ) -> Mapping[SecretFile, Path]:
-    """Where each of the nine lies; each problem is appended to `problems`."""
-    found = {}
+    """The path of each of the nine. Appends each problem to `problems`."""
+    paths = {}
     for file in FILES:
         try:
-            found[file] = secret_path(file, directory, given)
+            paths[file] = secret_path(file, directory, texts)
         except ValueError as error:
             problems.append(f"secret {file.name}: {error}")
-    return found
+    return paths
 
 
 def load_secrets(paths: Mapping[SecretFile, Path], problems: list[str]) -> Secrets | None:
-    """All nine, or None when one of them has a problem; each problem is appended to `problems`."""
-    found: dict[str, Any] = {}
+    """All nine, or None when one of them has a problem. Appends each problem to `problems`."""
+    contents: dict[str, Any] = {}
     for file, path in paths.items():
         try:
-            found[file.name] = read_secret(file, path)
+            contents[file.name] = read_secret(file, path)
         except ValueError as error:
             problems.append(f"secret {file.name}: {error}")
-    if len(found) < len(FILES):
+    if len(contents) < len(FILES):
         return None
-    return Secrets(**found, jwt_file=paths[JWT_FILE])
+    return Secrets(**contents, jwt_file=paths[JWT_FILE])
 
 
 def new_secrets() -> Secrets:
-    """Fresh random ones, as `creditctl secrets init` writes them and a demo throws them away."""
+    """Fresh random secrets, as `creditctl secrets init` writes them and a demo throws them away."""
     fresh: dict[str, Any] = {file.name: _fresh(file) for file in FILES}
     return Secrets(**fresh)
 
 
 def write_secrets(paths: Mapping[SecretFile, Path]) -> Iterator[tuple[Path, bool]]:
-    """Writes what is missing: files 0600, in directories 0700 where there are none. Gives each path, and
-    whether it was written, as soon as it was.
+    """Writes the missing files with mode 0600, into directories that it makes with mode 0700.
 
-    A file that stands, and be it empty, is never written over. Raises `OSError`, which names the path.
+    Yields each path, and whether the file was written, at once. Never overwrites a file, not even an empty
+    one. Raises `OSError`, which names the path.
     """
     for file, path in paths.items():
         if not path.parent.exists():
@@ -150,21 +150,21 @@ def _fresh(file: SecretFile) -> str:
     return file.user if file.kind is SecretKind.USER else fresh_key()
 
 
-def secret_path(file: SecretFile, directory: Path, given: Mapping[str, Given]) -> Path:
-    """Raises `ValueError` when one source names two."""
-    named = [given[variable] for variable in file.variables if variable in given]
-    # What the environment says of it, under either name, is all that counts.
+def secret_path(file: SecretFile, directory: Path, texts: Mapping[str, SourcedText]) -> Path:
+    """The path of one secret. Raises `ValueError` when one source names two."""
+    named = [texts[variable] for variable in file.variables if variable in texts]
+    # A path from the environment, under either name, takes precedence over both names in the file.
     chosen = [each for each in named if each.source == ENVIRONMENT] or named
-    texts = {each.text.strip() for each in chosen} - {""}
-    if len(texts) > 1:
+    named_paths = {each.text.strip() for each in chosen} - {""}
+    if len(named_paths) > 1:
         raise ValueError(f"{' and '.join(file.variables)} name different files")
-    return path_value(texts.pop()) if texts else directory / file.name
+    return parse_path(named_paths.pop()) if named_paths else directory / file.name
 
 
 def read_secret(file: SecretFile, path: Path) -> str:
-    """Raises `ValueError` that says what is wrong with it, and nothing of what is in it."""
+    """The secret in a file. Raises `ValueError`, whose message quotes nothing of the content."""
     try:
-        # Not blocking: a named pipe in a secret's place must not hang the start.
+        # Non-blocking, so that a named pipe in place of the file does not hang the start.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(descriptor, "rb") as stream:
             status = os.fstat(stream.fileno())
@@ -219,11 +219,11 @@ def _check_strength(path: Path, text: str, least: int, distinct: int) -> None:
 
 
 def _is_placeholder(text: str) -> bool:
-    """Whether it is known or repeated text; a random one holds such a word by chance about never."""
+    """Whether a text is a known placeholder, a sequence or a repetition. Random text practically never is."""
     lowered = text.lower()
     if any(lowered.startswith(word) or lowered.endswith(word) for word in _PLACEHOLDERS):
         return True
     if lowered in _SEQUENCE or lowered in _SEQUENCE[::-1]:
         return True
-    # Text that consists of one piece repeated stands in its own double before the end.
+    # A text made of one repeated piece occurs inside of its own double.
     return lowered in (lowered + lowered)[1:-1]

@@ -1,8 +1,8 @@
-"""What the environment and the configuration file say: read here alone, so that every command sees the same.
+"""The environment and the configuration file: read here alone, so that every command reads them alike.
 
-The environment wins. A name that nothing knows is a problem in the file. In the environment it is one only
-when it is nearly the name of a setting: orchestrators put variables there that nobody chose, such as
-`CREDIT_PORT` for a service that is called `credit`.
+The environment takes precedence. An unknown name in the file is a problem. In the environment it is a problem
+only where it is nearly the name of a setting: orchestrators add variables of their own, such as `CREDIT_PORT`
+for a service that is called `credit`.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ PREFIX = "CREDIT_"
 CONFIG_FILE = "CREDIT_CONFIG_FILE"
 CONFIG_FILE_BYTES_MAX = 1 << 20
 ENVIRONMENT = "environment"
-NEAR = 0.8
-"""Of 1 for the same name, as `difflib` measures: two letters that changed places are .89 in `MONGO_ULR`."""
+SIMILARITY_MIN = 0.8
+"""Of 1 for equal names, as `difflib` measures: `MONGO_ULR`, with two letters swapped, has 0.89."""
 
 INJECTED = re.compile(
     r"""CREDIT(_[A-Z0-9_]+)?_(
@@ -34,14 +34,14 @@ INJECTED = re.compile(
     )""",
     re.VERBOSE,
 )
-"""What is put into the environment of a container for a service or a link whose name begins with `credit`:
-https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables and
+"""Variables that Kubernetes and Docker add to a container for a service or link whose name begins with
+`credit`: https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables and
 https://docs.docker.com/engine/network/links/#environment-variables."""
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
-    """The text of one name, and where it stands: `environment`, or the file's path."""
+class SourcedText:
+    """The text that one name has, and its source: `environment`, or the path of the file."""
 
     text: str
     source: str
@@ -49,31 +49,31 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """All that is given. `ignored` are names in the environment that mean nothing to us."""
+    """The texts by name. `ignored` are unknown names in the environment."""
 
-    given: Mapping[str, Given]
+    texts: Mapping[str, SourcedText]
     ignored: tuple[str, ...] = ()
 
 
 def read_sources(environ: Mapping[str, str], known: Collection[str], problems: list[str]) -> Sources:
-    """What is given of `known` names; each problem is appended to `problems`."""
-    given: dict[str, Given] = {}
+    """Reads the `known` names. Appends each problem to `problems`."""
+    texts: dict[str, SourcedText] = {}
     file = environ.get(CONFIG_FILE)
     for name, text in _read_file(Path(file), problems).items() if file else ():
         if name in known:
-            given[name] = Given(text, str(file))
+            texts[name] = SourcedText(text, str(file))
         elif name == CONFIG_FILE:
             problems.append(f"{name} ({file}): only the environment names the file")
         else:
-            problems.append(f"{name} ({file}): no such setting{_meant(name, known)}")
-    given.update({name: Given(environ[name], ENVIRONMENT) for name in known if name in environ})
+            problems.append(f"{name} ({file}): no such setting{_suggestion(name, known)}")
+    texts.update({name: SourcedText(environ[name], ENVIRONMENT) for name in known if name in environ})
     ignored = []
     for name in sorted(_unknown(environ, known)):
-        if meant := _meant(name, known):
-            problems.append(f"{name} ({ENVIRONMENT}): no such setting{meant}")
+        if suggestion := _suggestion(name, known):
+            problems.append(f"{name} ({ENVIRONMENT}): no such setting{suggestion}")
         else:
             ignored.append(name)
-    return Sources(given, tuple(ignored))
+    return Sources(texts, tuple(ignored))
 
 
 def _unknown(environ: Mapping[str, str], known: Collection[str]) -> Iterator[str]:
@@ -83,21 +83,21 @@ def _unknown(environ: Mapping[str, str], known: Collection[str]) -> Iterator[str
             yield name
 
 
-def _meant(name: str, known: Collection[str]) -> str:
+def _suggestion(name: str, known: Collection[str]) -> str:
     near = nearest(name, known)
     return "" if near is None else f"; is {near} meant?"
 
 
 def nearest(name: str, known: Collection[str]) -> str | None:
-    """The known name that this one nearly is: misspelt, or with something after it."""
-    # Without the prefix, which all have in common; of the two names of a secret the one that has it.
+    """The known name that `name` misspells or extends; None without one."""
+    # Names are compared without their common prefix; of a secret's two names, the prefixed one is suggested.
     both = sorted((*known, CONFIG_FILE), key=lambda each: each.startswith(PREFIX))
     candidates = {each.removeprefix(PREFIX): each for each in both}
     text = name.upper().removeprefix(PREFIX)
     longer = [each for each in candidates if text.startswith(each)]
-    close = difflib.get_close_matches(text, candidates, n=1, cutoff=NEAR)
-    found = max(longer, key=len) if longer else next(iter(close), None)
-    return None if found is None else candidates[found]
+    close = difflib.get_close_matches(text, candidates, n=1, cutoff=SIMILARITY_MIN)
+    best = max(longer, key=len) if longer else next(iter(close), None)
+    return None if best is None else candidates[best]
 
 
 def _read_file(file: Path, problems: list[str]) -> dict[str, str]:
@@ -120,7 +120,7 @@ def _read_file(file: Path, problems: list[str]) -> dict[str, str]:
 
 
 def _content(file: Path) -> bytes:
-    # Not blocking: a named pipe in the file's place must not hang a command.
+    # Non-blocking, so that a named pipe in place of the file does not hang the command.
     descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as stream:
         if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):

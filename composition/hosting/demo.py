@@ -1,12 +1,12 @@
-"""Sample data for a demo, by the real use cases, and a walk through it."""
+"""The sample data of a demo, made by the real use cases, and the commands that show it."""
 
 from __future__ import annotations
 
 import secrets
 
 from application.ledger.orders import AccountOrder, Caller, GrantOrder, TransferOrder
-from composition.hosting.options import ServeOptions
-from composition.wiring.build import UseCases
+from composition.hosting.serve_options import ServeOptions
+from composition.wiring.use_cases import UseCases
 from domain.audit import SYSTEM, RequestContext
 from domain.identity.users import User
 from domain.ledger.outcomes import Outcome, Rejected
@@ -14,7 +14,7 @@ from domain.ledger.outcomes import Outcome, Rejected
 BOOK = "main"
 ASSET = "GOLD"
 PEOPLE = (("ada", 1_000), ("grace", 250))
-"""User name, which is the account's id as well, and the credits granted."""
+"""The name of each user, which is also the id of the account, and the credits granted."""
 
 _PASSWORD = secrets.token_urlsafe(12)
 
@@ -43,8 +43,8 @@ def _posted(outcome: Outcome) -> None:
         raise TypeError(f"the ledger refused sample data: {outcome.reason.value}")
 
 
-def walk(options: ServeOptions, url: str, key: str) -> tuple[str, ...]:
-    """Address, key and four commands that work when pasted."""
+def tour(options: ServeOptions, url: str, key: str) -> tuple[str, ...]:
+    """The key and four commands to paste."""
     curl = f"curl -sS --cacert {options.tls.certificate}" if options.tls else "curl -sS"
     keyed = f"{curl} -H 'X-API-Key: {key}'"
     json = "-H 'Content-Type: application/json'"

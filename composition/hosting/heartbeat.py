@@ -1,4 +1,5 @@
-"""What a worker says to its supervisor, on a pipe: that it serves, and that its event loop turns."""
+"""Heartbeats on a pipe, by which a worker tells its supervisor that it serves and that its event loop
+runs."""
 
 from __future__ import annotations
 
@@ -8,64 +9,67 @@ from pathlib import Path
 from typing import Final
 
 BEAT_S: Final = 0.5
-"""A worker says so often that it lives."""
+"""Seconds between two heartbeats."""
 _BEAT: Final = b"."
 _READY: Final = b"R"
-_SAID_BYTES_MAX: Final = 4096
+_READ_BYTES_MAX: Final = 4096
 
 STARVED_TIMES_MAX: Final = 6
-"""So many times the bound of silence may last while a worker waits for a processor."""
+"""How many times the bound a silence may last while a worker waits for a processor."""
 
 
 class Heartbeat:
-    """The worker's end. It never waits, and a supervisor that is gone or does not read harms nobody."""
+    """The worker's end of the pipe. It never blocks, and ignores a supervisor that is gone or does not
+    read."""
 
     def __init__(self, descriptor: int) -> None:
         os.set_blocking(descriptor, False)
         self._descriptor = descriptor
 
     def beat(self) -> None:
-        self._say(_BEAT)
+        """Tells that the event loop runs."""
+        self._write(_BEAT)
 
     def ready(self) -> None:
-        self._say(_READY)
+        """Tells that the worker serves."""
+        self._write(_READY)
 
-    def _say(self, what: bytes) -> None:
+    def _write(self, signal: bytes) -> None:
         with suppress(OSError):
-            os.write(self._descriptor, what)
+            os.write(self._descriptor, signal)
 
 
-class Heard:
-    """The supervisor's end."""
+class HeartbeatMonitor:
+    """The supervisor's end of the pipe."""
 
     def __init__(self, descriptor: int) -> None:
         os.set_blocking(descriptor, False)
         self.descriptor = descriptor
         self.is_ready = False
-        self.is_over = False
-        """Nobody has the other end any more."""
+        self.is_closed = False
+        """Whether the other end is closed."""
 
-    def listen(self) -> bool:
-        """Whether anything was said since the last call."""
-        if self.is_over:
+    def poll(self) -> bool:
+        """Whether a heartbeat has arrived since the last call."""
+        if self.is_closed:
             return False
         try:
-            said = os.read(self.descriptor, _SAID_BYTES_MAX)
+            received = os.read(self.descriptor, _READ_BYTES_MAX)
         except BlockingIOError:
             return False
-        self.is_ready = self.is_ready or _READY in said
-        self.is_over = not said
-        return bool(said)
+        self.is_ready = self.is_ready or _READY in received
+        self.is_closed = not received
+        return bool(received)
 
     def close(self) -> None:
         os.close(self.descriptor)
 
 
 class Silence:
-    """How long a worker has said nothing, in time in which it could have.
+    """How long a worker has been silent, in time in which it could have sent a heartbeat.
 
-    What it waited for a processor does not count, so that a crowded machine kills nobody; up to a bound,
-    since a loop that is blocked by work of its own may wait as well.
+    Time in which it waited for a processor does not count, so that a crowded machine kills no worker. That
+    has a bound (`STARVED_TIMES_MAX`), since a loop that its own work blocks may wait for a processor, too.
     """
 
     def __init__(self, process_id: int) -> None:
@@ -74,22 +78,24 @@ class Silence:
         self._awake_s = 0.0
         self._counted_s = 0.0
 
-    def broken(self) -> None:
+    def reset(self) -> None:
+        """Begins anew, after a heartbeat."""
         self._awake_s = self._counted_s = 0.0
         self._waited_s = self._waited()
 
-    def lasts(self, awake_s: float) -> None:
-        """Longer by this time, in which whoever listens was awake."""
+    def extend(self, awake_s: float) -> None:
+        """Adds seconds of silence, in which the supervisor was awake."""
         waited_s = self._waited()
         self._awake_s += awake_s
         self._counted_s += max(awake_s - (waited_s - self._waited_s), 0.0)
         self._waited_s = waited_s
 
     def exceeds(self, bound_s: float) -> bool:
+        """Whether the silence lasts for longer than a bound in seconds."""
         return self._counted_s > bound_s or self._awake_s > bound_s * STARVED_TIMES_MAX
 
     def _waited(self) -> float:
-        """Seconds that its main thread, where the loop runs, was ready and had no processor (proc(5))."""
+        """Seconds that the main thread, which runs the loop, has waited for a processor (proc(5))."""
         try:
             return int(self._scheduling.read_text().split()[1]) / 1e9
         except (OSError, ValueError, IndexError):

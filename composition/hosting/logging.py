@@ -17,10 +17,10 @@ TEXT_CHARACTERS_MAX = 16_384
 REDACTED = "[redacted]"
 
 SERVER_FILE = "server.log"
-"""Whatever is said at the level that is set."""
+"""The file of all lines at the configured level."""
 DETAIL_FILES = {
-    # By the logger whose whole family they hold, from DEBUG up: what happened to users and credits
-    # (plugins), and each call of a use case (`application.call_log.traced`).
+    # By the logger whose lines, and whose descendants' lines, a file holds from DEBUG up: events of users and
+    # credits (plugins), and calls of use cases (`application.call_log.traced`).
     "plugins": "game_play.log",
     "application": "function.log",
 }
@@ -43,7 +43,7 @@ _SECRET_TEXTS = (
 
 
 def redacted(text: str) -> str:
-    """The text without anything that looks like a token, a key or a password; bounded in length."""
+    """A text without tokens, keys and passwords, as far as their forms show, and of bounded length."""
     if len(text) > TEXT_CHARACTERS_MAX:
         text = text[:TEXT_CHARACTERS_MAX] + "…"
     for pattern, replacement in _SECRET_TEXTS:
@@ -52,7 +52,7 @@ def redacted(text: str) -> str:
 
 
 def record_fields(record: logging.LogRecord) -> dict[str, Any]:
-    """What a record says, in the order in which it is written."""
+    """The fields of a record, in the order of their output."""
     moment = datetime.fromtimestamp(record.created, UTC)
     fields: dict[str, Any] = {
         "time": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
@@ -84,7 +84,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class TerminalFormatter(logging.Formatter):
-    """Time, level, message, then `key=value`; a traceback follows on lines of its own."""
+    """Time, level, message, then `key=value`. A traceback follows on lines of its own."""
 
     def format(self, record: logging.LogRecord) -> str:
         fields = record_fields(record)
@@ -97,16 +97,17 @@ class TerminalFormatter(logging.Formatter):
 def configure_logging(
     *, level: str, directory: Path | None, worker: int = 0, stream: TextIO | None = None
 ) -> None:
-    """Sets up the root logger of this process. A directory that cannot be written stops nobody (`LogFile`).
+    """Sets up the root logger of this process. A directory that cannot be written stops no process
+    (`LogFile`).
 
     Each worker writes files of its own, since a rotation by one would cut off the others. Without a
-    directory, details are no more enabled than `level` says, and cost nothing.
+    directory, detailed lines are disabled like all below `level`, and cost nothing.
     """
     chosen = level.upper()
     stream = stream if stream is not None else sys.stderr
     on_terminal = stream.isatty()
     console = logging.StreamHandler(stream)
-    # A record that a detail logger lets through is not held back by the root's level, only by a handler's.
+    # The level of a handler, not that of the root logger, holds back a record of a detail logger.
     console.setLevel(chosen)
     console.setFormatter(TerminalFormatter() if on_terminal else JsonFormatter())
     logging.basicConfig(level=chosen, handlers=[console], force=True)
@@ -114,7 +115,7 @@ def configure_logging(
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
     if directory is not None:
-        # Where that cannot be, the files' own handlers say so, and try again: a log stops no worker.
+        # Where that fails, the handlers of the files report it and try again: a log stops no worker.
         with suppress(OSError):
             directory.mkdir(parents=True, exist_ok=True)
         logging.getLogger().addHandler(_file_handler(directory / _file_name(SERVER_FILE, worker), chosen))
@@ -127,7 +128,8 @@ def configure_logging(
 
 
 def _close_handlers(logger: logging.Logger) -> None:
-    """As `basicConfig(force=True)` does for the root: a second set-up writes nothing twice."""
+    """Does what `basicConfig(force=True)` does for the root logger, so that a second set-up repeats no
+    line."""
     for handler in list(logger.handlers):
         logger.removeHandler(handler)
         handler.close()

@@ -1,4 +1,4 @@
-"""One serving process: its event loop, its signals, its orderly end."""
+"""A serving process: its event loop, its signals and its orderly end."""
 
 from __future__ import annotations
 
@@ -10,58 +10,34 @@ import signal
 import sys
 import threading
 from collections.abc import Awaitable, Callable
-from enum import Enum
-from importlib.util import find_spec
 from typing import Any, Protocol
 
-from adapters.runtime.asyncio_runtime import AsyncioRuntime
+from composition.exit_codes import EXIT_INTERRUPTED
 from composition.hosting.heartbeat import BEAT_S
-from ports.runtime import Runtime
+from composition.wiring.platform import RuntimeName
 
-EXIT_INTERRUPTED = 130
-"""What a shell says of a program that SIGINT ended: the second Ctrl-C does not wait."""
 STOP_EXTRA_S_MAX = 15.0
-"""After the requests' grace: for the services to stop. Then the process ends in any case."""
+"""The time for the services to stop, after the grace of requests. Then the process ends in any case."""
 GC_ALLOCATIONS = 20_000
-"""New containers that outlive their makers before the youngest of them are looked through."""
+"""Allocations of containers, less deallocations, before the garbage of the youngest generation is
+collected."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 _log = logging.getLogger("credit.process")
 
 
-class RuntimeName(Enum):
-    ASYNCIO = "asyncio"
-    UVLOOP = "uvloop"
-    TRIO = "trio"
-
-    @property
-    def installed(self) -> bool:
-        return self is RuntimeName.ASYNCIO or find_spec(self.value) is not None
-
-
-def default_runtime() -> RuntimeName:
-    """uvloop where it is installed, else asyncio."""
-    return RuntimeName.UVLOOP if RuntimeName.UVLOOP.installed else RuntimeName.ASYNCIO
-
-
-def make_runtime(name: RuntimeName) -> Runtime:
-    """The port's adapter for this event loop, not running yet."""
-    if name is RuntimeName.TRIO:
-        from adapters.runtime.trio_runtime import TrioRuntime  # noqa: PLC0415 - trio costs others' start
-
-        return TrioRuntime()
-    return AsyncioRuntime("uvloop" if name is RuntimeName.UVLOOP else "asyncio")
-
-
 class Serve(Protocol):
-    """Serves until `stop` returns and what is in flight has ended."""
+    """Serves until `stop` returns and the requests in flight have ended."""
 
     async def __call__(self, stop: Callable[[], Awaitable[Any]]) -> None: ...
 
 
 def collect_rarely() -> None:
-    """What was imported stays: nothing of it is looked through for garbage. A batch makes tens of thousands
-    of tuples that reference counts free; collecting at every 700 costs a quarter of it."""
+    """Exempts everything imported from garbage collection, and collects less often.
+
+    A batch of the ledger makes tens of thousands of tuples, which reference counts free. Collecting at every
+    700 allocations would cost a quarter of its time.
+    """
     gc.freeze()
     gc.set_threshold(GC_ALLOCATIONS, 10, 10)
 
@@ -75,11 +51,11 @@ def run(
     leash: bool = False,
     beat: Callable[[], None] | None = None,
 ) -> None:
-    """Runs until SIGINT or SIGTERM, then ends in order; a second signal ends the process at once.
+    """Runs until SIGINT or SIGTERM, then ends in order. A second signal ends the process at once.
 
-    `drain` runs beside the server's own end of requests. With a leash, the end of standard input
-    means that the supervisor is gone: nobody would stop this process any more, so it stops itself.
-    `beat` is called by the event loop every `BEAT_S`, as long as it turns.
+    `drain` runs while the server waits for requests in flight, up to `grace_s`. With a `leash`, the end of
+    standard input shows that the supervisor is gone, and stops the process. The event loop calls `beat` every
+    `BEAT_S`.
     """
     collect_rarely()
     if name is RuntimeName.TRIO:
@@ -95,7 +71,7 @@ def run(
 
 
 def end_at_once(code: int = EXIT_INTERRUPTED) -> None:
-    """Without the interpreter's own end; what was said and logged is written."""
+    """Ends the process without the interpreter's shutdown, after output and logs are written."""
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     logging.shutdown()
@@ -140,7 +116,7 @@ async def _on_asyncio(
     serving = asyncio.create_task(serve(stopped))
     try:
         await asyncio.wait((serving, asyncio.ensure_future(stop.wait())), return_when=asyncio.FIRST_COMPLETED)
-        # From Python 3.12 on a server waits for its connections without a bound of its own.
+        # From Python 3.12 on, a server waits for its connections without a bound.
         await asyncio.wait((serving,), timeout=grace_s + STOP_EXTRA_S_MAX)
         if not serving.done():
             _log.warning("requests did not end in %s s and are cut off", grace_s + STOP_EXTRA_S_MAX)
@@ -206,5 +182,5 @@ def _run_on_trio(
 async def _quietly(drain: Callable[[], Awaitable[None]]) -> None:
     try:
         await drain()
-    except Exception:  # noqa: BLE001 - the end goes on whatever fails on the way
+    except Exception:  # noqa: BLE001 - no failure may stop the orderly end
         _log.exception("connections did not drain in order")

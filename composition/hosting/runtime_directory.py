@@ -18,10 +18,11 @@ _CONTENT: Final = frozenset({".lock", ".sock"})
 
 @contextmanager
 def runtime_directory(parent: Path | None) -> Iterator[Path]:
-    """A new one in `parent`, or where temporary files go; those that dead supervisors left there are removed.
+    """A new directory in `parent` or among temporary files, without those of dead supervisors. Raises
+    `OSError`.
 
-    Raises `OSError`. It is locked for as long as this process lives, which also tells systemd-tmpfiles to
-    leave it alone. Nothing depends on that: workers make a directory that was removed again.
+    It is locked for as long as this process lives, which also keeps systemd-tmpfiles away. Nothing depends on
+    that: workers recreate a removed directory.
     """
     if parent is not None:
         parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -29,18 +30,18 @@ def runtime_directory(parent: Path | None) -> Iterator[Path]:
     for each in where.glob(f"{PREFIX}*"):
         with suppress(OSError):
             _remove_if_left(each)
-    made = Path(tempfile.mkdtemp(prefix=PREFIX, dir=where))
-    descriptor = _locked(made)
+    directory = Path(tempfile.mkdtemp(prefix=PREFIX, dir=where))
+    descriptor = _locked(directory)
     try:
-        yield made
+        yield directory
     finally:
-        shutil.rmtree(made, ignore_errors=True)
+        shutil.rmtree(directory, ignore_errors=True)
         if descriptor is not None:
             os.close(descriptor)
 
 
 def _locked(directory: Path) -> int | None:
-    """A descriptor that holds the lock; None when somebody else does, or removed the directory."""
+    """A descriptor that holds the lock; None when another process does, or the directory is gone."""
     try:
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except OSError:
@@ -54,15 +55,15 @@ def _locked(directory: Path) -> int | None:
 
 
 def _remove_if_left(directory: Path) -> None:
-    found = directory.lstat()
-    is_ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
-    if not is_ours or stat.S_IMODE(found.st_mode) != 0o700:
+    status = directory.lstat()
+    is_ours = stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid()
+    if not is_ours or stat.S_IMODE(status.st_mode) != 0o700:
         return
     descriptor = _locked(directory)
     if descriptor is None:
         return
     try:
-        # Another program may call its own alike.
+        # Another program may have directories of the same name.
         if all(each.suffix in _CONTENT for each in directory.iterdir()):
             shutil.rmtree(directory)
     finally:

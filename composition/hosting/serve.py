@@ -10,63 +10,59 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from composition.config.load import load_found
+from composition.config.load import load_configuration
 from composition.config.settings import Settings
+from composition.exit_codes import failed
 from composition.hosting.heartbeat import Heartbeat
 from composition.hosting.logging import configure_logging
-from composition.hosting.options import ServeOptions
 from composition.hosting.process import STOP_EXTRA_S_MAX
+from composition.hosting.serve_options import ServeOptions
 from composition.hosting.servers import ServerName
 
 if TYPE_CHECKING:
     from composition.config.secrets import Secrets
 
-EXIT_FAILED = 1
 LINK_DIRECTORY = "CREDITCTL_LINK_DIR"
-"""Where the workers of one supervisor meet. Not a setting: the supervisor makes it, for its workers only."""
+"""The variable with the directory in which workers meet. No setting: the supervisor sets it for its
+workers."""
 WORKERS = "CREDITCTL_WORKERS"
-"""How many they are: the supervisor says it to each."""
+"""The variable with the number of workers, which the supervisor sets, too."""
 
 _log = logging.getLogger("credit.configuration")
 
 
 def serve(options: ServeOptions, environ: Mapping[str, str]) -> int:
-    """The exit code. Raises `ConfigurationInvalid`."""
-    # A supervisor imports no driver, which would double its memory; its workers show them the addresses.
-    everything, secrets = load_found(environ, options.store, drivers=options.workers == 1)
-    settings = everything.settings
+    """Serves until the end. The exit code. Raises `ConfigurationInvalid`."""
+    # A supervisor imports no driver, which would double its memory: its workers check the addresses.
+    configuration, secrets = load_configuration(environ, options.store, drivers=options.workers == 1)
+    settings = configuration.settings
     try:
         configure_logging(
             level=settings.log_level.value, directory=settings.log_dir, worker=options.worker or 0
         )
-        for note in everything.notes() if options.worker is None else ():
+        for note in configuration.notes() if options.worker is None else ():
             _log.warning("configuration: %s", note)
         if options.workers > 1:
             return _supervise(options, settings, environ)
         return _serve_here(options, settings, secrets)
     except OSError as error:
-        return _failed(f"{error.filename or options.address}: {error.strerror}")
+        return failed(f"{error.filename or options.address}: {error.strerror}")
 
 
-def _failed(reason: str) -> int:
-    print(f"creditctl: {reason}", file=sys.stderr, flush=True)
-    return EXIT_FAILED
-
-
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     print(text, flush=True)
 
 
 def _serve_here(options: ServeOptions, settings: Settings, secrets: Secrets) -> int:
-    from composition.hosting.asgi import Root, reason_of  # noqa: PLC0415 - a supervisor needs none of this
-    from composition.hosting.listen import bound_socket  # noqa: PLC0415
+    from composition.hosting.assembly import assemble  # noqa: PLC0415
+    from composition.hosting.lifespan import Root, reason_of  # noqa: PLC0415 - a supervisor needs none of this
+    from composition.hosting.listening import bound_socket  # noqa: PLC0415
     from composition.hosting.process import end_at_once, run  # noqa: PLC0415
-    from composition.hosting.service import assemble  # noqa: PLC0415
     from composition.hosting.startup import Startup  # noqa: PLC0415
     from composition.hosting.worker_metrics import metrics_of  # noqa: PLC0415
 
     bound = bound_socket(options.address, shared=options.worker is not None)
-    # Without the supervisor that made it a directory is somebody else's.
+    # Without a supervisor, a directory in the environment belongs to another one.
     is_worker = options.worker is not None
     link_directory = _directory(LINK_DIRECTORY) if is_worker else None
     processes = int(os.environ.get(WORKERS, "1")) if is_worker else 1
@@ -75,12 +71,12 @@ def _serve_here(options: ServeOptions, settings: Settings, secrets: Secrets) -> 
         options.store, options.runtime, settings, secrets, metrics, link_directory, processes
     )
     heartbeat = None if options.ready_fd is None else Heartbeat(options.ready_fd)
-    startup = Startup(options=options, manager=manager, bound=bound, say=_say, heartbeat=heartbeat)
+    startup = Startup(options=options, manager=manager, bound=bound, say=_print, heartbeat=heartbeat)
     root = Root(runtime=platform.runtime, service=manager, on_ready=startup.ready)
     grace_s = settings.shutdown_grace_ms / 1000
 
     async def serving(stop: Callable[[], Awaitable[Any]]) -> None:
-        await startup.carry(root, stop, grace_s=grace_s)
+        await startup.serve(root, stop, grace_s=grace_s)
 
     def beat() -> None:
         if heartbeat is not None:
@@ -96,13 +92,13 @@ def _serve_here(options: ServeOptions, settings: Settings, secrets: Secrets) -> 
             leash=is_worker,
             beat=beat if is_worker else None,
         )
-    except (Exception, BaseExceptionGroup) as error:  # noqa: BLE001 - said in one line, logged by who raised it
+    except (Exception, BaseExceptionGroup) as error:  # noqa: BLE001 - reported in one line, logged where raised
         if root.failure is None:
-            return _failed(reason_of(error))
-    code = 0 if root.failure is None else _failed(reason_of(root.failure))
+            return failed(reason_of(error))
+    code = 0 if root.failure is None else failed(reason_of(root.failure))
     if options.server is ServerName.GRANIAN:
-        # Its threads may want the interpreter while that is being torn down, which aborts the process
-        # after all went well (emmett-framework/granian#799): so it is not torn down.
+        # Threads of granian may use the interpreter during its shutdown, which aborts the process after a
+        # good end (emmett-framework/granian#799). So the shutdown is skipped.
         atexit.register(end_at_once, code)
     return code
 
@@ -113,13 +109,13 @@ def _directory(variable: str) -> Path | None:
 
 
 def _supervise(options: ServeOptions, settings: Settings, environ: Mapping[str, str]) -> int:
-    from composition.hosting.listen import address_of, bound_socket  # noqa: PLC0415 - only a supervisor needs it
+    from composition.hosting.listening import address_of, bound_socket  # noqa: PLC0415 - only a supervisor needs it
     from composition.hosting.runtime_directory import runtime_directory  # noqa: PLC0415
     from composition.hosting.startup import url_of  # noqa: PLC0415
     from composition.hosting.supervisor import Plan, Supervisor  # noqa: PLC0415
     from composition.hosting.worker_metrics import WorkerTables  # noqa: PLC0415
 
-    # Held, never listened on: it fails now when the port is taken, and keeps the port between restarts.
+    # Bound and never listening: it fails now when the port is taken, and keeps the port between restarts.
     with (
         bound_socket(options.address, shared=True) as reserved,
         runtime_directory(settings.runtime_dir) as link_directory,
@@ -143,7 +139,7 @@ def _supervise(options: ServeOptions, settings: Settings, environ: Mapping[str, 
             keep=tables.descriptors,
             stop_s_max=settings.shutdown_grace_ms / 1000 + STOP_EXTRA_S_MAX + 5.0,
             silence_s_max=settings.worker_timeout_ms / 1000,
-            on_ready=lambda: _say(f"serving on {url_of(options, address)} ({options.workers} workers)"),
+            on_ready=lambda: _print(f"serving on {url_of(options, address)} ({options.workers} workers)"),
             on_death=tables.forget,
             on_restart=tables.count_restart,
             on_change=tables.show,

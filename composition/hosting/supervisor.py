@@ -1,8 +1,8 @@
-"""Several processes serve one port: a parent starts, replaces and ends them.
+"""Supervises the processes that share a port: starts, replaces and ends them.
 
-The parent accepts no connection and has no event loop. It is deaf to nothing: signals, deaths, readiness and
-heartbeats all arrive at one `select`. Once the service has been announced nothing but a signal ends it:
-whatever a worker ended with may be mended by the next try.
+The supervisor accepts no connection and has no event loop. Signals, deaths, readiness and heartbeats all
+arrive at one `select`, so that it misses none. Once the service has been announced, only a signal ends it:
+the next try may succeed after any end of a worker.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from composition.hosting.worker_process import CONFIGURATION_EXITS, RestartReaso
 RESTART_DELAY_S_MIN = 0.1
 RESTART_DELAY_S_MAX = 10.0
 STEADY_S = 10.0
-"""A worker that served and lived so long starts the count of restarts anew."""
+"""A worker that served for so long resets the count of restarts."""
 START_S_MAX = 90.0
-"""A worker that does not serve after so long is killed."""
+"""A worker that does not serve by then is killed."""
 WAIT_S_MAX = 0.5
-"""Whatever a turn takes longer, this process slept, and what it did not hear then says nothing."""
+"""Time beyond this in one round is time in which the supervisor was suspended, when silence means nothing."""
 
 _log = logging.getLogger("credit.supervisor")
 
@@ -43,22 +43,24 @@ class _Worker:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What to run. `command(index, pipe, first)` gives the arguments of a worker: it says on the descriptor
-    `pipe` that it lives, and when it serves; its standard input ends when the supervisor is gone."""
+    """What to run. `command(index, pipe, first)` returns the arguments of a worker.
+
+    A worker sends its heartbeats to the descriptor `pipe`. Its standard input ends with the supervisor.
+    """
 
     workers: int
     command: Callable[[int, int, bool], Sequence[str]]
     environ: Mapping[str, str] = field(repr=False)
     keep: Sequence[int] = ()
-    """Descriptors that the workers inherit."""
+    """Descriptors that every worker inherits."""
     stop_s_max: float
     silence_s_max: float
     on_ready: Callable[[], None]
     on_death: Callable[[int], None]
-    """Given the index of each worker that ended."""
+    """Called with the index of each worker that ended."""
     on_restart: Callable[[RestartReason], None]
     on_change: Callable[[Mapping[WorkerState, int]], None]
-    """Given how many workers are in which state."""
+    """Called with the number of workers in each state."""
 
 
 class Supervisor:
@@ -75,14 +77,14 @@ class Supervisor:
         self._states: Mapping[WorkerState, int] = {}
 
     def run(self) -> int:
-        """The exit code: 0 after an orderly end."""
+        """Supervises until the end. The exit code, 0 after an orderly end."""
         wake_read, wake_write = os.pipe()
         os.set_blocking(wake_write, False)
         os.set_blocking(wake_read, False)
         before = {
             number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)
         }
-        # A handler of its own, since a signal whose default is to be ignored wakes nobody up.
+        # With a handler, since an ignored signal would not wake the select.
         before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda *_: None)
         wakeup_before = signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
         try:
@@ -99,11 +101,11 @@ class Supervisor:
 
     def _loop(self, wake_fd: int) -> int:
         stopping = False
-        turned_s = time.monotonic()
+        last_s = time.monotonic()
         while True:
             now_s = time.monotonic()
-            self._listen(min(now_s - turned_s, WAIT_S_MAX))
-            turned_s = now_s
+            self._poll(min(now_s - last_s, WAIT_S_MAX))
+            last_s = now_s
             if not stopping and (self._signals or self._exit_code is not None):
                 stopping = True
                 self._stop_by_s = now_s + self._plan.stop_s_max
@@ -113,7 +115,7 @@ class Supervisor:
                 self._send_all(signal.SIGKILL)
             self._reap(stopping)
             if stopping and not self._alive():
-                # Workers cut off by a second signal did not end in order, and neither did this.
+                # Workers that were killed did not end in order, and neither does the supervisor.
                 return self._exit_code or (1 if self._killed else 0)
             if not stopping:
                 self._kill_silent()
@@ -128,9 +130,9 @@ class Supervisor:
         for process in self._alive():
             process.send(number)
 
-    def _listen(self, awake_s: float) -> None:
+    def _poll(self, awake_s: float) -> None:
         for process in self._alive():
-            process.listen(awake_s)
+            process.poll_heartbeat(awake_s)
         if not self._announced and all(worker.state is WorkerState.SERVING for worker in self._workers):
             self._announced = True
             self._plan.on_ready()
@@ -141,7 +143,11 @@ class Supervisor:
             if process is None or process.is_killed:
                 continue
             if process.is_silent(serving_s_max=bound_s, starting_s_max=START_S_MAX):
-                what = f"does not answer for {bound_s:g} s" if process.heard.is_ready else "did not get ready"
+                what = (
+                    f"does not answer for {bound_s:g} s"
+                    if process.heartbeat.is_ready
+                    else "did not get ready"
+                )
                 _log.error("worker %s (process %s) %s and is killed", worker.index, process.pid, what)
                 process.kill()
 
@@ -165,7 +171,7 @@ class Supervisor:
     def _reap(self, stopping: bool) -> None:
         for worker in self._workers:
             process = worker.process
-            code = None if process is None else process.ended()
+            code = None if process is None else process.poll()
             if process is None or code is None:
                 continue
             worker.process = None
@@ -174,13 +180,13 @@ class Supervisor:
                 self._plan_restart(worker, process, code)
 
     def _plan_restart(self, worker: _Worker, process: WorkerProcess, code: int) -> None:
-        was_ready = process.heard.is_ready
+        was_ready = process.heartbeat.is_ready
         if not self._announced and (code in CONFIGURATION_EXITS or not was_ready):
-            # Never served anything: the reason stands in its own output, and another try has the same.
+            # It never served: its own output has the reason, which would stop another try as well.
             self._exit_code = code if code > 0 else 1
             return
         worker.restarts = 1 if was_ready and process.lived_s > STEADY_S else worker.restarts + 1
-        reason = process.reason(code)
+        reason = process.restart_reason(code)
         self._pause(
             worker,
             reason,
@@ -206,8 +212,8 @@ class Supervisor:
         return min(max(left_s, 0.0), WAIT_S_MAX)
 
     def _wait(self, wake_fd: int, *, stopping: bool) -> None:
-        heard = [each.heard.descriptor for each in self._alive() if not each.heard.is_over]
+        heartbeats = [each.heartbeat.descriptor for each in self._alive() if not each.heartbeat.is_closed]
         timeout_s = WAIT_S_MAX if stopping else self._until_next_start()
-        readable, _, _ = select.select([wake_fd, *heard], [], [], timeout_s)
+        readable, _, _ = select.select([wake_fd, *heartbeats], [], [], timeout_s)
         if wake_fd in readable:
             os.read(wake_fd, 4096)

@@ -1,4 +1,4 @@
-"""The metrics of several workers: tables that the supervisor makes, and each of them inherits."""
+"""The metrics of several workers, in tables that the supervisor makes and every worker inherits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from adapters.metrics.shared import SharedMetrics
 
 DESCRIPTORS: Final = "CREDITCTL_METRICS"
-"""Descriptors of the workers' tables, in order, and the supervisor's. Not a setting: they are inherited."""
+"""The variable with the descriptors of the workers' tables, in order, and of the supervisor's. No setting."""
 WORKERS: Final = Metric(
     "credit_workers", MetricKind.GAUGE, "Worker processes by what they are doing", ("state",)
 )
@@ -27,7 +27,7 @@ _log = logging.getLogger("credit.metrics")
 
 
 class WorkerTables:
-    """The supervisor's part. It renders nothing, so it needs no library of metrics."""
+    """The supervisor's side. It renders nothing, so it needs no library of metrics."""
 
     def __init__(self, workers: int) -> None:
         self._workers = [Segment.make(f"credit-metrics-{index}") for index in range(workers)]
@@ -41,27 +41,32 @@ class WorkerTables:
 
     @property
     def descriptors(self) -> tuple[int, ...]:
+        """The descriptors that the workers inherit."""
         return tuple(each.descriptor for each in (*self._workers, self._own))
 
     def environ(self) -> dict[str, str]:
+        """The variable that tells the workers the descriptors."""
         return {DESCRIPTORS: ",".join(map(str, self.descriptors))}
 
     def forget(self, index: int) -> None:
-        """What was true of this worker only is not shown any more; what it counted is."""
+        """Forgets the gauges of a worker that ended, and keeps its counters."""
         self._workers[index].forget_writer()
 
     def count_restart(self, reason: RestartReason) -> None:
+        """Counts a worker that was replaced."""
         self._restarts[reason].add(1)
 
     def show(self, states: Mapping[WorkerState, int]) -> None:
+        """Sets the number of workers in each state."""
         for state, number in states.items():
             self._states[state].put(number)
 
 
 def metrics_of(environ: Mapping[str, str], index: int | None) -> PrometheusMetrics | SharedMetrics:
-    """Those of this worker, shown with all others'; a process that serves alone has its own only.
+    """The metrics of this process: shared with the other workers, or its own alone in a process without a
+    supervisor.
 
-    A worker whose tables are not what they should be serves all the same.
+    A worker serves with metrics of its own when the shared tables are unusable.
     """
     # Each of them is imported only where it is used.
     from adapters.metrics.prometheus import PrometheusMetrics  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""One worker as its supervisor sees it: a process that is started, heard of, and may end."""
+"""A worker as its supervisor sees it: a process with a heartbeat and a leash."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 
-from composition.hosting.heartbeat import Heard, Silence
+from composition.exit_codes import EXIT_CONFIGURATION, EXIT_USAGE
+from composition.hosting.heartbeat import HeartbeatMonitor, Silence
 
-CONFIGURATION_EXITS = (2, 78)
-"""Wrong usage or configuration."""
+CONFIGURATION_EXITS = (EXIT_USAGE, EXIT_CONFIGURATION)
 
 
 class WorkerState(Enum):
     WAITING = "waiting"
-    """For the end of a pause, after one that ended."""
+    """Not running, during the pause before a restart."""
     STARTING = "starting"
     SERVING = "serving"
 
@@ -28,46 +28,47 @@ class RestartReason(Enum):
     FAILED = "failed"
     SIGNAL = "signal"
     ENDED = "ended"
-    """In order, though nobody here asked for it."""
+    """It ended in order, but unasked."""
     SILENT = "silent"
-    """Its event loop did not turn, or it never got ready: it was killed."""
+    """It was killed, since its event loop did not run or it never got ready."""
     NOT_STARTED = "not_started"
-    """The system gave no process."""
+    """The system provided no process."""
 
 
 class WorkerProcess:
-    """Raises `OSError` when the system has no process, no descriptor or no such program."""
+    """A running worker. The constructor raises `OSError` when the system has no process or descriptor for
+    it."""
 
     def __init__(
         self, command: Callable[[int], Sequence[str]], environ: Mapping[str, str], keep: Sequence[int]
     ) -> None:
-        said_read, said_write = os.pipe()
+        heartbeat_read, heartbeat_write = os.pipe()
         try:
             leash_read, self._leash = os.pipe()
         except OSError:
-            os.close(said_read)
-            os.close(said_write)
+            os.close(heartbeat_read)
+            os.close(heartbeat_write)
             raise
         try:
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
-                command(said_write),
+                command(heartbeat_write),
                 stdin=leash_read,
-                pass_fds=(said_write, *keep),
+                pass_fds=(heartbeat_write, *keep),
                 env=dict(environ),
-                # Ctrl-C on the terminal reaches the supervisor alone, which tells the workers.
+                # Ctrl-C on the terminal reaches the supervisor alone, which signals the workers.
                 start_new_session=True,
             )
         except BaseException:
-            os.close(said_read)
+            os.close(heartbeat_read)
             os.close(self._leash)
             raise
         finally:
-            os.close(said_write)
+            os.close(heartbeat_write)
             os.close(leash_read)
-        self.heard = Heard(said_read)
+        self.heartbeat = HeartbeatMonitor(heartbeat_read)
         self._silence = Silence(self.pid)
         self.lived_s = 0.0
-        """While the supervisor was awake."""
+        """Seconds that it has lived while the supervisor was awake."""
         self.is_killed = False
 
     @property
@@ -76,18 +77,19 @@ class WorkerProcess:
 
     @property
     def state(self) -> WorkerState:
-        return WorkerState.SERVING if self.heard.is_ready else WorkerState.STARTING
+        return WorkerState.SERVING if self.heartbeat.is_ready else WorkerState.STARTING
 
-    def listen(self, awake_s: float) -> None:
-        """`awake_s` has passed since the last call."""
+    def poll_heartbeat(self, awake_s: float) -> None:
+        """Reads the heartbeat, `awake_s` seconds after the last call."""
         self.lived_s += awake_s
-        if self.heard.listen():
-            self._silence.broken()
+        if self.heartbeat.poll():
+            self._silence.reset()
         else:
-            self._silence.lasts(awake_s)
+            self._silence.extend(awake_s)
 
     def is_silent(self, *, serving_s_max: float, starting_s_max: float) -> bool:
-        if not self.heard.is_ready:
+        """Whether it exceeds the bound of silence, or of its start."""
+        if not self.heartbeat.is_ready:
             return self.lived_s > starting_s_max
         return self._silence.exceeds(serving_s_max)
 
@@ -95,20 +97,22 @@ class WorkerProcess:
         self._process.send_signal(number)
 
     def kill(self) -> None:
-        """For its silence: a process that is stopped ends by nothing less."""
+        """Kills it for its silence: no other signal ends a stopped process."""
         self.is_killed = True
         self._process.kill()
 
-    def ended(self) -> int | None:
-        """The exit code, or the negative number of a signal; None while it runs. Closes what it had."""
+    def poll(self) -> int | None:
+        """The exit code, or the negative number of a signal; None while it runs. Closes its pipes at the
+        end."""
         code = self._process.poll()
         if code is not None:
-            self.heard.listen()
-            self.heard.close()
+            self.heartbeat.poll()
+            self.heartbeat.close()
             os.close(self._leash)
         return code
 
-    def reason(self, code: int) -> RestartReason:
+    def restart_reason(self, code: int) -> RestartReason:
+        """Why a worker that ended with this code has to be replaced."""
         if self.is_killed:
             return RestartReason.SILENT
         if code < 0:

@@ -1,4 +1,4 @@
-"""Builds, starts and stops everything in order. It holds no rule of the product."""
+"""Builds, starts and stops the service, in order. It holds no rule of the product."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from composition.managers.module_manager import ModuleManager
 from composition.managers.plugin_context import OpenContext, RouteList
 from composition.managers.plugin_manager import PluginManager
 from composition.managers.services_manager import ServicesManager
-from composition.wiring.build import Platform, UseCases, build_use_cases
-from composition.wiring.dependencies import DependencyMonitor, all_dependencies
+from composition.wiring.dependency_monitor import DependencyMonitor, all_dependencies
 from composition.wiring.edge import build_framework, build_guard, build_sockets
+from composition.wiring.platform import Platform
 from composition.wiring.ring_watch import RingWatch
 from composition.wiring.stores import Stores
+from composition.wiring.use_cases import UseCases, build_use_cases
 from plugins.plugin import SERVICE_STARTED, Plugin
 from plugins.registry import PluginEntry, available_plugins
 from ports.ledger.journal import UnreadableBook
@@ -34,7 +35,7 @@ _log = logging.getLogger("credit.service")
 
 
 class AppManager:
-    """One service in one process: `start` and `stop` once each, inside the runtime's `running()`."""
+    """The service of one process. `start` and `stop` are called once each, inside of `Runtime.running`."""
 
     def __init__(
         self,
@@ -62,23 +63,26 @@ class AppManager:
 
     @property
     def application(self) -> Application:
-        """HTTP and WebSocket. `RuntimeError` before the start."""
+        """The application for HTTP and WebSocket. Raises `RuntimeError` before the start."""
         return _started(self._application)
 
     @property
     def framework(self) -> Application:
-        """The web framework alone, for its lifespan."""
+        """The web framework, for its lifespan. Raises `RuntimeError` before the start."""
         return _started(self._framework)
 
     @property
     def use_cases(self) -> UseCases:
-        """For the commands that act on a running service."""
+        """The use cases, for commands on a running service. Raises `RuntimeError` before the start."""
         return _started(self._use_cases)
 
     async def start(self) -> None:
-        """Raises `DependencyUnavailable`, `PluginFailed`; what was opened by then is closed again."""
+        """Opens the stores, builds everything and starts it.
+
+        Raises `DependencyUnavailable` or `PluginFailed`, after closing what it had opened.
+        """
         stores = await self._open_stores()
-        # First in, last out: everything else needs it to the end.
+        # Started first and stopped last, since everything else needs it.
         self.services.register("stores", stores, start=stores.start, stop=stores.stop)
         try:
             use_cases = self._build(stores)
@@ -97,12 +101,12 @@ class AppManager:
         )
 
     async def drain(self) -> None:
-        """Long-lived connections end, with a word to their clients; requests go on."""
+        """Closes the WebSockets, with a close code for their clients. Requests go on."""
         if self._close_sockets is not None:
             await self._close_sockets()
 
     async def stop(self) -> None:
-        """Ends what runs, in reverse; may be called again, and after a start that failed."""
+        """Stops what was started, in reverse. May be called again, and after a start that failed."""
         await self.drain()
         await self.services.stop()
 
@@ -116,7 +120,7 @@ class AppManager:
         framework = build_framework(self.routes.routes, platform, settings)
         sockets = build_sockets(platform, settings, use_cases)
         self._close_sockets = sockets.close_all
-        # Quart's types are TypedDicts for what is a plain mapping to every other layer.
+        # Quart types as TypedDicts what every other layer types as plain mappings.
         self._framework = framework  # type: ignore[assignment]
         self._application = build_guard(
             routes=self.routes.routes,
@@ -130,7 +134,7 @@ class AppManager:
         return use_cases
 
     def _register(self, use_cases: UseCases, stores: Stores) -> None:
-        """In the order of their start."""
+        """Registers the services in the order of their start."""
         platform, services = self._platform, self.services
         services.register("runtime", platform.runtime)
         services.register("clock", platform.clock)
@@ -152,15 +156,15 @@ class AppManager:
         services.register("documents", use_cases.documents, start=use_cases.documents.start)
         realtime = use_cases.realtime
         services.register("realtime", realtime, start=realtime.start, stop=realtime.stop)
-        watch_ended = use_cases.revocation_watch
-        services.register("revocation_watch", watch_ended, start=watch_ended.start, stop=watch_ended.stop)
+        revocations = use_cases.revocation_watch
+        services.register("revocation_watch", revocations, start=revocations.start, stop=revocations.stop)
 
         async def start_ledger() -> None:
-            # Opened now, so that the first request does not wait for the replay of the journal's tail.
+            # Opened now, so that no request waits for the replay of the journal's tail.
             try:
                 await use_cases.ledger.head(MAIN_BOOK)
             except UnreadableBook as error:
-                # The rest of the service goes on; readiness names the ledger.
+                # The rest of the service runs, and readiness names the ledger.
                 _log.error("the book %s is closed: %s", MAIN_BOOK, error)
             use_cases.ledger.start()
 

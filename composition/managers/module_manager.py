@@ -1,4 +1,4 @@
-"""Modules: what plugins offer each other under a key."""
+"""Modules: objects that plugins offer to each other under a key."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ class ModuleManager:
         self._modules: dict[str, object] = {}
 
     def register(self, key: str, module: object) -> None:
-        """`ValueError` when the key is taken."""
+        """Offers a module. Raises `ValueError` when the key is taken."""
         if key in self._modules:
             raise ValueError(f"a module {key!r} is registered already")
         self._modules[key] = module
 
     def module(self, key: str, kind: type[Kind]) -> Kind:
-        """The module of this key. `LookupError` when there is none, `TypeError` for another kind."""
+        """The module of a key. Raises `LookupError` when there is none, `TypeError` for another type."""
         if key not in self._modules:
             raise LookupError(f"no module {key!r}; there are {', '.join(sorted(self._modules)) or 'none'}")
         module = self._modules[key]
@@ -30,5 +30,5 @@ class ModuleManager:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """In the order of registration."""
+        """The keys in the order of registration."""
         return tuple(self._modules)

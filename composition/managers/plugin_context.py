@@ -1,4 +1,4 @@
-"""What one plugin sees of the managers while it is initialised."""
+"""The managers as one plugin sees them during its initialisation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Kind = TypeVar("Kind")
 
 
 class RouteList:
-    """Every route of the service, without two of a kind."""
+    """Every route of the service, each unique."""
 
     def __init__(self) -> None:
         self._routes: list[Route] = []
@@ -27,7 +27,8 @@ class RouteList:
         self._places: set[tuple[str, str]] = set()
 
     def add(self, routes: Sequence[Route]) -> None:
-        """`ValueError` when a method and path, or the name of a route or a shape, is taken."""
+        """Adds routes. Raises `ValueError` when a method and path, or the name of a route or shape, is
+        taken."""
         for route in routes:
             if route.name in self._names:
                 raise ValueError(f"a route {route.name!r} is registered already")
@@ -44,7 +45,7 @@ class RouteList:
 
 
 class OpenContext:
-    """`PluginContext` for one plugin; closed once the plugin is initialised."""
+    """`PluginContext` for one plugin."""
 
     def __init__(
         self,

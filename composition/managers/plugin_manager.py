@@ -1,4 +1,4 @@
-"""Loads the plugins of the registry and initialises each."""
+"""Loads and initialises the plugins of the registry."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _log = logging.getLogger(__name__)
 
 
 class PluginFailed(Exception):
-    """A plugin cannot be used; the service does not start without one that it was given."""
+    """A plugin cannot be used. The service does not start without an installed plugin."""
 
     def __init__(self, entry: PluginEntry, step: str, error: Exception) -> None:
         super().__init__(
@@ -24,27 +24,28 @@ class PluginFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class LoadedPlugin:
-    """One that runs, and where it came from."""
+    """An initialised plugin and its origin."""
 
     plugin: Plugin
     origin: str
 
 
 class PluginManager:
-    """Knows which plugins there are, nothing of what they do."""
+    """Knows the plugins, but nothing of their features."""
 
     def __init__(self) -> None:
         self._loaded: dict[str, LoadedPlugin] = {}
 
     @property
     def loaded(self) -> tuple[LoadedPlugin, ...]:
-        """In the order of initialisation."""
+        """The plugins in the order of initialisation."""
         return tuple(self._loaded.values())
 
     def register_plugins(
         self, entries: Iterable[PluginEntry], context_for: Callable[[Plugin], PluginContext]
     ) -> None:
-        """Loads and initialises each in turn. Raises `PluginFailed` with its name, origin and reason."""
+        """Loads and initialises each plugin in turn. Raises `PluginFailed`, which names it, its origin and
+        the reason."""
         for entry in entries:
             try:
                 plugin = entry.load()

@@ -26,7 +26,7 @@ class _Service:
 
 
 class ServicesManager:
-    """Knows what a service is called and when it runs, nothing of what it does."""
+    """Knows the keys and the order of services, but nothing of their work."""
 
     def __init__(self, *, runtime: Runtime, stop_seconds_max: float = STOP_SECONDS_MAX) -> None:
         self._runtime = runtime
@@ -37,16 +37,16 @@ class ServicesManager:
     def register(
         self, key: str, instance: object, *, start: Step | None = None, stop: Step | None = None
     ) -> None:
-        """Offers a singleton; `start` and `stop` are awaited by the methods of those names.
+        """Offers a singleton. The methods `start` and `stop` await its `start` and `stop`.
 
-        `ValueError` when the key is taken.
+        Raises `ValueError` when the key is taken.
         """
         if key in self._services:
             raise ValueError(f"a service {key!r} is registered already")
         self._services[key] = _Service(key, instance, start, stop)
 
     def service(self, key: str, kind: type[Kind]) -> Kind:
-        """The singleton of this key. `LookupError` when there is none, `TypeError` for another kind."""
+        """The singleton of a key. Raises `LookupError` when there is none, `TypeError` for another type."""
         service = self._services.get(key)
         if service is None:
             raise LookupError(f"no service {key!r}; there are {', '.join(sorted(self._services)) or 'none'}")
@@ -58,14 +58,15 @@ class ServicesManager:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """In the order of registration."""
+        """The keys in the order of registration."""
         return tuple(self._services)
 
     async def start(self) -> None:
-        """Starts all, in the order of registration. When one fails, those before it are stopped again."""
+        """Starts every service, in the order of registration. After a failure, stops those that were
+        started."""
         try:
             for service in self._services.values():
-                # Counted before it runs: a start that failed half-way has something to stop.
+                # Counted before its start, which may fail half-way and leave something to stop.
                 self._started.append(service)
                 if service.start is not None:
                     await service.start()
@@ -74,7 +75,7 @@ class ServicesManager:
             raise
 
     async def stop(self) -> None:
-        """Stops what was started, in reverse; one that fails or hangs is reported and harms no other."""
+        """Stops the started services, in reverse. Logs one that fails or hangs, and goes on."""
         while self._started:
             service = self._started.pop()
             if service.stop is None:
@@ -82,5 +83,5 @@ class ServicesManager:
             try:
                 async with self._runtime.deadline(self._stop_seconds_max):
                     await service.stop()
-            except Exception:  # noqa: BLE001 - what stops next must not hang on what failed before
+            except Exception:  # noqa: BLE001 - the failure of one service must not stop the others
                 _log.exception("a service did not stop", extra={"service": service.key})

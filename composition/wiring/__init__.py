@@ -1,3 +1,3 @@
-"""Use cases on stores, and the outermost layers on the use cases."""
+"""Wires use cases onto stores, and the outermost layers onto the use cases."""
 
 from __future__ import annotations

@@ -20,9 +20,10 @@ from adapters.web.readiness import Readiness
 from adapters.web.route import Route
 from adapters.web.route_table import RouteTable
 from composition.config.settings import Settings
-from composition.wiring.build import Platform, UseCases
-from composition.wiring.dependencies import all_dependencies
+from composition.wiring.dependency_monitor import all_dependencies
+from composition.wiring.platform import Platform
 from composition.wiring.stores import Stores
+from composition.wiring.use_cases import UseCases
 from domain.addresses import Network
 from plugins.version import service_version
 

@@ -1,4 +1,4 @@
-"""The store in MongoDB and Redis, under three database roles."""
+"""The store in MongoDB, under three database roles, and in Redis."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ from ports.runtime import Runtime
 
 MESSAGE_TIMEOUT_MS_MAX = 1_000
 DECISION_LANES = 2
-"""One pipeline of decisions is packed while Redis works on the other."""
+"""Pipelines of decisions: one is filled while Redis works on the other."""
 
 
 async def connect_mongo(runtime: Runtime, settings: Settings, secrets: Secrets) -> MongoPools:
-    """The three pools; does not wait for the server."""
+    """The pools of the three roles. Does not wait for a server."""
     return await connect_pools(
         runtime=runtime,
         url=settings.mongo_url,
@@ -53,14 +53,14 @@ async def connect_mongo(runtime: Runtime, settings: Settings, secrets: Secrets) 
 async def live_store(
     *, runtime: Runtime, settings: Settings, secrets: Secrets, entropy: Entropy, on_recorded: OnRecorded
 ) -> Stores:
-    """From inside the running loop, to which the drivers belong. `on_recorded` hears of each audit event."""
+    """The store, whose drivers belong to the running loop. `on_recorded` is called with each audit event."""
     pools = await connect_mongo(runtime, settings, secrets)
     generation, password = Generation(runtime), secrets.redis_password
     redis = partial(connect, runtime, url=settings.redis_url, password=password, generation=generation)
     decisions = redis(decision_timeout_ms_max=settings.redis_decision_timeout_ms, lanes=DECISION_LANES)
-    # A driver of its own: what is said may wait longer than a decision, and must not hold one up.
+    # A driver of its own: a message may wait longer than a decision, and must not delay one.
     publishing = redis(decision_timeout_ms_max=MESSAGE_TIMEOUT_MS_MAX)
-    # Another, since answers are large, and a decision must not wait behind one in a pipeline.
+    # Another one: answers are large, and a decision must not wait behind one in a pipeline.
     caching = redis(decision_timeout_ms_max=settings.redis_decision_timeout_ms)
     naming_key = redis_naming_key(secrets)
     sealer = partial(AesGcmSealer, root_key=secrets.encryption_key.encode(), entropy=entropy)
@@ -112,21 +112,21 @@ async def live_store(
 
 
 async def _prepare(pools: MongoPools) -> None:
-    """Makes what is missing in a database that can hold it."""
+    """Creates missing indexes and views, once MongoDB proved to be a replica set."""
     await pools.replica_set()
     await create_indexes(pools.admin, CATALOG)
     await create_views(pools.admin, VIEWS)
 
 
 def redis_naming_key(secrets: Secrets) -> bytes:
-    """What every name in Redis is hashed with."""
+    """The key that hashes every name in Redis."""
     return derived_key(secrets.encryption_key, "redis-names")
 
 
 def redis_limiter(
     driver: RedisDriver, settings: Settings, secrets: Secrets, entropy: Entropy | None = None
 ) -> RedisLimiter:
-    """The service's own, over this driver."""
+    """The limiter of the service over a driver."""
     sealer = AesGcmSealer(
         root_key=secrets.encryption_key.encode(), purpose="redis-bans", entropy=entropy or SystemEntropy()
     )

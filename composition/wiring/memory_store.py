@@ -1,4 +1,4 @@
-"""The store in this process's memory: complete, bounded, and gone with the process."""
+"""The store in the memory of this process: complete, bounded, and lost with the process."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ports.clock import Clock
 
 
 def memory_store(settings: Settings, clock: Clock, *, on_recorded: OnRecorded | None = None) -> Stores:
-    """A fresh one. `on_recorded` hears of each audit event."""
+    """A new store. `on_recorded` is called with each audit event."""
     audit = MemoryAuditLog(on_recorded=on_recorded)
     answers = MemoryIdempotencyStore()
     users = MemoryUsers(audit=audit, answers=answers)

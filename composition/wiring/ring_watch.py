@@ -1,4 +1,4 @@
-"""A running process takes in a ring of keys that was rotated: it looks at the file now and then."""
+"""Reloads a rotated ring of keys while the service runs."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from ports.identity.token_keys import TokenKeys
 from ports.metrics import Metric, MetricKind, Metrics
 from ports.runtime import Runtime
 
-LOOK_INTERVAL_S = 10.0
-LOOK_INTERVAL_S_MIN = 0.05
-"""Forged tokens make a process look too: they shall not make it look more often than that."""
+RELOAD_INTERVAL_S = 10.0
+RELOAD_INTERVAL_S_MIN = 0.05
+"""Forged tokens cause reloads, too, but no more often than this."""
 
 RELOADS = Metric(
     "credit_secret_reload_total",
@@ -27,26 +27,27 @@ _log = logging.getLogger("credit.secrets")
 
 
 class RingFile:
-    """The ring in `jwt_secret`, read again when the file is another one.
+    """The ring in `jwt_secret`, read again when the file has changed.
 
-    A look is one `stat` on the event loop, and a read of 4 KiB at most after a rotation.
+    A reload costs one `stat` on the event loop, and a read of at most 4 KiB after a rotation.
     """
 
     def __init__(self, path: Path, ring: Ring, *, runtime: Runtime, metrics: Metrics) -> None:
-        """`ring` is what was read at the start. The first look reads again: it may have changed since."""
+        """`ring` is the one read at the start. The first reload reads again, as the file may have changed
+        since."""
         self._path = path
         self._ring = ring
         self._runtime = runtime
         self._reloads = metrics.register(RELOADS)
         self._seen: tuple[int, ...] | str | None = None
-        self._looked_s: float | None = None
+        self._reloaded_s: float | None = None
 
-    def look(self) -> Ring | None:
-        """The ring, if it is another one; a bad file changes nothing, and is reported once."""
+    def reload(self) -> Ring | None:
+        """The ring, if it has changed. A bad file changes nothing and is reported once."""
         now_s = self._runtime.monotonic()
-        if self._looked_s is not None and now_s - self._looked_s < LOOK_INTERVAL_S_MIN:
+        if self._reloaded_s is not None and now_s - self._reloaded_s < RELOAD_INTERVAL_S_MIN:
             return None
-        self._looked_s = now_s
+        self._reloaded_s = now_s
         seen = self._identity()
         if seen == self._seen:
             return None
@@ -73,18 +74,20 @@ class RingFile:
 
 
 class RingWatch:
-    """Looks again while nobody asks: a ring is known well before its newest key writes."""
+    """Reloads without a request, so that a ring is known well before its newest key writes."""
 
     def __init__(self, keys: TokenKeys, *, runtime: Runtime) -> None:
         self._keys = keys
-        self._watching = Recurring(runtime, self._look, name="watch-keys")
+        self._watching = Recurring(runtime, self._reload, name="watch-keys")
 
     async def start(self) -> None:
+        """Reloads from now on, every `RELOAD_INTERVAL_S`."""
         self._watching.start()
 
     async def stop(self) -> None:
+        """Returns once no reload is under way."""
         await self._watching.stop()
 
-    async def _look(self) -> float:
+    async def _reload(self) -> float:
         self._keys.reload()
-        return LOOK_INTERVAL_S
+        return RELOAD_INTERVAL_S

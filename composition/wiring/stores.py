@@ -1,4 +1,4 @@
-"""What a store gives to the application: every port that remembers something."""
+"""The ports of a store: everything that the application keeps."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from ports.realtime.bus import Bus
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stores:
-    """Built inside the running loop; `start` is the first to wait for a server."""
+    """A store, made inside of the running loop. `start` is the first call that waits for a server."""
 
     users: Users
     sessions: Sessions
@@ -40,15 +40,15 @@ class Stores:
     checkpoints: Checkpoints
     claims: Claims
     ledger_clock: Clock
-    """What the journal's times are told by: one clock for all processes that share the store."""
+    """The clock of the journal, one for all processes that share the store."""
     documents: DocumentStore
     cache: Cache
     limiter: Limiter
     patient_limiter: Limiter
-    """The same for what is done by hand, and for what ends: it waits for a store that is late."""
+    """The same limiter with a longer timeout, for acts by hand and for revocations."""
     nonces: Nonces
     bus: Bus
     dependencies: Sequence[Probe]
-    """The parts outside of the process, each for what it is wanted for."""
+    """A probe for each need of each dependency."""
     start: Callable[[], Awaitable[None]]
     stop: Callable[[], Awaitable[None]]

@@ -1,3 +1,3 @@
-"""Documents that plugins keep, and the questions that can be asked about them."""
+"""Plugins' documents, and queries of them."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Documents that plugins keep: what one may hold, and who of the three database roles may do what with it."""
+"""Plugins' documents: their content, and the rights of the three database roles."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from hashlib import sha256
 from typing import Any, TypeAlias
 
 PARTS = 16
-"""A collection's documents fall into so many parts; each has a version of its own."""
+"""Parts of a collection, each with a version of its own."""
 DEPTH_MAX = 8
 FIELDS_MAX = 64
 DOCUMENT_BYTES_MAX = 64 * 1024
-"""Of one document's fields as compact JSON."""
+"""Bytes of the fields of one document as compact JSON."""
 TEXT_CHARACTERS_MAX = 256
-"""Of a declared field's text: it stands in indexes."""
+"""Characters of a text in a declared field, which is indexed."""
 INTEGER_MAX = 2**63 - 1
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
@@ -26,11 +26,11 @@ _FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 Scalar: TypeAlias = str | int | bool | None
 Fields: TypeAlias = Mapping[str, Any]
-"""What JSON can hold, under names without dots and dollars."""
+"""Values of JSON, under names without dots and dollars."""
 
 
 class FieldKind(Enum):
-    """What a declared field holds, where it is not None."""
+    """The type of a declared field where it is not None."""
 
     TEXT = "text"
     INTEGER = "integer"
@@ -41,19 +41,19 @@ _KINDS: Mapping[FieldKind, type] = {FieldKind.TEXT: str, FieldKind.INTEGER: int,
 
 
 class DatabaseRole(Enum):
-    """Under whose rights something is done, the least first."""
+    """A role of the database, in ascending order of rights."""
 
     READ_ONLY = 0
     READ_WRITE = 1
     ADMIN = 2
 
     def may(self, act: Act) -> bool:
-        """Whether the role may do this."""
+        """Whether the role has the right to an act."""
         return self.value >= act.least.value
 
 
 class Act(Enum):
-    """What can be done to documents."""
+    """An act on documents."""
 
     FIND = "find"
     INSERT = "insert"
@@ -62,7 +62,7 @@ class Act(Enum):
 
     @property
     def least(self) -> DatabaseRole:
-        """The least role that may."""
+        """The least role that has the right to it."""
         return _LEAST[self]
 
 
@@ -75,7 +75,7 @@ _LEAST: Mapping[Act, DatabaseRole] = {
 
 
 class DocumentRejection(Enum):
-    """Why nothing was done, in order of precedence."""
+    """Why an act was refused, in order of precedence."""
 
     ROLE_FORBIDS = "role_forbids"
     INVALID_ID = "invalid_id"
@@ -90,18 +90,18 @@ class DocumentRejection(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """One plugin's documents of one kind.
+    """The documents of one kind of one plugin.
 
-    Only declared fields can be asked for: each holds scalars of one kind, and has an index. Queries that
-    name a value of the `partition` field grow stale only by writes to documents of that value's part.
-    Raises `ValueError` for what no collection can be.
+    Queries select by declared fields alone, each of which holds scalars of one type and has an index. A query
+    for one value of the `partition` field becomes stale only by writes to the part of that value. Raises
+    `ValueError` for an invalid declaration.
     """
 
     plugin: str
     name: str
     fields: Mapping[str, FieldKind] = field(default_factory=dict, hash=False)
     indexes: tuple[tuple[str, ...], ...] = ()
-    """Over several declared fields each, beside the one that every field has."""
+    """Indexes over several declared fields, besides that of each field."""
     partition: str | None = None
 
     def __post_init__(self) -> None:
@@ -125,17 +125,17 @@ class Collection:
         return f"{self.plugin}.{self.name}"
 
     def part(self, document_id: str, fields: Fields) -> str:
-        """The part that a document belongs to, by the partition's value or else by its id."""
+        """The part of a document, by its value of the partition field or else by its id."""
         if self.partition is None:
             return self._part("id", document_id)
         return self.part_of_value(fields.get(self.partition))
 
     def part_of_value(self, value: Scalar) -> str:
-        """The part of all documents with this value of the partition."""
+        """The part of all documents with this value of the partition field."""
         return self._part("value", value)
 
     def parts(self) -> tuple[str, ...]:
-        """The parts of the collection that documents with these fields belong to."""
+        """Every part of the collection."""
         return tuple(f"{self.full_name}/{number:02}" for number in range(PARTS))
 
     def _part(self, kind: str, value: Scalar) -> str:
@@ -145,21 +145,21 @@ class Collection:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One document. Declared fields that it was given no value for are None."""
+    """A document. Declared fields without a value are None."""
 
     id: str
     fields: Fields
     revision: str
-    """The id of the write that made it: no other document, and no other state of this one, has the same."""
+    """The id of the write that made this state, unique among all states of all documents."""
 
 
 def complete(collection: Collection, fields: Fields) -> Fields:
-    """A copy of the fields with None for each declared one that is missing: what is stored and compared."""
+    """A copy of the fields as stored and compared, with None for each missing declared field."""
     return {**dict.fromkeys(collection.fields), **{name: _plain(value) for name, value in fields.items()}}
 
 
 def rejection_of(collection: Collection, fields: Fields) -> DocumentRejection | None:
-    """Why no document of this collection can hold these fields, if so."""
+    """Why a document of this collection cannot hold these fields; None when it can."""
     if not all(map(_is_name, fields)) or len(fields) > FIELDS_MAX:
         return DocumentRejection.INVALID_FIELD_NAME
     for value in fields.values():
@@ -173,7 +173,7 @@ def rejection_of(collection: Collection, fields: Fields) -> DocumentRejection | 
 
 
 def is_of_kind(value: object, kind: FieldKind) -> bool:
-    """Whether a declared field of this kind may hold it. A boolean is no integer here."""
+    """Whether a declared field of this type may hold a value. A boolean is no integer here."""
     if value is None:
         return True
     if type(value) is not _KINDS[kind]:
@@ -211,7 +211,7 @@ def _value_rejection(value: object, depth: int) -> DocumentRejection | None:
 
 
 def _is_plain(value: object) -> bool:
-    """A scalar that both JSON and the database carry unchanged."""
+    """Whether a value is a scalar that both JSON and the database preserve."""
     if value is None or isinstance(value, bool):
         return True
     if isinstance(value, int):

@@ -1,4 +1,4 @@
-"""Questions about a plugin's documents, as values: no operator can come in with a value."""
+"""Queries of plugins' documents, as values, so that a compared value cannot smuggle in an operator."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CONDITIONS_MAX = 16
 
 @dataclass(frozen=True, slots=True)
 class Equals:
-    """The field is this value; None also where none was given."""
+    """The field equals a value. A missing field equals None."""
 
     field: str
     value: Scalar
@@ -24,7 +24,7 @@ class Equals:
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """The field is not None, at least `at_least` and below `below`; None does not bound."""
+    """The field is not None, at least `at_least` and below `below`, where None is no bound."""
 
     field: str
     at_least: str | int | None = None
@@ -36,7 +36,7 @@ Condition = Equals | Range
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a page ended: the last document's value of the order's field, and its id."""
+    """The position after a page: its last document's value of the `order_by` field, and its id."""
 
     value: Scalar
     id: str
@@ -44,10 +44,11 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Documents of one collection that meet every condition, in order of a declared field and then of id.
+    """Selects the documents of a collection that meet every condition, in the order of a declared field, then
+    of id.
 
-    Without `order_by` they come in order of id. None comes before everything. Raises `ValueError` for a
-    question that cannot be asked: whoever wrote it has to mend it.
+    Without `order_by`, the order is that of the id. None precedes every other value. Raises `ValueError` for
+    an invalid query.
     """
 
     collection: Collection
@@ -71,7 +72,7 @@ class Query:
 
     @property
     def name(self) -> str:
-        """The same for the same question, and for no other."""
+        """A text that equal queries share, and no others."""
         where = [
             ["=", each.field, each.value]
             if isinstance(each, Equals)
@@ -84,7 +85,7 @@ class Query:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """Every part that a document of the answer could lie in, now or after any write."""
+        """Every part that a selected document can belong to, now or after any write."""
         partition = self.collection.partition
         for condition in self.where:
             if isinstance(condition, Equals) and condition.field == partition:
@@ -92,7 +93,7 @@ class Query:
         return self.collection.parts()
 
     def position_of(self, document: Document) -> Position:
-        """Where a page that ends with this document ended."""
+        """The position after a page that ends with this document."""
         return Position(None if self.order_by is None else document.fields[self.order_by], document.id)
 
     def _kind(self, name: str) -> FieldKind:
@@ -124,14 +125,15 @@ class Query:
 
 
 def answer(query: Query, documents: Iterable[Document]) -> list[Document]:
-    """What a query means: every adapter gives the same, at most `limit + 1` to tell that more follow."""
+    """The definition of a query's answer, for every adapter: at most `limit + 1` documents, to show that more
+    follow."""
     compare = _order(query)
-    found = [document for document in documents if all(_meets(document, each) for each in query.where)]
+    selected = [document for document in documents if all(_meets(document, each) for each in query.where)]
     if query.after is not None:
         after = (query.after.value, query.after.id)
-        found = [document for document in found if compare(_place(query, document), after) > 0]
-    found.sort(key=cmp_to_key(lambda one, other: compare(_place(query, one), _place(query, other))))
-    return found[: query.limit + 1]
+        selected = [document for document in selected if compare(_place(query, document), after) > 0]
+    selected.sort(key=cmp_to_key(lambda one, other: compare(_place(query, one), _place(query, other))))
+    return selected[: query.limit + 1]
 
 
 _Place = tuple[Scalar, str]

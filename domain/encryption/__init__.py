@@ -1,3 +1,3 @@
-"""Which keys write and which still read."""
+"""Rings of keys: which key writes, and which still read."""
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A ring of root keys: one writes, those before it read until the last that they wrote is dead.
+"""A ring of root keys: one key writes, and former ones read for as long as their writings live.
 
-A key is added some time before it writes, so that every process can read what it writes before any process
-writes with it. When a key may be forgotten follows from when its successor began: nothing is marked.
+A key is added some time before it writes, so that every process knows it before any process uses it. A key is
+forgotten some time after its successor began to write; nothing marks it.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ from typing import TypeAlias
 
 KEYS_MAX = 16
 WRITE_DELAY_MS = 60_000
-"""Between adding a key and writing with it: time for every process to have looked at the ring."""
+"""Between adding a key and writing with it: time for every process to read the ring."""
 
 
 @dataclass(frozen=True, slots=True)
 class RingKey:
-    """One root key. It reads from the moment it is in the ring, and writes from `writes_from_ms` on."""
+    """A root key. It reads from the moment it is in the ring, and writes from `writes_from_ms` (since the
+    epoch) on."""
 
     secret: str = field(repr=False)
     writes_from_ms: int = 0
@@ -29,14 +30,14 @@ Ring: TypeAlias = tuple[RingKey, ...]
 
 
 class RotationRefusal(Enum):
-    """Why no key can be added, in order of precedence and in words for an operator."""
+    """Why no key can be added, in order of precedence, worded for operators."""
 
     EARLIER_THAN_LAST = "the key added last does not write yet: wait for it, or let this one begin later"
     FULL = f"{KEYS_MAX} keys still read: wait until one of them may go, or forget the old ones"
 
 
 def ring_problem(ring: Ring) -> str | None:
-    """What is wrong with a ring that somebody else wrote; None when nothing is."""
+    """The problem with a ring from outside, worded for operators; None for a good one."""
     if not 1 <= len(ring) <= KEYS_MAX:
         return f"a ring has 1 to {KEYS_MAX} keys"
     if any(key.writes_from_ms < 0 for key in ring):
@@ -49,28 +50,28 @@ def ring_problem(ring: Ring) -> str | None:
 
 
 def writing_key(ring: Ring, now_ms: int) -> RingKey:
-    """The last one that has begun; the first one where none has."""
+    """The last key that has begun to write; the first key before any has."""
     begun = [key for key in ring if key.writes_from_ms <= now_ms]
     return begun[-1] if begun else ring[0]
 
 
 def reading_keys(ring: Ring, now_ms: int, *, lifetime_ms: int) -> Ring:
-    """The writing key, then all others by which something could still have to be read.
+    """The writing key, then every other key that may have to read.
 
-    `lifetime_ms` is how long what a key has written lives at most.
+    `lifetime_ms` is the longest life of a key's writings.
     """
     writing = writing_key(ring, now_ms)
     return (writing, *(key for key in _alive(ring, now_ms, lifetime_ms) if key is not writing))
 
 
 def changes_at_ms(ring: Ring, now_ms: int, *, lifetimes_ms: tuple[int, ...]) -> int | None:
-    """When the answers above will next be others; None for never."""
+    """When `writing_key` or `reading_keys` will change next; None for never."""
     moments = [key.writes_from_ms + after for key in ring for after in (0, *lifetimes_ms)]
     return min((moment for moment in moments if moment > now_ms), default=None)
 
 
 def rotated(ring: Ring, new: RingKey, now_ms: int, *, lifetime_ms: int) -> Ring | RotationRefusal:
-    """The ring with one more key, and without those that nobody needs any more."""
+    """The ring with one more key, and without the keys that need not read any more."""
     if new.writes_from_ms < ring[-1].writes_from_ms:
         return RotationRefusal.EARLIER_THAN_LAST
     alive = _alive(ring, now_ms, lifetime_ms)

@@ -1,3 +1,3 @@
-"""Users, sessions, tokens, keys, and who may do what."""
+"""Users, sessions, tokens, API keys and permissions."""
 
 from __future__ import annotations

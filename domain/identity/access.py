@@ -1,4 +1,4 @@
-"""Who may do what: one pure question, asked by every route."""
+"""Access: principals, permissions, and the one rule that every route checks."""
 
 from __future__ import annotations
 
@@ -26,29 +26,29 @@ class Principal:
     roles: frozenset[Role] = frozenset()
     scopes: frozenset[Scope] = frozenset()
     book: str = DEFAULT_BOOK
-    """Where what it does under `/credits` happens; a bearer caller always acts in `main`."""
+    """The book of its acts under `/credits`. A bearer of an access token always acts in `main`."""
     session_id: str | None = None
-    """What a token of a user belongs to."""
+    """The session of a user's token; a key has none."""
     user_id: str | None = None
-    """The person behind it; a key has none."""
+    """The user; a key has none."""
     key_sponsor_id: str | None = None
     """`ApiKey.sponsor_id` of a key."""
     signs: bool = False
-    """Its requests are signed, so their bodies have to be as well."""
+    """Whether its requests are signed, so that their bodies have to match a digest."""
 
     @property
     def actor(self) -> str:
-        """How the audit log names it."""
+        """Its name in the audit log."""
         return f"{self.kind.value}:{self.id}"
 
     @property
     def sponsor_id(self) -> str | None:
-        """Of the keys that it makes."""
+        """The sponsor of the keys that it creates."""
         return self.user_id or self.key_sponsor_id
 
     @property
     def is_admin(self) -> bool:
-        """Whether it has the role, or as a key the scope, `admin`."""
+        """Whether it has the role or the scope `admin`."""
         return Role.ADMIN in self.roles or Scope.ADMIN in self.scopes
 
 
@@ -63,21 +63,22 @@ class PermissionKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """What a route asks of its caller: one of the constants below, or `any_scope`, `scope_or_owner`."""
+    """What a route requires of its caller: a constant below, or the result of `any_scope` or
+    `scope_or_owner`."""
 
     kind: PermissionKind
     scopes: frozenset[Scope] = frozenset()
 
     @property
     def owner_may(self) -> bool:
-        """Every user may be let through to where the owner is known, to be asked again there."""
+        """Whether any user may pass to where the owner is known, and `may` decides again."""
         return self.kind is PermissionKind.SCOPE_OR_OWNER
 
 
 PUBLIC = Permission(PermissionKind.PUBLIC)
 """Everyone may, with or without a credential."""
 USER = Permission(PermissionKind.USER)
-"""A person with an access token, for what is their own."""
+"""A user with an access token, for resources of their own."""
 AUDIT = Permission(PermissionKind.AUDIT)
 """Reading the audit log."""
 ADMIN = Permission(PermissionKind.ADMIN)
@@ -92,12 +93,13 @@ def any_scope(*scopes: Scope) -> Permission:
 
 
 def scope_or_owner(*scopes: Scope) -> Permission:
-    """At least one of these scopes, or being the user that the resource belongs to."""
+    """At least one of these scopes, or ownership of the resource."""
     return Permission(PermissionKind.SCOPE_OR_OWNER, frozenset(scopes))
 
 
 def effective_scopes(principal: Principal) -> frozenset[Scope]:
-    """Scope and role `admin` include every scope; the role `analyst` reads credits."""
+    """The scopes of a principal. Scope and role `admin` include every scope; the role `analyst` includes
+    reading."""
     if principal.is_admin:
         return frozenset(Scope)
     if Role.ANALYST in principal.roles:
@@ -106,7 +108,7 @@ def effective_scopes(principal: Principal) -> frozenset[Scope]:
 
 
 def may(principal: Principal | None, permission: Permission, owner_id: str | None = None) -> bool:
-    """Whether the caller may. `owner_id` is the user that the resource belongs to, once known."""
+    """Whether a caller has a permission. `owner_id` is the user whom the resource belongs to, once known."""
     if permission.kind is PermissionKind.PUBLIC:
         return True
     if principal is None:

@@ -1,4 +1,4 @@
-"""Service keys: what a machine shows to say who it is."""
+"""API keys: the credentials of machines."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ NAME_CHARACTERS_MAX = 64
 DEFAULT_BOOK = "main"
 """The book of keys and users that name none."""
 KEYS_PER_SPONSOR_MAX = 1_000
-"""That live at once in one user's name: they end in one write, should the user end."""
+"""Live keys of one sponsor: one write ends them all when the sponsor is removed."""
 EXPIRES_MS_MAX = 253_402_300_799_999
-"""The end of the year 9999, UTC: no later moment can be written in RFC 3339."""
+"""The end of the year 9999, UTC, the last moment that RFC 3339 can write."""
 
 _PRINTED = re.compile(r"ck_([0-9a-z]{26})_([0-9a-z]{52})")
 
@@ -33,12 +33,12 @@ class Scope(Enum):
     USERS_WRITE = "users:write"
     REALTIME_PUBLISH = "realtime:publish"
     ADMIN = "admin"
-    """Includes every other."""
+    """Includes every other scope."""
 
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """One service key. Everything it does to credits happens in its book. Times in ms since the epoch."""
+    """An API key, which acts on credits in its book alone. Times are milliseconds since the epoch."""
 
     id: str
     name: str
@@ -48,32 +48,32 @@ class ApiKey:
     created_ms: int
     created_by: str
     sponsor_id: str | None = None
-    """The user in whose name it was made, by themself or with a key of theirs. It ends with them, and when
-    they are no administrator any more."""
+    """The user who created it, directly or by another key. It ends with the user, and when the user is no
+    administrator any more."""
     made_for: str | None = None
-    """Of a bootstrap key: the host and the file that it was written to. The next one for it takes its
-    place."""
+    """The host and the file of a bootstrap key. The next key for the same place replaces it."""
     expires_ms: int | None = None
     revoked_ms: int | None = None
     last_used_ms: int | None = None
     signing_secret: bytes | None = field(default=None, repr=False)
-    """Sealed: with it the key's requests have to be signed. Unlike the key it must be known to be checked."""
+    """The sealed secret of a key whose requests have to be signed. A signature, unlike a key, needs it to be
+    checked."""
 
     def is_living(self, now_ms: int) -> bool:
-        """Neither revoked nor expired."""
+        """Whether the key is neither revoked nor expired."""
         return self.revoked_ms is None and (self.expires_ms is None or now_ms < self.expires_ms)
 
 
 @dataclass(frozen=True, slots=True)
 class PresentedKey:
-    """A key as shown by a caller, not yet known to be good."""
+    """A key as a caller presents it, not checked."""
 
     id: str
     secret: str = field(repr=False)
 
 
 class ApiKeyProblem(Enum):
-    """Why a key cannot be made so, in words for whoever asks for one."""
+    """Why a key cannot be created like this, worded for the caller."""
 
     NAME = "1–64 printable characters"
     SCOPES = "at least one scope"
@@ -82,12 +82,13 @@ class ApiKeyProblem(Enum):
 
     @property
     def field(self) -> str:
-        """The input it is about."""
+        """The input that the problem is about."""
         return self.name.lower()
 
 
 class ApiKeyRejection(Enum):
-    """Why a key is refused, in order of precedence. Who has shown the secret may learn it."""
+    """Why a key is refused, in order of precedence. Only a presenter of the right secret learns more than
+    that."""
 
     MALFORMED = "malformed"
     UNKNOWN = "unknown"
@@ -97,14 +98,14 @@ class ApiKeyRejection(Enum):
 
 
 def secret_of(randomness: bytes) -> str:
-    """The secret's printable form: 52 characters that select with a double click."""
+    """The printable form of `SECRET_BYTES` random bytes: 52 characters that a double click selects."""
     if len(randomness) != SECRET_BYTES:
         raise ValueError(f"a secret takes {SECRET_BYTES} random bytes")
     return base32(randomness)
 
 
 def digest_of(secret: str) -> bytes:
-    """What is stored. 256 random bits need no slow hash: there is nothing to guess."""
+    """The stored digest of a secret. 256 random bits cannot be guessed, so they need no slow hash."""
     return hashlib.sha256(secret.encode()).digest()
 
 
@@ -119,13 +120,15 @@ def format_signing_secret(secret: str) -> str:
 
 
 def parse_api_key(text: str) -> PresentedKey | None:
-    found = _PRINTED.fullmatch(text)
-    return None if found is None else PresentedKey(id=f"{ID_PREFIX}_{found[1]}", secret=found[2])
+    """The id and secret of a key's text; None for any other text."""
+    match = _PRINTED.fullmatch(text)
+    return None if match is None else PresentedKey(id=f"{ID_PREFIX}_{match[1]}", secret=match[2])
 
 
 def api_key_problems(
     *, name: str, scopes: frozenset[Scope], book: str, expires_ms: int | None, now_ms: int
 ) -> tuple[ApiKeyProblem, ...]:
+    """Every problem with the inputs of a new key. Times are milliseconds since the epoch."""
     problems = []
     if not (1 <= len(name) <= NAME_CHARACTERS_MAX and name.isprintable() and is_well_formed(name)):
         problems.append(ApiKeyProblem.NAME)
@@ -139,7 +142,7 @@ def api_key_problems(
 
 
 def check_api_key(key: ApiKey | None, presented: PresentedKey, now_ms: int) -> ApiKeyRejection | None:
-    """None when the key is good."""
+    """Why a presented key is refused; None for a good one. Compares secrets in constant time."""
     if key is None:
         return ApiKeyRejection.UNKNOWN
     if not hmac.compare_digest(digest_of(presented.secret), key.secret_digest):

@@ -1,6 +1,6 @@
-"""What a text that is shown as a credential claims to be, by its form alone.
+"""The kind of credential that a text appears to be, by its form alone.
 
-For a client that put a good one into the wrong place: nothing of it is checked, so nothing is told of it.
+It helps a client that sent a good credential in the wrong place. Nothing is checked, so nothing is disclosed.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ class CredentialForm(Enum):
     API_KEY = "API key"
     REFRESH_TOKEN = "refresh token"
     SIGNED_TOKEN = "access token"
-    """Or a WebSocket token, which looks alike."""
+    """Or a WebSocket token, which has the same form."""
 
 
 _PREFIXES = {
     "ck_": CredentialForm.API_KEY,
     "rt_": CredentialForm.REFRESH_TOKEN,
-    # `{"` in base64url: how every JSON Web Token begins.
+    # `{"` in base64url, the beginning of every JSON Web Token.
     "eyJ": CredentialForm.SIGNED_TOKEN,
 }
 
 
 def form_of(text: str) -> CredentialForm | None:
-    """None for what has the form of none of ours."""
+    """The kind of credential of ours whose form a text has; None for any other text."""
     return _PREFIXES.get(text[:3])

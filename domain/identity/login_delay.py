@@ -1,7 +1,7 @@
-"""Wrong passwords delay an account's name, ever longer, and lock nobody out.
+"""Wrong passwords delay the logins of an account name, each longer than the last, and lock no account.
 
-Counted is the name as it was typed, whether it is anybody's or not, so that a delay tells nothing. A device
-that has logged in to the account before is not delayed: a guesser elsewhere cannot keep the owner out.
+The name counts as typed, whether an account has it or not, so that a delay discloses nothing. A device that
+has logged in to the account before is not delayed, so that a guesser elsewhere cannot keep the owner out.
 """
 
 from __future__ import annotations
@@ -13,8 +13,11 @@ DOUBLINGS_MAX = 32
 
 @dataclass(frozen=True, slots=True)
 class DelayPolicy:
-    """Failure number `free_failures` delays by `base_ms`, each further one by twice as much as the last one,
-    at most by `max_ms`. After `forget_ms` without a failure, all are forgotten."""
+    """Failure number `free_failures` delays by `base_ms`, each further one twice as long, up to `max_ms`.
+
+    Failures are forgotten after `forget_ms` without one. Raises `ValueError` for values that contradict each
+    other.
+    """
 
     free_failures: int
     base_ms: int
@@ -30,7 +33,7 @@ class DelayPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Failures:
-    """Wrong passwords for one name. Times are milliseconds since the epoch."""
+    """The wrong passwords for one name, and the time of the last one in milliseconds since the epoch."""
 
     count: int = 0
     last_ms: int = 0
@@ -40,13 +43,13 @@ NO_FAILURES = Failures()
 
 
 def after_failure(policy: DelayPolicy, failures: Failures, now_ms: int) -> Failures:
-    """One more, at this moment; a clock that runs back does not shorten what is under way."""
+    """The failures with one more at `now_ms`. A step back of the clock does not shorten a delay."""
     remembered = failures.count if _is_remembered(policy, failures, now_ms) else 0
     return Failures(remembered + 1, max(now_ms, failures.last_ms))
 
 
 def delay_ms(policy: DelayPolicy, failures: Failures, now_ms: int) -> int:
-    """How long the next attempt has to wait from now; 0 when it may go on."""
+    """Milliseconds from `now_ms` that the next attempt has to wait; 0 when it need not."""
     over = failures.count - policy.free_failures
     if over < 0 or not _is_remembered(policy, failures, now_ms):
         return 0

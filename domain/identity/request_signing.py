@@ -1,7 +1,7 @@
-"""Signed requests: HTTP Message Signatures (RFC 9421) with `hmac-sha256`, as a key can require them.
+"""Signed requests: HTTP Message Signatures (RFC 9421) with `hmac-sha256`, which an API key can require.
 
-Of the RFC's grammar one spelling is read: its canonical serialisation, of one signature. So the text of the
-parameters is what was signed, and two readers cannot see two things in it.
+Only the canonical serialisation of the grammar is accepted, with one signature. So the text of the parameters
+is exactly what was signed, and no two readers can read it differently.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 WINDOW_MS = 60_000
-"""How far a signature's `created` may lie from now, to either side."""
+"""How far `created` may lie from now, before or after."""
 NONCE_TTL_MS = 3 * WINDOW_MS
-"""How long a nonce is remembered: a signature from the edge of the future lives two windows, and the clocks
-of two workers may be another apart."""
+"""How long a nonce is remembered: a signature from the edge of the future is valid for two windows, and the
+clocks of two workers may differ by another one."""
 HEADER_CHARACTERS_MAX = 1_024
 COMPONENTS_MAX = 24
 ALGORITHM = "hmac-sha256"
@@ -36,11 +36,11 @@ _DIGEST = re.compile(r"(sha-256|sha-512)=:([A-Za-z0-9+/]{4,86}={0,2}):")
 _HASHES = {"sha-256": hashlib.sha256, "sha-512": hashlib.sha512}
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 _SIGNED_WHERE_PRESENT = ("idempotency-key",)
-"""Headers that change what a request does."""
+"""Headers that change the effect of a request."""
 
 
 class SignatureRejection(Enum):
-    """Why a signed request is refused, in order of precedence, in words for whoever signs."""
+    """Why a signed request is refused, in order of precedence, worded for its signer."""
 
     MISSING = "this key must sign: Signature-Input and Signature are needed, once each"
     MALFORMED = "not one signature in canonical form, with created, keyid and nonce (RFC 9421)"
@@ -56,24 +56,24 @@ class SignatureRejection(Enum):
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """A request as it arrived: nothing decoded, nothing normalised."""
+    """A request as it arrived, neither decoded nor normalised."""
 
     method: str
     scheme: str
     path: str
     query: str
-    """Without its question mark."""
+    """The query without its question mark."""
     headers: Mapping[str, Sequence[str]]
-    """By lower-case name, in the order of their arrival."""
+    """The values by lower-case name, in the order of arrival."""
 
 
 @dataclass(frozen=True, slots=True)
 class RequestSignature:
-    """What stands in the two headers, not yet known to be good. Times are seconds since the epoch."""
+    """The content of the two headers, not checked. Times are seconds since the epoch."""
 
     components: tuple[str, ...]
     parameters: str
-    """The inner list and its parameters, as they were signed."""
+    """The inner list with its parameters, as signed."""
     created_s: int
     expires_s: int | None
     key_id: str
@@ -82,6 +82,8 @@ class RequestSignature:
 
 
 def read_signature(request: HttpRequest) -> RequestSignature | SignatureRejection:
+    """The signature in the headers `Signature-Input` and `Signature`, or why there is none that can be
+    checked."""
     inputs, signatures = (request.headers.get(name, ()) for name in ("signature-input", "signature"))
     if len(inputs) != 1 or len(signatures) != 1:
         return SignatureRejection.MISSING
@@ -109,7 +111,7 @@ def read_signature(request: HttpRequest) -> RequestSignature | SignatureRejectio
 def check_signature(
     signature: RequestSignature, request: HttpRequest, *, key_id: str, secret: bytes, now_ms: int
 ) -> SignatureRejection | None:
-    """None when it is good, as long as its nonce was never seen."""
+    """Why a signature is refused; None for a good one, whose nonce is left to check."""
     if signature.key_id != key_id:
         return SignatureRejection.ANOTHER_KEY
     if not _covers_enough(signature.components, request):
@@ -117,7 +119,7 @@ def check_signature(
     is_over = signature.expires_s is not None and now_ms >= signature.expires_s * 1000
     if is_over or abs(now_ms - signature.created_s * 1000) > WINDOW_MS:
         return SignatureRejection.STALE
-    # Behind a proxy that ends TLS the scheme is not what the client saw; it tells nothing that matters.
+    # A proxy that ends TLS changes the scheme, which protects nothing here: both schemes are tried.
     bases = [signature_base(signature, request, scheme) for scheme in _DEFAULT_PORTS]
     matches = [
         hmac.compare_digest(hmac.digest(secret, base, hashlib.sha256), signature.mac)
@@ -128,7 +130,7 @@ def check_signature(
 
 
 def signature_base(signature: RequestSignature, request: HttpRequest, scheme: str) -> bytes | None:
-    """What was signed (RFC 9421, 2.5); None when the request lacks a component."""
+    """The signature base (RFC 9421, 2.5); None when the request lacks a component."""
     lines = []
     for component in signature.components:
         value = _value(component, request, scheme)
@@ -140,21 +142,21 @@ def signature_base(signature: RequestSignature, request: HttpRequest, scheme: st
 
 
 def is_digest_of(text: str, body: bytes) -> bool:
-    """Whether a `Content-Digest` (RFC 9530), of one algorithm, is the body's."""
-    found = _DIGEST.fullmatch(text)
-    if found is None:
+    """Whether a `Content-Digest` (RFC 9530) with one digest matches the body."""
+    match = _DIGEST.fullmatch(text)
+    if match is None:
         return False
-    expected = base64.b64encode(_HASHES[found[1]](body).digest())
-    return hmac.compare_digest(expected, found[2].encode())
+    expected = base64.b64encode(_HASHES[match[1]](body).digest())
+    return hmac.compare_digest(expected, match[2].encode())
 
 
 def _parameters(text: str) -> Mapping[str, str] | None:
-    """By name; None when one is not ours or stands twice."""
-    found = list(_PARAMETER.finditer(text))
-    if "".join(match[0] for match in found) != text:
+    """The parameters by name; None when one is unknown or repeated."""
+    matches = list(_PARAMETER.finditer(text))
+    if "".join(match[0] for match in matches) != text:
         return None
-    parameters = {match[1] or match[3]: match[2] or match[4] for match in found}
-    return parameters if len(parameters) == len(found) else None
+    parameters = {match[1] or match[3]: match[2] or match[4] for match in matches}
+    return parameters if len(parameters) == len(matches) else None
 
 
 def _is_sound(components: Sequence[str], parameters: Mapping[str, str]) -> bool:
@@ -207,7 +209,7 @@ def _authority(request: HttpRequest, scheme: str) -> str | None:
 
 
 def _decoded(text: str) -> bytes | None:
-    """None unless the text is the one spelling of its bytes."""
+    """The bytes of a text in base64; None unless it is their canonical spelling."""
     try:
         data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):

@@ -1,7 +1,7 @@
-"""Login sessions and the families of refresh tokens that belong to them.
+"""Sessions, each with its family of refresh tokens.
 
-A session is a family: each refresh moves it to the next generation and retires the token of the one
-before. A retired token that comes back is either an answer lost on its way or a thief.
+Each refresh moves the session to the next generation and retires the token of the last one. A retired token
+that is presented again belongs to a client that missed the answer, or to a thief.
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ ID_PREFIX = "ses"
 DEVICE_ID_CHARACTERS_MIN = 16
 USER_AGENT_CHARACTERS_MAX = 256
 SURPLUS_MAX = 100
-"""A limit that was lowered is reached over several logins, so that none of them is a huge write."""
+"""Sessions that one login ends. A lowered limit is reached over several logins, so that no write is huge."""
 
 ROTATIONS_MAX = 100
-"""Of one family within `repeat_ms_max`: each of these rotations may be asked for again, so all are
-remembered. One more has to wait."""
+"""Rotations of one family within `repeat_ms_max`. Each may be repeated, so all are remembered; one more has
+to wait."""
 
 _DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
 class SessionPolicy:
-    """How long sessions live, and for how long a token that was rotated gives its successor again."""
+    """How long sessions live, and for how long a rotated token yields its successor again."""
 
     idle_ms_max: int = 14 * _DAY_MS
     absolute_ms_max: int = 90 * _DAY_MS
     repeat_ms_max: int = 10_000
     per_user_max: int = 20
-    """Sessions of one user that live at once: the oldest ends when one more begins."""
+    """Active sessions of one user. One more ends the oldest."""
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One login of one user on one device. Times are milliseconds since the epoch."""
+    """A session of a user on a device. Times are milliseconds since the epoch."""
 
     id: str
     user_id: str
@@ -53,17 +53,18 @@ class Session:
     absolute_expires_ms: int
     generation: int = 1
     rotations_ms: tuple[int, ...] = ()
-    """When the last generations were rotated, the newest one's predecessor last. `ROTATIONS_MAX` at most;
-    those that are older than the policy's `repeat_ms_max` may be missing."""
+    """The times of the last rotations, the latest last, at most `ROTATIONS_MAX`. Times older than
+    `repeat_ms_max` may be missing."""
     confirmed_generation: int = 0
-    """The last generation that was shown and not rotated: by another device, or by none."""
+    """The last generation whose token was presented without a rotation, by another device or by none."""
     revoked_ms: int | None = None
     address: str = ""
-    """Where it was last seen from, like the user agent."""
+    """The address of its last login or refresh, like the user agent."""
     user_agent: str = ""
 
     def state(self, now_ms: int) -> SessionState:
-        """Whether it lives at `now_ms` (milliseconds since 1970, UTC), or how it ended."""
+        """Whether the session is active at `now_ms`, or how it has ended. Every check of a session uses this
+        rule."""
         if self.revoked_ms is not None:
             return SessionState.REVOKED
         if now_ms >= min(self.idle_expires_ms, self.absolute_expires_ms):
@@ -78,11 +79,11 @@ class SessionState(Enum):
 
 
 class EndReason(Enum):
-    """Why a session ended, or a key with its maker; for the audit log. What expires leaves no event."""
+    """Why a session or a key ended, for the audit log. An expiry leaves no event."""
 
     LOGOUT = "logout"
     REVOKED = "revoked"
-    """By its user, from another session."""
+    """Its user ended it from another session."""
     ALL_REVOKED = "all_revoked"
     TOO_MANY_SESSIONS = "too_many_sessions"
     TOKEN_REUSED = "token_reused"
@@ -92,14 +93,14 @@ class EndReason(Enum):
 
 
 class SessionEvent(Enum):
-    """What can happen to a session."""
+    """An event of a session."""
 
     ROTATED = "rotated"
     REPEATED = "repeated"
     REUSED = "reused"
     LAPSED = "lapsed"
     ENDED = "ended"
-    """By its user, an administrator, or a change of credentials."""
+    """Its user, an administrator or a change of credentials ended it."""
 
 
 TRANSITIONS: Mapping[tuple[SessionState, SessionEvent], SessionState] = {
@@ -110,7 +111,7 @@ TRANSITIONS: Mapping[tuple[SessionState, SessionEvent], SessionState] = {
     (SessionState.ACTIVE, SessionEvent.LAPSED): SessionState.EXPIRED,
     (SessionState.EXPIRED, SessionEvent.ENDED): SessionState.REVOKED,
 }
-"""Every legal step; a state and an event that do not stand here do not go together."""
+"""Every legal transition. A state and an event that are missing here exclude each other."""
 
 
 def open_session(
@@ -124,6 +125,7 @@ def open_session(
     now_ms: int,
     policy: SessionPolicy,
 ) -> Session:
+    """A new session of generation 1."""
     return Session(
         id=id,
         user_id=user_id,
@@ -149,8 +151,10 @@ def decide_refresh(
     now_ms: int,
     policy: SessionPolicy,
 ) -> RefreshDecision:
-    """What a genuine token of this generation gets. `device_id` is what the request names, and
-    `credential_version` the user's of now."""
+    """The decision about a genuine token of this generation.
+
+    `device_id` is the device that the request names, `credential_version` the present one of the user.
+    """
     if session.credential_version != credential_version:
         return RefreshDecision.REVOKED
     state = token_state(session, generation, now_ms, policy)
@@ -162,7 +166,7 @@ def decide_refresh(
 
 
 def token_state(session: Session, generation: int, now_ms: int, policy: SessionPolicy) -> TokenState:
-    """What has become of the session's refresh token of this generation."""
+    """The state of the session's refresh token of this generation."""
     state = session.state(now_ms)
     if state is not SessionState.ACTIVE:
         return TokenState.REVOKED if state is SessionState.REVOKED else TokenState.EXPIRED
@@ -177,14 +181,15 @@ def token_state(session: Session, generation: int, now_ms: int, policy: SessionP
 
 
 def rotation_wait_ms(session: Session, now_ms: int, policy: SessionPolicy) -> int:
-    """For how long the family may not rotate, because it has done so `ROTATIONS_MAX` times just now."""
+    """Milliseconds until the family may rotate again, after `ROTATIONS_MAX` recent rotations; 0 when it may
+    now."""
     if len(_recently_rotated(session, now_ms, policy)) < ROTATIONS_MAX:
         return 0
     return session.rotations_ms[-ROTATIONS_MAX] + policy.repeat_ms_max + 1 - now_ms
 
 
 def rotate(session: Session, *, address: str, user_agent: str, now_ms: int, policy: SessionPolicy) -> Session:
-    """The next generation. Raises `ValueError` when the session has ended, or has to wait."""
+    """The session in its next generation. Raises `ValueError` when it has ended or has to wait."""
     _require(session, SessionEvent.ROTATED, now_ms)
     recent = len(_recently_rotated(session, now_ms, policy))
     if recent >= ROTATIONS_MAX:
@@ -201,22 +206,22 @@ def rotate(session: Session, *, address: str, user_agent: str, now_ms: int, poli
     )
 
 
-def surplus(living: Sequence[Session], per_user_max: int) -> Sequence[Session]:
-    """Which of a user's living sessions, newest first, end when one more begins: the oldest, at most
-    `SURPLUS_MAX` at a time."""
-    return living[max(per_user_max - 1, 0) :][-SURPLUS_MAX:]
+def surplus(active: Sequence[Session], per_user_max: int) -> Sequence[Session]:
+    """Those of a user's active sessions, newest first, that end when one more begins: the oldest, at most
+    `SURPLUS_MAX`."""
+    return active[max(per_user_max - 1, 0) :][-SURPLUS_MAX:]
 
 
 def revoke(session: Session, event: SessionEvent, *, now_ms: int) -> Session:
-    """The session, dead. Raises `ValueError` when it is already, or the event does not end one."""
+    """The session, revoked. Raises `ValueError` when it is revoked already, or the event revokes none."""
     if _require(session, event, now_ms) is not SessionState.REVOKED:
         raise ValueError(f"{event.value} does not revoke")
     return replace(session, revoked_ms=now_ms)
 
 
 def signals(session: Session, *, address: str, user_agent: str) -> Mapping[str, str]:
-    """What else differs from where the session was last seen. It decides nothing: networks and browsers
-    change by themselves."""
+    """Whether user agent and network differ from those of the session. They decide nothing, since both change
+    legitimately."""
     same_agent = user_agent[:USER_AGENT_CHARACTERS_MAX] == session.user_agent
     same_network = neighbourhood(address) == neighbourhood(session.address)
     return {
@@ -226,13 +231,13 @@ def signals(session: Session, *, address: str, user_agent: str) -> Mapping[str, 
 
 
 def is_device_id(text: str) -> bool:
-    """16–64 characters of the alphabet of ids."""
+    """Whether a text can name a device: 16–64 characters of the alphabet of ids."""
     return len(text) >= DEVICE_ID_CHARACTERS_MIN and is_id(text)
 
 
 def names_device(device_id: str | None) -> bool:
-    """Whether a request names a device with this: what can be nobody's (empty, `null`, `undefined`) names
-    none, and is no guess of anybody's."""
+    """Whether a request names a device. A text that can name none (empty, `null`, `undefined`) is no guess,
+    but a client without a device."""
     return device_id is not None and is_device_id(device_id)
 
 
@@ -245,13 +250,14 @@ def _require(session: Session, event: SessionEvent, now_ms: int) -> SessionState
 
 
 def _needs_its_device(session: Session, state: TokenState, now_ms: int, policy: SessionPolicy) -> bool:
-    """Whatever the level: who asks for a lost answer at any later time has nothing else to show for it."""
+    """Whether the device has to match at any level, as the only proof of a client that repeats a refresh
+    late."""
     return state is TokenState.UNCONFIRMED and now_ms - session.rotated_ms > policy.repeat_ms_max
 
 
 def _recently_rotated(session: Session, now_ms: int, policy: SessionPolicy) -> range:
-    """The generations whose rotation is at most `repeat_ms_max` ago. Clocks of hosts differ: what stands
-    behind a recent one counts as recent."""
+    """The generations that were rotated at most `repeat_ms_max` ago. Clocks of hosts differ, so every
+    generation after a recent one counts as recent."""
     first = session.generation - len(session.rotations_ms)
     for place, rotated_ms in enumerate(session.rotations_ms):
         if now_ms - rotated_ms <= policy.repeat_ms_max:

@@ -1,7 +1,7 @@
-"""Access tokens, websocket tokens and refresh tokens, as far as they are values.
+"""Access tokens, WebSocket tokens and refresh tokens, apart from their signatures.
 
-Access and websocket tokens are JWTs after RFC 9068. Signing is a port's; everything a library may be
-lax about (types, ages, audiences) is checked here. Refresh tokens are derived, never stored.
+Access and WebSocket tokens are JWTs as of RFC 9068. A port signs them; types, ages and audiences, which
+libraries may check laxly, are checked here. Refresh tokens are derived, never stored.
 """
 
 from __future__ import annotations
@@ -18,37 +18,38 @@ from domain.identity.users import Role
 from domain.ids import is_id
 
 CLOCK_SKEW_S_MAX = 30
-"""A token from another host may be this much from the future."""
+"""How far in the future a token from another host may have been issued."""
 
 ACCESS_KEY_LIFETIME_MS = 600_000
-"""How long a key that signs no more is still believed: the longest life of what it signed, the skew of
-clocks, and as much again for a process that noticed its successor late."""
+"""How long a key verifies after it has stopped signing: the longest life of its tokens, the skew of clocks,
+and as much again for a process that learned of its successor late."""
 
 _REFRESH = re.compile(r"rt_([A-Za-z0-9_:-]{1,64})\.([1-9][0-9]{0,9})\.([A-Za-z0-9_-]{43})")
 _ROLES = {role.value: role for role in Role}
 
 
 class SigningAlgorithm(Enum):
-    """The value is the header's `alg`. Which one is right is told by the key, never by the header."""
+    """The value is the `alg` of the header. The key determines the algorithm, never the header."""
 
     HS256 = "HS256"
     EDDSA = "EdDSA"
 
 
 class TokenKind(Enum):
-    """The value is the header's `typ`."""
+    """The value is the `typ` of the header."""
 
     ACCESS = "at+jwt"
     WEBSOCKET = "ws+jwt"
 
     @property
     def lifetime_s(self) -> int:
+        """Seconds from issue to expiry."""
         return 300 if self is TokenKind.ACCESS else 60
 
 
 @dataclass(frozen=True, slots=True)
 class TokenPolicy:
-    """Who signs, and for whom."""
+    """The issuer and the audience of every token (`iss`, `aud`)."""
 
     issuer: str = "credit-system"
     audience: str = "credit-system"
@@ -56,7 +57,7 @@ class TokenPolicy:
 
 @dataclass(frozen=True, slots=True)
 class TokenClaims:
-    """What a good token says. Times are whole seconds since the epoch (RFC 7519's NumericDate)."""
+    """The claims of a good token. Times are whole seconds since the epoch (NumericDate of RFC 7519)."""
 
     kind: TokenKind
     user_id: str
@@ -67,27 +68,26 @@ class TokenClaims:
     issued_s: int
     expires_s: int
     device: str
-    """`device_fingerprint` of the device that the session belongs to."""
+    """`device_fingerprint` of the device of the session."""
 
 
 class TokenRejection(Enum):
-    """Why a token is refused, in order of precedence. Whatever comes after the signature is ours, and no
-    guess of anybody's."""
+    """Why a token is refused, in order of precedence. A token with a good signature is ours, and no guess."""
 
     BAD_SIGNATURE = "bad_signature"
-    """Or not a token at all."""
+    """A bad signature, or no token at all."""
     WRONG_TYPE = "wrong_type"
     WRONG_ISSUER = "wrong_issuer"
     WRONG_AUDIENCE = "wrong_audience"
     MALFORMED_CLAIMS = "malformed_claims"
     IMPLAUSIBLE_TIMES = "implausible_times"
-    """Issued or beginning in the future, or to live longer than its kind may."""
+    """Issued or valid only in the future, or valid for longer than its kind allows."""
     EXPIRED = "expired"
     WRONG_DEVICE = "wrong_device"
 
 
 class Fingerprint(Enum):
-    """What is done about a token that comes from another device."""
+    """The treatment of a token that another device presents."""
 
     OFF = "off"
     OBSERVE = "observe"
@@ -95,27 +95,29 @@ class Fingerprint(Enum):
 
 
 class DeviceVerdict(Enum):
-    """What becomes of a good token, by the device that shows it."""
+    """The verdict on the device that presents a good token."""
 
     FINE = "fine"
     NOTED = "noted"
-    """Let through, and written down."""
+    """Accepted and audited."""
     REFUSED = "refused"
 
 
 def judge_device(level: Fingerprint, kind: TokenKind, *, same_device: bool) -> DeviceVerdict:
-    """A websocket token is bound by its minute: a browser's socket cannot carry a header."""
+    """The verdict on a device. A WebSocket token is bound by its minute alone: a browser's socket has no
+    header."""
     if same_device or level is Fingerprint.OFF or kind is TokenKind.WEBSOCKET:
         return DeviceVerdict.FINE
     return DeviceVerdict.NOTED if level is Fingerprint.OBSERVE else DeviceVerdict.REFUSED
 
 
 def header_of(kind: TokenKind) -> dict[str, object]:
+    """The header of a token, without `alg` and `kid`."""
     return {"typ": kind.value}
 
 
 def claims_of(claims: TokenClaims, policy: TokenPolicy) -> dict[str, object]:
-    """The JWT's payload; `read_claims` is its inverse."""
+    """The payload of a token, which `read_claims` reads."""
     return {
         "iss": policy.issuer,
         "aud": policy.audience,
@@ -138,7 +140,8 @@ def read_claims(
     policy: TokenPolicy,
     now_s: int,
 ) -> TokenClaims | TokenRejection:
-    """A token whose signature is good, checked strictly: nothing is coerced, nothing is optional."""
+    """The claims of a token with a good signature, or why it is refused. Coerces nothing; no claim is
+    optional."""
     kind = next((kind for kind in kinds if header.get("typ") == kind.value), None)
     if kind is None:
         return TokenRejection.WRONG_TYPE
@@ -157,12 +160,12 @@ def read_claims(
 
 
 def is_in_force(claims: TokenClaims, now_s: int) -> bool:
-    """Whether claims that were once read are still good."""
+    """Whether claims that were read before have not expired."""
     return now_s < claims.expires_s
 
 
 def _not_before(claims: Mapping[str, object]) -> int:
-    """We never write one; a token that has one means it."""
+    """`nbf`, which we never write and always respect."""
     moment = claims.get("nbf", 0)
     return moment if type(moment) is int else 0
 
@@ -200,13 +203,13 @@ def _parse(kind: TokenKind, claims: Mapping[str, object]) -> TokenClaims | None:
 
 
 def device_fingerprint(key: bytes, session_id: str, device_id: str) -> str:
-    """128 bits of HMAC-SHA256: the token names its device to us, and to nobody else."""
+    """128 bits of HMAC-SHA256, by which a token names its device to the holder of the key alone."""
     message = f"device\0{session_id}\0{device_id}".encode()
     return _base64url(hmac.digest(key, message, hashlib.sha256)[:16])
 
 
 def is_same_device(keys: Sequence[bytes], claims: TokenClaims, device_id: str | None) -> bool:
-    """Whether the caller's device is the one the token was given to, by any of the keys. Constant time."""
+    """Whether the token was issued to this device, by any of the keys. Constant time."""
     if device_id is None or not is_id(device_id):
         return False
     matches = [
@@ -217,51 +220,51 @@ def is_same_device(keys: Sequence[bytes], claims: TokenClaims, device_id: str | 
 
 
 class TokenState(Enum):
-    """Of one refresh token: one generation of its session, as of one moment."""
+    """The state of a refresh token, which is one generation of its session, at one moment."""
 
     UNISSUED = "unissued"
     CURRENT = "current"
     UNCONFIRMED = "unconfirmed"
-    """Rotated, and nobody has shown its successor yet: the answer may have been lost."""
+    """Rotated, while its successor has not been presented: the answer may have been lost."""
     GRACE = "grace"
-    """Rotated just now, and its successor was shown: another tab was quicker."""
+    """Rotated just now, while its successor has been presented: another tab was quicker."""
     RETIRED = "retired"
     EXPIRED = "expired"
     REVOKED = "revoked"
 
 
 class TokenEvent(Enum):
-    """What can happen to one."""
+    """An event of a refresh token."""
 
     ISSUED = "issued"
     PRESENTED = "presented"
-    """By the device that it belongs to."""
+    """Presented by its device."""
     PRESENTED_UNNAMED = "presented unnamed"
-    """By a request that names no device: more often a cookie that did not travel than a thief."""
+    """Presented by a request that names no device: more often a lost cookie than a thief."""
     PRESENTED_ELSEWHERE = "presented elsewhere"
-    """By a request that names another device."""
+    """Presented by a request that names another device."""
     CONFIRMED = "confirmed"
-    """Its successor was shown, by whomever: it had arrived."""
+    """Its successor was presented, by any device: the answer had arrived."""
     OUTLIVED = "outlived"
-    """Its grace is over."""
+    """Its grace has ended."""
     LAPSED = "lapsed"
     ENDED = "ended"
-    """Its session was, by its user, an administrator, a change of credentials or theft."""
+    """Its user, an administrator, a change of credentials or a theft ended its session."""
 
 
 class RefreshDecision(Enum):
-    """What to do with a genuine refresh token, in order of precedence."""
+    """The decision about a genuine refresh token, in order of precedence."""
 
     REVOKED = "revoked"
     EXPIRED = "expired"
     INVALID = "invalid"
-    """A generation that was never given out."""
+    """A generation that was never issued."""
     REUSED = "reused"
-    """A retired token, too late or from elsewhere: the family dies."""
+    """A retired token, too late or from another device: the session is revoked."""
     WRONG_DEVICE = "wrong_device"
-    """Nothing is given, and nothing dies."""
+    """No token is issued, and the session stays."""
     REPEAT = "repeat"
-    """The same successor again."""
+    """The same successor is issued again."""
     ROTATE = "rotate"
 
 
@@ -303,20 +306,21 @@ LIFECYCLE: Mapping[tuple[TokenState, TokenEvent], tuple[TokenState, RefreshDecis
     (TokenState.REVOKED, TokenEvent.PRESENTED_UNNAMED): (TokenState.REVOKED, RefreshDecision.REVOKED),
     (TokenState.REVOKED, TokenEvent.PRESENTED_ELSEWHERE): (TokenState.REVOKED, RefreshDecision.REVOKED),
 }
-"""Every legal step of a refresh token, and what whoever shows it gets."""
+"""Every legal transition of a refresh token, with the decision for its presenter."""
 
 
-def decide_token(state: TokenState, shown: TokenEvent) -> RefreshDecision:
-    """What a genuine token gets in this state. Raises `LookupError` for an event that shows nothing."""
-    _, decision = LIFECYCLE[state, shown]
+def decide_token(state: TokenState, event: TokenEvent) -> RefreshDecision:
+    """The decision about a genuine token in this state. Raises `LookupError` for an event that presents
+    none."""
+    _, decision = LIFECYCLE[state, event]
     if decision is None:
-        raise LookupError(f"{shown.value} shows nothing")
+        raise LookupError(f"{event.value} presents no token")
     return decision
 
 
 @dataclass(frozen=True, slots=True)
 class RefreshToken:
-    """A refresh token as presented, not yet known to be genuine."""
+    """A refresh token as presented, not checked."""
 
     session_id: str
     generation: int
@@ -324,20 +328,22 @@ class RefreshToken:
 
 
 def refresh_token(key: bytes, session_id: str, generation: int) -> str:
-    """`rt_<session>.<generation>.<mac>`: derived, so the same successor can be given again."""
+    """`rt_<session>.<generation>.<mac>`, derived, so that the same successor can be issued again."""
     message = f"refresh\0{session_id}\0{generation}".encode()
     return f"rt_{session_id}.{generation}.{_base64url(hmac.digest(key, message, hashlib.sha256))}"
 
 
 def parse_refresh_token(text: str) -> RefreshToken | None:
-    found = _REFRESH.fullmatch(text)
-    if found is None:
+    """The parts of a refresh token's text; None for any other text."""
+    match = _REFRESH.fullmatch(text)
+    if match is None:
         return None
-    return RefreshToken(session_id=found[1], generation=int(found[2]), text=text)
+    return RefreshToken(session_id=match[1], generation=int(match[2]), text=text)
 
 
 def is_genuine(keys: Sequence[bytes], token: RefreshToken) -> bool:
-    """Whether one of our keys made it. Compares the text in constant time: one spelling only."""
+    """Whether one of the keys made a token. Compares its text, of which only one spelling passes, in constant
+    time."""
     presented = token.text.encode()
     matches = [
         hmac.compare_digest(refresh_token(key, token.session_id, token.generation).encode(), presented)

@@ -1,7 +1,6 @@
-"""Who is counted, by which policies, and what the answer is: the words of the guard.
+"""Admission of requests: identifiers are charged under policies, and the request is admitted or refused.
 
-A decision looks at every identifier of a request at once and is all-or-nothing: a refused request
-consumes nothing anywhere.
+A decision covers every identifier of a request and is all-or-nothing: a refused request consumes nothing.
 """
 
 from __future__ import annotations
@@ -45,7 +44,8 @@ CHARGES_MAX = 16
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """One identifier counted under one policy. Raises ValueError for a cost that could never pass."""
+    """The cost of a request to one identifier under one policy. Raises `ValueError` for a cost over the
+    limit."""
 
     identifier: Identifier
     policy: Policy
@@ -57,7 +57,7 @@ class Charge:
 
 
 class Verdict(Enum):
-    """In order of precedence: the first that applies is the answer."""
+    """The answer to a request, in order of precedence."""
 
     BANNED = "banned"
     REVOKED = "revoked"
@@ -67,50 +67,52 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How one charge stands after the decision."""
+    """How one charge stands after a decision."""
 
     charge: Charge
     remaining: int
     reset_ms: int
-    """Until the window is whole again, in milliseconds."""
+    """Milliseconds until the window is whole again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """The answer to one request."""
+    """The decision about one request."""
 
     verdict: Verdict
     retry_after_ms: int = 0
-    """Banned: until the last of its bans ends. Over a limit: exactly how long until the same request
-    would pass if nothing else is counted. 0 when it passed, or when waiting does not help (revoked)."""
+    """Milliseconds until the last ban ends, or until the same request would pass if nothing else is counted.
+    0 for an admitted request, and for a revoked session, where waiting does not help."""
     identifier: Identifier | None = None
-    """Who is over the limit or banned: of several bans the one that ends last, which may be that of a
-    network (`domain.limits.identifiers.network_of`). Newly banned: who was."""
+    """The identifier that exceeds a limit or is banned. Of several bans, the one that ends last counts, which
+    may be that of a network (`domain.limits.identifiers.network_of`); after a new ban, the newly banned
+    identifier."""
     standings: tuple[Standing, ...] = ()
-    """One a charge, in their order; none for the banned and the revoked, who are not counted."""
+    """One for each charge, in order; none for a banned or revoked request, which is not counted."""
     newly_banned: bool = False
-    """This very request caused the ban."""
+    """Whether this request caused the ban."""
     escalated: bool = False
-    """And with it that of the identifier's network."""
+    """Whether it also caused a ban of the network."""
     revocations_known: bool = True
-    """False when the store lost its memory of revoked sessions: ask where sessions are kept."""
+    """False when the limiter may have lost revocations: the session store has to be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class GuardState:
-    """What is remembered of those whom one decision is about."""
+    """The state that one decision reads and writes."""
 
     windows: tuple[WindowState, ...]
-    """One a charge, in their order."""
+    """One for each charge, in order."""
     offence_records: Mapping[Identifier, OffenceRecord] = field(default_factory=dict)
-    """Of the identifiers and their networks. Who is missing has a clean sheet."""
+    """Those of the identifiers and their networks; a missing one is `NO_OFFENCES`."""
     session_revoked: bool = False
     subnets: Mapping[Identifier, SubnetBans] = field(default_factory=dict)
-    """Of the networks."""
+    """Those of the networks; a missing one is `NO_SUBNET_BANS`."""
 
 
 def check_charges(charges: Sequence[Charge]) -> None:
-    """Raises ValueError for two charges of one window: which of them saw the other would be unclear."""
+    """Raises `ValueError` for more than `CHARGES_MAX`, or two charges of one window, whose order would
+    matter."""
     if len(charges) > CHARGES_MAX:
         raise ValueError(f"{len(charges)} charges, at most {CHARGES_MAX}")
     windows = {(charge.identifier, charge.policy.window) for charge in charges}
@@ -119,18 +121,18 @@ def check_charges(charges: Sequence[Charge]) -> None:
 
 
 def identifiers_of(charges: Sequence[Charge]) -> tuple[Identifier, ...]:
-    """Each identifier once, in the order of the charges."""
+    """The identifiers of the charges, each once, in order."""
     return tuple(dict.fromkeys(charge.identifier for charge in charges))
 
 
 def networks_of(identifiers: Sequence[Identifier]) -> tuple[Identifier, ...]:
-    """The networks of those who have one, each once, in their order."""
+    """The networks of the identifiers, each once, in order."""
     networks = (network_of(identifier) for identifier in identifiers)
     return tuple(dict.fromkeys(network for network in networks if network is not None))
 
 
 def refused_by(identifier: Identifier) -> tuple[Identifier, ...]:
-    """Whose bans refuse this identifier: its own, and its network's."""
+    """The identifiers whose bans refuse this one: itself and its network."""
     network = network_of(identifier)
     return (identifier,) if network is None else (identifier, network)
 
@@ -138,7 +140,7 @@ def refused_by(identifier: Identifier) -> tuple[Identifier, ...]:
 def blame(
     state: GuardState, identifier: Identifier, now_ms: int, *, ban_policy: BanPolicy, jitter: float
 ) -> tuple[GuardState, bool]:
-    """One violation of somebody who is not banned; whether it banned their network, too."""
+    """Adds a violation of an identifier that is not banned. Also, whether it banned the network."""
     offences = violate(ban_policy, state.offence_records.get(identifier, NO_OFFENCES), now_ms, jitter)
     offence_records, subnets = {**state.offence_records, identifier: offences}, state.subnets
     escalated = False
@@ -162,7 +164,7 @@ def decide(
     ban_policy: BanPolicy,
     jitter: float,
 ) -> tuple[Admission, GuardState]:
-    """Bans first, then revocation, then every window; the state after it.
+    """Decides by bans, then revocation, then every window. Also, the state after the decision.
 
     `jitter` (0 … 0.1) lengthens a ban that this request causes.
     """
@@ -196,7 +198,7 @@ def _refuse(
     ban_policy: BanPolicy,
     jitter: float,
 ) -> tuple[Admission, GuardState]:
-    """Over a limit: a violation of the first that can be blamed and is over a limit of its own."""
+    """Refuses a request, as a violation of the first identifier over its limit that the ban policy blames."""
     over = [c.identifier for c, d in zip(charges, decisions, strict=True) if not d.allowed]
     identifier = next((i for i in over if ban_policy.blames(i.type)), over[0])
     if ban_policy.blames(identifier.type):
@@ -206,13 +208,13 @@ def _refuse(
             wait_ms = max(state.offence_records[banned].banned_until_ms for banned in bans) - now_ms
             refusal = Admission(Verdict.BANNED, wait_ms, identifier, newly_banned=True, escalated=escalated)
             return refusal, state
-    # Those who would have passed are shown as they stand: nothing was taken from them.
-    shown = [
+    # The other charges stand as before: nothing was taken.
+    standing = [
         peek(charge.policy, window, now_ms) if decision.allowed else decision
         for charge, window, decision in zip(charges, state.windows, decisions, strict=True)
     ]
     retry_after_ms = max(decision.retry_after_ms for decision in decisions)
-    admission = Admission(Verdict.QUOTA_EXCEEDED, retry_after_ms, identifier, _standings(charges, shown))
+    admission = Admission(Verdict.QUOTA_EXCEEDED, retry_after_ms, identifier, _standings(charges, standing))
     return admission, state
 
 

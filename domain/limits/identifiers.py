@@ -1,4 +1,4 @@
-"""Who is counted and banned."""
+"""Identifiers: what requests are counted by and bans apply to."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ class IdentifierType(Enum):
 
     @property
     def bannable(self) -> bool:
-        """By hand, at least. Anybody can type an account name: banning it would punish its owner for a
-        stranger."""
+        """Whether a ban is possible, at least by hand. Any client can type any account name: its ban would
+        hit the owner of the account."""
         return self is not IdentifierType.ACCOUNT_NAME
 
 
 @dataclass(frozen=True, slots=True)
 class Identifier:
-    """Somebody who can be counted and banned, by a verified name or by an address."""
+    """A verified name or an address, by which requests are counted and banned."""
 
     type: IdentifierType
     value: str
 
     def __hash__(self) -> int:
-        # Looked up many times a decision; the generated one would hash the enum member, too, in Python.
+        # Called many times in a decision; the generated method would hash the enum member as well, in Python.
         return hash(self.value)
 
 
 class IdentifierProblem(Enum):
-    """Why a text names nobody of its type, in words for an operator."""
+    """Why a text is no identifier of its type, worded for operators."""
 
     IP = "neither an IP address nor an IPv6 network of 64 or 56 bits"
     USER = "not a user's id"
@@ -49,7 +49,7 @@ class IdentifierProblem(Enum):
 
 
 def identify(kind: IdentifierType, text: str) -> Identifier | IdentifierProblem:
-    """Who is meant, under the name by which they are counted: an IPv6 address stands for its /64."""
+    """The identifier that a text names, under its counted name: an IPv6 address stands for its /64."""
     match kind:
         case IdentifierType.IP:
             counted = counted_name(text)
@@ -63,14 +63,14 @@ def identify(kind: IdentifierType, text: str) -> Identifier | IdentifierProblem:
 
 
 def network_of(identifier: Identifier) -> Identifier | None:
-    """The /56 of `2001:db8:1:2::/64` is `2001:db8:1::/56`; None for all that does not count by /64."""
+    """The /56 of an IPv6 identifier, such as `2001:db8:1::/56` of `2001:db8:1:2::/64`; None for any other."""
     if identifier.type is not IdentifierType.IP or ":" not in identifier.value:
         return None
     return _wider(identifier.value)
 
 
 def is_network(identifier: Identifier) -> bool:
-    """Whether it is a /56, as `network_of` gives them."""
+    """Whether an identifier is a /56, as `network_of` returns."""
     return identifier.type is IdentifierType.IP and identifier.value.endswith(f"/{IPV6_NETWORK_BITS}")
 
 

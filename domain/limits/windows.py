@@ -1,18 +1,17 @@
-"""Windows: how much somebody may do in a period, by three algorithms.
+"""Windows: how much is admitted in a period, by three algorithms.
 
-Everything is exact integer arithmetic in milliseconds, and every intermediate value stays under
-2^52, so that a script which only has IEEE doubles computes the very same numbers (the floor of a
-quotient of two integers is exact in doubles while the dividend is under 2^52).
+All arithmetic is on integers, in milliseconds, and every intermediate value stays under 2^52, so that a
+script that has only IEEE doubles computes the same numbers (the floor of a quotient of two integers is exact
+in doubles while the dividend is under 2^52).
 
-What each algorithm promises of the cost admitted, for `limit` in `period`:
+Each algorithm bounds the cost that it admits, for `limit` in `period`:
 
 - fixed-window: at most `limit` in each window aligned to the epoch, so at most `2·limit` in any period.
-- sliding-window: the same, less than `2·limit` in any period, and at each admission the present
-  window's count and the one before, weighted by how much of it the last period still covers, are at
-  most `limit` together.
+- sliding-window: less than `2·limit` in any period. At each admission, the count of the present window and
+  that of the previous one, weighted by the part of it that the last period covers, are at most `limit`.
 - gcra: at most `limit + limit·d/period` in any stretch of length `d`.
 
-Waiting never makes a decision worse, and a refused request changes no state.
+Waiting never turns an admission into a refusal, and a refused request changes no state.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from enum import Enum
 LIMIT_PERIOD_MAX = 2**50
 """Bound of `limit × period_ms`; the algorithms add up to three such products."""
 
-_UNIT_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+UNIT_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _RATE = re.compile(r"([0-9]{1,16})/([0-9]{1,16})(ms|s|m|h|d)", re.ASCII)
 _NAME = re.compile(r"[a-z0-9_.-]{1,64}", re.ASCII)
 
@@ -38,10 +37,10 @@ class Algorithm(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """At most `limit` in `period_ms`, by one algorithm. Raises ValueError for what cannot be kept."""
+    """At most `limit` in `period_ms`, by one algorithm. Raises `ValueError` for values out of range."""
 
     name: str
-    """`[a-z0-9_.-]{1,64}`: it is part of a storage key and of a response header."""
+    """`[a-z0-9_.-]{1,64}`, as a part of storage keys and of response headers."""
     limit: int
     period_ms: int
     algorithm: Algorithm = Algorithm.SLIDING_WINDOW
@@ -52,25 +51,25 @@ class Policy:
         _check_rate(self.limit, self.period_ms)
 
     def __hash__(self) -> int:
-        # Names tell policies apart well enough, and this is looked up many times a decision.
+        # Names tell policies apart well enough, and this is called many times in a decision.
         return hash(self.name)
 
     @property
     def window(self) -> str:
-        """What tells this policy's counts from others': a changed period or algorithm starts anew."""
+        """The name of this policy's counts: a change of the period or the algorithm starts new ones."""
         return f"{self.name}:{self.algorithm.value}:{self.period_ms}"
 
 
 @dataclass(frozen=True, slots=True)
 class WindowState:
-    """What a window remembers. The zero value is a window that has counted nothing."""
+    """The state of a window. The zero value is `UNUSED`."""
 
     since_ms: int = 0
-    """Start of the aligned window that `used` counts; gcra: when `used` was last drained."""
+    """The start of the aligned window that `used` counts. gcra: the time of the last drain of `used`."""
     used: int = 0
-    """Cost admitted in it; gcra: the bucket's level in units of 1/period of a request."""
+    """The cost admitted in that window. gcra: the level of the bucket, in units of 1/period of a request."""
     before: int = 0
-    """Cost admitted in the window before; sliding-window only."""
+    """The cost admitted in the previous window. sliding-window only."""
 
 
 UNUSED = WindowState()
@@ -78,23 +77,23 @@ UNUSED = WindowState()
 
 @dataclass(frozen=True, slots=True)
 class WindowDecision:
-    """What one window says to one request."""
+    """The decision of one window about one request."""
 
     allowed: bool
     remaining: int
-    """Cost that would still be admitted at this moment, after this request."""
+    """The cost that would still be admitted now, after this request."""
     retry_after_ms: int
-    """Exactly how long until the same request would pass if nothing else is counted; 0 when allowed."""
+    """Milliseconds until the same request would pass if nothing else is counted; 0 when allowed."""
     reset_ms: int
-    """How long until the window is whole again, after this request."""
+    """Milliseconds until the window is whole again, after this request."""
 
 
 def parse_policy_rate(text: str) -> tuple[int, int]:
-    """`"100/60s"`, `"1000/1h"`, `"10/1m"` → (limit, period_ms). Units: ms, s, m, h, d."""
+    """The limit and the period in ms of `"100/60s"`, `"1000/1h"`, `"10/1m"`. Raises `ValueError`."""
     match = _RATE.fullmatch(text.strip())
     if match is None:
-        raise ValueError(f"rate {text!r} is not of the form 100/60s (units: {', '.join(_UNIT_MS)})")
-    limit, period_ms = int(match[1]), int(match[2]) * _UNIT_MS[match[3]]
+        raise ValueError(f"rate {text!r} is not of the form 100/60s (units: {', '.join(UNIT_MS)})")
+    limit, period_ms = int(match[1]), int(match[2]) * UNIT_MS[match[3]]
     try:
         _check_rate(limit, period_ms)
     except ValueError as error:
@@ -103,25 +102,26 @@ def parse_policy_rate(text: str) -> tuple[int, int]:
 
 
 def take(policy: Policy, state: WindowState, now_ms: int, cost: int) -> tuple[WindowDecision, WindowState]:
-    """Decides by the policy's own algorithm. `1 <= cost <= policy.limit`; a larger one never passes."""
+    """Charges a cost of 1 … `policy.limit` by the algorithm of the policy. Raises `ValueError` for any other
+    cost."""
     if not 1 <= cost <= policy.limit:
         raise ValueError(f"cost {cost} is not within 1 … {policy.limit} ({policy.name})")
     return _ALGORITHMS[policy.algorithm](policy, state, now_ms, cost)
 
 
 def peek(policy: Policy, state: WindowState, now_ms: int) -> WindowDecision:
-    """How the window stands, without counting anything."""
+    """How the window stands, without a charge."""
     return _ALGORITHMS[policy.algorithm](policy, state, now_ms, 0)[0]
 
 
 def refund(policy: Policy, state: WindowState, taken_ms: int, cost: int) -> WindowState:
-    """The state without a `cost` that `take` admitted and that was not used after all.
+    """The state without a `cost` that `take` admitted and the request did not use.
 
-    `taken_ms` is the `since_ms` of the state that `take` gave. What counts no longer is not given back, so
-    nobody is ever admitted more than the algorithm promises.
+    `taken_ms` is the `since_ms` of the state that `take` returned. A cost that has expired is not refunded,
+    so that the bound of the algorithm holds.
     """
     if policy.algorithm is Algorithm.GCRA:
-        # Of what was added so much may have drained since, and is not there any more.
+        # The part that may have drained since is not refunded.
         left = cost * policy.period_ms - max(0, state.since_ms - taken_ms) * policy.limit
         return replace(state, used=max(0, state.used - max(0, left)))
     if state.since_ms == taken_ms:
@@ -152,9 +152,9 @@ def fixed_window(
 def sliding_window(
     policy: Policy, state: WindowState, now_ms: int, cost: int
 ) -> tuple[WindowDecision, WindowState]:
-    """Weighs the window before by the part of it that the last period still covers.
+    """Weighs the previous window by the part of it that the last period covers.
 
-    The counter of two windows as Cloudflare described it (2017), here without rounding.
+    The counter of two windows that Cloudflare described in 2017, without rounding.
     """
     period_ms, limit = policy.period_ms, policy.limit
     window = _roll(policy, state, now_ms)
@@ -189,7 +189,7 @@ def gcra(policy: Policy, state: WindowState, now_ms: int, cost: int) -> tuple[Wi
     room = limit * period_ms
     at_ms = max(now_ms, state.since_ms)
     elapsed_ms = at_ms - state.since_ms
-    # A level kept from a higher limit counts as a full bucket: it is never owed longer than a period.
+    # A level from a former, higher limit counts as a full bucket: it drains within a period.
     level = 0 if elapsed_ms >= period_ms else max(0, min(state.used, room) - elapsed_ms * limit)
     raised = level + cost * period_ms
     allowed = raised <= room
@@ -215,7 +215,7 @@ _ALGORITHMS: dict[
 
 
 def _roll(policy: Policy, state: WindowState, now_ms: int) -> WindowState:
-    """The state seen from the window that `now_ms` lies in; a clock that stepped back stays in its."""
+    """The state in the window of `now_ms`. After a step back of the clock, the later window stays."""
     start_ms = now_ms - now_ms % policy.period_ms
     if start_ms <= state.since_ms:
         return state
@@ -224,13 +224,13 @@ def _roll(policy: Policy, state: WindowState, now_ms: int) -> WindowState:
 
 
 def _sliding_passes_ms(policy: Policy, window: WindowState, cost: int) -> int:
-    """The first moment at which `cost`, refused now, passes if nothing else is counted."""
+    """The first time at which `cost`, refused now, passes if nothing else is counted."""
     period_ms = policy.period_ms
     room = (policy.limit - cost - window.used) * period_ms
     if room >= 0:
-        # Refused only because of the window before: wait until less of it is covered.
+        # Refused only because of the previous window: wait until less of it is covered.
         return window.since_ms + period_ms - room // window.before
-    # This window alone is too full: in the next one it is the window before.
+    # The present window alone is too full: in the next one it is the previous window.
     room = (policy.limit - cost) * period_ms
     return window.since_ms + period_ms + max(0, period_ms - room // window.used)
 

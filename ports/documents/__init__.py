@@ -1,3 +1,3 @@
-"""Where plugins' documents and cached answers are kept."""
+"""The stores of plugins' documents and of cached answers."""
 
 from __future__ import annotations

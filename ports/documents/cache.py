@@ -1,4 +1,4 @@
-"""A bounded place for what can be worked out again."""
+"""A bounded cache of values that can be computed again."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ VALUE_BYTES_MAX = 64 * 1024
 
 
 class Cache(Protocol):
-    """May forget anything at any time, and may bring back what was overwritten: whoever reads a value
-    has to see from the value itself whether it still is true. Raises `DependencyUnavailable`.
-    """
+    """May forget any value at any time, and may return one that was overwritten: a value has to show by
+    itself whether it is valid. Every method raises `DependencyUnavailable`."""
 
     async def get(self, name: str) -> bytes | None:
-        """What was put there under this very name, unchanged."""
+        """The value under a name, as it was put; None when there is none."""
 
     async def put(self, name: str, value: bytes, *, ttl_ms: int) -> None:
-        """Kept for so long at most. `ValueError` for more than `VALUE_BYTES_MAX` bytes."""
+        """Keeps a value for at most `ttl_ms`. Raises `ValueError` for more than `VALUE_BYTES_MAX` bytes."""

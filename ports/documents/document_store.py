@@ -1,4 +1,4 @@
-"""Where plugins' documents are kept, and what tells that something was written there."""
+"""The store of plugins' documents, with versions that change with every write."""
 
 from __future__ import annotations
 
@@ -11,39 +11,43 @@ from domain.documents.document import Collection, Document
 from domain.documents.queries import Query
 
 Versions = Mapping[str, str]
-"""A part of a collection to a text that no other state of it has: compared, and never read."""
+"""For each part of a collection a text that no other state of the part has. It is compared, never
+interpreted."""
 
 
 @dataclass(frozen=True, slots=True)
 class FoundDocuments:
-    """An answer and the versions of the query's parts, both of one and the same moment."""
+    """The documents of a query and the versions of its parts, both of one snapshot."""
 
     documents: Sequence[Document]
-    """At most the query's limit and one more, which tells that more follow."""
+    """At most one document more than the limit of the query, which shows that more follow."""
     versions: Versions
 
 
 class DocumentStore(Protocol):
-    """Reads see every acknowledged write. Each write is atomic with its audit event, whose id no other write
-    has, and with a new version of each part that it touches. Raises `DependencyUnavailable`; a write whose
-    fate is not known raises `OutcomeUnknown`.
+    """Reads see every acknowledged write. Each write is atomic with its audit event, whose id is unique, and
+    with a new version of each part that it touches.
+
+    Every method raises `DependencyUnavailable`; a write whose result is unknown raises `OutcomeUnknown`.
     """
 
     async def prepare(self, collections: Sequence[Collection]) -> None:
-        """Makes what they need to be asked quickly; idempotent."""
+        """Creates the indexes of collections. May be called again."""
 
-    async def get(self, collection: Collection, document_id: str) -> Document | None: ...
+    async def get(self, collection: Collection, document_id: str) -> Document | None:
+        """The document of an id; None when there is none."""
 
-    async def find(self, query: Query) -> FoundDocuments: ...
+    async def find(self, query: Query) -> FoundDocuments:
+        """The documents that `domain.documents.queries.answer` selects."""
 
     async def versions(self, parts: Sequence[str]) -> Versions:
-        """Of all these parts, read after the call."""
+        """The version of each part, read after the call began."""
 
     async def insert(self, collection: Collection, document: Document, event: AuditEvent) -> bool:
-        """False, and no event, when there is one of this id."""
+        """Adds a document. False, and no event, when its id is taken."""
 
     async def replace(self, collection: Collection, old: Document, new: Document, event: AuditEvent) -> bool:
-        """False, and no event, when the document of this id no longer is `old`, by its revision."""
+        """Replaces `old` by `new`, of the same id. False, and no event, when its revision has changed."""
 
     async def delete(self, collection: Collection, old: Document, event: AuditEvent) -> bool:
-        """False, and no event, when the document of this id no longer is `old`, by its revision."""
+        """Deletes `old`. False, and no event, when its revision has changed."""

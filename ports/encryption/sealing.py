@@ -1,4 +1,4 @@
-"""Authenticated encryption for values that pass through other people's memory."""
+"""Authenticated encryption for values that other services store or carry."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from typing import Protocol
 
 
 class Sealer(Protocol):
-    """Every process with the same root key opens what another has sealed for the same purpose."""
+    """Any process with the same root key opens the values sealed for the same purpose."""
 
     def seal(self, plaintext: bytes, context: bytes) -> bytes:
-        """The context (a topic, a key's name) is not stored, and must be the same to open."""
+        """The sealed value. `context`, such as a topic or the name of a key, is not stored; `open` needs the
+        same."""
 
     def open(self, sealed: bytes, context: bytes) -> bytes | None:
-        """None when it was not sealed by us for this context, or was changed since."""
+        """The plaintext; None for a value that was not sealed here for this context, or was changed since."""

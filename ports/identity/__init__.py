@@ -1,3 +1,3 @@
-"""Where identity is kept, and what proves it."""
+"""The stores of identity, and the means to prove it."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where service keys are kept."""
+"""The store of API keys."""
 
 from __future__ import annotations
 
@@ -14,44 +14,49 @@ from domain.identity.api_keys import ApiKey
 
 @dataclass(frozen=True, slots=True)
 class ApiKeyPage:
-    """Keys, newest first. `next_cursor` continues after the last of them; None at the end."""
+    """A page of keys, newest first. `next_cursor` begins the next page; None on the last."""
 
     items: Sequence[ApiKey]
     next_cursor: str | None
 
 
 class KeyAdded(Enum):
-    """What became of a new key."""
+    """The result of adding a key."""
 
     ADDED = "added"
     SPONSOR_GONE = "sponsor_gone"
-    """Or no administrator any more."""
+    """The sponsor is gone, or no administrator any more."""
     TOO_MANY = "too_many"
-    """`KEYS_PER_SPONSOR_MAX` live in the sponsor's name."""
+    """The sponsor has `KEYS_PER_SPONSOR_MAX` live keys."""
 
 
 class ApiKeys(Protocol):
-    """Each write is atomic with its audit event. Raises `DependencyUnavailable`."""
+    """Each write is atomic with its audit event. Every method raises `DependencyUnavailable`."""
 
     async def add(
         self, key: ApiKey, event: AuditEvent, *, answer: RememberedAnswer | None = None
     ) -> KeyAdded:
-        """The key, the event and the answer are stored together, or none is. A change of its sponsor's
-        credentials at the same moment waits for it, and ends it, or goes first."""
+        """Stores the key, the event and the answer together, or none of them.
 
-    async def get(self, key_id: str) -> ApiKey | None: ...
+        A concurrent change of the sponsor's credentials either goes first, or follows and ends the key.
+        Raises `AlreadyAnswered`.
+        """
+
+    async def get(self, key_id: str) -> ApiKey | None:
+        """The key of an id, live or not; None when there is none."""
 
     async def list_page(self, *, limit: int, cursor: str | None) -> ApiKeyPage:
-        """A page of all keys, revoked ones too. The cursor is the last id seen."""
+        """A page of at most `limit` keys, revoked ones included. `cursor` is the last id of the page
+        before."""
 
     async def revoke(self, key_id: str, *, now_ms: int, event: AuditEvent) -> bool:
-        """False, and no event, when there is none or it was revoked before."""
+        """Revokes a key. False, and no event, when there is none or it is revoked already."""
 
     async def living_made_for(self, place: str, *, limit: int) -> Sequence[str]:
-        """Ids of keys that were made for it and that nobody has revoked, oldest first."""
+        """The ids of the keys made for a place and not revoked, oldest first, at most `limit`."""
 
     async def revoked_since(self, since_ms: int, *, limit: int) -> Sequence[str]:
-        """Ids of keys revoked at or after it, newest first, for a limiter that forgot them."""
+        """The ids of the keys revoked at or after a time, newest first, at most `limit`."""
 
     async def touch(self, last_used_ms: Mapping[str, int]) -> None:
-        """Notes when keys were last used; an older time never replaces a newer one."""
+        """Records the last use of keys, by id. An older time never replaces a newer one."""

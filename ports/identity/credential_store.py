@@ -1,4 +1,4 @@
-"""Where a user's credentials change, and all that hangs on them ends in the same step."""
+"""Changes of a user's credentials, which end sessions and API keys in the same step."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ports.identity.users import AnswerFor
 
 @dataclass(frozen=True, slots=True)
 class RevokedIds:
-    """What a change of credentials ended: whoever checks from memory must be told."""
+    """The ids of the sessions and keys that a change of credentials ended, to be published."""
 
     session_ids: tuple[str, ...] = ()
     api_key_ids: tuple[str, ...] = ()
@@ -22,7 +22,7 @@ class RevokedIds:
 
 @dataclass(frozen=True, slots=True)
 class EndEvents:
-    """The events of what ends along: one of each session, and one of each key."""
+    """Make the events of the sessions and of the keys that end."""
 
     session: EndEvent
     api_key: EndEvent
@@ -30,15 +30,15 @@ class EndEvents:
 
 @dataclass(frozen=True, slots=True)
 class RolesChanged:
-    """The user as they are stored now, and what that ended."""
+    """The user as stored after a change of roles, and the ids that it ended."""
 
     user: User
-    ended: RevokedIds
+    revoked: RevokedIds
 
 
 class CredentialStore(Protocol):
-    """One step over users, sessions and keys, with its audit event and one of each that it ended. Raises
-    `DependencyUnavailable`."""
+    """Each write is one atomic step over users, sessions and keys, with its audit event and one for each
+    session and key that it ends. Every method raises `DependencyUnavailable`."""
 
     async def change_password(
         self,
@@ -51,9 +51,9 @@ class CredentialStore(Protocol):
         event: AuditEvent,
         end_events: EndEvents,
     ) -> RevokedIds | None:
-        """The next credential version: every session ends, and a login that began before comes to nothing.
+        """Stores the hash and the next credential version. Every session ends, and a login under way fails.
 
-        None, and no event, when the user is gone or somebody else changed the credentials first.
+        None, and no event, when the user is gone or `expected_version` is not the present one.
         """
 
     async def change_roles(
@@ -66,8 +66,11 @@ class CredentialStore(Protocol):
         end_events: EndEvents,
         answer: AnswerFor | None = None,
     ) -> RolesChanged | None:
-        """Every session ends, since its tokens tell of other roles, and, unless the user is an administrator
-        then, every key of which they are the sponsor. None, and no event, when there is no such user."""
+        """Stores the roles. Every session ends, since its tokens name the former roles.
+
+        Unless the user is an administrator then, every key that the user sponsors ends, too. None, and no
+        event, when there is no such user. Raises `AlreadyAnswered`.
+        """
 
     async def remove_user(
         self,
@@ -78,8 +81,8 @@ class CredentialStore(Protocol):
         end_events: EndEvents,
         answer: RememberedAnswer | None = None,
     ) -> RevokedIds | None:
-        """Forgets the user's names, ends every session and revokes every key of which they are the sponsor.
+        """Removes the user, ends every session and revokes every key that the user sponsors.
 
-        Sessions stay as ended ones, without address and user agent, until no token of theirs can live. None,
-        and no event, when there is no such user.
+        Ended sessions stay, without address and user agent, for as long as a token of theirs may live. None,
+        and no event, when there is no such user. Raises `AlreadyAnswered`.
         """

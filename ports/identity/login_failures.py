@@ -1,4 +1,4 @@
-"""Where wrong passwords are counted, for all processes."""
+"""The count of wrong passwords by name, shared by all processes."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from domain.identity.login_delay import DelayPolicy, Failures
 
 
 class LoginFailures(Protocol):
-    """By a name's digest: people type their passwords where their names belong.
+    """Names are stored as digests: people type passwords where their names belong.
 
-    Raises `DependencyUnavailable`.
+    Every method raises `DependencyUnavailable`.
     """
 
     async def get(self, digest: str) -> Failures:
-        """`NO_FAILURES` for a name without one."""
+        """The failures of a name; `NO_FAILURES` when there are none."""
 
     async def add(self, digest: str, policy: DelayPolicy, *, now_ms: int) -> None:
-        """`login_delay.after_failure` in one step: of failures at the same moment none is lost."""
+        """Applies `login_delay.after_failure` atomically: concurrent failures all count."""
 
     async def clear(self, digest: str) -> None:
-        """The owner has logged in."""
+        """Forgets the failures of a name, after a login."""

@@ -1,4 +1,4 @@
-"""What may be used once, remembered by all workers."""
+"""Values that may be used once, remembered by all workers."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from typing import Protocol
 
 
 class Nonces(Protocol):
-    async def first_use(self, owner: str, nonce: str, *, ttl_ms: int) -> bool:
-        """True for one caller only, of all workers, within the time to live. Owners do not meet.
+    """Each owner has nonces of its own."""
 
-        Raises `DependencyUnavailable` when nobody can tell: then it may count as used.
+    async def first_use(self, owner: str, nonce: str, *, ttl_ms: int) -> bool:
+        """Whether this is the first use within `ttl_ms`: True for one caller among all workers.
+
+        Raises `DependencyUnavailable`; the nonce may count as used then.
         """

@@ -1,4 +1,4 @@
-"""Password hashing: slow on purpose, so bounded and off the event loop; and what is not worth hashing."""
+"""Password hashing: slow on purpose, so bounded and off the event loop. And common passwords."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from collections.abc import Container
 from typing import Protocol
 
 CommonPasswords = Container[str]
-"""Passwords that everybody tries first, as `domain.identity.users.uniqueness_key` makes them."""
+"""The passwords that guessers try first, as keys of `domain.identity.users.uniqueness_key`."""
 
 
 class PasswordHasher(Protocol):
-    """Raises `ports.runtime.Overloaded` when too many wait already: nothing was computed."""
+    """Both coroutines raise `ports.runtime.Overloaded`, before any work, when too many passwords wait."""
 
     async def hash(self, password: bytes) -> str:
-        """A PHC string with a salt of its own."""
+        """A PHC string of the password with a new salt."""
 
     async def verify(self, password: bytes, encoded: str | None) -> bool:
-        """False for None too, at the same cost: an unknown user must not answer faster."""
+        """Whether the password has this hash. False for None at the same cost, to hide unknown users."""
 
     def needs_rehash(self, encoded: str) -> bool:
-        """Whether it was made at another cost than today's."""
+        """Whether a hash was made at another cost than the present one."""

@@ -1,4 +1,4 @@
-"""Where login sessions are kept."""
+"""The store of sessions, and the publication of their revocation."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from domain.audit import AuditEvent
 from domain.identity.sessions import Session
 
 EndEvent = Callable[[str], AuditEvent]
-"""The event of what ends along with a write, by its id. It may be asked several times; one is kept."""
+"""Makes the event of a session or key that a write ends, from its id. A write may call it again when it
+retries."""
 
 
 @dataclass(frozen=True, slots=True)
 class ActiveCount:
-    """How many live now."""
+    """The number of active sessions, and of users with one."""
 
     sessions: int
     users: int
-    """With at least one session."""
 
 
 class Sessions(Protocol):
-    """Each write is atomic with its audit event. Raises `DependencyUnavailable`."""
+    """Each write is atomic with its audit event. Every method raises `DependencyUnavailable`."""
 
     async def add(
         self,
@@ -33,49 +33,53 @@ class Sessions(Protocol):
         per_user_max: int,
         end_event: EndEvent,
     ) -> Sequence[str] | None:
-        """The ids of the sessions that `domain.identity.sessions.surplus` ended to make room, each with the
-        event that `end_event` makes for it. However many logins of one user come at once, no more than
-        `per_user_max` live.
+        """Stores a session, and the login and its device with the user. The ids of the sessions that it
+        ended.
 
-        None when the user is gone or has changed credentials since: that login lost the race. Also notes the
-        login, and its device, at the user.
+        `domain.identity.sessions.surplus` chooses those that end, each with the event that `end_event` makes:
+        however many logins of one user run at once, at most `per_user_max` sessions live. None when the user
+        is gone or has changed credentials since the session was opened.
         """
 
-    async def get(self, session_id: str) -> Session | None: ...
+    async def get(self, session_id: str) -> Session | None:
+        """The session of an id, active or ended; None when there is none."""
 
     async def rotate(self, successor: Session, *, expected_generation: int) -> bool:
-        """One compare-and-set: False when the session was revoked or rotated by somebody else."""
+        """Stores the next generation by compare-and-set. False when the session was revoked or rotated
+        meanwhile."""
 
     async def confirm_generation(self, session_id: str, *, generation: int) -> None:
-        """Its newest token was shown, and not rotated; nothing where it is the newest no more."""
+        """Records that the token of the newest generation was presented; does nothing for an older one."""
 
     async def revoke(self, session_id: str, *, now_ms: int, events: Sequence[AuditEvent]) -> bool:
-        """False, and no event, when there is none or it was revoked before."""
+        """Revokes a session. False, and no event, when there is none or it is revoked already."""
 
     async def revoke_all(
         self, user_id: str, *, now_ms: int, event: AuditEvent, end_event: EndEvent
     ) -> Sequence[str]:
-        """Ends all sessions of the user, each with the event that `end_event` makes for it. Their ids; with none
-        there is no event either."""
+        """Revokes every session of a user, each with the event that `end_event` makes. Their ids.
+
+        No event is stored when there was no session.
+        """
 
     async def list_of_user(self, user_id: str, *, now_ms: int, limit: int) -> Sequence[Session]:
-        """The user's sessions that have not ended, newest first."""
+        """The active sessions of a user, newest first, at most `limit`."""
 
     async def revoked_since(self, since_ms: int, *, limit: int) -> Sequence[str]:
-        """Ids of sessions revoked at or after it, newest first, for a limiter that forgot them."""
+        """The ids of the sessions revoked at or after a time, newest first, at most `limit`."""
 
     async def ended_among(self, session_ids: Sequence[str], *, now_ms: int) -> Sequence[str]:
-        """Those of a few hundred that were revoked, have expired, or are not there."""
+        """The ids, among a few hundred, of sessions that are revoked, expired or unknown."""
 
     async def count_active(self, now_ms: int) -> ActiveCount:
-        """Over all users; no dearer than a walk through an index of the living."""
+        """The active sessions of all users, counted at the cost of a scan of an index."""
 
 
 class SessionRevocations(Protocol):
-    """What makes the revocation of a session cheap to check; a limiter is one."""
+    """Makes revocations cheap to check for every process. A limiter does."""
 
     async def revoke_session(self, session: str, *, ttl_ms: int) -> None:
-        """Its tokens are refused from now on, for as long as one of them could live.
+        """Has the tokens of a session refused for `ttl_ms`, the longest that one of them may live.
 
-        Raises `DependencyUnavailable` where it could not be said; it has ended all the same where it is kept,
-        and is found there."""
+        Raises `DependencyUnavailable`; the store has the revocation all the same.
+        """

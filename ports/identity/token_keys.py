@@ -1,4 +1,4 @@
-"""The keys that tokens are made and believed with, as of now."""
+"""The keys that make and verify tokens at present."""
 
 from __future__ import annotations
 
@@ -11,25 +11,27 @@ from ports.identity.token_signer import TokenSigner
 
 @dataclass(frozen=True, slots=True)
 class TokenKeySet:
-    """Of each kind the first key makes, and every one believes."""
+    """Keys of each kind: the first one makes, all of them verify."""
 
     signer: TokenSigner
     device_keys: tuple[bytes, ...] = field(repr=False)
-    """For `device_fingerprint`."""
+    """Keys of `device_fingerprint`."""
     refresh_keys: tuple[bytes, ...] = field(repr=False)
-    """For `refresh_token`. They are kept for longer: refresh tokens live longer."""
+    """Keys of `refresh_token`, kept for longer than others, as refresh tokens live longer."""
     former: TokenSigner | None = None
-    """By the keys whose access tokens have all expired: it only tells that such a one was ours."""
+    """Verifies by keys whose access tokens have all expired: it tells such a token from a forged one."""
     public_keys: tuple[Mapping[str, str], ...] = ()
-    """What a third party may check access tokens with, as JSON Web Keys (RFC 7517); none under HS256."""
+    """The JSON Web Keys (RFC 7517) by which third parties verify access tokens; none under HS256."""
 
 
 class TokenKeys(Protocol):
+    """The keys in force, which a rotation replaces."""
+
     def current(self) -> TokenKeySet:
-        """The same object for as long as nothing changes."""
+        """The present keys: the same object until they change."""
 
     def reload(self) -> bool:
-        """Asks where the keys are kept, at most every few milliseconds; True when there are others now.
+        """Reads the keys again, at most every few milliseconds. Whether they have changed.
 
-        For what none of the known keys made: it may come of a process that has seen the new ones.
+        For a token that no present key made: another process may use newer keys already.
         """

@@ -1,4 +1,4 @@
-"""Signatures of tokens. What the claims mean is `domain.identity.tokens`'."""
+"""Signatures of tokens. `domain.identity.tokens` interprets the claims."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class SignedToken:
-    """What a good signature covers. Nothing in it has been judged yet."""
+    """The content of a token with a good signature, not checked beyond that."""
 
     header: Mapping[str, object]
     claims: Mapping[str, object]
@@ -19,8 +19,11 @@ class TokenSigner(Protocol):
     """JSON Web Signatures in compact form (RFC 7515) under a ring of keys."""
 
     def sign(self, header: Mapping[str, object], claims: Mapping[str, object]) -> str:
-        """Signed by the ring's writing key; `alg` and `kid` are added to the header."""
+        """The token, signed by the writing key of the ring, with `alg` and `kid` added to its header."""
 
     def verify(self, token: str) -> SignedToken | None:
-        """None unless it is exactly one of ours: known key, that key's algorithm, good signature,
-        canonical encoding, of bounded size. Never raises on hostile input."""
+        """The content of a token of ours; None for any other text.
+
+        A token of ours has a known key, the algorithm of that key, a good signature, canonical encoding and
+        bounded size. Never raises, whatever the text.
+        """

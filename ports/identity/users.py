@@ -1,4 +1,4 @@
-"""Where users are kept."""
+"""The store of users."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from domain.idempotency import RememberedAnswer
 from domain.identity.users import User
 
 AnswerFor = Callable[[User], RememberedAnswer | None]
-"""What to remember, made from the user that the write stores; asked again where the store tries again. Writes
-with one raise `AlreadyAnswered`."""
+"""Makes the answer to remember from the user that a write stores; None for no answer. A write may call it
+again when it retries."""
 
 
 class UserAdded(Enum):
-    """What became of a new user, in order of precedence."""
+    """The result of adding a user, in order of precedence."""
 
     USERNAME_TAKEN = "username_taken"
     EMAIL_TAKEN = "email_taken"
@@ -34,28 +34,34 @@ class RenameRefused(Enum):
 
 @dataclass(frozen=True, slots=True)
 class UserPage:
-    """Users, newest first. `next_cursor` continues after the last of them; None at the end."""
+    """A page of users, newest first. `next_cursor` begins the next page; None on the last."""
 
     items: Sequence[User]
     next_cursor: str | None
 
 
 class Users(Protocol):
-    """Unique by id, by `User.username_key` and by `User.email_key`. Raises `DependencyUnavailable`."""
+    """Users are unique by id, by `User.username_key` and by `User.email_key`.
+
+    Every method raises `DependencyUnavailable`; a write with an answer raises `AlreadyAnswered`, too.
+    """
 
     async def add(
         self, user: User, event: AuditEvent, *, answer: RememberedAnswer | None = None
     ) -> UserAdded:
-        """The user, the event and the answer are stored together, or none is."""
+        """Stores the user, the event and the answer together, or none of them."""
 
-    async def get(self, user_id: str) -> User | None: ...
+    async def get(self, user_id: str) -> User | None:
+        """The user of an id; None when there is none."""
 
-    async def find_by_username(self, username_key: str) -> User | None: ...
+    async def find_by_username(self, username_key: str) -> User | None:
+        """The user of a `User.username_key`; None when there is none."""
 
-    async def find_by_email(self, email_key: str) -> User | None: ...
+    async def find_by_email(self, email_key: str) -> User | None:
+        """The user of a `User.email_key`; None when there is none."""
 
     async def list_page(self, *, limit: int, cursor: str | None) -> UserPage:
-        """A page of all users. The cursor is the last id seen."""
+        """A page of at most `limit` users. `cursor` is the last id of the page before."""
 
     async def rename(
         self,
@@ -66,8 +72,11 @@ class Users(Protocol):
         event: AuditEvent,
         answer: AnswerFor | None = None,
     ) -> User | RenameRefused:
-        """Changes what is not None, together with the event and the answer, or nothing. The user as they are
-        stored then: another change at the same moment is either in it, or comes after it."""
+        """Stores the names that are not None, the event and the answer together, or none of them.
+
+        The user as stored then: a concurrent change is either part of it, or follows it.
+        """
 
     async def replace_password_hash(self, user_id: str, *, expected: str, replacement: str) -> bool:
-        """The same password hashed at today's cost; False when the hash has changed meanwhile."""
+        """Replaces the hash of the same password by one at the present cost. False when `expected` is
+        outdated."""

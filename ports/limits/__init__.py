@@ -1,3 +1,3 @@
-"""Rate limits, bans, and what one user may say."""
+"""Rate limits, bans, and the messages of users."""
 
 from __future__ import annotations

@@ -13,19 +13,19 @@ from domain.limits.identifiers import Identifier
 
 @dataclass(frozen=True, slots=True)
 class LimitStatus:
-    """What is known of one identifier now. Times are milliseconds since the epoch."""
+    """The windows, violations and ban of one identifier. Times are milliseconds since the epoch."""
 
     identifier: Identifier
     windows: tuple[tuple[str, int], ...]
-    """Policy name and how much of its limit is used up, in the order of the charges asked for."""
+    """The name of each policy and the used part of its limit, in the order of the charges."""
     violations: int
     ban: Ban | None
-    """What refuses it: its own, or its network's when that ends later (`identifiers.network_of`)."""
+    """The ban of the identifier or of its network (`identifiers.network_of`), whichever ends later."""
 
 
 @dataclass(frozen=True, slots=True)
 class BanPosition:
-    """Where a list of bans was left: at the ban that ends then, by the store's own name for it."""
+    """The last ban of a page: the time of its end, and its name in the store."""
 
     until_ms: int
     name: str
@@ -33,38 +33,39 @@ class BanPosition:
 
 @dataclass(frozen=True, slots=True)
 class BanPage:
-    """Bans, those that end last first; one whose name cannot be read is left out. `next_position` is None
-    at the end of the list."""
+    """A page of bans, the last to end first. A ban whose name cannot be read is left out. `next_position` is
+    None on the last page."""
 
     items: tuple[Ban, ...]
     next_position: BanPosition | None
 
 
 class Limiter(Protocol):
-    """Every call is one atomic step in the store, on the store's own clock.
+    """Every call is one atomic step in the store, on the clock of the store.
 
-    In a cluster what is about one identifier, its network included, still is; a decision about several is
-    one step an identifier, all at the same time. Nobody is ever admitted beyond a limit. But what a refused
-    request takes from other identifiers is given back a moment later: until then another request may be
-    refused for it, and if the store or this process goes away in that moment, it stays taken until its
-    window has passed, and the refusal is no violation.
+    In a cluster, a step about one identifier and its network stays atomic; a decision about several
+    identifiers is one step for each, all at the same time. No request is ever admitted beyond a limit. But a
+    refused request may have charged other identifiers, which are refunded a moment later. Until then another
+    request may be refused for it; and if the store or this process fails in that moment, the charge lasts
+    until its window has passed, and the refusal counts as no violation.
 
-    Every call raises `DependencyUnavailable` when the store does not answer in time; a decision that
-    raised may have counted.
+    Every call raises `DependencyUnavailable` when the store does not answer in time; the request may have
+    been counted then.
     """
 
     async def decide(self, charges: Sequence[Charge], *, session: str | None, jitter: float) -> Admission:
-        """Bans of every identifier and its network, then revocation of the session, then every window.
+        """Decides a request: by bans of identifiers and networks, then the revocation of `session`, then
+        windows.
 
-        `jitter` (0 … 0.1) lengthens a ban that this request causes. Raises ValueError for two charges
-        of one window or more than `CHARGES_MAX`.
+        `jitter` (0 … 0.1) lengthens a ban that this request causes. Raises `ValueError` for two charges of
+        one window, or more than `CHARGES_MAX`.
         """
 
     async def violate(self, identifier: Identifier, *, jitter: float) -> Ban | None:
-        """One violation seen elsewhere (a stolen token, …); the ban it led to, if it did.
+        """Counts a violation of another kind, such as a stolen token. The ban that it causes, or None.
 
-        While its ban or its network's is in force, and for those whom the ban policy does not blame, it
-        counts as nothing.
+        Counts nothing while the identifier or its network is banned, or where the ban policy blames no
+        identifier of this type.
         """
 
     async def ban(
@@ -75,30 +76,33 @@ class Limiter(Protocol):
         jitter: float,
         reason: str = "",
     ) -> Ban:
-        """Bans now, in place of a ban in force; None takes the duration that the level gives.
+        """Bans an identifier, in place of a ban in force. `duration_ms` None takes the duration of the level.
 
-        A network (a /56) can be banned like an address; several /64s banned by hand do not ban it.
+        A network (a /56) is banned like an address. Bans of several /64s by hand do not ban their /56.
         """
 
     async def lift(self, identifier: Identifier) -> bool:
-        """Ends its own ban; False when there was none."""
+        """Ends the identifier's own ban. False when there is none."""
 
     async def status(self, identifier: Identifier, charges: Sequence[Charge]) -> LimitStatus:
-        """`charges` name the policies to look at; those of other identifiers are left out."""
+        """The status of an identifier under the policies of `charges`. Charges of other identifiers are
+        ignored."""
 
     async def clear(self, identifier: Identifier, charges: Sequence[Charge]) -> None:
-        """Forgets the charges' windows, the violations, and of a network its banned /64s; a ban stays."""
+        """Forgets the windows of the charges, the violations, and a network's banned /64s. A ban stays."""
 
     async def revoke_session(self, session: str, *, ttl_ms: int) -> None:
-        """Its tokens are refused from now on, for as long as one of them could live."""
+        """Refuses the tokens of a session for `ttl_ms`, the longest that one of them may live."""
 
     async def restore_revocations(self, sessions: Mapping[str, int]) -> None:
-        """Revokes each session for its `ttl_ms` and makes `revocations_known` true again."""
+        """Revokes each session for its time in milliseconds, and makes `Admission.revocations_known` true
+        again."""
 
     async def bans(self, *, limit: int, after: BanPosition | None = None) -> BanPage:
-        """Bans in force, at most `limit` of them, from `after` on."""
+        """A page of at most `limit` bans in force, after the position of the page before."""
 
-    async def bans_in_force(self) -> int: ...
+    async def bans_in_force(self) -> int:
+        """The number of bans in force."""
 
     async def banned_among(self, identifiers: Sequence[Identifier]) -> Sequence[Identifier]:
-        """Those of a few hundred with a ban of their own in force."""
+        """The identifiers, among a few hundred, that have a ban of their own in force."""

@@ -1,4 +1,4 @@
-"""How much one user may say over all connections."""
+"""The limit on the messages of one user over all connections."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class MessageVerdict(Enum):
-    """In order of precedence."""
+    """The answer to one message, in order of precedence."""
 
     BANNED = "banned"
     OVER_LIMIT = "over_limit"
@@ -15,6 +15,8 @@ class MessageVerdict(Enum):
 
 
 class MessageLimit(Protocol):
+    """Counts messages, mostly within the process."""
+
     async def take(self, user_id: str) -> MessageVerdict:
-        """Counts one message. Most calls ask nobody, and none fails: without the shared limiter each
-        process counts for itself."""
+        """Counts one message of a user. Never fails: without the shared limiter, each process counts by
+        itself."""

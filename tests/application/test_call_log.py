@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from application.call_log import traced
-from application.identity.session_outcomes import LoginRejection
+from application.identity.sessions import LoginRejection
 from domain.audit import RequestContext
 from ports.request_id import REQUEST_ID
 from ports.runtime import Runtime, TaskCancelled

@@ -19,10 +19,10 @@ import pytest
 import trustme
 
 from composition.commands.cli import _parser
-from composition.config.problems import EXIT_CONFIGURATION
 from composition.config.secrets import FILES
-from composition.hosting.process import RuntimeName
+from composition.exit_codes import EXIT_CONFIGURATION
 from composition.hosting.servers import ServerName
+from composition.wiring.platform import RuntimeName
 from tests.bare import walk_imports
 from tests.bare.environments import (
     Environment,

@@ -187,7 +187,7 @@ async def take_role(stores: Stores, user_id: str, *roles: Role) -> RevokedIds | 
         event=an_event(AuditAction.ROLES_CHANGED),
         end_events=END_EVENTS,
     )
-    return None if changed is None else changed.ended
+    return None if changed is None else changed.revoked
 
 
 def test_keys_end_with_the_administration_of_their_sponsor(identity: OnStores) -> None:

@@ -20,8 +20,8 @@ from application.ledger.orders import AccountOrder, Caller
 from composition.config.load import load
 from composition.config.settings import StoreName
 from composition.managers.app_manager import AppManager
-from composition.wiring.build import Platform
 from composition.wiring.memory_store import memory_store
+from composition.wiring.platform import Platform
 from composition.wiring.stores import Stores
 from domain.audit import SYSTEM, RequestContext
 from domain.identity.api_keys import Scope

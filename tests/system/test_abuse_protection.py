@@ -12,7 +12,7 @@ from time import monotonic, sleep
 
 import pytest
 
-from application.limits.denials import DENIED_AGE_S_MAX
+from application.limits.denials import DENIAL_AGE_S_MAX
 from tests.servers.mongod import MongodServer
 from tests.servers.redis_server import RedisServer
 from tests.system.product import PASSWORD, Person, Product, Stage, live_stage, running
@@ -114,7 +114,7 @@ def wait_until_in(product: Product) -> None:
     """The promise, and the machine's slack."""
     lifted_s = monotonic()
     while product.anyone("GET", "/", **STRANGER).status_code == 403:
-        assert monotonic() - lifted_s < DENIED_AGE_S_MAX + SLACK_S
+        assert monotonic() - lifted_s < DENIAL_AGE_S_MAX + SLACK_S
         sleep(POLL_S)
 
 
@@ -180,7 +180,7 @@ def test_a_key_over_its_limit_and_an_address_in_other_words_are_the_same_to_ever
         )
         lifted_s = monotonic()
         while other.anyone("GET", "/", X_Forwarded_For="2002:c000:201::7").status_code == 403:
-            assert monotonic() - lifted_s < DENIED_AGE_S_MAX + SLACK_S
+            assert monotonic() - lifted_s < DENIAL_AGE_S_MAX + SLACK_S
             sleep(POLL_S)
         assert one.metrics()['credit_ratelimit_decisions_total{outcome="quota_exceeded",type="api_key"}'] > 0
         assert not [name for name in one.metrics() if name.startswith('credit_bans_total{type="api_key"}')]

@@ -20,8 +20,8 @@ import pytest
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-from composition.hosting.process import RuntimeName
 from composition.hosting.servers import ServerName
+from composition.wiring.platform import RuntimeName
 from tests.composition.hosting.serving import Serving
 from tests.servers.certificates import Certificates, write_certificates
 

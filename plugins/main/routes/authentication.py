@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from application.identity.login_throttle import LoginDelayed
-from application.identity.session_outcomes import LoginRejection, RefreshDelayed, RefreshRejection, TokenPair
+from application.identity.sessions import LoginRejection, RefreshDelayed, RefreshRejection, TokenPair
 from application.identity.users import InvalidUser, Taken
 from credit_system import (
     BAD_DEVICE,

@@ -213,7 +213,7 @@ def open_service(runtime: Runtime, options: Options | None = None) -> TestServic
         entropy=entropy,
         metrics=metrics,
         trail=trail,
-        ended=RecentlyRevoked(runtime),
+        revoked=RecentlyRevoked(runtime),
         revocations=limiter,
     )
     # The smallest cost Argon2id takes: what it costs is the crypto adapter's own test.
@@ -249,7 +249,7 @@ def open_service(runtime: Runtime, options: Options | None = None) -> TestServic
         secret=bytes(32),
     )
     login = policy("login", options.login)
-    gate = LoginThrottle(
+    throttle = LoginThrottle(
         limiter=rate_limiter,
         failures=MemoryLoginFailures(),
         clock=clock,
@@ -270,7 +270,7 @@ def open_service(runtime: Runtime, options: Options | None = None) -> TestServic
         sessions=session_store,
         revocations=rate_limiter,
         passwords=passwords,
-        gate=gate,
+        throttle=throttle,
         tokens=tokens,
         devices=devices,
         runtime=runtime,

@@ -206,13 +206,13 @@ def test_a_bootstrap_key_ends_those_of_its_place_and_the_one_that_its_file_holds
         other = await house.api_keys.bootstrap("b:/key", context)
         second = await house.api_keys.bootstrap("a:/key", context)
         assert [await is_good(key) for key in (first, other, second)] == [False, True, True]
-        shared = await house.api_keys.bootstrap("c:/key", context, shown=second.text)
+        shared = await house.api_keys.bootstrap("c:/key", context, previous_text=second.text)
         assert [await is_good(key) for key in (other, second, shared)] == [True, False, True]
         # What is no bootstrap key, or only says that it is one, ends nothing.
         shop = await created(house)
         forged = f"{shared.text[:-1]}{'0' if shared.text[-1] != '0' else '1'}"
         for shown in (shop.text, forged, "", "ck_", "something else"):
-            await house.api_keys.bootstrap("d:/key", context, shown=shown)
+            await house.api_keys.bootstrap("d:/key", context, previous_text=shown)
         assert [await is_good(key) for key in (shop, shared)] == [True, True]
         actions = await house.actions()
         assert actions.count(AuditAction.API_KEY_REVOKED) == 2 + 4

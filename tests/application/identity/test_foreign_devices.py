@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from application.identity.bearer_tokens import BearerTokens
-from application.identity.foreign_devices import BLAMES_MAX, KNOWN_MAX, NOTE_INTERVAL_S
-from application.identity.session_outcomes import RefreshRejection, TokenPair
-from application.realtime.socket_tokens import KnownSessions, SocketTokenVerifier
+from application.identity.foreign_devices import AUDIT_INTERVAL_S, SIGHTINGS_MAX, VIOLATIONS_MAX
+from application.identity.sessions import RefreshRejection, TokenPair
+from application.realtime.socket_tokens import SocketTokenVerifier
 from domain.audit import AuditAction, AuditEvent, AuditFilter
 from domain.identity.access import Principal
 from domain.identity.tokens import DeviceVerdict, Fingerprint, TokenKind, TokenRejection, judge_device
@@ -178,7 +178,7 @@ def test_a_socket_from_elsewhere_is_refused_and_written_down() -> None:
             tokens=house.tokens,
             devices=house.devices,
             users=house.users_kept,
-            sessions=KnownSessions(sessions=house.sessions_kept, clock=house.clock),
+            sessions=house.sessions_kept,
             clock=house.clock,
         )
         verify = verifier.verify
@@ -220,11 +220,11 @@ def test_who_shows_one_token_all_day_fills_neither_the_log_nor_the_limiter() -> 
         for _ in range(100):
             await shown(house, pair.access_token)
         assert len(await written(house)) == 1
-        assert len(house.blamed.addresses) == BLAMES_MAX
-        await runtime.sleep(NOTE_INTERVAL_S)
+        assert len(house.blamed.addresses) == VIOLATIONS_MAX
+        await runtime.sleep(AUDIT_INTERVAL_S)
         await shown(house, pair.access_token)
         assert len(await written(house)) == 2
-        assert len(house.blamed.addresses) == BLAMES_MAX + 1
+        assert len(house.blamed.addresses) == VIOLATIONS_MAX + 1
 
     simulated(body)
 
@@ -232,7 +232,7 @@ def test_who_shows_one_token_all_day_fills_neither_the_log_nor_the_limiter() -> 
 def test_what_is_remembered_of_devices_is_bounded() -> None:
     async def body(runtime: Runtime) -> None:
         house = build(runtime)
-        for number in range(KNOWN_MAX + 5):
+        for number in range(SIGHTINGS_MAX + 5):
             context = replace(CONTEXT, address=f"2001:db8:{number:x}::")
             await house.devices.report(
                 DeviceVerdict.NOTED,
@@ -241,6 +241,6 @@ def test_what_is_remembered_of_devices_is_bounded() -> None:
                 device_id=EVE,
                 context=context,
             )
-        assert len(house.devices._known) == KNOWN_MAX
+        assert len(house.devices._sightings) == SIGHTINGS_MAX
 
     simulated(body)

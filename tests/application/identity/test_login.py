@@ -9,7 +9,7 @@ import pytest
 from adapters.crypto.argon2 import Argon2PasswordHasher
 from adapters.runtime.system import SystemEntropy
 from application.identity.revocations import REVOCATION_MS
-from application.identity.session_outcomes import LoginRejection
+from application.identity.sessions import LoginRejection
 from application.identity.tokens import ForeignToken, VerifiedToken
 from domain.audit import AuditAction, AuditFilter
 from domain.identity.sessions import is_device_id

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from application.identity.login_throttle import LoginDelayed
-from application.identity.session_outcomes import LoginRejection, TokenPair
+from application.identity.sessions import LoginRejection, TokenPair
 from domain.identity.sessions import SessionPolicy
 from ports.runtime import Runtime
 from tests.application.identity.use_cases import CONTEXT, PASSWORD, House, build

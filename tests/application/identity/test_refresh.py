@@ -8,7 +8,7 @@ import pytest
 
 from adapters.crypto.derivation import derived_key
 from application.identity.revocations import REVOCATION_MS
-from application.identity.session_outcomes import RefreshDelayed, RefreshRejection, TokenPair
+from application.identity.sessions import RefreshDelayed, RefreshRejection, TokenPair
 from application.identity.tokens import VerifiedToken
 from domain.audit import AuditAction
 from domain.identity.sessions import ROTATIONS_MAX

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 import pytest
 
 from application.identity.revocation_watch import (
-    ASKED_MAX,
     BANS_INTERVAL_S,
-    LOOK_INTERVAL_S,
+    BATCH_MAX,
+    POLL_INTERVAL_S,
     READ_MAX,
     WIDE_INTERVAL_S,
-    WIDE_LOOK_BACK_MS,
+    WIDE_OVERLAP_MS,
     RecentlyRevoked,
     RevocationWatch,
 )
@@ -25,7 +25,7 @@ from ports.errors import DependencyUnavailable
 from ports.runtime import Runtime
 from tests.application.limits.limiter_bench import Bench, simulated
 
-ONE_LOOK_S = 1.5 * LOOK_INTERVAL_S
+ONE_LOOK_S = 1.5 * POLL_INTERVAL_S
 
 
 @dataclass(slots=True)
@@ -55,7 +55,7 @@ def watching(bench: Bench, connected: Connected) -> RevocationWatch:
         api_keys=bench.api_keys,
         limiter=bench.limiter,
         connected=connected,
-        ended=bench.ended,
+        revoked=bench.ended,
         runtime=bench.runtime,
         clock=bench.clock,
     )
@@ -68,13 +68,13 @@ def test_what_ended_and_was_told_to_nobody_is_refused_and_closed_after_one_look(
         await bench.limiter.restore_revocations({})
         watch = watching(bench, connected)
         await watch.start()
-        await runtime.sleep(10 * LOOK_INTERVAL_S)
+        await runtime.sleep(10 * POLL_INTERVAL_S)
         assert await bench.verdict(session=session.id) is Verdict.ALLOWED
         await bench.end(session)
         await runtime.sleep(ONE_LOOK_S)
         assert await bench.verdict(session=session.id) is Verdict.REVOKED
         assert connected.closed == [(session.id, CloseCode.NOT_AUTHENTICATED)]
-        await runtime.sleep(10 * LOOK_INTERVAL_S)
+        await runtime.sleep(10 * POLL_INTERVAL_S)
         assert len(connected.closed) == 1, "once is enough"
         await watch.stop()
 
@@ -124,7 +124,7 @@ def test_an_ending_that_bears_an_early_time_is_found_by_the_wide_look() -> None:
         watch = watching(bench, connected)
         await watch.start()
         await runtime.sleep(REVOCATION_MS / 1_000)
-        early_ms = bench.clock.now_ms() - WIDE_LOOK_BACK_MS + 1_000
+        early_ms = bench.clock.now_ms() - WIDE_OVERLAP_MS + 1_000
         bench.sessions._sessions[session.id] = session.__class__(
             **{name: getattr(session, name) for name in session.__slots__} | {"revoked_ms": early_ms}
         )
@@ -139,14 +139,14 @@ def test_a_doubt_has_the_sessions_and_bans_of_all_who_are_connected_looked_at_ag
     async def body(runtime: Runtime) -> None:
         bench = Bench(runtime)
         living = await bench.open_session("ada")
-        strangers = [f"ses_{number}" for number in range(2 * ASKED_MAX)]
+        strangers = [f"ses_{number}" for number in range(2 * BATCH_MAX)]
         connected = Connected([living.id, *strangers], ["usr_ada", "usr_eve"])
         watch = watching(bench, connected)
         await watch.start()
         await runtime.sleep(ONE_LOOK_S)
         assert connected.closed == []
         await bench.limiter.ban(Identifier(IdentifierType.USER, "usr_eve"), duration_ms=60_000, jitter=0.0)
-        watch.doubt()
+        watch.recheck()
         await runtime.sleep(ONE_LOOK_S)
         assert connected.closed == [
             *((stranger, CloseCode.NOT_AUTHENTICATED) for stranger in strangers),
@@ -183,7 +183,7 @@ def test_a_doubt_lasts_until_it_was_looked_into(monkeypatch: pytest.MonkeyPatch)
 
         monkeypatch.setattr(type(bench.sessions), "ended_among", away)
         await watch.start()
-        watch.doubt()
+        watch.recheck()
         await runtime.sleep(10)
         assert connected.closed == []
         monkeypatch.setattr(type(bench.sessions), "ended_among", asked)

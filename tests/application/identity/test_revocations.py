@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from application.identity.api_keys import CreatedApiKey
-from application.identity.session_outcomes import RefreshRejection, TokenPair
+from application.identity.sessions import RefreshRejection, TokenPair
 from domain.audit import AuditAction, AuditEvent, AuditFilter
 from domain.identity.access import Principal, PrincipalKind
 from domain.identity.api_keys import Scope

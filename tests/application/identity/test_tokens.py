@@ -58,13 +58,13 @@ class CountedKeys:
 
 
 class Tokens:
-    def __init__(self, *, believed_max: int = 100) -> None:
+    def __init__(self, *, cached_max: int = 100) -> None:
         self.clock = TurnedClock()
         self.keys = CountedKeys(RING, self.clock)
-        self.service = self.service_with(self.keys, believed_max)
+        self.service = self.service_with(self.keys, cached_max)
 
-    def service_with(self, keys: TokenKeys, believed_max: int = 100) -> TokenService:
-        return TokenService(keys=keys, clock=self.clock, entropy=SystemEntropy(), believed_max=believed_max)
+    def service_with(self, keys: TokenKeys, cached_max: int = 100) -> TokenService:
+        return TokenService(keys=keys, clock=self.clock, entropy=SystemEntropy(), cached_max=cached_max)
 
     def issued(self, kind: TokenKind = TokenKind.ACCESS, service: TokenService | None = None) -> str:
         return (service or self.service).issue(kind, a_user(), a_session()).text
@@ -138,19 +138,19 @@ def test_another_ring_is_asked_anew() -> None:
 
 
 def test_only_genuine_tokens_are_remembered_and_not_too_many() -> None:
-    tokens = Tokens(believed_max=3)
+    tokens = Tokens(cached_max=3)
     mine = tokens.issued()
     assert isinstance(tokens.shown(mine), VerifiedToken)
     for number in range(100):
         assert tokens.shown(f"{mine[:-4]}{number:04}") is TokenRejection.BAD_SIGNATURE
-    assert list(tokens.service._believed) == [mine]
+    assert list(tokens.service._cache) == [mine]
     for _ in range(5):
         assert isinstance(tokens.shown(tokens.issued()), VerifiedToken)
-    assert len(tokens.service._believed) == 3
+    assert len(tokens.service._cache) == 3
     assert isinstance(tokens.shown(mine), VerifiedToken)
 
 
-def test_a_token_of_a_ring_that_is_not_known_yet_is_looked_for_once_and_believed() -> None:
+def test_a_token_of_a_ring_that_is_not_known_yet_is_looked_for_once_and_cache() -> None:
     tokens = Tokens()
     elsewhere = tokens.service_with(CountedKeys(OTHER_RING, tokens.clock))
     token = tokens.issued(service=elsewhere)

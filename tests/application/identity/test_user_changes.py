@@ -6,7 +6,7 @@ import pytest
 
 from application.identity.api_keys import CACHE_AGE_MS_MAX, CreatedApiKey
 from application.identity.revocations import REVOCATION_MS
-from application.identity.session_outcomes import LoginRejection, TokenPair
+from application.identity.sessions import LoginRejection, TokenPair
 from application.identity.users import InvalidUser, PasswordDelayed, PasswordRejection, Taken
 from domain.audit import AuditAction, AuditFilter
 from domain.identity.api_keys import ApiKeyRejection, Scope

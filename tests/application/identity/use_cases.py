@@ -21,8 +21,7 @@ from application.audit.trail import AuditTrail
 from application.identity.api_keys import ApiKeyService
 from application.identity.foreign_devices import ForeignDevices
 from application.identity.login_throttle import LoginDelayed, LoginThrottle
-from application.identity.session_outcomes import LoginRejection, TokenPair
-from application.identity.sessions import SessionService
+from application.identity.sessions import LoginRejection, SessionService, TokenPair
 from application.identity.tokens import TokenService
 from application.identity.users import UserService
 from domain.audit import AuditAction, AuditFilter, RequestContext
@@ -203,7 +202,7 @@ def build(
             sessions=sessions,
             revocations=revocations,
             passwords=passwords,
-            gate=LoginThrottle(
+            throttle=LoginThrottle(
                 limiter=names,
                 failures=failures,
                 clock=clock,

@@ -153,7 +153,7 @@ class Bench:
             entropy=HalfEntropy(),
             metrics=self.metrics,
             trail=self.trail,
-            ended=self.ended,
+            revoked=self.ended,
             revocations=self.limiter,
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from application.limits.denials import DENIED_AGE_S_MAX, DENIED_MAX
+from application.limits.denials import DENIAL_AGE_S_MAX, DENIALS_MAX
 from domain.limits.admission import Admission, Verdict
 from domain.limits.identifiers import Identifier, IdentifierType
 from ports.runtime import Runtime
@@ -22,7 +22,7 @@ def test_a_ban_is_remembered_here_for_a_few_seconds_only() -> None:
         while await bench.verdict() is not Verdict.BANNED:
             pass
         asked = len(bench.limiter.asked)
-        await runtime.sleep(DENIED_AGE_S_MAX - 0.1)
+        await runtime.sleep(DENIAL_AGE_S_MAX - 0.1)
         assert await bench.verdict() is Verdict.BANNED
         assert len(bench.limiter.asked) == asked
         # Lifted elsewhere: this process learns of it when its memory is too old to be believed.
@@ -50,14 +50,14 @@ def test_a_remembered_ban_tells_what_is_left_of_it() -> None:
 def test_the_memory_of_bans_is_bounded(run: Driver) -> None:
     async def body(runtime: Runtime) -> None:
         bench = Bench(runtime)
-        for number in range(DENIED_MAX + 50):
+        for number in range(DENIALS_MAX + 50):
             identifier = Identifier(IdentifierType.IP, str(number))
             known = bench.rates._denials
-            known.remember((identifier,), Admission(Verdict.BANNED, 60_000, identifier), asked=known.moment())
-        assert len(bench.rates._denials) == DENIED_MAX
+            known.remember((identifier,), Admission(Verdict.BANNED, 60_000, identifier), asked=known.now())
+        assert len(bench.rates._denials) == DENIALS_MAX
         # The oldest went first.
         assert await bench.verdict(address="0") is Verdict.ALLOWED
-        assert await bench.verdict(address=str(DENIED_MAX + 49)) is Verdict.BANNED
+        assert await bench.verdict(address=str(DENIALS_MAX + 49)) is Verdict.BANNED
 
     run(body)
 
@@ -68,7 +68,7 @@ def test_a_ban_lifted_here_lets_in_at_once_even_when_an_answer_is_under_way() ->
         address = Identifier(IdentifierType.IP, "203.0.113.9")
         while await bench.verdict() is not Verdict.BANNED:
             pass
-        await runtime.sleep(DENIED_AGE_S_MAX)
+        await runtime.sleep(DENIAL_AGE_S_MAX)
 
         async def lift() -> None:
             assert await bench.limiter.lift(address)
@@ -87,7 +87,7 @@ def test_an_answer_that_took_long_is_believed_for_less_long() -> None:
         bench = Bench(runtime, ip=1)
         while await bench.verdict() is not Verdict.BANNED:
             pass
-        await runtime.sleep(DENIED_AGE_S_MAX)
+        await runtime.sleep(DENIAL_AGE_S_MAX)
 
         async def dawdle() -> None:
             await runtime.sleep(2.0)
@@ -95,7 +95,7 @@ def test_an_answer_that_took_long_is_believed_for_less_long() -> None:
         bench.limiter.amid_answer = dawdle
         assert await bench.verdict() is Verdict.BANNED
         await bench.limiter.lift(Identifier(IdentifierType.IP, "203.0.113.9"))
-        await runtime.sleep(DENIED_AGE_S_MAX - 2.0)
+        await runtime.sleep(DENIAL_AGE_S_MAX - 2.0)
         assert await bench.verdict() is not Verdict.BANNED
 
     simulated(body)

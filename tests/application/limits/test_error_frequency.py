@@ -17,20 +17,20 @@ def test_errors_that_wait_are_gathered_and_their_addresses_bounded() -> None:
             charged.append((address, count))
 
         errors = ErrorFrequency(runtime=runtime, charge=charge)
-        errors.note("first")
+        errors.count("first")
         await runtime.sleep(0.001)
         for number in range(2 * ADDRESSES_WAITING_MAX):
-            errors.note(str(number))
+            errors.count(str(number))
         for _ in range(4):
-            errors.note("7")
-        errors.note("never")
+            errors.count("7")
+        errors.count("never")
         assert charged == []
         gate.set()
         await runtime.sleep(1)
         assert len(charged) == 1 + ADDRESSES_WAITING_MAX
         assert charged[0] == ("first", 1)
         assert dict(charged)["7"] == 5
-        errors.note("later")
+        errors.count("later")
         await runtime.sleep(1)
         assert charged[-1] == ("later", 1)
 

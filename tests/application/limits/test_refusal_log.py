@@ -81,7 +81,7 @@ def test_as_many_keys_as_there_may_be_have_a_line_and_all_others_one(
         refusals = RefusalLog(runtime)
         for _ in range(3):
             for number in range(10 * NAMED_MAX):
-                refusals.note(Identifier(IdentifierType.API_KEY, f"key_{number}"), refused=1)
+                refusals.add(Identifier(IdentifierType.API_KEY, f"key_{number}"), refused=1)
         assert len(refusals._tallies) == NAMED_MAX + 1
         assert len(told(caplog)) == NAMED_MAX + 1
         await runtime.sleep(INTERVAL_S + 1)
@@ -99,7 +99,7 @@ def test_what_was_not_told_yet_is_told_at_the_end(caplog: pytest.LogCaptureFixtu
     async def body(runtime: Runtime) -> None:
         refusals = RefusalLog(runtime)
         for _ in range(3):
-            refusals.note(Identifier(IdentifierType.USER, "usr_1"), refused=1)
+            refusals.add(Identifier(IdentifierType.USER, "usr_1"), refused=1)
         # Until the task that tells has begun to wait: it is cancelled with the runtime.
         await runtime.sleep(1)
 

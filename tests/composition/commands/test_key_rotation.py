@@ -16,11 +16,17 @@ from adapters.memory.metrics import MemoryMetrics
 from adapters.runtime.system import SystemClock
 from composition.commands import key_rotation
 from composition.commands.cli import main
-from composition.config.load import find
-from composition.config.problems import EXIT_CONFIGURATION
+from composition.config.load import collect
 from composition.config.ring_file import parse_ring, ring_text
 from composition.config.secrets import SECRET_BYTES_MAX, write_secrets
-from composition.wiring.ring_watch import LOOK_INTERVAL_S, LOOK_INTERVAL_S_MIN, RELOADS, RingFile, RingWatch
+from composition.exit_codes import EXIT_CONFIGURATION
+from composition.wiring.ring_watch import (
+    RELOAD_INTERVAL_S,
+    RELOAD_INTERVAL_S_MIN,
+    RELOADS,
+    RingFile,
+    RingWatch,
+)
 from domain.encryption.keyring import KEYS_MAX, Ring, RingKey, reading_keys
 from ports.runtime import Runtime
 from tests.simulation.runtime.simulated_runtime import SimulatedRuntime
@@ -31,7 +37,7 @@ ROTATE = ("keys", "rotate", "jwt")
 @pytest.fixture
 def secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     directory = tmp_path / "secrets"
-    list(write_secrets(find({"CREDIT_SECRETS_DIR": str(directory)}, []).secret_paths))
+    list(write_secrets(collect({"CREDIT_SECRETS_DIR": str(directory)}, []).secret_paths))
     monkeypatch.setenv("CREDIT_SECRETS_DIR", str(directory))
     return directory / "jwt_secret"
 
@@ -190,7 +196,7 @@ class Process:
         ring = ring_in(secret)
         self.file = RingFile(secret, ring, runtime=runtime, metrics=self.metrics)
         self.keys = TokenKeyring(
-            ring, clock=SystemClock(), refresh_lifetime_ms=86_400_000, look=self.file.look
+            ring, clock=SystemClock(), refresh_lifetime_ms=86_400_000, look=self.file.reload
         )
 
     def reloads(self, outcome: str) -> float:
@@ -205,10 +211,10 @@ def test_a_rotated_ring_is_taken_in_while_running(secret: Path) -> None:
             process = Process(runtime, secret)
             watch = RingWatch(process.keys, runtime=runtime)
             await watch.start()
-            await runtime.sleep(LOOK_INTERVAL_S + 1)
+            await runtime.sleep(RELOAD_INTERVAL_S + 1)
             assert process.reloads("loaded") == 0
             assert rotate() == 0
-            await runtime.sleep(LOOK_INTERVAL_S)
+            await runtime.sleep(RELOAD_INTERVAL_S)
             assert len(process.keys.current().refresh_keys) == 2
             assert process.reloads("loaded") == 1
             await watch.stop()
@@ -229,13 +235,13 @@ def test_a_bad_file_changes_nothing_and_is_told_once(secret: Path, caplog: pytes
             for spoil in (lambda: secret.write_text("short"), secret.unlink):
                 spoil()
                 for _ in range(3):
-                    await runtime.sleep(LOOK_INTERVAL_S)
+                    await runtime.sleep(RELOAD_INTERVAL_S)
                     assert not process.keys.reload()
             assert process.keys.current() is before
             assert process.reloads("failed") == 2
             repair()
             assert rotate() == 0
-            await runtime.sleep(LOOK_INTERVAL_S)
+            await runtime.sleep(RELOAD_INTERVAL_S)
             assert process.keys.reload()
 
     runtime.run(body)
@@ -260,7 +266,7 @@ def test_a_flood_of_forged_tokens_makes_a_process_look_no_more_often(
             for _ in range(1_000):
                 process.keys.reload()
             assert looks == 1
-            await runtime.sleep(LOOK_INTERVAL_S_MIN)
+            await runtime.sleep(RELOAD_INTERVAL_S_MIN)
             process.keys.reload()
             assert looks == 2
 

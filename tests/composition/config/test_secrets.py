@@ -5,21 +5,21 @@ from pathlib import Path
 
 import pytest
 
-from composition.config.load import find
+from composition.config.load import collect
 from composition.config.secrets import FILES, Secrets, load_secrets, new_secrets, write_secrets
 
 GOOD_KEY = "tq7Hn2mXv9Lr4Zs8Kb3Wd6Yf1Pc5Gj0AeUo"
 
 
 def load(directory: Path, environ: dict[str, str], problems: list[str]) -> Secrets | None:
-    everything = find({"CREDIT_SECRETS_DIR": str(directory), **environ}, problems)
-    return load_secrets(everything.secret_paths, problems)
+    configuration = collect({"CREDIT_SECRETS_DIR": str(directory), **environ}, problems)
+    return load_secrets(configuration.secret_paths, problems)
 
 
 def write(directory: Path, environ: dict[str, str] | None = None) -> tuple[list[Path], list[Path]]:
     """Written and kept."""
-    everything = find({"CREDIT_SECRETS_DIR": str(directory), **(environ or {})}, [])
-    done = list(write_secrets(everything.secret_paths))
+    configuration = collect({"CREDIT_SECRETS_DIR": str(directory), **(environ or {})}, [])
+    done = list(write_secrets(configuration.secret_paths))
     return [path for path, is_new in done if is_new], [path for path, is_new in done if not is_new]
 
 

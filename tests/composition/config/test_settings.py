@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from composition.commands.configuration_page import page
-from composition.config import values
-from composition.config.load import KNOWN, LoadedSources, find
+from composition.config import parsers
+from composition.config.load import KNOWN, Configuration, collect
 from composition.config.secrets import FILES
 from composition.config.settings import TABLE, MongoDriverName, Settings
 from composition.config.sources import INJECTED
@@ -17,20 +17,20 @@ ROOT = Path(__file__).parents[3]
 
 
 def load(environ: dict[str, str]) -> tuple[Settings, list[str]]:
-    everything, problems = find_all(environ)
-    return everything.settings, problems
+    configuration, problems = collect_all(environ)
+    return configuration.settings, problems
 
 
-def find_all(environ: dict[str, str]) -> tuple[LoadedSources, list[str]]:
+def collect_all(environ: dict[str, str]) -> tuple[Configuration, list[str]]:
     problems: list[str] = []
-    return find(environ, problems), problems
+    return collect(environ, problems), problems
 
 
 def test_nothing_given_means_the_defaults_of_the_contract() -> None:
     settings, problems = load({})
     assert problems == []
-    assert settings.rate_limit_ip == values.Rate(100, 60_000)
-    assert settings.rate_limit_user == values.Rate(1000, 3_600_000)
+    assert settings.rate_limit_ip == parsers.Rate(100, 60_000)
+    assert settings.rate_limit_user == parsers.Rate(1000, 3_600_000)
     assert (settings.ban_threshold, settings.ban_base_ms, settings.ban_max_ms) == (5, 60_000, 86_400_000)
     assert settings.max_body_bytes == 1 << 20
     assert settings.mongo_driver is MongoDriverName.PYMONGO
@@ -112,11 +112,11 @@ INJECTED_FOR_A_SERVICE = (
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_what_orchestrators_put_there_for_a_service_is_not_even_mentioned(service: str) -> None:
-    everything, problems = find_all(
+    configuration, problems = collect_all(
         {f"{service}_{name}": "tcp://10.0.0.7:5000" for name in INJECTED_FOR_A_SERVICE}
     )
     assert problems == []
-    assert everything.ignored == ()
+    assert configuration.ignored == ()
 
 
 def test_no_name_of_ours_is_one_that_orchestrators_use() -> None:
@@ -132,10 +132,10 @@ def test_a_name_that_is_like_none_of_ours_is_ignored_and_told_of() -> None:
         "CREDIT_URL",
         "CREDIT_VERSION",
     )
-    everything, problems = find_all(dict.fromkeys(names, "x"))
+    configuration, problems = collect_all(dict.fromkeys(names, "x"))
     assert problems == []
-    assert everything.ignored == names
-    assert all(name in everything.summary() for name in names)
+    assert configuration.ignored == names
+    assert all(name in configuration.summary() for name in names)
 
 
 def test_a_file_holds_only_names_that_are_known(tmp_path: Path) -> None:
@@ -201,7 +201,7 @@ def test_a_missing_configuration_file_is_a_problem(tmp_path: Path) -> None:
     [("50ms", 50), ("60s", 60_000), ("5m", 300_000), ("1h", 3_600_000), ("2d", 172_800_000)],
 )
 def test_durations(text: str, milliseconds: int) -> None:
-    assert values.duration_ms(text) == milliseconds
+    assert parsers.duration_ms(text) == milliseconds
 
 
 @pytest.mark.parametrize(
@@ -209,26 +209,26 @@ def test_durations(text: str, milliseconds: int) -> None:
 )
 def test_what_is_not_a_duration_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
-        values.duration_ms(text)
+        parsers.duration_ms(text)
 
 
 @pytest.mark.parametrize(
     ("text", "count"), [("512", 512), ("512B", 512), ("64KiB", 65_536), ("1MiB", 1 << 20)]
 )
 def test_sizes(text: str, count: int) -> None:
-    assert values.size_bytes(text) == count
+    assert parsers.size_bytes(text) == count
 
 
 @pytest.mark.parametrize("text", ["", "1MB", "1k", "0", "-1", "1.5MiB", "9999GiB0"])
 def test_what_is_not_a_size_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
-        values.size_bytes(text)
+        parsers.size_bytes(text)
 
 
 @pytest.mark.parametrize("text", ["", "100", "100/", "/60s", "0/60s", "-1/60s", "1e3/60s", "100/0s", "²/1s"])
 def test_what_is_not_a_rate_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
-        values.rate(text)
+        parsers.rate(text)
 
 
 @pytest.mark.parametrize(
@@ -244,18 +244,18 @@ def test_what_is_not_a_rate_is_refused(text: str) -> None:
 )
 def test_a_database_address_with_credentials_or_of_another_kind_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
-        values.mongo_url(text)
+        parsers.mongo_url(text)
 
 
 def test_a_redis_address_may_name_a_user_and_no_password() -> None:
-    assert values.redis_url("rediss://credit@host:6380/0?ssl_ca_certs=/ca.pem")
-    assert values.redis_url("rediss+cluster://credit@one:6380,two:6380/0?ssl_ca_certs=/ca.pem")
+    assert parsers.redis_url("rediss://credit@host:6380/0?ssl_ca_certs=/ca.pem")
+    assert parsers.redis_url("rediss+cluster://credit@one:6380,two:6380/0?ssl_ca_certs=/ca.pem")
     with pytest.raises(ValueError, match="database"):
-        values.redis_url("redis+cluster://one:6380/1")
+        parsers.redis_url("redis+cluster://one:6380/1")
     with pytest.raises(ValueError, match="credentials"):
-        values.redis_url("redis+cluster://name:word@one:6380,two:6380")
+        parsers.redis_url("redis+cluster://name:word@one:6380,two:6380")
     with pytest.raises(ValueError):
-        values.redis_url("redis://:word@host/0")
+        parsers.redis_url("redis://:word@host/0")
 
 
 def test_a_refused_value_is_not_repeated() -> None:
@@ -280,7 +280,7 @@ def test_durations_that_contradict_each_other_are_a_problem() -> None:
 @pytest.mark.parametrize("text", ["*", "app.example", "https://app.example/", "https://user@app.example"])
 def test_what_is_not_an_origin_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
-        values.origins(text)
+        parsers.origins(text)
 
 
 def test_the_secret_files_are_the_nine_of_the_contract() -> None:

@@ -193,7 +193,7 @@ def test_drivers_are_quiet() -> None:
 def test_a_log_that_was_removed_is_there_again(
     what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(log_file, "LOOK_INTERVAL_S", 0.0)
+    monkeypatch.setattr(log_file, "CHECK_INTERVAL_S", 0.0)
     directory = tmp_path / "logs"
     configure_logging(level="info", directory=directory, stream=io.StringIO())
     logging.getLogger("test").info("first")
@@ -209,7 +209,7 @@ def test_a_log_that_was_removed_is_there_again(
 def test_a_log_that_cannot_be_written_stops_nobody_and_is_told_once(
     when: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(log_file, "LOOK_INTERVAL_S", 0.0)
+    monkeypatch.setattr(log_file, "CHECK_INTERVAL_S", 0.0)
     directory = tmp_path / "logs"
     if when == "from the start":
         directory.write_text("no folder")

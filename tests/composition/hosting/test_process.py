@@ -6,13 +6,14 @@ import textwrap
 
 import pytest
 
-from composition.hosting.process import RuntimeName
+from composition.wiring.platform import RuntimeName
 from tests.composition.hosting.serving import ROOT, WAIT_S_MAX
 
 BEATS = """
     import asyncio, sys, time
     from composition.hosting.heartbeat import BEAT_S
-    from composition.hosting.process import RuntimeName, run
+    from composition.hosting.process import run
+    from composition.wiring.platform import RuntimeName
 
     beats = 0
 

@@ -16,10 +16,10 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
-from composition.config.problems import EXIT_CONFIGURATION
 from composition.config.secrets import FILES
-from composition.hosting.process import RuntimeName
+from composition.exit_codes import EXIT_CONFIGURATION
 from composition.hosting.servers import ServerName
+from composition.wiring.platform import RuntimeName
 from ports.errors import ConnectionFault
 from tests.composition.hosting.serving import WAIT_S_MAX, Serving, creditctl, wait_until
 from tests.servers.certificates import write_certificates

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from composition.hosting import supervisor
-from composition.hosting.heartbeat import STARVED_TIMES_MAX, Heard, Heartbeat, Silence
+from composition.hosting.heartbeat import STARVED_TIMES_MAX, Heartbeat, HeartbeatMonitor, Silence
 from composition.hosting.supervisor import Plan, Supervisor
 from composition.hosting.worker_process import RestartReason, WorkerProcess, WorkerState
 from tests.composition.hosting.serving import wait_until
@@ -192,30 +192,30 @@ def test_a_replacement_that_never_gets_ready_is_killed(
 
 def test_what_a_worker_says_is_heard_however_it_comes() -> None:
     reading, writing = os.pipe()
-    heard, heartbeat = Heard(reading), Heartbeat(writing)
-    assert not heard.listen()
+    monitor, heartbeat = HeartbeatMonitor(reading), Heartbeat(writing)
+    assert not monitor.poll()
     heartbeat.beat()
-    assert (heard.listen(), heard.is_ready) == (True, False)
+    assert (monitor.poll(), monitor.is_ready) == (True, False)
     heartbeat.beat()
     heartbeat.ready()
     heartbeat.beat()
-    assert (heard.listen(), heard.is_ready) == (True, True)
+    assert (monitor.poll(), monitor.is_ready) == (True, True)
     # A supervisor that does not read, and then one that is gone, harm no worker.
     for _ in range(100_000):
         heartbeat.beat()
-    heard.close()
+    monitor.close()
     heartbeat.beat()
     os.close(writing)
 
 
 def test_the_end_of_a_pipe_is_no_sign_of_life() -> None:
     reading, writing = os.pipe()
-    heard = Heard(reading)
+    monitor = HeartbeatMonitor(reading)
     os.close(writing)
-    assert not heard.listen()
-    assert heard.is_over
-    assert not heard.listen()
-    heard.close()
+    assert not monitor.poll()
+    assert monitor.is_closed
+    assert not monitor.poll()
+    monitor.close()
 
 
 @dataclass
@@ -236,12 +236,12 @@ def test_time_without_a_processor_is_not_silence() -> None:
     silence = Scheduled()
     for _ in range(20):
         silence.waited_s += 0.45
-        silence.lasts(0.5)
+        silence.extend(0.5)
     assert not silence.exceeds(2.0)
     for _ in range(2):
-        silence.lasts(0.5)
+        silence.extend(0.5)
     assert silence.exceeds(1.5)
-    silence.broken()
+    silence.reset()
     assert not silence.exceeds(0.0)
 
 
@@ -250,7 +250,7 @@ def test_a_loop_that_spins_on_a_crowded_machine_is_silent_in_the_end() -> None:
     turns = 0
     while not silence.exceeds(2.0):
         silence.waited_s += 0.5
-        silence.lasts(0.5)
+        silence.extend(0.5)
         turns += 1
     assert turns == 2 * 2 * STARVED_TIMES_MAX + 1
 
@@ -260,4 +260,4 @@ def test_the_scheduler_is_asked_of_a_real_process() -> None:
     statistics = Path(f"/proc/{worker.pid}/schedstat")
     assert len(statistics.read_text().split()) == 3
     worker.kill()
-    wait_until(lambda: worker.ended() is not None, "its end")
+    wait_until(lambda: worker.poll() is not None, "its end")

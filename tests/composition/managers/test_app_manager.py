@@ -18,8 +18,8 @@ from composition.config.load import load
 from composition.config.settings import StoreName
 from composition.managers.app_manager import AppManager
 from composition.managers.plugin_manager import PluginFailed
-from composition.wiring.build import Platform
 from composition.wiring.memory_store import memory_store
+from composition.wiring.platform import Platform
 from composition.wiring.stores import Stores
 from plugins.connection_api import CONNECTION_API, ConnectionAPI
 from plugins.plugin import SERVICE_STARTED, PluginContext

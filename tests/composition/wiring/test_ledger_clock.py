@@ -14,8 +14,8 @@ from application.ledger.service import Ledger
 from composition.config.load import load
 from composition.config.settings import StoreName
 from composition.managers.app_manager import AppManager
-from composition.wiring.build import Platform
 from composition.wiring.memory_store import memory_store
+from composition.wiring.platform import Platform
 from composition.wiring.stores import Stores
 from credit_system import Answer, Call, Route
 from domain.identity.access import PUBLIC

@@ -1,4 +1,4 @@
-"""Keeps the metrics of dependencies fresh: each is probed every few seconds."""
+"""Probes every dependency every few seconds, for the metrics."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _log = logging.getLogger("credit.health")
 
 
 class BooksProbe:
-    """Whether this release can read the books that it is asked for."""
+    """A probe of whether this release can read the open books."""
 
     name = "ledger"
     role = "books"
@@ -47,12 +47,12 @@ class BooksProbe:
 
 
 def all_dependencies(stores: Stores, ledger: Ledger) -> tuple[Probe, ...]:
-    """What readiness and the metrics speak of: what the store needs, and what the ledger needs of it."""
+    """Every probe of readiness and of the metrics: those of the store, and that of the ledger's books."""
     return (*stores.dependencies, BooksProbe(ledger))
 
 
 class DependencyMonitor:
-    """One supervised task while it runs. A change is logged once, not at every probe."""
+    """One supervised task between `start` and `stop`. It logs changes only."""
 
     def __init__(
         self, *, dependencies: Sequence[Probe], runtime: Runtime, metrics: Metrics, interval_s: float
@@ -66,11 +66,12 @@ class DependencyMonitor:
         self._probing = Recurring(runtime, self._probe_all, name="dependency-monitor")
 
     async def start(self) -> None:
+        """Probes from now on, every `interval_s`."""
         if self._dependencies:
             self._probing.start()
 
     async def stop(self) -> None:
-        """Returns when no probe is under way, for the next to stop are the drivers that it asks."""
+        """Returns once no probe is under way, so that the drivers may stop."""
         await self._probing.stop()
 
     async def _probe_all(self) -> float:
@@ -90,7 +91,7 @@ class DependencyMonitor:
             answers, reason = False, error.reason
         except (DeadlineExceeded, Overloaded):
             answers = False
-        except Exception:  # noqa: BLE001 - a probe that fails in its own way is a part that is down
+        except Exception:  # noqa: BLE001 - any failure of a probe means that its dependency is down
             _log.exception("the probe of %s failed", name)
             answers, reason = False, "the probe failed"
         else:

@@ -18,8 +18,8 @@ import uvloop
 from hypercorn.events import Event, RawData
 from hypercorn.protocol import ProtocolWrapper
 
-from composition.hosting import connections
-from composition.hosting.servers import hypercorn_config, hypercorn_on_asyncio, hypercorn_on_trio
+from composition.hosting import hypercorn_server
+from composition.hosting.hypercorn_server import hypercorn_config, hypercorn_on_asyncio, hypercorn_on_trio
 
 ANSWER_S_MAX = 10.0
 POLL_S = 0.01
@@ -213,7 +213,7 @@ def test_a_failure_of_the_application_ends_its_connection_only(
 def test_what_a_client_asked_that_has_gone_ends_in_time(
     runtime: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(connections, "LEAVING_S_MAX", 0.2)
+    monkeypatch.setattr(hypercorn_server, "LEAVING_S_MAX", 0.2)
     left.clear()
     with serving(runtime) as address:
         with socket.create_connection(address, timeout=ANSWER_S_MAX) as client:

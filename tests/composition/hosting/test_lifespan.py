@@ -9,7 +9,7 @@ import trio
 
 from adapters.runtime.asyncio_runtime import AsyncioRuntime
 from adapters.runtime.trio_runtime import TrioRuntime
-from composition.hosting.asgi import Root
+from composition.hosting.lifespan import Root
 from ports.errors import DependencyUnavailable
 from ports.runtime import Runtime
 

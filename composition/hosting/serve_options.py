@@ -1,4 +1,4 @@
-"""How the service is to be served, as the command line says it."""
+"""The options of `creditctl serve` and `demo`."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from composition.config.settings import StoreName
-from composition.hosting.listen import Address
-from composition.hosting.process import RuntimeName
+from composition.hosting.listening import Address
 from composition.hosting.servers import ServerName, Tls
+from composition.wiring.platform import RuntimeName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServeOptions:
-    """Checked against each other."""
+    """Options that were checked against each other."""
 
     store: StoreName
     runtime: RuntimeName
@@ -24,12 +24,12 @@ class ServeOptions:
     bootstrap_api_key_file: Path | None = None
     demo: bool = False
     worker: int | None = None
-    """This process's number under a supervisor."""
+    """The number of this process under its supervisor; None without one."""
     ready_fd: int | None = None
-    """Where the supervisor hears that it serves, and that it lives."""
+    """The descriptor of the pipe for heartbeats; None without a supervisor."""
 
     def worker_arguments(self, address: Address, index: int, ready_fd: int, *, first: bool) -> list[str]:
-        """The command line of one worker; the first start of the first one writes the bootstrap key."""
+        """The command line of a worker. The first start of the first worker writes the bootstrap key."""
         arguments = [
             *("serve", "--store", self.store.value, "--runtime", self.runtime.value),
             *("--server", self.server.value, "--bind", str(address)),

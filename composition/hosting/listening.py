@@ -1,4 +1,4 @@
-"""Where the service listens."""
+"""The socket on which the service listens."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 BACKLOG_MAX = 1024
 KEEP_ALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 60_000}
-"""A silent peer is asked after 30 s, three times every 10 s; sent data waits 60 s for its acknowledgement."""
+"""A silent peer is probed after 30 s, three times every 10 s. Sent data waits 60 s for its
+acknowledgement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class Address:
 
 
 def parse_address(text: str) -> Address:
-    """`127.0.0.1:5000`, `[::1]:5000`, `localhost:5000`. Raises `ValueError`."""
+    """The address of `127.0.0.1:5000`, `[::1]:5000` or `localhost:5000`. Raises `ValueError`."""
     host, colon, port = text.rpartition(":")
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
@@ -34,10 +35,10 @@ def parse_address(text: str) -> Address:
 
 
 def bound_socket(address: Address, *, shared: bool) -> socket.socket:
-    """Bound, not listening yet: nobody connects before the service is ready. Raises `OSError`.
+    """A socket that is bound and does not listen yet, so that no client connects too early. Raises `OSError`.
 
-    `shared` lets other processes bind the same port, and the kernel deals connections out among
-    those that listen (Linux's SO_REUSEPORT).
+    `shared` lets other processes bind the same port; the kernel distributes connections among those that
+    listen (SO_REUSEPORT of Linux).
     """
     family, kind, protocol, _, where = socket.getaddrinfo(
         address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -60,15 +61,16 @@ def bound_socket(address: Address, *, shared: bool) -> socket.socket:
 
 
 def _detect_dead_peers(bound: socket.socket) -> None:
-    """Accepted connections inherit it (tcp(7)): no ASGI server takes a send back from a peer that is gone."""
+    """Accepted connections inherit these options (tcp(7)). No ASGI server gives up a send to a peer that is
+    gone."""
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in KEEP_ALIVE.items():
-        # Not every system has every option.
+        # Some systems lack some options.
         if hasattr(socket, name):
             bound.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def address_of(bound: socket.socket) -> Address:
-    """The address with the port that the system chose."""
+    """The address of a socket, with the port that the system chose."""
     host, port = bound.getsockname()[:2]
     return Address(host, port)

@@ -1,10 +1,14 @@
-"""One function wires the use cases onto a store; nothing is built at import."""
+"""Wires the use cases onto a store and a platform. Importing this module builds nothing."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import partial
 
+from adapters.crypto.argon2 import Argon2PasswordHasher
+from adapters.crypto.common_passwords import read_common_passwords
+from adapters.crypto.derivation import derived_key
 from adapters.crypto.sealing import AesGcmSealer
 from adapters.crypto.token_keys import TokenKeyring
 from adapters.memory.limits.limiter import MemoryLimiter
@@ -15,6 +19,7 @@ from application.idempotency import Idempotency
 from application.identity.api_keys import ApiKeyService
 from application.identity.bearer_tokens import BearerTokens
 from application.identity.foreign_devices import ForeignDevices
+from application.identity.login_throttle import LoginThrottle
 from application.identity.revocation_watch import RecentlyRevoked, RevocationWatch
 from application.identity.sessions import SessionService
 from application.identity.tokens import TokenService
@@ -25,47 +30,29 @@ from application.ledger.service import Ledger
 from application.limits.message_limiter import MessageLimiter
 from application.limits.moderation import Moderation
 from application.limits.rate_limiter import LimitPolicies, RateLimiter
-from application.realtime.socket_tokens import KnownSessions, RevokedEverywhere, SocketTokenVerifier
+from application.realtime.socket_tokens import RevocationFanOut, SocketTokenVerifier
 from application.realtime.switchboard import Realtime
+from composition.config.parsers import Rate
 from composition.config.ring_file import parse_ring
 from composition.config.secrets import Secrets
 from composition.config.settings import Settings
-from composition.config.values import Rate
-from composition.wiring.identity import build_idempotency, build_identity
+from composition.wiring.platform import Platform
 from composition.wiring.ring_watch import RingFile
 from composition.wiring.stores import Stores
+from domain.identity.sessions import SessionPolicy
 from domain.identity.tokens import ACCESS_KEY_LIFETIME_MS, TokenPolicy
 from domain.limits.windows import Policy
 from domain.realtime.events import CloseCode
-from ports.clock import Clock
-from ports.entropy import Entropy
 from ports.identity.sessions import SessionRevocations
 from ports.identity.token_keys import TokenKeys
-from ports.ledger.worker_link import WorkerLink
-from ports.metrics import Metrics
-from ports.runtime import Runtime
 
 FALLBACK_IDENTIFIERS_MAX = 20_000
-"""Whom the local limiter tells apart while the shared one is away."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Platform:
-    """What everything in one process shares."""
-
-    runtime: Runtime
-    clock: Clock
-    entropy: Entropy
-    metrics: Metrics
-    worker_link: WorkerLink | None = None
-    """Where several workers of one supervisor serve."""
-    processes: int = 1
-    """How many of this service share the machine's cores."""
+"""Identifiers that the local limiter counts while the shared one is unavailable."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UseCases:
-    """The application, ready to be registered."""
+    """Every use case of the application, ready to be registered as a service."""
 
     users: UserService
     idempotency: Idempotency
@@ -88,46 +75,34 @@ class UseCases:
 def build_use_cases(
     platform: Platform, settings: Settings, secrets: Secrets, stores: Stores, *, announce: Announce
 ) -> UseCases:
-    """`announce` is awaited with every batch that the ledger committed."""
-    runtime, clock, entropy = platform.runtime, platform.clock, platform.entropy
+    """All use cases on these stores. `announce` is awaited with every batch that the ledger commits."""
+    runtime, clock = platform.runtime, platform.clock
     keys = _token_keys(platform, settings, secrets)
     tokens = TokenService(
         keys=keys,
         clock=clock,
-        entropy=entropy,
+        entropy=platform.entropy,
         policy=TokenPolicy(issuer=settings.token_issuer, audience=settings.token_audience),
         fingerprint=settings.fingerprint,
     )
     trail = AuditTrail(log=stores.audit, runtime=runtime)
-    ended = RecentlyRevoked(runtime)
-    rate_limiter = _rate_limiter(platform, settings, stores, trail, ended)
-    devices = _devices(platform, stores, trail, rate_limiter)
+    revoked = RecentlyRevoked(runtime)
+    rate_limiter = _rate_limiter(platform, settings, stores, trail, revoked)
+    devices = _foreign_devices(platform, stores, trail, rate_limiter)
     realtime = _realtime(platform, stores, tokens, devices)
-    # Through the rate limiter: it remembers what it could not tell a store that was away.
-    revocations = RevokedEverywhere(limiter=rate_limiter, realtime=realtime)
-    users, sessions = build_identity(
-        settings,
-        secrets,
-        stores,
-        runtime=runtime,
-        clock=clock,
-        entropy=entropy,
-        limiter=rate_limiter,
-        revocations=revocations,
-        tokens=tokens,
-        devices=devices,
-        keys=keys,
-        processes=platform.processes,
-    )
+    # Through the rate limiter, which remembers the revocations that an unavailable limiter missed.
+    revocations = RevocationFanOut(limiter=rate_limiter, realtime=realtime)
+    # One hasher for users and sessions, and with it one bound on the passwords hashed at once.
+    passwords = _password_hasher(platform)
     return UseCases(
-        users=users,
-        idempotency=build_idempotency(secrets, stores, clock=clock, entropy=entropy),
+        users=_users(platform, stores, passwords, rate_limiter, revocations),
+        sessions=_sessions(
+            platform, settings, secrets, stores, passwords, rate_limiter, revocations, tokens, devices, keys
+        ),
+        idempotency=_idempotency(platform, secrets, stores),
         token_keys=keys,
         tokens=tokens,
-        bearer_tokens=BearerTokens(
-            tokens=tokens, devices=devices, sessions=stores.sessions, clock=platform.clock
-        ),
-        sessions=sessions,
+        bearer_tokens=BearerTokens(tokens=tokens, devices=devices, sessions=stores.sessions, clock=clock),
         api_keys=_api_keys(platform, secrets, stores, revocations),
         rate_limiter=rate_limiter,
         moderation=_moderation(platform, settings, stores, rate_limiter, trail, realtime),
@@ -138,12 +113,90 @@ def build_use_cases(
         ),
         audit_reader=AuditReader(log=stores.audit, journal=stores.journal_log),
         realtime=realtime,
-        revocation_watch=_ended_watch(platform, stores, realtime, ended),
+        revocation_watch=_revocation_watch(platform, stores, realtime, revoked),
         ledger=_ledger(platform, settings, stores, announce),
     )
 
 
-def _devices(
+def _password_hasher(platform: Platform) -> Argon2PasswordHasher:
+    """Hashes at once as many passwords as cores fall to this process."""
+    return Argon2PasswordHasher(
+        runtime=platform.runtime,
+        entropy=platform.entropy,
+        running_max=max(1, (os.cpu_count() or 1) // platform.processes),
+    )
+
+
+def _users(
+    platform: Platform,
+    stores: Stores,
+    passwords: Argon2PasswordHasher,
+    rate_limiter: RateLimiter,
+    revocations: SessionRevocations,
+) -> UserService:
+    return UserService(
+        users=stores.users,
+        credentials=stores.credentials,
+        revocations=revocations,
+        limiter=rate_limiter,
+        passwords=passwords,
+        common_passwords=read_common_passwords(),
+        runtime=platform.runtime,
+        clock=platform.clock,
+        entropy=platform.entropy,
+    )
+
+
+def _sessions(
+    platform: Platform,
+    settings: Settings,
+    secrets: Secrets,
+    stores: Stores,
+    passwords: Argon2PasswordHasher,
+    rate_limiter: RateLimiter,
+    revocations: SessionRevocations,
+    tokens: TokenService,
+    devices: ForeignDevices,
+    keys: TokenKeys,
+) -> SessionService:
+    return SessionService(
+        users=stores.users,
+        sessions=stores.sessions,
+        revocations=revocations,
+        passwords=passwords,
+        throttle=LoginThrottle(
+            limiter=rate_limiter,
+            failures=stores.login_failures,
+            clock=platform.clock,
+            key=derived_key(secrets.encryption_key, "login-names"),
+            policy=settings.login_delay_policy(),
+        ),
+        tokens=tokens,
+        devices=devices,
+        runtime=platform.runtime,
+        clock=platform.clock,
+        entropy=platform.entropy,
+        keys=keys,
+        policy=SessionPolicy(
+            idle_ms_max=settings.session_idle_ttl_ms,
+            absolute_ms_max=settings.session_ttl_ms,
+            per_user_max=settings.sessions_per_user,
+        ),
+    )
+
+
+def _idempotency(platform: Platform, secrets: Secrets, stores: Stores) -> Idempotency:
+    """Answers are sealed, since they may hold a key that is shown once."""
+    root_key = secrets.encryption_key.encode()
+    return Idempotency(
+        answers=stores.answers,
+        sealer=AesGcmSealer(root_key=root_key, purpose="idempotency", entropy=platform.entropy),
+        clock=platform.clock,
+        secret=derived_key(secrets.encryption_key, "idempotency"),
+    )
+
+
+def _foreign_devices(
     platform: Platform, stores: Stores, trail: AuditTrail, rate_limiter: RateLimiter
 ) -> ForeignDevices:
     return ForeignDevices(
@@ -165,7 +218,7 @@ def _realtime(platform: Platform, stores: Stores, tokens: TokenService, devices:
             tokens=tokens,
             devices=devices,
             users=stores.users,
-            sessions=KnownSessions(sessions=stores.sessions, clock=platform.clock),
+            sessions=stores.sessions,
             clock=platform.clock,
         ),
     )
@@ -189,36 +242,36 @@ def _api_keys(
 
 def _token_keys(platform: Platform, settings: Settings, secrets: Secrets) -> TokenKeys:
     ring = parse_ring(secrets.jwt_secret)
-    look = None
+    reload = None
     if secrets.jwt_file is not None:
-        look = RingFile(secrets.jwt_file, ring, runtime=platform.runtime, metrics=platform.metrics).look
+        reload = RingFile(secrets.jwt_file, ring, runtime=platform.runtime, metrics=platform.metrics).reload
     return TokenKeyring(
         ring,
         clock=platform.clock,
         algorithm=settings.token_algorithm,
         refresh_lifetime_ms=settings.session_idle_ttl_ms + ACCESS_KEY_LIFETIME_MS,
-        look=look,
+        look=reload,
     )
 
 
-def _ended_watch(
-    platform: Platform, stores: Stores, realtime: Realtime, ended: RecentlyRevoked
+def _revocation_watch(
+    platform: Platform, stores: Stores, realtime: Realtime, revoked: RecentlyRevoked
 ) -> RevocationWatch:
     watch = RevocationWatch(
         sessions=stores.sessions,
         api_keys=stores.api_keys,
         limiter=stores.patient_limiter,
         connected=realtime,
-        ended=ended,
+        revoked=revoked,
         runtime=platform.runtime,
         clock=platform.clock,
     )
-    realtime.on_gap(watch.doubt)
+    realtime.on_gap(watch.recheck)
     return watch
 
 
 def _rate_limiter(
-    platform: Platform, settings: Settings, stores: Stores, trail: AuditTrail, ended: RecentlyRevoked
+    platform: Platform, settings: Settings, stores: Stores, trail: AuditTrail, revoked: RecentlyRevoked
 ) -> RateLimiter:
     return RateLimiter(
         limiter=stores.limiter,
@@ -233,7 +286,7 @@ def _rate_limiter(
         entropy=platform.entropy,
         metrics=platform.metrics,
         trail=trail,
-        ended=ended,
+        revoked=revoked,
         revocations=stores.patient_limiter,
     )
 

@@ -1,6 +1,6 @@
-"""The root ASGI application: the service lives as long as the server's lifespan.
+"""The root ASGI application: the service lives for as long as the lifespan of its server.
 
-Any ASGI server's lifespan starts and stops it, inside that server's own event loop.
+The lifespan of any ASGI server starts and stops it, inside of that server's event loop.
 """
 
 from __future__ import annotations
@@ -18,23 +18,25 @@ _log = logging.getLogger("credit.lifespan")
 
 
 class Service(Protocol):
-    """What lives inside the lifespan."""
+    """A service that lives within a lifespan."""
 
     @property
     def application(self) -> Application:
-        """HTTP and WebSocket, once started."""
+        """The application for HTTP and WebSocket, once started."""
 
     @property
     def framework(self) -> Application:
-        """The web framework, which has a lifespan of its own inside the service's."""
+        """The web framework, whose own lifespan runs within that of the service."""
 
-    async def start(self) -> None: ...
+    async def start(self) -> None:
+        """Starts the service, or raises."""
 
-    async def stop(self) -> None: ...
+    async def stop(self) -> None:
+        """Stops the service, also after a start that failed."""
 
 
 class StartFailed(Exception):
-    """The service did not start; the text is for operators."""
+    """The service did not start. The text is for operators."""
 
 
 class Root:
@@ -43,12 +45,12 @@ class Root:
     def __init__(
         self, *, runtime: Runtime, service: Service, on_ready: Callable[[], Awaitable[None]] | None = None
     ) -> None:
-        """`on_ready` is awaited once all has started, before the server is told so and accepts."""
+        """`on_ready` is awaited once the service has started, before the server learns that and accepts."""
         self._runtime = runtime
         self._service = service
         self._on_ready = on_ready
         self.failure: BaseException | None = None
-        """Why it did not start, or did not stop in order."""
+        """Why the service did not start, or did not stop in order."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -60,13 +62,13 @@ class Root:
         startup = await receive()
         progress = _Progress(startup, receive, send, self._on_ready)
         try:
-            # Whatever the framework's lifespan or a start raises ends up here, as one kind of failure.
+            # A failure of the start or of the framework's lifespan arrives here.
             async with self._runtime.running():
                 try:
                     await self._service.start()
                     await self._service.framework(scope, progress.receive, progress.send)
                 finally:
-                    # Also when the server cancels its lifespan: what was started is stopped.
+                    # Also after the server has cancelled its lifespan.
                     await self._runtime.shielded(self._service.stop, name="service-stop")
         except (Exception, BaseExceptionGroup) as error:
             self.failure = _leaf(error)
@@ -80,7 +82,7 @@ class Root:
 
 
 class _Progress:
-    """Stands between the server and the framework's lifespan: the server hears of the end last."""
+    """Stands between the server and the framework's lifespan, so that the server learns of the end last."""
 
     def __init__(
         self, startup: Message, receive: Receive, send: Send, on_ready: Callable[[], Awaitable[None]] | None
@@ -105,20 +107,20 @@ class _Progress:
                 self.started = True
                 await self._send(message)
             case "lifespan.startup.failed" | "lifespan.shutdown.failed":
-                # Raised, not passed on: after a failed start the framework would wait for a shutdown.
+                # Raised and not passed on: the framework would wait for a shutdown after a failed start.
                 raise StartFailed(message.get("message", ""))
             case _:
                 pass
 
 
 def reason_of(error: BaseException) -> str:
-    """One line for operators, without a stack."""
+    """An error as one line for operators, without a stack."""
     text = str(error).strip().splitlines()
     return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
 
 
 def _leaf(error: BaseException) -> BaseException:
-    """The first failure within a group: on trio, nurseries wrap what their tasks raise."""
+    """The first error within a group: nurseries of trio wrap the errors of their tasks."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error

@@ -1,4 +1,4 @@
-"""Puts a service together for one process: runtime, clock, metrics, store and manager."""
+"""Assembles the service of one process: runtime, clock, metrics, store and manager."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 
 from adapters.metrics.prometheus import PrometheusMetrics
 from adapters.runtime.system import SystemClock, SystemEntropy
-from application.audit.trail import AuditCounter
 from composition.config.secrets import Secrets
 from composition.config.settings import Settings, StoreName
-from composition.hosting.process import RuntimeName, make_runtime
 from composition.managers.app_manager import AppManager
-from composition.wiring.build import Platform
+from composition.wiring.open_stores import open_stores
+from composition.wiring.platform import Platform, RuntimeName, make_runtime
 from composition.wiring.stores import Stores
 from ports.ledger.worker_link import WorkerLink
 from ports.metrics import Metrics
@@ -27,34 +26,38 @@ _log = logging.getLogger("credit.service")
 
 def assemble(
     store: StoreName,
-    runtime: RuntimeName,
+    runtime_name: RuntimeName,
     settings: Settings,
     secrets: Secrets,
     metrics: Metrics | None = None,
     link_directory: Path | None = None,
     processes: int = 1,
 ) -> tuple[Platform, AppManager]:
-    """Nothing is opened yet: that happens when the manager starts, inside the runtime's loop."""
-    made = make_runtime(runtime)
+    """The platform and the manager of a process. The manager opens the store when it starts, inside of the
+    loop.
+
+    `link_directory` is the directory in which the workers of one supervisor meet.
+    """
+    runtime = make_runtime(runtime_name)
     platform = Platform(
-        runtime=made,
+        runtime=runtime,
         clock=SystemClock(),
         entropy=SystemEntropy(),
         metrics=metrics or PrometheusMetrics(),
-        worker_link=worker_link_of(made, runtime, link_directory),
+        worker_link=worker_link_in(link_directory, runtime, runtime_name),
         processes=processes,
     )
 
-    async def open_stores() -> Stores:
-        return await stores_of(store, platform, settings, secrets)
+    async def open_chosen() -> Stores:
+        return await open_stores(store, platform, settings, secrets)
 
     return platform, AppManager(
-        platform=platform, settings=settings, secrets=secrets, open_stores=open_stores
+        platform=platform, settings=settings, secrets=secrets, open_stores=open_chosen
     )
 
 
-def worker_link_of(runtime: Runtime, name: RuntimeName, directory: Path | None) -> WorkerLink | None:
-    """None where no other worker shares the directory, or nobody could."""
+def worker_link_in(directory: Path | None, runtime: Runtime, name: RuntimeName) -> WorkerLink | None:
+    """The link to the workers that share the directory; None without a directory, or where it is unusable."""
     if directory is None:
         return None
     from adapters.worker_link.directory import DirectoryHost  # noqa: PLC0415 - a single worker needs none of it
@@ -75,21 +78,3 @@ def _sockets(name: RuntimeName) -> Sockets:
     from adapters.worker_link.asyncio_sockets import AsyncioSockets  # noqa: PLC0415
 
     return AsyncioSockets()
-
-
-async def stores_of(store: StoreName, platform: Platform, settings: Settings, secrets: Secrets) -> Stores:
-    """The drivers of the live store are imported only when it is meant."""
-    on_recorded = AuditCounter(platform.metrics)
-    if store is StoreName.MEMORY:
-        from composition.wiring.memory_store import memory_store  # noqa: PLC0415
-
-        return memory_store(settings, platform.clock, on_recorded=on_recorded)
-    from composition.wiring.live_store import live_store  # noqa: PLC0415
-
-    return await live_store(
-        runtime=platform.runtime,
-        settings=settings,
-        secrets=secrets,
-        entropy=platform.entropy,
-        on_recorded=on_recorded,
-    )

@@ -1,4 +1,5 @@
-"""How the text of a setting becomes a value. Every parser raises `ValueError` with a reason for operators."""
+"""Parsers of settings: a text in, a checked value out. Each raises `ValueError` with a reason for
+operators."""
 
 from __future__ import annotations
 
@@ -11,14 +12,13 @@ from typing import TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
 from domain.addresses import Network, parse_network
-from domain.limits.windows import parse_policy_rate
+from domain.limits.windows import UNIT_MS, parse_policy_rate
 
 Choice = TypeVar("Choice", bound=Enum)
 
 DURATION_MS_MAX = 10 * 366 * 24 * 3600 * 1000
 SIZE_BYTES_MAX = 1 << 40
 
-_UNIT_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _UNIT_BYTES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 _DURATION = re.compile(r"([0-9]{1,12})(ms|s|m|h|d)")
 _SIZE = re.compile(r"([0-9]{1,12})(B|KiB|MiB|GiB)?")
@@ -31,25 +31,25 @@ _CREDENTIAL_OPTIONS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """So many in each period."""
+    """At most `limit` in each period."""
 
     limit: int
     period_ms: int
 
 
 def duration_ms(text: str) -> int:
-    """`50ms`, `60s`, `5m`, `1h`, `7d` in milliseconds; more than nothing."""
+    """`50ms`, `60s`, `5m`, `1h`, `7d` in milliseconds, above 0."""
     match = _DURATION.fullmatch(text)
     if match is None:
         raise ValueError("not a duration: a whole number and ms, s, m, h or d, such as 60s")
-    value = int(match[1]) * _UNIT_MS[match[2]]
+    value = int(match[1]) * UNIT_MS[match[2]]
     if not 0 < value <= DURATION_MS_MAX:
         raise ValueError("a duration is more than nothing and at most ten years")
     return value
 
 
 def size_bytes(text: str) -> int:
-    """`65536`, `64KiB`, `1MiB` in bytes; more than nothing."""
+    """`65536`, `64KiB`, `1MiB` in bytes, above 0."""
     match = _SIZE.fullmatch(text)
     if match is None:
         raise ValueError("not a size: a whole number and B, KiB, MiB or GiB, such as 1MiB")
@@ -60,7 +60,7 @@ def size_bytes(text: str) -> int:
 
 
 def rate(text: str) -> Rate:
-    """`100/60s`: a limit and the period it holds for, within what the limiter can count exactly."""
+    """`100/60s`: a limit and its period, within the range that the limiter counts exactly."""
     return Rate(*parse_policy_rate(text))
 
 
@@ -102,24 +102,24 @@ def word(text: str) -> str:
 
 
 def networks(text: str) -> tuple[Network, ...]:
-    """Comma-separated addresses and networks, IPv4 or IPv6; IPv4 written inside of IPv6 is IPv4."""
-    found = []
+    """Comma-separated addresses and networks. An IPv4 address embedded in an IPv6 one counts as IPv4."""
+    parsed = []
     for part in _parts(text):
         try:
-            found.append(parse_network(part))
+            parsed.append(parse_network(part))
         except ValueError:
             raise ValueError(f"{part!r} is not an address or a network such as 10.0.0.0/8") from None
-    return tuple(found)
+    return tuple(parsed)
 
 
 def origins(text: str) -> tuple[str, ...]:
     """Comma-separated origins as browsers send them (RFC 6454), lower case."""
-    found = []
+    parsed = []
     for part in _parts(text):
         if not _ORIGIN.fullmatch(part):
             raise ValueError(f"{part!r} is not an origin such as https://app.example")
-        found.append(part.lower())
-    return tuple(found)
+        parsed.append(part.lower())
+    return tuple(parsed)
 
 
 def path(text: str) -> Path:
@@ -130,12 +130,12 @@ def path(text: str) -> Path:
 
 
 def optional_path(text: str) -> Path | None:
-    """A directory; nothing when empty."""
+    """A directory; None for an empty text."""
     return path(text) if text else None
 
 
 def optional_token(text: str) -> str | None:
-    """A bearer token of 16 visible characters or more; nothing when empty."""
+    """A bearer token of 16 to 512 visible characters; None for an empty text."""
     if not text:
         return None
     if not re.fullmatch(r"[\x21-\x7e]{16,512}", text):
@@ -144,14 +144,14 @@ def optional_token(text: str) -> str | None:
 
 
 def mongo_url(text: str) -> str:
-    """A connection string without credentials, since these are secret files."""
+    """A connection string without credentials, which belong into secret files."""
     return _url(text, ("mongodb", "mongodb+srv"))
 
 
 def redis_url(text: str) -> str:
-    """`redis://` or, with TLS, `rediss://`; a user name may stand in it, a password may not.
+    """`redis://` or, with TLS, `rediss://`, with or without a user name, never with a password.
 
-    A cluster is `redis+cluster://` or `rediss+cluster://`, and names some of its nodes.
+    `redis+cluster://` and `rediss+cluster://` name some nodes of a cluster.
     """
     if text.partition("://")[0] in _CLUSTER_SCHEMES and urlsplit(text).path not in ("", "/", "/0"):
         raise ValueError("a cluster has no database but 0")
