@@ -1,4 +1,4 @@
-"""How often an outage is logged: each call that meets it would say the same."""
+"""Limits how often an outage is logged, since every call that meets it would log the same line."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from collections.abc import Callable, Hashable
 from typing import Final
 
 OUTAGE_INTERVAL_S: Final = 60.0
-"""Between two lines about the same thing."""
+"""Seconds between two lines about one subject."""
 
 
 class OutageLog:
-    """Says when a line is due. Subjects come from a small closed set: each is remembered."""
+    """Decides when a line is due. Subjects come from a small closed set, of which each is remembered."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
-        """`monotonic` gives seconds."""
+        """`monotonic` returns seconds."""
         self._monotonic = monotonic
-        self._said_s: dict[Hashable, float] = {}
-        self._unsaid: dict[Hashable, int] = {}
+        self._logged_s: dict[Hashable, float] = {}
+        self._suppressed: dict[Hashable, int] = {}
 
     def due(self, subject: Hashable) -> int | None:
-        """For a failure now: how many of the same subject went unsaid since its last line, when another one
-        is due; None when this failure goes unsaid, too."""
-        now_s, said_s = self._monotonic(), self._said_s.get(subject)
-        if said_s is not None and now_s - said_s < OUTAGE_INTERVAL_S:
-            self._unsaid[subject] = self._unsaid.get(subject, 0) + 1
+        """Whether a failure now is due for a line: None when not, else the number of failures of the same
+        subject that got no line since its last one."""
+        now_s, logged_s = self._monotonic(), self._logged_s.get(subject)
+        if logged_s is not None and now_s - logged_s < OUTAGE_INTERVAL_S:
+            self._suppressed[subject] = self._suppressed.get(subject, 0) + 1
             return None
-        self._said_s[subject] = now_s
-        return self._unsaid.pop(subject, 0)
+        self._logged_s[subject] = now_s
+        return self._suppressed.pop(subject, 0)

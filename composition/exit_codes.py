@@ -1,4 +1,4 @@
-"""What `creditctl` ends with, and how it says why."""
+"""The exit codes of `creditctl`, and the report of a failure."""
 
 from __future__ import annotations
 

@@ -17,23 +17,23 @@ Printed by `python -m composition.commands.authorisation_page > docs/authorisati
 `tests/adapters/web/test_authorisation.py` asks every route as every kind of caller, and holds service,
 table and page together.
 
-A caller is nobody, a **user** with an access token, or a **key**: the holder of an API key. A key has the
-scopes that it was made with, and acts in its book; a user acts in the book `main`. The role `analyst` gives
-a user `credits:read` and the audit log; the role `admin` and the scope `admin` include every scope. A key
-is no user: what is a user's own has no meaning for it.
+A caller is anonymous, a **user** with an access token, or a **key**: the holder of an API key. A key has the
+scopes that it was created with, and acts in its book; a user acts in the book `main`. The role `analyst` gives
+a user `credits:read` and the audit log; the role `admin` and the scope `admin` include every scope. A key is
+no user, so the routes for a user's own resources refuse it.
 
-Whoever shows a credential that is not good (unknown, forged, expired, revoked, of another device or none)
-is refused with 401 on every route, one for everybody included, and be it beside a good one:
-[what a request shows](credentials.md). A banned address, user or key is refused with 403 `banned` on
-every route but `/health/*` and `/metrics`. Nobody is refused with 401 `not_authenticated`, somebody who
-may not with 403 `forbidden`. Another user's session is not found.
+A request with a bad credential (unknown, forged, expired, revoked, of another device or of none) is refused
+with 401 on every route, including those for everybody, even if it has a good one as well:
+[what a request shows](credentials.md). A banned address, user or key is refused with 403 `banned` on every
+route but `/health/*` and `/metrics`. An anonymous caller without a permission is refused with 401
+`not_authenticated`, any other with 403 `forbidden`. Another user's session is not found.
 
 | route | who |
 |---|---|
 """
 
 _FOOT = """
-With `CREDIT_METRICS_TOKEN`, `/metrics` is for who has it. `/ws` is open to everybody for 10 s: the first
+With `CREDIT_METRICS_TOKEN`, `/metrics` requires that token. `/ws` is open to everybody for 10 s: the first
 frame must bring a WebSocket token.
 """
 

@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="creditctl", description="Runs and looks after the credit system.")
+    parser = argparse.ArgumentParser(prog="creditctl", description="Runs and administers the credit system.")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _serving(commands.add_parser("serve", help="start the service"), demo=False)
     _serving(commands.add_parser("demo", help="serve sample data from memory, to try it out"), demo=True)
@@ -77,8 +77,8 @@ def _parser() -> argparse.ArgumentParser:
 
     _api_keys(_group(commands, "api-key", "service keys of the live store"))
 
-    _bans(_group(commands, "bans", "who is shut out of the live store's service"))
-    _limits(_group(commands, "limits", "how somebody stands with the limits"))
+    _bans(_group(commands, "bans", "bans on the live store"))
+    _limits(_group(commands, "limits", "windows and violations on the live store"))
 
     _ledger(_group(commands, "ledger", "prove, export and import a book of the live store"))
 
@@ -160,12 +160,12 @@ def _bans(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     listing = commands.add_parser("list", help="list the bans in force, those that end last first")
     listing.add_argument("--json", action="store_true", help="print JSON")
     listing.set_defaults(run=_bans_list)
-    add = commands.add_parser("add", help="shut somebody out, in place of a ban in force")
+    add = commands.add_parser("add", help="ban an identifier, in place of a ban in force")
     _identifier(add)
     add.add_argument("--seconds", type=int, metavar="N", help="without it, as long as the level gives")
     add.add_argument("--reason", required=True)
     add.set_defaults(run=_bans_add)
-    lift = commands.add_parser("lift", help="let somebody in again")
+    lift = commands.add_parser("lift", help="lift a ban")
     _identifier(lift)
     lift.set_defaults(run=_bans_lift)
 

@@ -174,8 +174,7 @@ TABLE: tuple[Setting, ...] = (
     Setting("RATE_LIMIT_PASSWORD", "rate_limit_password", "5/60s", RATE,
             "Changes of a password, tried by one address, and by one user.", parsers.rate),
     Setting("RATE_LIMIT_ERRORS", "rate_limit_errors", "30/60s", RATE,
-            "Requests of one address that name nobody and are answered 400 or 401; each further one is a"
-            " violation.", parsers.rate),
+            "Anonymous requests of one address that are answered 400 or 401; each further one is a violation.", parsers.rate),
     Setting("RATE_LIMIT_MESSAGES", "rate_limit_messages", "600/60s", RATE,
             "WebSocket messages of one user, over all connections.", parsers.rate),
     Setting("RATE_LIMIT_ALGORITHM", "rate_limit_algorithm", "sliding-window",
@@ -194,15 +193,15 @@ TABLE: tuple[Setting, ...] = (
             "Whether API keys that keep going over their limit are banned as others are; else they are only "
             "refused.", parsers.truth),
     Setting("TRUSTED_PROXIES", "trusted_proxies", "", "networks, comma-separated",
-            "Whose `X-Forwarded-For` and `Forwarded` are believed; see [addresses](addresses.md).",
+            "Proxies whose `X-Forwarded-For` and `Forwarded` are trusted; see [addresses](addresses.md).",
             parsers.networks),
     Setting("ALLOWLIST", "allowlist", "", "networks, comma-separated",
-            "Who is never counted; see [addresses](addresses.md).", parsers.networks),
+            "Addresses that are never counted; see [addresses](addresses.md).", parsers.networks),
     Setting("FINGERPRINT", "fingerprint", "enforce", "off, observe, enforce",
-            "Whether a token used from another device is let pass, noted or refused.",
+            "Whether a token from another device is accepted, audited or refused.",
             parsers.one_of(Fingerprint)),
     Setting("TOKEN_ALGORITHM", "token_algorithm", "HS256", "HS256, EdDSA",
-            "What access tokens are signed with. EdDSA (Ed25519) costs more and lets others check them by "
+            "The algorithm that signs access tokens. EdDSA (Ed25519) costs more and lets others check them by "
             "`/.well-known/jwks.json`.", parsers.one_of(SigningAlgorithm)),
     Setting("TOKEN_ISSUER", "token_issuer", "credit-system", "name", "`iss` of every token.", parsers.word),
     Setting("TOKEN_AUDIENCE", "token_audience", "credit-system", "name", "`aud` of every token.",

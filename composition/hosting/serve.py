@@ -71,7 +71,7 @@ def _serve_here(options: ServeOptions, settings: Settings, secrets: Secrets) -> 
         options.store, options.runtime, settings, secrets, metrics, link_directory, processes
     )
     heartbeat = None if options.ready_fd is None else Heartbeat(options.ready_fd)
-    startup = Startup(options=options, manager=manager, bound=bound, say=_print, heartbeat=heartbeat)
+    startup = Startup(options=options, manager=manager, bound=bound, print_line=_print, heartbeat=heartbeat)
     root = Root(runtime=platform.runtime, service=manager, on_ready=startup.ready)
     grace_s = settings.shutdown_grace_ms / 1000
 

@@ -32,14 +32,14 @@ class Startup:
         options: ServeOptions,
         manager: AppManager,
         bound: socket.socket,
-        say: Callable[[str], None],
+        print_line: Callable[[str], None],
         heartbeat: Heartbeat | None,
     ) -> None:
         self._options = options
         self._manager = manager
         self._bound = bound
         self._address = address_of(bound)
-        self._say = say
+        self._print_line = print_line
         self._heartbeat = heartbeat
         self._key: str | None = None
         self._has_started = False
@@ -98,9 +98,9 @@ class Startup:
             self._heartbeat.ready()
         if options.worker is None:
             how = f"{options.store.value} store, {options.runtime.value}, {options.server.value}"
-            self._say(f"serving on {url_of(options, self._address)} ({how})")
+            self._print_line(f"serving on {url_of(options, self._address)} ({how})")
             for line in self._tour:
-                self._say(line)
+                self._print_line(line)
 
     async def _bootstrap_key(self) -> str:
         """Replaces the bootstrap keys of this host and file, and the key in the file, which hosts may share.

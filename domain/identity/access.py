@@ -82,7 +82,7 @@ USER = Permission(PermissionKind.USER)
 AUDIT = Permission(PermissionKind.AUDIT)
 """Reading the audit log."""
 ADMIN = Permission(PermissionKind.ADMIN)
-"""Administrators, and nobody else."""
+"""Administrators alone."""
 
 _ANALYST_SCOPES = frozenset({Scope.CREDITS_READ})
 
