@@ -53,8 +53,7 @@ def _outcome(result: object) -> str:
 
 
 def _request(*values: object) -> dict[str, str]:
-    """The id of the request among the arguments, else of the current one; nothing outside of a request, as in
-    the service's own tasks."""
+    """The id of the request among the arguments, else of the current one; empty outside of a request."""
     contexts = (value.request_id for value in values if isinstance(value, RequestContext))
     request_id = next(contexts, None) or REQUEST_ID.get()
     return {"request_id": request_id} if request_id else {}

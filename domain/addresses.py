@@ -19,8 +19,7 @@ ZONE_LENGTH_MAX = 16
 IPV6_COUNTED_BITS = 64
 """Most providers give a customer a whole /64, so that counting by address would be pointless."""
 IPV6_NETWORK_BITS = 56
-"""The least that a provider should give a household (RIPE-690, 4.2): 256 /64s, to be banned one after the
-other."""
+"""The least that a provider should give a household (RIPE-690, 4.2): 256 /64s to be banned in turn."""
 IPV6_PREFIX_BITS = frozenset({IPV6_COUNTED_BITS, IPV6_NETWORK_BITS})
 """The sizes of networks that can be named: the counted one, and the one that several of them escalate to."""
 
@@ -42,8 +41,7 @@ class _Form(NamedTuple):
     """The number of bits before the IPv4 address."""
     is_inverted: bool
     never: tuple[tuple[int, int], ...]
-    """Ranges, by first and last, of IPv4 addresses that this form cannot embed. An address with one of them
-    is a plain IPv6 address."""
+    """Ranges of IPv4 addresses that this form cannot embed: with one of them, the address is plain IPv6."""
 
     def holds(self, number: int, bits: int = _IPV6_BITS) -> bool:
         """Whether an address, or all of a network with this many bits, has this form."""
@@ -132,8 +130,7 @@ def network_identity_of(network: Network) -> Network:
 
 
 def _locally_translated(address: IPv6Address) -> IPv4Address | None:
-    """The embedded IPv4 address behind a local prefix of 48, 56, 64 or 96 bits, whose length the address does
-    not show.
+    """The embedded IPv4 address behind a local prefix of 48, 56, 64 or 96 bits, of unknown length.
 
     The bits after the IPv4 address are zero (RFC 6052, 2.2), and hardly any host's address ends in 0. So the
     last octet that is not zero is the last one of the IPv4 address.

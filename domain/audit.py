@@ -107,8 +107,7 @@ def audit_event(
     actor: str | None = None,
     detail: Mapping[str, str | int] | None = None,
 ) -> AuditEvent:
-    """The event of a change. `actor` replaces that of the context where the change itself identifies its
-    actor."""
+    """The event of a change. `actor` replaces that of the context where the change identifies it."""
     return AuditEvent(
         id=time_ordered_id(ID_PREFIX, now_ms, randomness),
         at_ms=now_ms,

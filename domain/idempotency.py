@@ -38,6 +38,5 @@ def answer_id(secret: bytes, actor: str, key: str) -> str:
 
 
 def request_fingerprint(secret: bytes, operation: str, body: bytes) -> bytes:
-    """HMAC-SHA256 of operation and body. The secret keeps a stored fingerprint from helping to guess a
-    password."""
+    """HMAC-SHA256 of operation and body, under a secret, since a body may hold a password to guess."""
     return hmac.digest(secret, b"request\0" + operation.encode() + b"\0" + body, hashlib.sha256)

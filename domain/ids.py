@@ -15,8 +15,7 @@ _PAIRS = [first + second for first in _DIGITS for second in _DIGITS]
 
 
 def base32(data: bytes) -> str:
-    """Crockford base 32, the most significant digit first. The length depends on the length of `data`
-    alone."""
+    """Crockford base 32, the most significant digit first. `data` of one length has one length."""
     number = int.from_bytes(data, "big")
     length = (len(data) * 8 + 4) // 5
     # Two digits at a time, since nearly every request makes an id.

@@ -1,5 +1,4 @@
-"""Answers to idempotent writes. A write stores its answer itself; one to another store has it stored
-afterwards."""
+"""Answers to idempotent writes, stored by the write itself, or right after one to another store."""
 
 from __future__ import annotations
 

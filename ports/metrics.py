@@ -76,5 +76,4 @@ class Metrics(Protocol):
         """The instrument of a metric, the same one for every registration of it."""
 
     def render(self) -> tuple[str, bytes]:
-        """The content type and the exposition text. Blocks, for long with many workers: call it in a
-        thread."""
+        """The content type and the exposition text. Blocks, so that it is called in a thread."""

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol, TypeVar, TypeVarTuple
+from typing import Final, Protocol, TypeVar, TypeVarTuple
+
+from ports.errors import DependencyUnavailable
 
 Result = TypeVar("Result")
 Item = TypeVar("Item")
@@ -26,6 +28,10 @@ class Overloaded(Exception):
 
 class TaskCancelled(Exception):
     """The awaited task was cancelled; its waiter was not."""
+
+
+UNAVAILABLE: Final = (DependencyUnavailable, DeadlineExceeded, Overloaded)
+"""What a call raises that a dependency cannot serve now."""
 
 
 class Event(Protocol):

@@ -109,8 +109,7 @@ class _Position:
 
 
 class _Stream(NamedTuple, Generic[At]):
-    """Lines of one log, each with the position after it. `rest` is the position after all of them; None at
-    the end of the log."""
+    """Lines of one log, each with the position after it. `rest` is the position after all, or None."""
 
     lines: list[tuple[AuditLine, At]]
     rest: At | None
@@ -178,8 +177,7 @@ class AuditReader:
     async def _scan(
         self, query: AuditQuery, book: str, wanted: Wanted, before: _Place, floor: int, limit: int
     ) -> _Stream[_Place]:
-        """Scans from `before` down to `wanted.above`, which lies above `floor` where a page scans only a
-        part."""
+        """Scans from `before` down to `wanted.above`, above `floor` where a page scans only a part."""
         rest = None if wanted.above == floor else _Place(wanted.above + 1, 0)
         lines: list[tuple[AuditLine, _Place]] = []
         for _ in range(READS_A_PAGE_MAX):

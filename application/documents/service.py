@@ -124,8 +124,7 @@ class DocumentService:
 
     @traced
     async def get(self, collection: Collection, document_id: str) -> Document | None:
-        """The document of an id; None when there is none. Not cached, as the check of a version costs as
-        much."""
+        """The document of an id; None without one. Never cached: checking its version costs as much."""
         self._check(collection)
         return await self._documents.get(collection, document_id) if is_id(document_id) else None
 

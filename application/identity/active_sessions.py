@@ -8,10 +8,9 @@ from typing import Final
 from application.outage_log import OutageLog
 from application.recurring import Recurring
 from ports.clock import Clock
-from ports.errors import DependencyUnavailable
 from ports.identity.sessions import Sessions
 from ports.metrics import Merge, Metric, MetricKind, Metrics
-from ports.runtime import DeadlineExceeded, Overloaded, Runtime
+from ports.runtime import UNAVAILABLE, Runtime
 
 INTERVAL_S: Final = 1.0
 SHARE_MAX: Final = 0.02
@@ -31,8 +30,7 @@ _log = logging.getLogger(__name__)
 
 
 class ActiveSessions:
-    """One supervised task between `start` and `stop`. The gauges keep their values while the store is
-    unavailable."""
+    """One supervised task between `start` and `stop`. During an outage, the gauges keep their values."""
 
     def __init__(self, *, sessions: Sessions, runtime: Runtime, clock: Clock, metrics: Metrics) -> None:
         self._store = sessions
@@ -60,7 +58,7 @@ class ActiveSessions:
     async def _count(self) -> None:
         try:
             active = await self._store.count_active(self._clock.now_ms())
-        except (DependencyUnavailable, DeadlineExceeded, Overloaded) as error:
+        except UNAVAILABLE as error:
             if self._outages.due(None) is not None:
                 _log.warning("active sessions were not counted: %s", error)
             return

@@ -52,8 +52,7 @@ BOOTSTRAP_KEYS_MAX = 100
 CACHE_AGE_MS_MAX = 5_000
 CACHE_ENTRIES_MAX = 10_000
 TOUCH_INTERVAL_MS = 60_000
-"""Between two writes of last uses: they tell which keys nothing uses any more, not when each call
-happened."""
+"""Between two writes of last uses, which tell forgotten keys from used ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,8 +203,7 @@ class ApiKeyService:
 
     @traced
     async def list_page(self, *, limit: int, cursor: str | None = None) -> ApiKeyPage:
-        """A page of at most `limit` keys, newest first, revoked ones included. `cursor` is that of the page
-        before."""
+        """A page of at most `limit` keys, newest first, with revoked ones, from `cursor` on."""
         return await self._keys.list_page(limit=limit, cursor=cursor)
 
     @traced

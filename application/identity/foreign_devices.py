@@ -14,10 +14,9 @@ from domain.identity.tokens import DeviceVerdict
 from domain.ids import RANDOMNESS_BYTES
 from ports.clock import Clock
 from ports.entropy import Entropy
-from ports.errors import DependencyUnavailable
 from ports.identity.sessions import Sessions
 from ports.metrics import Metric, MetricKind, Metrics
-from ports.runtime import DeadlineExceeded, Overloaded, Runtime
+from ports.runtime import UNAVAILABLE, Runtime
 
 FOREIGN_DEVICES = Metric(
     "credit_foreign_devices_total",
@@ -31,8 +30,6 @@ VIOLATIONS_MAX = 10
 """Violations of one session and address within the interval: more than a ban takes."""
 SIGHTINGS_MAX = 10_000
 """Pairs of a session and an address that are remembered."""
-
-_UNAVAILABLE = (DependencyUnavailable, Overloaded, DeadlineExceeded)
 
 
 class AddressLimiter(Protocol):
@@ -136,7 +133,7 @@ class ForeignDevices:
     async def _signals(self, session_id: str, context: RequestContext) -> Mapping[str, str]:
         try:
             session = await self._sessions.get(session_id)
-        except _UNAVAILABLE:
+        except UNAVAILABLE:
             # The event matters more than its details.
             return {}
         if session is None or not context.address:

@@ -92,8 +92,7 @@ class LoginThrottle:
             await self._failures.add(self._digest(attempt.name), self._policy, now_ms=self._clock.now_ms())
 
     async def record_success(self, admitted: LoginAdmitted) -> None:
-        """Forgets the failures of the name, except after a login from a known device: others may be
-        guessing."""
+        """Forgets the failures of the name, but not for a known device: others may be guessing."""
         if admitted.failures.count:
             await self._failures.clear(self._digest(admitted.attempt.name))
 

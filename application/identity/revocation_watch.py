@@ -16,20 +16,17 @@ from application.recurring import Recurring
 from domain.limits.identifiers import Identifier, IdentifierType
 from domain.realtime.events import CloseCode
 from ports.clock import Clock
-from ports.errors import DependencyUnavailable
 from ports.identity.api_keys import ApiKeys
 from ports.identity.sessions import Sessions
 from ports.limits.limiter import Limiter
-from ports.runtime import DeadlineExceeded, Overloaded, Runtime
+from ports.runtime import UNAVAILABLE, Runtime
 
 POLL_INTERVAL_S: Final = 0.5
 OVERLAP_MS: Final = 2_000
-"""How far a poll reads back before the last one: a revocation has the time of its decision, and becomes
-visible with its commit."""
+"""How far a poll reads back before the last one: a revocation is dated before it becomes visible."""
 WIDE_INTERVAL_S: Final = 5.0
 WIDE_OVERLAP_MS: Final = 60_000
-"""The overlap of an occasional wide poll: it covers the longest transaction, from a host whose clock is as
-far behind as tokens tolerate."""
+"""The overlap of an occasional poll, for the longest transaction on a host with the slowest clock."""
 BANS_INTERVAL_S: Final = 3.0
 """Between two checks of every connected user for a ban: 20,000 users take some 50 ms of the process."""
 READ_MAX: Final = 10_000
@@ -38,7 +35,6 @@ REVOKED_MAX: Final = 50_000
 BATCH_MAX: Final = 500
 """Sessions, or users, that one query checks."""
 
-_UNAVAILABLE = (DependencyUnavailable, Overloaded, DeadlineExceeded)
 _log = logging.getLogger(__name__)
 
 
@@ -153,7 +149,7 @@ class RevocationWatch:
             if rechecks != self._rechecked_bans or now_s - self._bans_checked_s >= BANS_INTERVAL_S:
                 await self._check_bans()
                 self._rechecked_bans, self._bans_checked_s = rechecks, now_s
-        except _UNAVAILABLE as error:
+        except UNAVAILABLE as error:
             _log.debug("what has ended could not be looked at: %s", error)
         except Exception:  # noqa: BLE001 - a fault in one round must not end the rounds after it
             _log.exception("what has ended could not be looked at")

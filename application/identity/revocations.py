@@ -10,16 +10,14 @@ from domain.identity.sessions import EndReason
 from domain.identity.tokens import CLOCK_SKEW_S_MAX, TokenKind
 from domain.ids import RANDOMNESS_BYTES
 from ports.entropy import Entropy
-from ports.errors import DependencyUnavailable
 from ports.identity.credential_store import EndEvents
 from ports.identity.sessions import EndEvent, SessionRevocations
-from ports.runtime import DeadlineExceeded, Overloaded
+from ports.runtime import UNAVAILABLE
 
 REVOCATION_MS = (TokenKind.ACCESS.lifetime_s + CLOCK_SKEW_S_MAX) * 1000
 """An access token outlives the revocation of its session by no more."""
 
 _RESOURCES = {AuditAction.SESSION_ENDED: "session", AuditAction.API_KEY_REVOKED: "api_key"}
-_UNAVAILABLE = (DependencyUnavailable, Overloaded, DeadlineExceeded)
 _log = logging.getLogger(__name__)
 
 
@@ -66,5 +64,5 @@ async def publish_revocations(revocations: SessionRevocations, ttl_ms: Mapping[s
     for revoked_id, ttl in ttl_ms.items():
         try:
             await revocations.revoke_session(revoked_id, ttl_ms=ttl)
-        except _UNAVAILABLE as error:
+        except UNAVAILABLE as error:
             _log.debug("the end of %s was not told at once: %s", revoked_id, error)

@@ -109,8 +109,7 @@ class RefreshDelayed:
 
 
 class SessionService:
-    """Logs users in and out, and refreshes, lists and ends sessions. Every method raises
-    `DependencyUnavailable`.
+    """Opens, refreshes, lists and ends sessions. Every method raises `DependencyUnavailable`.
 
     A session is a family of refresh tokens (`domain.identity.sessions`), which are derived and never stored.
     """

@@ -143,8 +143,7 @@ class TokenService:
     def verify_socket(
         self, token: str, *, device_id: str | None
     ) -> VerifiedToken | ForeignToken | TokenRejection:
-        """Verifies the token of a socket's first frame: a WebSocket token from any device, or an access
-        token.
+        """Verifies the token of a socket: a WebSocket token from any device, or an access token.
 
         A WebSocket token lives a minute and was just issued to its device; a browser's socket carries no
         header.

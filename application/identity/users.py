@@ -35,8 +35,7 @@ from ports.identity.users import AnswerFor, RenameRefused, UserAdded, UserPage, 
 from ports.runtime import Runtime
 
 PASSWORD_POLICY = "password"
-"""The policy that counts changes of one user's password, so that a stolen token cannot be used to guess
-it."""
+"""The policy that counts changes of one user's password: a stolen token must not help to guess it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,8 +214,7 @@ class UserService:
         *,
         answer: AnswerFor | None = None,
     ) -> User | None:
-        """Replaces the roles of a user, who keeps the role `user`. The user as stored then; None when there
-        is none.
+        """Replaces the roles of a user, who keeps the role `user`. The user as stored then, or None.
 
         Different roles end every session.
         """

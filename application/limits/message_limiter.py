@@ -46,8 +46,7 @@ class MessageLimiter:
     def __init__(
         self, *, admit: Callable[[str, int], Awaitable[Admission]], limit: int, runtime: Runtime
     ) -> None:
-        """`admit` takes a number of messages of a user from the shared window, all or none; `limit` is its
-        limit."""
+        """`admit` takes messages of a user from the shared window, all or none; `limit` is its limit."""
         self._admit = admit
         self._size_max = max(1, limit // ALLOWANCE_PARTS)
         self._monotonic = runtime.monotonic
@@ -69,8 +68,7 @@ class MessageLimiter:
         return MessageVerdict.ALLOWED
 
     def _next_size(self, known: _Allowance | None, now_s: float) -> int:
-        """At most half of the rest of the window: a larger request would be refused, and count as a
-        violation."""
+        """At most half of the rest of the window: a larger request could be refused, which is a violation."""
         if known is None or now_s - known.taken_s >= QUICK_S:
             return 1
         return max(1, min(2 * known.size, self._size_max, known.remaining // 2))

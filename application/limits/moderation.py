@@ -21,11 +21,10 @@ from domain.limits.identifiers import Identifier, IdentifierType
 from domain.limits.windows import Policy
 from ports.clock import Clock
 from ports.entropy import Entropy
-from ports.errors import DependencyUnavailable
 from ports.idempotency import IdempotencyStore
 from ports.limits.limiter import BanPosition, Limiter
 from ports.metrics import Merge, Metric, MetricKind, Metrics
-from ports.runtime import DeadlineExceeded, Overloaded, Runtime
+from ports.runtime import UNAVAILABLE, Runtime
 
 REASON_LENGTH_MAX = 200
 BAN_SECONDS_MAX = DURATION_MS_MAX // 1000
@@ -170,7 +169,7 @@ class Moderation:
             await self._remember(None if answer is None else answer(ban))
             if identifier.type is IdentifierType.USER:
                 # The ban is in force: a connection that misses this ends with its next message.
-                with suppress(DependencyUnavailable, DeadlineExceeded, Overloaded):
+                with suppress(*UNAVAILABLE):
                     await self._turn_out(identifier.value)
             return ban
 
@@ -180,8 +179,7 @@ class Moderation:
     async def unban(
         self, identifier: Identifier, context: RequestContext, *, answer: RememberedAnswer | None = None
     ) -> bool:
-        """Lifts a ban; False when there is none. Other workers admit the identifier within 5 s, this one at
-        once."""
+        """Lifts a ban; False when there is none. Other workers follow within 5 s."""
 
         async def lift() -> bool:
             lifted = await self._limiter.lift(identifier)
@@ -242,12 +240,12 @@ class Moderation:
         if answer is None:
             return
         # The change is in force: an error would only make the caller repeat it.
-        with suppress(DependencyUnavailable, DeadlineExceeded, Overloaded):
+        with suppress(*UNAVAILABLE):
             await self._answers.remember(answer)
 
     async def _measure(self) -> float:
         # While the limiter is unavailable, which others report, the gauge keeps its value.
-        with suppress(DependencyUnavailable, DeadlineExceeded, Overloaded):
+        with suppress(*UNAVAILABLE):
             self._active.set(float(await self._limiter.bans_in_force()))
         return MEASURE_INTERVAL_S
 

@@ -27,7 +27,7 @@ from ports.identity.api_keys import ApiKeys
 from ports.identity.sessions import SessionRevocations, Sessions
 from ports.limits.limiter import Limiter
 from ports.metrics import Metric, MetricKind, Metrics
-from ports.runtime import DeadlineExceeded, Overloaded, Runtime, Task
+from ports.runtime import UNAVAILABLE, Runtime, Task
 
 RESTORED_MAX = 10_000
 RESTORE_INTERVAL_S_MIN = 5.0
@@ -41,7 +41,6 @@ DECISIONS = Metric(
 )
 BANS = Metric("credit_bans_total", MetricKind.COUNTER, "Bans imposed", ("type",))
 
-_UNAVAILABLE = (DependencyUnavailable, Overloaded, DeadlineExceeded)
 _log = logging.getLogger(__name__)
 
 
@@ -171,7 +170,7 @@ class RateLimiter:
         identifier = Identifier(IdentifierType.IP, address)
         try:
             ban = await self._limiter.violate(identifier, jitter=self._jitter())
-        except _UNAVAILABLE as error:
+        except UNAVAILABLE as error:
             self._record_outage(error)
             return
         if ban is not None:
@@ -202,7 +201,7 @@ class RateLimiter:
         asked = self._denials.now()
         try:
             admission, _ = await self._ask([charge], None, fail_closed=False)
-        except _UNAVAILABLE as error:
+        except UNAVAILABLE as error:
             self._record_outage(error)
             return
         self._denials.remember((identifier,), admission, asked)
@@ -268,7 +267,7 @@ class RateLimiter:
         """The decision of the limiter or of the fallback, and its outcome for the metrics."""
         try:
             admission = await self._limiter.decide(charges, session=session_id, jitter=self._jitter())
-        except _UNAVAILABLE as error:
+        except UNAVAILABLE as error:
             self._record_outage(error)
             self._count(charges, None, "unavailable")
             if fail_closed:
@@ -283,8 +282,7 @@ class RateLimiter:
         return admission, admission.verdict.value
 
     async def revoke_session(self, session: str, *, ttl_ms: int) -> None:
-        """`SessionRevocations`: refuses a session in this process, and publishes its revocation to the
-        limiter.
+        """`SessionRevocations`: refuses a session here, and publishes its revocation to the limiter.
 
         Raises `DependencyUnavailable`, `DeadlineExceeded` or `Overloaded` when the limiter missed it; the
         revocation is then published again later.
@@ -292,7 +290,7 @@ class RateLimiter:
         self._revoked.add((session,))
         try:
             await self._revocations.revoke_session(session, ttl_ms=ttl_ms)
-        except _UNAVAILABLE as error:
+        except UNAVAILABLE as error:
             self._missed += 1
             self._warn("what ended was not told to the limiter; workers find it where it is kept: %s", error)
             raise
@@ -328,7 +326,7 @@ class RateLimiter:
             revoked = (*sessions, *keys)
             await self._limiter.restore_revocations(dict.fromkeys(revoked, REVOCATION_MS))
             self._made_good = missed
-        except _UNAVAILABLE as error:
+        except UNAVAILABLE as error:
             self._record_outage(error)
         finally:
             self._restoring = None
@@ -349,8 +347,7 @@ class RateLimiter:
             self._refusals.add(admission.identifier, refused=1)
 
     def _audit_ban(self, identifier: Identifier, duration_ms: int, address: str, *, escalated: bool) -> None:
-        """Audits an automatic ban, with the service as its actor. An escalated ban is two: the network's as
-        well."""
+        """Audits an automatic ban. An escalated one is two bans: the network's as well."""
         for banned in refused_by(identifier) if escalated else (identifier,):
             event = audit_event(
                 RequestContext(request_id="", address=address, actor=SYSTEM),
@@ -364,8 +361,7 @@ class RateLimiter:
             self._refusals.add(banned, bans=1)
 
     def _record_outage(self, error: Exception) -> None:
-        """Remembers that the limiter may have missed revocations: this process reads the stores until it has
-        published them again."""
+        """Remembers that the limiter may lack revocations: until they are restored, the stores are read."""
         self._missed += 1
         self._warn("the limiter is away, requests are counted by this process alone: %s", error)
 

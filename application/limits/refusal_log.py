@@ -1,5 +1,4 @@
-"""Logs the refusals of limits and bans: the first at once, the others once a minute, so that a flood of
-requests causes no flood of lines.
+"""Logs refusals by limits and bans, once a minute after the first: a flood of requests floods no log.
 
 API keys and users are named by their ids. Addresses and account names, which no log line may hold, are
 counted together; the audit log names the banned ones.
@@ -47,8 +46,7 @@ class RefusalLog:
         self._logging: Task[None] | None = None
 
     def add(self, identifier: Identifier, *, refused: int = 0, bans: int = 0) -> None:
-        """Adds refused requests of an identifier, and the bans that they caused. Returns at once, never
-        raises."""
+        """Adds refused requests of an identifier, and bans that they caused. Never blocks or raises."""
         name = self._name(identifier)
         tally = self._tallies.get(name)
         if tally is not None:

@@ -60,8 +60,7 @@ class SocketTokenVerifier:
         return SocketIdentity(user.id, user.username, user.roles, session.id, self._expires_ms(verified))
 
     def _expires_ms(self, verified: VerifiedToken) -> int:
-        """The minute of a WebSocket token is for connecting; its connection lasts as long as an access
-        token."""
+        """The minute of a WebSocket token is for connecting; the connection lasts as an access token does."""
         if verified.kind is TokenKind.ACCESS:
             return verified.expires_ms
         return self._clock.now_ms() + TokenKind.ACCESS.lifetime_s * 1000
@@ -75,8 +74,7 @@ class RevocationFanOut:
         self._realtime = realtime
 
     async def revoke_session(self, session: str, *, ttl_ms: int) -> None:
-        """Closes the sockets even when the limiter is unavailable, and raises `DependencyUnavailable`
-        then."""
+        """Closes the sockets even without the limiter, and raises `DependencyUnavailable` then."""
         try:
             await self._limiter.revoke_session(session, ttl_ms=ttl_ms)
         finally:

@@ -18,9 +18,9 @@ Printed by `python -m composition.commands.authorisation_page > docs/authorisati
 table and page together.
 
 A caller is anonymous, a **user** with an access token, or a **key**: the holder of an API key. A key has the
-scopes that it was created with, and acts in its book; a user acts in the book `main`. The role `analyst` gives
-a user `credits:read` and the audit log; the role `admin` and the scope `admin` include every scope. A key is
-no user, so the routes for a user's own resources refuse it.
+scopes that it was created with, and acts in its book; a user acts in the book `main`. The role `analyst`
+gives a user `credits:read` and the audit log; the role `admin` and the scope `admin` include every scope. A
+key is no user, so the routes for a user's own resources refuse it.
 
 A request with a bad credential (unknown, forged, expired, revoked, of another device or of none) is refused
 with 401 on every route, including those for everybody, even if it has a good one as well:

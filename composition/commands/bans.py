@@ -17,8 +17,7 @@ from plugins.admin.routes.bans import ban_view
 
 
 def list_bans(environ: Mapping[str, str], *, as_json: bool) -> int:
-    """Prints one line for each ban: type, identifier, end, level, reason; or one array of JSON. The exit
-    code."""
+    """Prints each ban as a line (type, identifier, end, level, reason), or all as JSON. The exit code."""
 
     async def act(use_cases: UseCases) -> int:
         bans: list[Ban] = []

@@ -12,8 +12,7 @@ from composition.exit_codes import failed
 
 
 def check_configuration(environ: Mapping[str, str]) -> int:
-    """Prints a summary of a good configuration. The exit code. Raises `ConfigurationInvalid`, as a start
-    does."""
+    """Prints a summary of a good configuration. The exit code. Raises `ConfigurationInvalid`."""
     configuration, _ = load_configuration(environ, StoreName.LIVE)
     print(configuration.summary())
     return 0

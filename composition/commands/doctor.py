@@ -197,8 +197,7 @@ class _Examination:
         return {index["name"] for index in listing["cursor"]["firstBatch"]}
 
     async def _work(self) -> str:
-        """Runs the probe of each role, as a running service does. Their collection exists from the first
-        start on."""
+        """Runs the probe of each role, as the service does, which creates their collection at its start."""
         if not await self._index_names(probes.COLLECTION):
             return "not tried: the service has not started here yet"
         for probe in self._pools.probes():

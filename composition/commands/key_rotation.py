@@ -75,8 +75,7 @@ def _next_ring(
 
 @contextmanager
 def _locked(directory: Path) -> Iterator[None]:
-    """Holds the lock of rotations, two of which would lose a key. Raises `OSError` when another one does not
-    end."""
+    """Holds the lock of rotations, as two would lose a key. Raises `OSError` when it stays taken."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     give_up_s = time.monotonic() + LOCK_S_MAX
     try:

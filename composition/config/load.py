@@ -20,8 +20,7 @@ KNOWN = frozenset((*(setting.variable for setting in TABLE), *VARIABLES))
 
 
 class ConfigurationInvalid(Exception):
-    """The service cannot start with this configuration. Each problem names a setting or a file and its
-    remedy."""
+    """The service cannot start like this. Each problem names a setting or a file and its remedy."""
 
     def __init__(self, problems: Iterable[str]) -> None:
         self.problems = tuple(problems)

@@ -1,5 +1,4 @@
-"""Parsers of settings: a text in, a checked value out. Each raises `ValueError` with a reason for
-operators."""
+"""Parsers of settings: a text in, a checked value out, or `ValueError` with a reason for operators."""
 
 from __future__ import annotations
 

@@ -111,8 +111,7 @@ class Settings:
         )
 
     def login_delay_policy(self) -> DelayPolicy:
-        """The delay of logins: as many failures are free as one window admits, then one window's pace
-        doubles."""
+        """The delay of logins: free as often as one window admits, then its pace, doubling."""
         rate, max_ms = self.rate_limit_login, self.login_delay_max_ms
         base_ms = min(max(rate.period_ms // rate.limit, 1), max_ms)
         return DelayPolicy(
@@ -125,8 +124,7 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One row of the table. `field` is one of `Settings`; `default` is a text, as an operator would write
-    it."""
+    """One row of the table. `field` is one of `Settings`; `default` is as an operator writes it."""
 
     name: str
     field: str
@@ -174,7 +172,8 @@ TABLE: tuple[Setting, ...] = (
     Setting("RATE_LIMIT_PASSWORD", "rate_limit_password", "5/60s", RATE,
             "Changes of a password, tried by one address, and by one user.", parsers.rate),
     Setting("RATE_LIMIT_ERRORS", "rate_limit_errors", "30/60s", RATE,
-            "Anonymous requests of one address that are answered 400 or 401; each further one is a violation.", parsers.rate),
+            "Anonymous requests of one address that are answered 400 or 401; each one above is a violation.",
+            parsers.rate),
     Setting("RATE_LIMIT_MESSAGES", "rate_limit_messages", "600/60s", RATE,
             "WebSocket messages of one user, over all connections.", parsers.rate),
     Setting("RATE_LIMIT_ALGORITHM", "rate_limit_algorithm", "sliding-window",
@@ -201,7 +200,7 @@ TABLE: tuple[Setting, ...] = (
             "Whether a token from another device is accepted, audited or refused.",
             parsers.one_of(Fingerprint)),
     Setting("TOKEN_ALGORITHM", "token_algorithm", "HS256", "HS256, EdDSA",
-            "The algorithm that signs access tokens. EdDSA (Ed25519) costs more and lets others check them by "
+            "The algorithm of access tokens. EdDSA (Ed25519) costs more and lets others check them by "
             "`/.well-known/jwks.json`.", parsers.one_of(SigningAlgorithm)),
     Setting("TOKEN_ISSUER", "token_issuer", "credit-system", "name", "`iss` of every token.", parsers.word),
     Setting("TOKEN_AUDIENCE", "token_audience", "credit-system", "name", "`aud` of every token.",

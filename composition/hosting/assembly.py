@@ -33,8 +33,7 @@ def assemble(
     link_directory: Path | None = None,
     processes: int = 1,
 ) -> tuple[Platform, AppManager]:
-    """The platform and the manager of a process. The manager opens the store when it starts, inside of the
-    loop.
+    """The platform and the manager of a process. The manager opens the store when it starts.
 
     `link_directory` is the directory in which the workers of one supervisor meet.
     """

@@ -23,8 +23,7 @@ async def granian_on_asyncio(
     has_started: Callable[[], bool],
     on_listening: Callable[[], None],
 ) -> None:
-    """Serves in the running loop until `stop` returns. Closes the socket first, since granian binds the port
-    itself.
+    """Serves in the running loop until `stop` returns. Closes the socket: granian binds the port itself.
 
     `on_listening` is called once granian accepts connections, after `has_started` became true.
     """

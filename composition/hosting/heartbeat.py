@@ -1,5 +1,4 @@
-"""Heartbeats on a pipe, by which a worker tells its supervisor that it serves and that its event loop
-runs."""
+"""Heartbeats on a pipe: a worker tells its supervisor that it serves and its event loop runs."""
 
 from __future__ import annotations
 
@@ -19,8 +18,7 @@ STARVED_TIMES_MAX: Final = 6
 
 
 class Heartbeat:
-    """The worker's end of the pipe. It never blocks, and ignores a supervisor that is gone or does not
-    read."""
+    """The worker's end of the pipe. It never blocks, and ignores an absent supervisor."""
 
     def __init__(self, descriptor: int) -> None:
         os.set_blocking(descriptor, False)

@@ -98,8 +98,7 @@ class _OnAsyncio(_Contained):
 
 
 def contain_on_asyncio(server: ModuleType) -> None:
-    """Contains the faults of connections in `hypercorn.asyncio.run`, which has no other place to set their
-    class.
+    """Contains the faults of connections in `hypercorn.asyncio.run`, by the class that it looks up.
 
     May be called again.
     """

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 BACKLOG_MAX = 1024
 KEEP_ALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 60_000}
-"""A silent peer is probed after 30 s, three times every 10 s. Sent data waits 60 s for its
-acknowledgement."""
+"""A silent peer is probed after 30 s, three times every 10 s. Sent data waits 60 s to be acknowledged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +60,7 @@ def bound_socket(address: Address, *, shared: bool) -> socket.socket:
 
 
 def _detect_dead_peers(bound: socket.socket) -> None:
-    """Accepted connections inherit these options (tcp(7)). No ASGI server gives up a send to a peer that is
-    gone."""
+    """Accepted connections inherit these (tcp(7)). No ASGI server gives up a send to an absent peer."""
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in KEEP_ALIVE.items():
         # Some systems lack some options.

@@ -97,8 +97,7 @@ class TerminalFormatter(logging.Formatter):
 def configure_logging(
     *, level: str, directory: Path | None, worker: int = 0, stream: TextIO | None = None
 ) -> None:
-    """Sets up the root logger of this process. A directory that cannot be written stops no process
-    (`LogFile`).
+    """Sets up the root logger of this process. An unwritable directory stops no process (`LogFile`).
 
     Each worker writes files of its own, since a rotation by one would cut off the others. Without a
     directory, detailed lines are disabled like all below `level`, and cost nothing.
@@ -128,8 +127,7 @@ def configure_logging(
 
 
 def _close_handlers(logger: logging.Logger) -> None:
-    """Does what `basicConfig(force=True)` does for the root logger, so that a second set-up repeats no
-    line."""
+    """Does what `basicConfig(force=True)` does for the root logger: a second set-up repeats no line."""
     for handler in list(logger.handlers):
         logger.removeHandler(handler)
         handler.close()

@@ -19,8 +19,7 @@ from composition.wiring.platform import RuntimeName
 STOP_EXTRA_S_MAX = 15.0
 """The time for the services to stop, after the grace of requests. Then the process ends in any case."""
 GC_ALLOCATIONS = 20_000
-"""Allocations of containers, less deallocations, before the garbage of the youngest generation is
-collected."""
+"""Net allocations of containers before the youngest generation is collected."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 _log = logging.getLogger("credit.process")

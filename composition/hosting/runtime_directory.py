@@ -18,8 +18,7 @@ _CONTENT: Final = frozenset({".lock", ".sock"})
 
 @contextmanager
 def runtime_directory(parent: Path | None) -> Iterator[Path]:
-    """A new directory in `parent` or among temporary files, without those of dead supervisors. Raises
-    `OSError`.
+    """A new directory in `parent` or among temporary files. Removes those of dead supervisors.
 
     It is locked for as long as this process lives, which also keeps systemd-tmpfiles away. Nothing depends on
     that: workers recreate a removed directory.

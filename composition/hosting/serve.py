@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from composition.config.secrets import Secrets
 
 LINK_DIRECTORY = "CREDITCTL_LINK_DIR"
-"""The variable with the directory in which workers meet. No setting: the supervisor sets it for its
-workers."""
+"""The variable with the directory where workers meet. No setting: the supervisor sets it."""
 WORKERS = "CREDITCTL_WORKERS"
 """The variable with the number of workers, which the supervisor sets, too."""
 

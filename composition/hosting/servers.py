@@ -42,7 +42,6 @@ class Tls:
     key: Path
 
     def check(self) -> None:
-        """Raises `OSError`, of which `ssl.SSLError` is one, for files that no server can use. Never
-        prompts."""
+        """Raises `OSError`, of which `ssl.SSLError` is one, for unusable files. Never prompts."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self.certificate, self.key, password="")

@@ -1,5 +1,4 @@
-"""Between the start of the service and its first request: bootstrap key, sample data, server,
-announcement."""
+"""From the start of the service to its first request: bootstrap key, sample data, server, announcement."""
 
 from __future__ import annotations
 

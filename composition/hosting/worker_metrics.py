@@ -63,8 +63,7 @@ class WorkerTables:
 
 
 def metrics_of(environ: Mapping[str, str], index: int | None) -> PrometheusMetrics | SharedMetrics:
-    """The metrics of this process: shared with the other workers, or its own alone in a process without a
-    supervisor.
+    """The metrics of this process, shared with the other workers of its supervisor, if any.
 
     A worker serves with metrics of its own when the shared tables are unusable.
     """

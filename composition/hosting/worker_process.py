@@ -36,8 +36,7 @@ class RestartReason(Enum):
 
 
 class WorkerProcess:
-    """A running worker. The constructor raises `OSError` when the system has no process or descriptor for
-    it."""
+    """A running worker. The constructor raises `OSError` when the system has no process for it."""
 
     def __init__(
         self, command: Callable[[int], Sequence[str]], environ: Mapping[str, str], keep: Sequence[int]
@@ -102,8 +101,7 @@ class WorkerProcess:
         self._process.kill()
 
     def poll(self) -> int | None:
-        """The exit code, or the negative number of a signal; None while it runs. Closes its pipes at the
-        end."""
+        """The exit code, or the negative number of a signal; None while it runs. Then closes its pipes."""
         code = self._process.poll()
         if code is not None:
             self.heartbeat.poll()

@@ -27,8 +27,7 @@ class RouteList:
         self._places: set[tuple[str, str]] = set()
 
     def add(self, routes: Sequence[Route]) -> None:
-        """Adds routes. Raises `ValueError` when a method and path, or the name of a route or shape, is
-        taken."""
+        """Adds routes. Raises `ValueError` when a path, a route's name or a shape's name is taken."""
         for route in routes:
             if route.name in self._names:
                 raise ValueError(f"a route {route.name!r} is registered already")

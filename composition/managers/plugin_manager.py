@@ -44,8 +44,7 @@ class PluginManager:
     def register_plugins(
         self, entries: Iterable[PluginEntry], context_for: Callable[[Plugin], PluginContext]
     ) -> None:
-        """Loads and initialises each plugin in turn. Raises `PluginFailed`, which names it, its origin and
-        the reason."""
+        """Loads and initialises each plugin in turn. Raises `PluginFailed`."""
         for entry in entries:
             try:
                 plugin = entry.load()

@@ -62,8 +62,7 @@ class ServicesManager:
         return tuple(self._services)
 
     async def start(self) -> None:
-        """Starts every service, in the order of registration. After a failure, stops those that were
-        started."""
+        """Starts every service, in the order of registration. A failure stops those that were started."""
         try:
             for service in self._services.values():
                 # Counted before its start, which may fail half-way and leave something to stop.

@@ -33,8 +33,7 @@ class RingFile:
     """
 
     def __init__(self, path: Path, ring: Ring, *, runtime: Runtime, metrics: Metrics) -> None:
-        """`ring` is the one read at the start. The first reload reads again, as the file may have changed
-        since."""
+        """`ring` is the one read at the start, after which the file may have changed: it is read again."""
         self._path = path
         self._ring = ring
         self._runtime = runtime

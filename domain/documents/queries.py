@@ -44,8 +44,7 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Selects the documents of a collection that meet every condition, in the order of a declared field, then
-    of id.
+    """Selects the documents of a collection that meet every condition, by a declared field, then by id.
 
     Without `order_by`, the order is that of the id. None precedes every other value. Raises `ValueError` for
     an invalid query.
@@ -125,8 +124,7 @@ class Query:
 
 
 def answer(query: Query, documents: Iterable[Document]) -> list[Document]:
-    """The definition of a query's answer, for every adapter: at most `limit + 1` documents, to show that more
-    follow."""
+    """The definition of an answer for every adapter: at most `limit + 1` documents, to show a next page."""
     compare = _order(query)
     selected = [document for document in documents if all(_meets(document, each) for each in query.where)]
     if query.after is not None:

@@ -18,8 +18,7 @@ WRITE_DELAY_MS = 60_000
 
 @dataclass(frozen=True, slots=True)
 class RingKey:
-    """A root key. It reads from the moment it is in the ring, and writes from `writes_from_ms` (since the
-    epoch) on."""
+    """A root key. It reads while it is in the ring, and writes from `writes_from_ms` (since the epoch) on."""
 
     secret: str = field(repr=False)
     writes_from_ms: int = 0

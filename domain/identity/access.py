@@ -63,8 +63,7 @@ class PermissionKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """What a route requires of its caller: a constant below, or the result of `any_scope` or
-    `scope_or_owner`."""
+    """What a route requires of its caller: a constant below, `any_scope` or `scope_or_owner`."""
 
     kind: PermissionKind
     scopes: frozenset[Scope] = frozenset()
@@ -98,8 +97,7 @@ def scope_or_owner(*scopes: Scope) -> Permission:
 
 
 def effective_scopes(principal: Principal) -> frozenset[Scope]:
-    """The scopes of a principal. Scope and role `admin` include every scope; the role `analyst` includes
-    reading."""
+    """The scopes of a principal. `admin` includes every scope; the role `analyst` includes reading."""
     if principal.is_admin:
         return frozenset(Scope)
     if Role.ANALYST in principal.roles:

@@ -48,16 +48,14 @@ class ApiKey:
     created_ms: int
     created_by: str
     sponsor_id: str | None = None
-    """The user who created it, directly or by another key. It ends with the user, and when the user is no
-    administrator any more."""
+    """The user who created it, directly or by a key. It ends when that user is no administrator any more."""
     made_for: str | None = None
     """The host and the file of a bootstrap key. The next key for the same place replaces it."""
     expires_ms: int | None = None
     revoked_ms: int | None = None
     last_used_ms: int | None = None
     signing_secret: bytes | None = field(default=None, repr=False)
-    """The sealed secret of a key whose requests have to be signed. A signature, unlike a key, needs it to be
-    checked."""
+    """The sealed secret of a key that has to sign: a signature cannot be checked by a digest."""
 
     def is_living(self, now_ms: int) -> bool:
         """Whether the key is neither revoked nor expired."""
@@ -87,8 +85,7 @@ class ApiKeyProblem(Enum):
 
 
 class ApiKeyRejection(Enum):
-    """Why a key is refused, in order of precedence. Only a presenter of the right secret learns more than
-    that."""
+    """Why a key is refused, in order of precedence. Only the holder of the secret learns more."""
 
     MALFORMED = "malformed"
     UNKNOWN = "unknown"

@@ -23,7 +23,6 @@ clocks of two workers may differ by another one."""
 HEADER_CHARACTERS_MAX = 1_024
 COMPONENTS_MAX = 24
 ALGORITHM = "hmac-sha256"
-SECRET_BYTES = 32
 
 _FIELD = r'"(?:@[a-z-]{1,24}|[a-z0-9-]{1,64})"'
 _INPUT = re.compile(rf"([a-z][a-z0-9_-]{{0,31}})=(\(({_FIELD}(?: {_FIELD})*)\)((?:;[^;]{{1,160}})+))")
@@ -82,8 +81,7 @@ class RequestSignature:
 
 
 def read_signature(request: HttpRequest) -> RequestSignature | SignatureRejection:
-    """The signature in the headers `Signature-Input` and `Signature`, or why there is none that can be
-    checked."""
+    """The signature in `Signature-Input` and `Signature`, or why there is none to check."""
     inputs, signatures = (request.headers.get(name, ()) for name in ("signature-input", "signature"))
     if len(inputs) != 1 or len(signatures) != 1:
         return SignatureRejection.MISSING

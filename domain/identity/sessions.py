@@ -21,8 +21,7 @@ SURPLUS_MAX = 100
 """Sessions that one login ends. A lowered limit is reached over several logins, so that no write is huge."""
 
 ROTATIONS_MAX = 100
-"""Rotations of one family within `repeat_ms_max`. Each may be repeated, so all are remembered; one more has
-to wait."""
+"""Rotations of one family within `repeat_ms_max`, all remembered to be repeated. One more has to wait."""
 
 _DAY_MS = 86_400_000
 
@@ -53,8 +52,7 @@ class Session:
     absolute_expires_ms: int
     generation: int = 1
     rotations_ms: tuple[int, ...] = ()
-    """The times of the last rotations, the latest last, at most `ROTATIONS_MAX`. Times older than
-    `repeat_ms_max` may be missing."""
+    """The times of the last `ROTATIONS_MAX` rotations, the latest last. Obsolete ones may be missing."""
     confirmed_generation: int = 0
     """The last generation whose token was presented without a rotation, by another device or by none."""
     revoked_ms: int | None = None
@@ -63,8 +61,7 @@ class Session:
     user_agent: str = ""
 
     def state(self, now_ms: int) -> SessionState:
-        """Whether the session is active at `now_ms`, or how it has ended. Every check of a session uses this
-        rule."""
+        """Whether the session is active at `now_ms`, or how it has ended. Every check uses this rule."""
         if self.revoked_ms is not None:
             return SessionState.REVOKED
         if now_ms >= min(self.idle_expires_ms, self.absolute_expires_ms):
@@ -181,8 +178,7 @@ def token_state(session: Session, generation: int, now_ms: int, policy: SessionP
 
 
 def rotation_wait_ms(session: Session, now_ms: int, policy: SessionPolicy) -> int:
-    """Milliseconds until the family may rotate again, after `ROTATIONS_MAX` recent rotations; 0 when it may
-    now."""
+    """Milliseconds until the family may rotate again, after `ROTATIONS_MAX` recent rotations; or 0."""
     if len(_recently_rotated(session, now_ms, policy)) < ROTATIONS_MAX:
         return 0
     return session.rotations_ms[-ROTATIONS_MAX] + policy.repeat_ms_max + 1 - now_ms
@@ -207,8 +203,7 @@ def rotate(session: Session, *, address: str, user_agent: str, now_ms: int, poli
 
 
 def surplus(active: Sequence[Session], per_user_max: int) -> Sequence[Session]:
-    """Those of a user's active sessions, newest first, that end when one more begins: the oldest, at most
-    `SURPLUS_MAX`."""
+    """Which of a user's active sessions, newest first, end when one more begins: at most `SURPLUS_MAX`."""
     return active[max(per_user_max - 1, 0) :][-SURPLUS_MAX:]
 
 
@@ -220,8 +215,7 @@ def revoke(session: Session, event: SessionEvent, *, now_ms: int) -> Session:
 
 
 def signals(session: Session, *, address: str, user_agent: str) -> Mapping[str, str]:
-    """Whether user agent and network differ from those of the session. They decide nothing, since both change
-    legitimately."""
+    """Whether user agent and network differ from the session's. Both may change, so they decide nothing."""
     same_agent = user_agent[:USER_AGENT_CHARACTERS_MAX] == session.user_agent
     same_network = neighbourhood(address) == neighbourhood(session.address)
     return {
@@ -236,8 +230,7 @@ def is_device_id(text: str) -> bool:
 
 
 def names_device(device_id: str | None) -> bool:
-    """Whether a request names a device. A text that can name none (empty, `null`, `undefined`) is no guess,
-    but a client without a device."""
+    """Whether a request names a device. `null`, `undefined` and the like are no guess, but name none."""
     return device_id is not None and is_device_id(device_id)
 
 
@@ -250,8 +243,7 @@ def _require(session: Session, event: SessionEvent, now_ms: int) -> SessionState
 
 
 def _needs_its_device(session: Session, state: TokenState, now_ms: int, policy: SessionPolicy) -> bool:
-    """Whether the device has to match at any level, as the only proof of a client that repeats a refresh
-    late."""
+    """Whether the device has to match at any level: it is the only proof of a late repeat."""
     return state is TokenState.UNCONFIRMED and now_ms - session.rotated_ms > policy.repeat_ms_max
 
 

@@ -104,8 +104,7 @@ class DeviceVerdict(Enum):
 
 
 def judge_device(level: Fingerprint, kind: TokenKind, *, same_device: bool) -> DeviceVerdict:
-    """The verdict on a device. A WebSocket token is bound by its minute alone: a browser's socket has no
-    header."""
+    """The verdict on a device. A minute alone binds a WebSocket token: a socket may have no header."""
     if same_device or level is Fingerprint.OFF or kind is TokenKind.WEBSOCKET:
         return DeviceVerdict.FINE
     return DeviceVerdict.NOTED if level is Fingerprint.OBSERVE else DeviceVerdict.REFUSED
@@ -140,8 +139,7 @@ def read_claims(
     policy: TokenPolicy,
     now_s: int,
 ) -> TokenClaims | TokenRejection:
-    """The claims of a token with a good signature, or why it is refused. Coerces nothing; no claim is
-    optional."""
+    """The claims of a token with a good signature, or why it is refused. Strict: nothing is coerced."""
     kind = next((kind for kind in kinds if header.get("typ") == kind.value), None)
     if kind is None:
         return TokenRejection.WRONG_TYPE
@@ -310,8 +308,7 @@ LIFECYCLE: Mapping[tuple[TokenState, TokenEvent], tuple[TokenState, RefreshDecis
 
 
 def decide_token(state: TokenState, event: TokenEvent) -> RefreshDecision:
-    """The decision about a genuine token in this state. Raises `LookupError` for an event that presents
-    none."""
+    """The decision about a genuine token. Raises `LookupError` for an event that presents none."""
     _, decision = LIFECYCLE[state, event]
     if decision is None:
         raise LookupError(f"{event.value} presents no token")
@@ -342,8 +339,7 @@ def parse_refresh_token(text: str) -> RefreshToken | None:
 
 
 def is_genuine(keys: Sequence[bytes], token: RefreshToken) -> bool:
-    """Whether one of the keys made a token. Compares its text, of which only one spelling passes, in constant
-    time."""
+    """Whether one of the keys made a token. Compares its whole text, in constant time."""
     presented = token.text.encode()
     matches = [
         hmac.compare_digest(refresh_token(key, token.session_id, token.generation).encode(), presented)

@@ -112,8 +112,7 @@ def password_problems(
 
 
 def is_possible_password(password: str) -> bool:
-    """Whether a user can have a password; if not, no hash need be compared. Counts characters as they are
-    hashed."""
+    """Whether a user can have a password; if not, no hash is compared. Counts characters as hashed."""
     if not is_well_formed(password) or "\0" in password:
         return False
     return PASSWORD_CHARACTERS_MIN <= len(_normal(password)) <= PASSWORD_CHARACTERS_MAX

@@ -44,8 +44,7 @@ CHARGES_MAX = 16
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """The cost of a request to one identifier under one policy. Raises `ValueError` for a cost over the
-    limit."""
+    """The cost of a request to an identifier under a policy. Raises `ValueError` for one over the limit."""
 
     identifier: Identifier
     policy: Policy
@@ -111,8 +110,7 @@ class GuardState:
 
 
 def check_charges(charges: Sequence[Charge]) -> None:
-    """Raises `ValueError` for more than `CHARGES_MAX`, or two charges of one window, whose order would
-    matter."""
+    """Raises `ValueError` for more than `CHARGES_MAX`, or two charges of one window."""
     if len(charges) > CHARGES_MAX:
         raise ValueError(f"{len(charges)} charges, at most {CHARGES_MAX}")
     windows = {(charge.identifier, charge.policy.window) for charge in charges}

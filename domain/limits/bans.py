@@ -157,8 +157,7 @@ def impose(
     jitter: float,
     duration_ms: int | None = None,
 ) -> OffenceRecord:
-    """Bans from `now_ms` on, in place of a ban in force. `duration_ms` None takes the duration of the
-    level."""
+    """Bans from `now_ms` on, in place of a ban in force, for `duration_ms` or as long as the level gives."""
     level = min(LEVEL_MAX, level_at(policy, offences, now_ms) + 1)
     if duration_ms is None:
         duration_ms = ban_duration_ms(policy, level, jitter_ppm(jitter))

@@ -22,8 +22,7 @@ class IdentifierType(Enum):
 
     @property
     def bannable(self) -> bool:
-        """Whether a ban is possible, at least by hand. Any client can type any account name: its ban would
-        hit the owner of the account."""
+        """Whether it can be banned, at least by hand. Any client can type the account name of another."""
         return self is not IdentifierType.ACCOUNT_NAME
 
 

@@ -102,8 +102,7 @@ def parse_policy_rate(text: str) -> tuple[int, int]:
 
 
 def take(policy: Policy, state: WindowState, now_ms: int, cost: int) -> tuple[WindowDecision, WindowState]:
-    """Charges a cost of 1 … `policy.limit` by the algorithm of the policy. Raises `ValueError` for any other
-    cost."""
+    """Charges a cost of 1 … `policy.limit` by the policy's algorithm. Raises `ValueError` for any other."""
     if not 1 <= cost <= policy.limit:
         raise ValueError(f"cost {cost} is not within 1 … {policy.limit} ({policy.name})")
     return _ALGORITHMS[policy.algorithm](policy, state, now_ms, cost)

@@ -11,8 +11,7 @@ from domain.documents.document import Collection, Document
 from domain.documents.queries import Query
 
 Versions = Mapping[str, str]
-"""For each part of a collection a text that no other state of the part has. It is compared, never
-interpreted."""
+"""By part of a collection, a text that no other state of the part has. Compared, never interpreted."""
 
 
 @dataclass(frozen=True, slots=True)

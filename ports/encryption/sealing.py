@@ -9,8 +9,7 @@ class Sealer(Protocol):
     """Any process with the same root key opens the values sealed for the same purpose."""
 
     def seal(self, plaintext: bytes, context: bytes) -> bytes:
-        """The sealed value. `context`, such as a topic or the name of a key, is not stored; `open` needs the
-        same."""
+        """The sealed value. `context`, such as a topic or a name, is not stored; `open` needs it again."""
 
     def open(self, sealed: bytes, context: bytes) -> bytes | None:
         """The plaintext; None for a value that was not sealed here for this context, or was changed since."""

@@ -46,8 +46,7 @@ class ApiKeys(Protocol):
         """The key of an id, live or not; None when there is none."""
 
     async def list_page(self, *, limit: int, cursor: str | None) -> ApiKeyPage:
-        """A page of at most `limit` keys, revoked ones included. `cursor` is the last id of the page
-        before."""
+        """A page of at most `limit` keys, with revoked ones. `cursor` is the last id of the page before."""
 
     async def revoke(self, key_id: str, *, now_ms: int, event: AuditEvent) -> bool:
         """Revokes a key. False, and no event, when there is none or it is revoked already."""

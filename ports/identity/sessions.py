@@ -10,8 +10,7 @@ from domain.audit import AuditEvent
 from domain.identity.sessions import Session
 
 EndEvent = Callable[[str], AuditEvent]
-"""Makes the event of a session or key that a write ends, from its id. A write may call it again when it
-retries."""
+"""Makes the event of a session or key that a write ends, from its id. A retried write calls it again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +32,7 @@ class Sessions(Protocol):
         per_user_max: int,
         end_event: EndEvent,
     ) -> Sequence[str] | None:
-        """Stores a session, and the login and its device with the user. The ids of the sessions that it
-        ended.
+        """Stores a session, and its login and device with the user. The ids of the sessions that it ended.
 
         `domain.identity.sessions.surplus` chooses those that end, each with the event that `end_event` makes:
         however many logins of one user run at once, at most `per_user_max` sessions live. None when the user
@@ -45,8 +43,7 @@ class Sessions(Protocol):
         """The session of an id, active or ended; None when there is none."""
 
     async def rotate(self, successor: Session, *, expected_generation: int) -> bool:
-        """Stores the next generation by compare-and-set. False when the session was revoked or rotated
-        meanwhile."""
+        """Stores the next generation. False when the session was revoked or rotated meanwhile."""
 
     async def confirm_generation(self, session_id: str, *, generation: int) -> None:
         """Records that the token of the newest generation was presented; does nothing for an older one."""

@@ -12,8 +12,7 @@ from domain.idempotency import RememberedAnswer
 from domain.identity.users import User
 
 AnswerFor = Callable[[User], RememberedAnswer | None]
-"""Makes the answer to remember from the user that a write stores; None for no answer. A write may call it
-again when it retries."""
+"""Makes the answer to remember, if any, from the stored user. A retried write calls it again."""
 
 
 class UserAdded(Enum):
@@ -78,5 +77,4 @@ class Users(Protocol):
         """
 
     async def replace_password_hash(self, user_id: str, *, expected: str, replacement: str) -> bool:
-        """Replaces the hash of the same password by one at the present cost. False when `expected` is
-        outdated."""
+        """Replaces the hash of a password by one at the present cost. False when `expected` is outdated."""

@@ -33,8 +33,7 @@ class BanPosition:
 
 @dataclass(frozen=True, slots=True)
 class BanPage:
-    """A page of bans, the last to end first. A ban whose name cannot be read is left out. `next_position` is
-    None on the last page."""
+    """A page of bans, the last to end first, without unreadable names. `next_position` may be None."""
 
     items: tuple[Ban, ...]
     next_position: BanPosition | None
@@ -54,8 +53,7 @@ class Limiter(Protocol):
     """
 
     async def decide(self, charges: Sequence[Charge], *, session: str | None, jitter: float) -> Admission:
-        """Decides a request: by bans of identifiers and networks, then the revocation of `session`, then
-        windows.
+        """Decides a request by bans of identifiers and networks, then by revocation, then by windows.
 
         `jitter` (0 … 0.1) lengthens a ban that this request causes. Raises `ValueError` for two charges of
         one window, or more than `CHARGES_MAX`.
@@ -85,8 +83,7 @@ class Limiter(Protocol):
         """Ends the identifier's own ban. False when there is none."""
 
     async def status(self, identifier: Identifier, charges: Sequence[Charge]) -> LimitStatus:
-        """The status of an identifier under the policies of `charges`. Charges of other identifiers are
-        ignored."""
+        """The status of an identifier under the policies of those `charges` that are its own."""
 
     async def clear(self, identifier: Identifier, charges: Sequence[Charge]) -> None:
         """Forgets the windows of the charges, the violations, and a network's banned /64s. A ban stays."""
@@ -95,8 +92,7 @@ class Limiter(Protocol):
         """Refuses the tokens of a session for `ttl_ms`, the longest that one of them may live."""
 
     async def restore_revocations(self, sessions: Mapping[str, int]) -> None:
-        """Revokes each session for its time in milliseconds, and makes `Admission.revocations_known` true
-        again."""
+        """Revokes each session for its milliseconds. `Admission.revocations_known` is true from then on."""
 
     async def bans(self, *, limit: int, after: BanPosition | None = None) -> BanPage:
         """A page of at most `limit` bans in force, after the position of the page before."""

@@ -18,5 +18,4 @@ class MessageLimit(Protocol):
     """Counts messages, mostly within the process."""
 
     async def take(self, user_id: str) -> MessageVerdict:
-        """Counts one message of a user. Never fails: without the shared limiter, each process counts by
-        itself."""
+        """Counts one message of a user. Never fails: without the limiter, each process counts by itself."""

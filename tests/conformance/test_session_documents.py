@@ -23,7 +23,7 @@ def rotated_twice() -> dict[str, Any]:
 
 def test_a_session_that_knows_of_no_rotations_has_its_last_one() -> None:
     document = rotated_twice()
-    del document["rotations_ms"], document["confirmed_generation"]
+    del document["rotations_ms"], document["shown_generation"]
     session = _session(document)
     assert (session.rotations_ms, session.confirmed_generation) == ((NOW_MS + 2,), 0)
 
@@ -36,7 +36,7 @@ def test_a_session_that_was_never_rotated_has_none() -> None:
 
 @pytest.mark.parametrize("shown", [0, 3])
 def test_rotations_of_a_release_that_notes_none_leave_none_that_are_wrong(shown: int) -> None:
-    document = rotated_twice() | {"generation": 5, "rotated_ms": NOW_MS + 9, "confirmed_generation": shown}
+    document = rotated_twice() | {"generation": 5, "rotated_ms": NOW_MS + 9, "shown_generation": shown}
     session = _session(document)
     assert session.rotations_ms == (NOW_MS + 9,)
     assert session.confirmed_generation != session.generation
