@@ -10,8 +10,9 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
-from adapters.metrics.distribution import Assembled, Distribution, parts_of
+from adapters.metrics.distribution import Assembled
 from adapters.metrics.instrument import CONTENT_TYPE, LabelledInstrument, Series
+from adapters.metrics.registry import InstrumentRegistry
 from ports.metrics import Instrument, Metric, MetricKind, Metrics
 
 
@@ -22,35 +23,25 @@ class PrometheusMetrics:
         # A creation time beside every counter doubles the series and nobody reads it.
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # not annotated
         self._registry = CollectorRegistry(auto_describe=False)
-        self._instruments: dict[str, tuple[Metric, Instrument]] = {}
+        self._instruments = InstrumentRegistry(self._make)
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
         GCCollector(registry=self._registry)
 
     def register(self, metric: Metric) -> Instrument:
-        known = self._instruments.get(metric.name)
-        if known is not None:
-            if known[0] != metric:
-                raise ValueError(f"{metric.name} is registered already, and otherwise")
-            return known[1]
-        instrument: Instrument
-        if metric.kind is MetricKind.DISTRIBUTION:
-            instrument = Distribution(metric, {part.name: self.register(part) for part in parts_of(metric)})
-        else:
-            collector = self._collector(metric)
-            instrument = LabelledInstrument(metric, lambda labels: _series(collector, labels))
-        self._instruments[metric.name] = (metric, instrument)
-        return instrument
+        return self._instruments.register(metric)
 
     def note_time(self) -> None:
-        """Nothing to do: the library reads the time when it is asked, and nobody counts on from it."""
+        """Nothing to do: the library reads the time when it is asked, and no total is continued from it."""
 
     def render(self) -> tuple[str, bytes]:
-        metrics = [metric for metric, _ in self._instruments.values()]
-        distributions = [each for each in metrics if each.kind is MetricKind.DISTRIBUTION]
         whole = CollectorRegistry(auto_describe=False)
-        whole.register(Assembled(self._registry, distributions))
+        whole.register(Assembled(self._registry, self._instruments.distributions))
         return CONTENT_TYPE, prometheus_client.generate_latest(whole)
+
+    def _make(self, metric: Metric) -> Instrument:
+        collector = self._collector(metric)
+        return LabelledInstrument(metric, lambda labels: _series(collector, labels))
 
     def _collector(self, metric: Metric) -> Counter | Gauge | Histogram:
         arguments: dict[str, Any] = {"labelnames": metric.labels, "registry": self._registry}

@@ -15,9 +15,10 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from adapters.metrics.distribution import Assembled, Distribution, parts_of
+from adapters.metrics.distribution import Assembled
 from adapters.metrics.instrument import CONTENT_TYPE, LabelledInstrument
 from adapters.metrics.processes import WorkerProcesses
+from adapters.metrics.registry import InstrumentRegistry
 from adapters.metrics.segment import Key, Place, Reading, Segment
 from ports.metrics import Instrument, Merge, Metric, MetricKind, Metrics
 
@@ -34,25 +35,14 @@ class SharedMetrics:
     def __init__(self, own: Segment, segments: Sequence[Segment]) -> None:
         self._own = own
         self._segments = segments
-        self._instruments: dict[str, tuple[Metric, Instrument]] = {}
+        self._instruments = InstrumentRegistry(self._make)
         own.take_over(os.getpid())
         self._cpu = self.register(CPU_SECONDS)
         self._cpu_s = 0.0
         self.note_time()
 
     def register(self, metric: Metric) -> Instrument:
-        known = self._instruments.get(metric.name)
-        if known is not None:
-            if known[0] != metric:
-                raise ValueError(f"{metric.name} is registered already, and otherwise")
-            return known[1]
-        instrument: Instrument
-        if metric.kind is MetricKind.DISTRIBUTION:
-            instrument = Distribution(metric, {part.name: self.register(part) for part in parts_of(metric)})
-        else:
-            instrument = LabelledInstrument(metric, lambda labels: _series(self._own, metric, labels))
-        self._instruments[metric.name] = (metric, instrument)
-        return instrument
+        return self._instruments.register(metric)
 
     def note_time(self) -> None:
         """Counts the processor time since the last call, so that it is kept when this process dies."""
@@ -62,14 +52,15 @@ class SharedMetrics:
 
     def render(self) -> tuple[str, bytes]:
         self.note_time()
-        metrics = [metric for metric, _ in self._instruments.values()]
-        distributions = [each for each in metrics if each.kind is MetricKind.DISTRIBUTION]
         parts = CollectorRegistry(auto_describe=False)
-        parts.register(_Gathered(self._segments, [each for each in metrics if each not in distributions]))
+        parts.register(_Gathered(self._segments, self._instruments.others))
         parts.register(WorkerProcesses(lambda: [each.writer for each in self._segments if each.writer]))
         whole = CollectorRegistry(auto_describe=False)
-        whole.register(Assembled(parts, distributions))
+        whole.register(Assembled(parts, self._instruments.distributions))
         return CONTENT_TYPE, prometheus_client.generate_latest(whole)
+
+    def _make(self, metric: Metric) -> Instrument:
+        return LabelledInstrument(metric, lambda labels: _series(self._own, metric, labels))
 
 
 class _Number:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from contextvars import copy_context
 from types import TracebackType
 from typing import Any, Final, Literal
 
-from adapters.runtime.batching import GroupCommit
+from adapters.runtime.supervised_runtime import SupervisedRuntime
 from adapters.runtime.supervision import (
     SHUTDOWN_GRACE_S_MAX,
     THREADS_MAX,
@@ -20,12 +20,12 @@ from adapters.runtime.supervision import (
     SupervisedTask,
     log_failure,
 )
-from ports.runtime import Arguments, Batcher, DeadlineExceeded, Event, Item, Lock, Result, Runtime, Task
+from ports.runtime import Arguments, DeadlineExceeded, Event, Lock, Result, Runtime, Task
 
 DEADLINE_STEPS: Final = 4
 
 
-class AsyncioRuntime:
+class AsyncioRuntime(SupervisedRuntime):
     """`name` says which loop the caller drives it with; nothing else depends on it.
 
     Tasks, threads and batches need an open `running()`, in the loop that opened it.
@@ -42,7 +42,7 @@ class AsyncioRuntime:
         self._name = name
         self._threads_max = threads_max
         self._shutdown_grace_s_max = shutdown_grace_s_max
-        self._report = report
+        super().__init__(report)
         self._home: Home | None = None
         self._threads: _Threads | None = None
 
@@ -70,9 +70,6 @@ class AsyncioRuntime:
     def monotonic(self) -> float:
         return time.monotonic()
 
-    async def _pass(self) -> None:
-        await self.sleep(0)
-
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
@@ -85,40 +82,10 @@ class AsyncioRuntime:
     def lock(self) -> Lock:
         return _Lock()
 
-    def start(self, function: Callable[[], Awaitable[Result]], *, name: str) -> Task[Result]:
-        return self._start(function, name, grace=False)
-
-    async def shielded(self, function: Callable[[], Awaitable[Result]], *, name: str) -> Result:
-        return await self._start(function, name, grace=True).wait()
-
     async def run_in_thread(self, function: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
         if self._threads is None:
             raise RuntimeError("the runtime is not running")
         return await self._threads.run(function, *arguments)
-
-    def batcher(
-        self,
-        flush: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]],
-        *,
-        items_max: int,
-        waiting_max: int,
-        weigh: Callable[[Item], int] | None = None,
-        weight_max: int = 0,
-    ) -> Batcher[Item, Result]:
-        return GroupCommit(
-            self._start_with_grace,
-            self.event,
-            self._report,
-            self._pass,
-            flush,
-            items_max=items_max,
-            waiting_max=waiting_max,
-            weigh=weigh,
-            weight_max=weight_max,
-        )
-
-    def _start_with_grace(self, function: Callable[[], Awaitable[None]], *, name: str) -> Task[None]:
-        return self._start(function, name, grace=True)
 
     def _start(self, function: Callable[[], Awaitable[Result]], name: str, *, grace: bool) -> _Task[Result]:
         if self._home is None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
 from typing import Any
 
 import trio
 
-from adapters.runtime.batching import GroupCommit
+from adapters.runtime.supervised_runtime import SupervisedRuntime
 from adapters.runtime.supervision import (
     SHUTDOWN_GRACE_S_MAX,
     THREADS_MAX,
@@ -18,10 +18,10 @@ from adapters.runtime.supervision import (
     SupervisedTask,
     log_failure,
 )
-from ports.runtime import Arguments, Batcher, DeadlineExceeded, Event, Item, Lock, Result, Runtime, Task
+from ports.runtime import Arguments, DeadlineExceeded, Event, Lock, Result, Runtime, Task
 
 
-class TrioRuntime:
+class TrioRuntime(SupervisedRuntime):
     """Tasks, threads and batches need an open `running()`, in the trio run that opened it.
 
     Tasks of any nursery of that run may start others here.
@@ -36,7 +36,7 @@ class TrioRuntime:
     ) -> None:
         self._threads = trio.CapacityLimiter(threads_max)
         self._shutdown_grace_s_max = shutdown_grace_s_max
-        self._report = report
+        super().__init__(report)
         self._home: Home | None = None
         self._nursery: trio.Nursery | None = None
 
@@ -64,9 +64,6 @@ class TrioRuntime:
     def monotonic(self) -> float:
         return trio.current_time()
 
-    async def _pass(self) -> None:
-        await self.sleep(0)
-
     async def sleep(self, seconds: float) -> None:
         await trio.sleep(max(0.0, seconds))
 
@@ -79,40 +76,10 @@ class TrioRuntime:
     def lock(self) -> Lock:
         return _Lock()
 
-    def start(self, function: Callable[[], Awaitable[Result]], *, name: str) -> Task[Result]:
-        return self._start(function, name, grace=False)
-
-    async def shielded(self, function: Callable[[], Awaitable[Result]], *, name: str) -> Result:
-        return await self._start(function, name, grace=True).wait()
-
     async def run_in_thread(self, function: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
         if self._home is None:
             raise RuntimeError("the runtime is not running")
         return await trio.to_thread.run_sync(function, *arguments, limiter=self._threads)
-
-    def batcher(
-        self,
-        flush: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]],
-        *,
-        items_max: int,
-        waiting_max: int,
-        weigh: Callable[[Item], int] | None = None,
-        weight_max: int = 0,
-    ) -> Batcher[Item, Result]:
-        return GroupCommit(
-            self._start_with_grace,
-            self.event,
-            self._report,
-            self._pass,
-            flush,
-            items_max=items_max,
-            waiting_max=waiting_max,
-            weigh=weigh,
-            weight_max=weight_max,
-        )
-
-    def _start_with_grace(self, function: Callable[[], Awaitable[None]], *, name: str) -> Task[None]:
-        return self._start(function, name, grace=True)
 
     def _start(self, function: Callable[[], Awaitable[Result]], name: str, *, grace: bool) -> _Task[Result]:
         if self._home is None or self._nursery is None:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from random import Random
 from typing import Any, Final
 
-from adapters.runtime.batching import GroupCommit
+from adapters.runtime.supervised_runtime import SupervisedRuntime
 from adapters.runtime.supervision import SHUTDOWN_GRACE_S_MAX, Home, Report, SupervisedTask, log_failure
 from ports.clock import Clock
 from ports.entropy import Entropy
-from ports.runtime import Arguments, Batcher, Event, Item, Lock, Result, Runtime, Task
+from ports.runtime import Arguments, Event, Lock, Result, Runtime, Task
 from tests.simulation.runtime.scheduler import (
     NS_PER_S,
     STEPS_MAX,
@@ -93,7 +93,7 @@ class Simulation:
         return SimulatedClock(self.scheduler, offset_ms)
 
 
-class SimulatedRuntime:
+class SimulatedRuntime(SupervisedRuntime):
     """One process of a simulation; alone, with a simulation of its own.
 
     Its tasks may await the primitives of any runtime of the same simulation, and nothing else.
@@ -112,6 +112,7 @@ class SimulatedRuntime:
         self._scheduler: Scheduler = self.simulation.scheduler
         self._process: Process = self._scheduler.process(process)
         self._shutdown_grace_s_max = shutdown_grace_s_max
+        super().__init__(self._report_while_running)
         self._tell = report
         self._roots = Home(self.event, self.deadline, self._report)
         self._home: Home | None = None
@@ -146,7 +147,7 @@ class SimulatedRuntime:
             if home is not None:
                 home.abandon()
 
-    def _report(self, name: str, error: BaseException) -> None:
+    def _report_while_running(self, name: str, error: BaseException) -> None:
         """Silent about what Python collects that a crash, or the end of the simulation, left."""
         if self._scheduler.current is not None and not self._process.crashed:
             self._tell(name, error)
@@ -176,9 +177,6 @@ class SimulatedRuntime:
     def monotonic(self) -> float:
         return self._scheduler.now_ns / NS_PER_S
 
-    async def _pass(self) -> None:
-        await self.sleep(0)
-
     async def sleep(self, seconds: float) -> None:
         if seconds <= 0:
             return await checkpoint(self._scheduler)
@@ -203,12 +201,6 @@ class SimulatedRuntime:
     def lock(self) -> Lock:
         return SimulatedLock(self._scheduler)
 
-    def start(self, function: Callable[[], Awaitable[Result]], *, name: str) -> Task[Result]:
-        return self._start(function, name, grace=False)
-
-    async def shielded(self, function: Callable[[], Awaitable[Result]], *, name: str) -> Result:
-        return await self._start(function, name, grace=True).wait()
-
     async def run_in_thread(self, function: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
         """The function runs whole at a later scheduling point, so one thread is in it at a time."""
         self._running_home()
@@ -216,30 +208,6 @@ class SimulatedRuntime:
         call = ThreadCall(self._scheduler, self._process, lambda: function(*arguments))
         await call.returned.wait_through_cancellation("waits for a thread")
         return call.result()
-
-    def batcher(
-        self,
-        flush: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]],
-        *,
-        items_max: int,
-        waiting_max: int,
-        weigh: Callable[[Item], int] | None = None,
-        weight_max: int = 0,
-    ) -> Batcher[Item, Result]:
-        return GroupCommit(
-            self._start_with_grace,
-            self.event,
-            self._report,
-            self._pass,
-            flush,
-            items_max=items_max,
-            waiting_max=waiting_max,
-            weigh=weigh,
-            weight_max=weight_max,
-        )
-
-    def _start_with_grace(self, function: Callable[[], Awaitable[None]], *, name: str) -> Task[None]:
-        return self._start(function, name, grace=True)
 
     def _start(self, function: Callable[[], Awaitable[Result]], name: str, *, grace: bool) -> _Task[Result]:
         self._scheduler.driven()
