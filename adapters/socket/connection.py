@@ -15,7 +15,7 @@ from domain.realtime.events import (
     CloseCode,
     Command,
     Granted,
-    Refresh,
+    Reauthenticate,
     Refusal,
     Verdict,
     Welcome,
@@ -242,7 +242,7 @@ class SocketConnection:
                 # Known before it is attached, so that it is detached even when attaching fails.
                 self._identity = found
                 live = await self._around.switchboard.attach(self, found)
-            case Refresh():
+            case Reauthenticate():
                 live = self._renew(found)
             case _:
                 assert_never(command)
@@ -274,7 +274,7 @@ class SocketConnection:
                     self._outbox.put_first(text, len(text))
                 case Close():
                     self._end(output)
-                case Authenticate() | Refresh():
+                case Authenticate() | Reauthenticate():
                     self._command = output
                 case _:
                     assert_never(output)

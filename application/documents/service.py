@@ -20,7 +20,7 @@ from domain.documents.document import (
     complete,
     rejection_of,
 )
-from domain.documents.queries import Position, Query
+from domain.documents.queries import DocumentPosition, Query
 from domain.ids import RANDOMNESS_BYTES, is_id, time_ordered_id
 from ports.clock import Clock
 from ports.documents.cache import VALUE_BYTES_MAX, Cache
@@ -52,7 +52,7 @@ class Page:
     """A page of documents. `next` is the position after it; None on the last page."""
 
     documents: Sequence[Document]
-    next: Position | None
+    next: DocumentPosition | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,7 +77,7 @@ class RecentlyRevoked:
         self._incomplete_until_s = self._monotonic() + REVOCATION_MS / 1_000
 
 
-class Connected(Protocol):
+class LocalConnections(Protocol):
     """The connections of this process, of every transport."""
 
     def sessions_here(self) -> list[str]:
@@ -102,7 +102,7 @@ class RevocationWatch:
         sessions: Sessions,
         api_keys: ApiKeys,
         limiter: Limiter,
-        connected: Connected,
+        connected: LocalConnections,
         revoked: RecentlyRevoked,
         runtime: Runtime,
         clock: Clock,

@@ -21,7 +21,7 @@ PAGES_MAX: Final = 4_096
 
 
 @dataclass(frozen=True, slots=True)
-class Position:
+class EntryPosition:
     """Where an entry stands in its book: the document, and its index in there."""
 
     seq: int
@@ -32,7 +32,7 @@ class Position:
 class AccountEntry:
     """One transfer as its account sees it: `amount` signed, `balance` the posted one after it."""
 
-    position: Position
+    position: EntryPosition
     recorded_ms: int
     transfer: TransferPosted
     amount: int
@@ -59,8 +59,8 @@ class History:
         self._checkpoints = checkpoints
 
     async def entries(
-        self, state: AccountState, *, limit: int, before: Position | None
-    ) -> tuple[list[AccountEntry], Position | None]:
+        self, state: AccountState, *, limit: int, before: EntryPosition | None
+    ) -> tuple[list[AccountEntry], EntryPosition | None]:
         """An account's transfers, newest first, and where the next page begins if there is one."""
         upto = before.seq if before else state.seq
         found: list[AccountEntry] = []
@@ -160,7 +160,7 @@ def seen_by(key: str, placed: Placed) -> list[AccountEntry]:
     entry = placed.entry
     if not isinstance(entry, TransferPosted):
         return []
-    position = Position(placed.seq, placed.place)
+    position = EntryPosition(placed.seq, placed.place)
     return [
         AccountEntry(position, placed.time_ms, entry, -entry.amount, entry.source_posted, entry.destination)
         if is_source

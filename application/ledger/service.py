@@ -12,7 +12,7 @@ from application.ledger.book import Book, BookPorts
 from application.ledger.books import Books
 from application.ledger.census import Census, CensusTaker
 from application.ledger.due import DueTicker
-from application.ledger.history import AccountEntry, History, PastState, Position
+from application.ledger.history import AccountEntry, EntryPosition, History, PastState
 from application.ledger.labels import Label, Labels
 from application.ledger.orders import (
     AccountOrder,
@@ -258,8 +258,8 @@ class Ledger:
         return await (await self._history(book_name)).at(state, time_ms, by_effect=by_effect)
 
     async def entries(
-        self, book_name: str, state: AccountState, *, limit: int, before: Position | None
-    ) -> tuple[list[AccountEntry], Position | None]:
+        self, book_name: str, state: AccountState, *, limit: int, before: EntryPosition | None
+    ) -> tuple[list[AccountEntry], EntryPosition | None]:
         """An account's transfers, newest first, and where the next page begins if there is one."""
         return await (await self._history(book_name)).entries(state, limit=limit, before=before)
 

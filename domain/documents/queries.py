@@ -35,7 +35,7 @@ Condition = Equals | Range
 
 
 @dataclass(frozen=True, slots=True)
-class Position:
+class DocumentPosition:
     """The position after a page: its last document's value of the `order_by` field, and its id."""
 
     value: Scalar
@@ -55,7 +55,7 @@ class Query:
     order_by: str | None = None
     descending: bool = False
     limit: int = 50
-    after: Position | None = None
+    after: DocumentPosition | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.limit <= LIMIT_MAX:
@@ -91,9 +91,11 @@ class Query:
                 return (self.collection.part_of_value(condition.value),)
         return self.collection.parts()
 
-    def position_of(self, document: Document) -> Position:
+    def position_of(self, document: Document) -> DocumentPosition:
         """The position after a page that ends with this document."""
-        return Position(None if self.order_by is None else document.fields[self.order_by], document.id)
+        return DocumentPosition(
+            None if self.order_by is None else document.fields[self.order_by], document.id
+        )
 
     def _kind(self, name: str) -> FieldKind:
         kind = self.collection.fields.get(name)
@@ -113,7 +115,7 @@ class Query:
             if not is_of_kind(value, kind):
                 raise ValueError(f"{condition.field!r} is compared with {kind.value} only")
 
-    def _check_position(self, after: Position) -> None:
+    def _check_position(self, after: DocumentPosition) -> None:
         fits = (
             after.value is None
             if self.order_by is None

@@ -67,13 +67,13 @@ class Authenticate:
 
 
 @dataclass(frozen=True, slots=True)
-class Refresh:
+class Reauthenticate:
     """The same for a connection that has an identity already."""
 
     token: str
 
 
-Command = Authenticate | Refresh
+Command = Authenticate | Reauthenticate
 Output = Welcome | Send | Close | Command
 
 

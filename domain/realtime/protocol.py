@@ -19,7 +19,7 @@ from domain.realtime.events import (
     ErrorCode,
     Granted,
     Output,
-    Refresh,
+    Reauthenticate,
     Refusal,
     Send,
     Verdict,
@@ -139,7 +139,7 @@ class ConnectionMachine:
         return self._handle(frame)
 
     def answer(self, verdict: Verdict, now_ms: int) -> Outputs:
-        """The verdict on the last `Authenticate` or `Refresh`; frames that waited are handled now."""
+        """The verdict on the last `Authenticate` or `Reauthenticate`; frames that waited are handled now."""
         if self._state is State.CLOSED:
             return ()
         if self._state is State.AUTHENTICATING:
@@ -223,7 +223,7 @@ class ConnectionMachine:
             return _invalid(command, "refresh needs a token")
         self._move(Step.REFRESH_ASKED)
         self._pending = command.id
-        return (Refresh(token),)
+        return (Reauthenticate(token),)
 
     def _settle_connect(self, verdict: Verdict, now_ms: int) -> Outputs:
         if verdict is Refusal.UNAVAILABLE:

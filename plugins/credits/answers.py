@@ -10,7 +10,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from msgspec.structs import asdict, replace
 
-from application.ledger.history import Position
+from application.ledger.history import EntryPosition
 from application.ledger.labels import Label
 from credit_system import (
     Account,
@@ -379,16 +379,16 @@ def rule_answer(account: str, rule: TopUpRule) -> RuleAnswer:
 # --- lists
 
 
-def cursor_of(position: Position | None) -> str | None:
+def cursor_of(position: EntryPosition | None) -> str | None:
     return None if position is None else f"{position.seq}.{position.index}"
 
 
-def position_of(cursor: str) -> Position | Problem:
+def position_of(cursor: str) -> EntryPosition | Problem:
     """Where a cursor points to; a problem for one that was not given out here."""
     seq, _, index = cursor.partition(".")
     if not all(each.isascii() and each.isdigit() and len(each) <= DIGITS_MAX for each in (seq, index)):
         return Problem(400, "validation_failed", "`cursor` is not one of this list's.")
-    return Position(int(seq), int(index))
+    return EntryPosition(int(seq), int(index))
 
 
 def transfer_of(recorded: Recorded) -> TransferPosted:

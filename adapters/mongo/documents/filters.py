@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from adapters.mongo.driver.interface import Filter, Sort
-from domain.documents.queries import Equals, Position, Query, Range
+from domain.documents.queries import DocumentPosition, Equals, Query, Range
 
 FIELDS = "fields"
 
@@ -35,7 +35,7 @@ def _bounds(condition: Range) -> dict[str, Any]:
     return bounds
 
 
-def _beyond(query: Query, after: Position) -> Filter:
+def _beyond(query: Query, after: DocumentPosition) -> Filter:
     """What comes after a position. MongoDB compares within one type only, so null is asked for apart."""
     further = "$lt" if query.descending else "$gt"
     after_id = {"_id": {further: after.id}}

@@ -53,8 +53,8 @@ class Said(NamedTuple):
     """Per charge what remains, when it is whole and, of a call that blames nobody, since when it counts."""
 
 
-class _Request(NamedTuple):
-    """What is always the same of a decision's call."""
+class _RequestWords(NamedTuple):
+    """The part of a decision's call that is the same each time."""
 
     words: bytes
     """The keys, framed, without the session's."""
@@ -82,7 +82,7 @@ class Calls:
         self.ban_plan = _doubles(self._ban_numbers)
         """The plan of the operations about one identifier."""
         self._plan = lru_cache(maxsize=PLANS_CACHED_MAX)(self._packed_plan)
-        self._requests: dict[tuple[object, ...], _Request] = {}
+        self._requests: dict[tuple[object, ...], _RequestWords] = {}
         self._taken_plan = lru_cache(maxsize=PLANS_CACHED_MAX)(_packed_charges)
 
     def moment(self) -> bytes:
@@ -111,7 +111,7 @@ class Calls:
 
     def _request(
         self, charges: Sequence[Charge], keys: Sequence[IdentifierKeys], *, with_session: bool, blames: bool
-    ) -> _Request:
+    ) -> _RequestWords:
         """The same clients come again and again, and most of what they are asked with is the same."""
         policies = [charge.policy for charge in charges]
         # Ids, which cost nothing to hash: what is remembered keeps its policies, so no other gets theirs.
@@ -131,7 +131,7 @@ class Calls:
         policies: list[Policy],
         with_session: bool,
         blames: bool,
-    ) -> _Request:
+    ) -> _RequestWords:
         check_charges(charges)
         identifiers, networks = concerned(keys)
         words = [
@@ -154,7 +154,7 @@ class Calls:
             ),
             tuple([(identifiers.index(k) + 1, c.policy, c.cost) for k, c in zip(keys, charges, strict=True)]),
         )
-        return _Request(b"".join(words), len(words), plan, keys[0].ban if keys else b"", policies)
+        return _RequestWords(b"".join(words), len(words), plan, keys[0].ban if keys else b"", policies)
 
     async def refund(
         self, charges: Sequence[Charge], keys: Sequence[IdentifierKeys], sinces: Iterable[int]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from application.ledger.history import Position
+from application.ledger.history import EntryPosition
 from application.ledger.labels import Label
 from credit_system import AccountState, Answer, Call, Lot, PastState, Problem, Route, rfc3339
 from domain.ledger.account import ActiveHold, ScheduledGrant
@@ -54,7 +54,7 @@ class ExplainRoutes:
             found = await self._ledger.account_at(book, state, at_ms, by_effect=by_effect)
             if found is None:
                 return problem_of(no_account(state.account.id))
-            past, before = found, Position(found.state.seq + 1, 0)
+            past, before = found, EntryPosition(found.state.seq + 1, 0)
         entries, _ = await self._ledger.entries(book, state, limit=call.query.limit, before=before)
         # What never changes of them; what is left of each stands in the account's lots.
         grants = await self._ledger.grants(book, [lot.grant for lot in past.state.holdings.lots])

@@ -20,7 +20,7 @@ from domain.documents.document import (
     complete,
     rejection_of,
 )
-from domain.documents.queries import Equals, Position, Query, Range, answer
+from domain.documents.queries import DocumentPosition, Equals, Query, Range, answer
 
 NOTES = Collection(
     "notes",
@@ -104,9 +104,9 @@ def test_each_role_may_what_it_may() -> None:
         lambda: Query(NOTES, order_by="text"),
         lambda: Query(NOTES, limit=0),
         lambda: Query(NOTES, limit=201),
-        lambda: Query(NOTES, after=Position(1, "x")),
-        lambda: Query(NOTES, order_by="stars", after=Position("1", "x")),
-        lambda: Query(NOTES, after=Position(None, '{"$gt": ""}')),
+        lambda: Query(NOTES, after=DocumentPosition(1, "x")),
+        lambda: Query(NOTES, order_by="stars", after=DocumentPosition("1", "x")),
+        lambda: Query(NOTES, after=DocumentPosition(None, '{"$gt": ""}')),
     ],
 )
 def test_what_cannot_be_asked_is_said_at_once(make: Any) -> None:
@@ -128,8 +128,8 @@ def test_a_query_with_another_meaning_has_another_name() -> None:
         Query(NOTES, limit=2),
         Query(NOTES, order_by="stars"),
         Query(NOTES, order_by="stars", descending=True),
-        Query(NOTES, order_by="stars", after=Position(1, "x")),
-        Query(NOTES, order_by="stars", after=Position(1, "y")),
+        Query(NOTES, order_by="stars", after=DocumentPosition(1, "x")),
+        Query(NOTES, order_by="stars", after=DocumentPosition(1, "y")),
     ]
     assert len({query.name for query in queries}) == len(queries)
     assert Query(NOTES, (Equals("owner", "ada"),)).name == queries[2].name

@@ -17,7 +17,7 @@ from domain.realtime.events import (
     CloseCode,
     Granted,
     Output,
-    Refresh,
+    Reauthenticate,
     Refusal,
     Send,
     Verdict,
@@ -263,7 +263,7 @@ def test_an_expired_connection_carries_out_nothing_even_when_nobody_ticked() -> 
 
 def test_a_refresh_prolongs_the_connection() -> None:
     machine = connected()
-    assert machine.receive('{"id":2,"type":"refresh","token":"u"}', 59_999) == (Refresh("u"),)
+    assert machine.receive('{"id":2,"type":"refresh","token":"u"}', 59_999) == (Reauthenticate("u"),)
     assert machine.deadline_ms is None, "a refresh that came in time may take its time"
     assert reply(machine.answer(Granted("usr_alice", "ses_1", 30_000), 61_000)) == {
         "id": 2,
@@ -291,7 +291,7 @@ def test_a_refresh_that_nobody_can_check_now_may_be_tried_again() -> None:
     machine = connected()
     machine.receive('{"id":2,"type":"refresh","token":"u"}', 0)
     assert reply(machine.answer(Refusal.UNAVAILABLE, 0))["code"] == "dependency_unavailable"
-    assert machine.receive('{"id":3,"type":"refresh","token":"u"}', 0) == (Refresh("u"),)
+    assert machine.receive('{"id":3,"type":"refresh","token":"u"}', 0) == (Reauthenticate("u"),)
 
 
 def test_a_refresh_without_a_token_is_invalid() -> None:
