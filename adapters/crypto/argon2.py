@@ -27,14 +27,14 @@ NICENESS = 10
 """A tenth of what a thread of usual priority gets of a core that both want: a login is slower on a busy
 machine, and none is starved."""
 WAITING_MAX = 256
-"""A hash takes some 40 ms: whoever would wait longer than about ten seconds is told at once."""
+"""A hash takes some 40 ms: a caller that would wait longer than about ten seconds is refused at once."""
 
 
 class Argon2PasswordHasher:
     """`PasswordHasher` in threads of its own, at most as many at once as there are cores.
 
-    More would only share the same cores and hold 19 MiB each. The threads give way to all others: whoever
-    reads a balance must not feel that many log in.
+    More would only share the same cores and hold 19 MiB each. The threads give way to all others: a
+    reader of a balance must not feel that many log in.
     """
 
     def __init__(

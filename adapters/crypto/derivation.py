@@ -9,6 +9,6 @@ KEY_BYTES = 32
 
 
 def derived_key(root: str, purpose: str) -> bytes:
-    """32 bytes by HKDF-SHA256 (RFC 5869). The purpose is part of what is stored: it never changes."""
+    """32 bytes by HKDF-SHA256 (RFC 5869). The purpose goes into stored keys: it never changes."""
     info = b"credit-system/" + purpose.encode()
     return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=info).derive(root.encode())

@@ -1,6 +1,6 @@
 """Compact JSON Web Signatures (RFC 7515) with PyJWT's algorithms, and none of its leniency.
 
-PyJWT takes padded base64, unknown headers and any `typ`; what is accepted here has one spelling only.
+PyJWT takes padded base64, unknown headers and any `typ`; here each token has one spelling only.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class JwtSigner:
         if not key.algorithm.verify(signed, key.verifying, signature):
             return None
         if len(self._headers) < HEADERS_REMEMBERED_MAX:
-            # Only headers that one of our keys has signed: nobody else can fill this.
+            # Only headers that one of our keys has signed: a stranger cannot fill this.
             self._headers[header_text] = found
         claims = _object(payload)
         return None if claims is None else SignedToken(header=header, claims=claims)

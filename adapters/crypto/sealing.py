@@ -30,7 +30,7 @@ _CIPHERTEXT_AT = _NONCE_AT + NONCE_BYTES
 
 
 class AesGcmSealer:
-    """`Sealer` for one purpose: what is sealed for another does not open."""
+    """`Sealer` for one purpose: a text sealed for another one does not open."""
 
     def __init__(self, *, root_key: bytes, purpose: str, entropy: Entropy) -> None:
         """Raises `ValueError` for a root key shorter than 32 bytes."""

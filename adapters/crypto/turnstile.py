@@ -40,7 +40,7 @@ class Turnstile:
         self._leave()
 
     def _leave(self) -> None:
-        """Hands the place to whoever waits longest, so that nobody can slip in between."""
+        """Hands the place to the one that has waited longest, so that no newcomer slips in between."""
         if self._waiting:
             self._waiting.popleft().set()
         else:

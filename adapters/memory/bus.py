@@ -21,7 +21,7 @@ class MemoryBus:
         """Within one process nothing is missed."""
 
     async def publish(self, topic: str, message: bytes) -> None:
-        # A copy: a receiver may subscribe or close. Who was closed by an earlier one gets nothing.
+        # A copy: a receiver may subscribe or close. A subscription closed by an earlier one gets nothing.
         for subscription, receive in list(self._topics.get(topic, {}).items()):
             if subscription.live:
                 receive(message)

@@ -1,4 +1,4 @@
-"""Numbers kept in memory: for tests that want to read what was counted."""
+"""Numbers kept in memory, for tests that read them."""
 
 from __future__ import annotations
 
@@ -56,15 +56,15 @@ class MemoryMetrics:
         return known
 
     def value(self, name: str, *labels: str) -> float:
-        """What a counter or gauge stands at; 0 when nothing was counted."""
+        """A counter's or gauge's number; 0 when nothing was counted."""
         return self._instruments[name].values.get(labels, 0.0)
 
     def observations(self, name: str, *labels: str) -> tuple[float, ...]:
-        """What a histogram was given, in order."""
+        """A histogram's observations, in order."""
         return tuple(self._instruments[name].observations.get(labels, ()))
 
     def distribution(self, name: str, *labels: str) -> tuple[tuple[int, ...], int, float] | None:
-        """What a distribution was put to last: within each bucket, count, sum."""
+        """A distribution's last numbers: within each bucket, count, sum."""
         return self._instruments[name].distributions.get(labels)
 
     def render(self) -> tuple[str, bytes]:

@@ -50,7 +50,7 @@ class Distribution:
 
 
 class Assembled(Collector):
-    """What a registry collects, with the parts of each distribution under its one name."""
+    """A registry's families, with the parts of each distribution under its one name."""
 
     def __init__(self, source: CollectorRegistry, distributions: Sequence[Metric]) -> None:
         self._source = source

@@ -20,7 +20,7 @@ class PrometheusMetrics:
     """A registry of its own; the library's global one stays empty."""
 
     def __init__(self) -> None:
-        # A creation time beside every counter doubles the series and nobody reads it.
+        # A creation time beside every counter doubles the series, and no dashboard reads it.
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # not annotated
         self._registry = CollectorRegistry(auto_describe=False)
         self._instruments = InstrumentRegistry(self._make)

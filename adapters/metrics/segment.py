@@ -1,16 +1,16 @@
 """A table of numbers in memory that processes share: one writes, all read, and it outlives its writer.
 
-It is an anonymous file (`memfd_create(2)`) whose descriptor the processes inherit: there is no path that
-somebody could remove, fill, or leave behind. A process that takes over a dead one's table goes on where that
-one ended, so what was counted never falls; what was true of the dead one alone is no longer shown.
+It is an anonymous file (`memfd_create(2)`) whose descriptor the processes inherit: there is no path to
+remove, to fill, or to leave behind. A process that takes over a dead one's table goes on where that one
+ended, so counts never fall; gauges of the dead one alone are no longer shown.
 
 A table is a header, then records that are never moved or removed:
 
     header   version u64 | bytes used u64 | generation u64 | writer's process id u64
     record   bytes of the key u32 | 0 u32 | generation u64 | value f64 | stamp f64 | key, filled up to 8 bytes
 
-A record is written before the bytes used say that it is there, so whoever is killed meanwhile leaves none
-that is half made. Each number is aligned, and written at once.
+A record is written before the bytes used say that it is there, so a writer killed meanwhile leaves no half
+of one. Each number is aligned, and written at once.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _log = logging.getLogger("credit.metrics")
 
 
 class Reading(NamedTuple):
-    """One record as it stands; `stamp` is what was written with it."""
+    """One record as it stands; `stamp` was written with it."""
 
     key: Key
     value: float
@@ -102,7 +102,7 @@ class Segment:
 
     @classmethod
     def make(cls, name: str) -> Segment:
-        """A new one, empty. `name` is for whoever looks at the descriptors of a process."""
+        """A new one, empty. `name` is shown among the descriptors of a process."""
         descriptor = os.memfd_create(name, os.MFD_CLOEXEC)
         os.ftruncate(descriptor, SEGMENT_BYTES)
         made = cls(descriptor)
@@ -111,21 +111,21 @@ class Segment:
 
     @property
     def writer(self) -> int:
-        """The process id of whoever writes; 0 when nobody does."""
+        """The writing process's id; 0 when there is none."""
         return self._number(_WRITER_AT)
 
     def take_over(self, process_id: int) -> None:
-        """This process writes from now on. Of an earlier one only what lasts is kept."""
+        """This process writes from now on. Of an earlier one only lasting numbers are kept."""
         self.forget_writer()
         self._put(_WRITER_AT, process_id)
 
     def forget_writer(self) -> None:
-        """The writer is gone: what was true of it alone is not shown any more."""
+        """The writer is gone: its numbers that do not last are not shown any more."""
         self._put(_WRITER_AT, 0)
         self._put(_GENERATION_AT, self._number(_GENERATION_AT) + 1)
 
     def place(self, key: Key, *, lasting: bool) -> Place:
-        """For the writer: where this number goes. What lasts begins with what was counted there before."""
+        """For the writer: where this number goes. A lasting one goes on from the writer before."""
         with self._lock:
             self._learn()
             generation = _LASTING if lasting else self._number(_GENERATION_AT)
@@ -138,7 +138,7 @@ class Segment:
             return Place(self._memory, at, generation, value, self._lock)
 
     def readings(self) -> Iterator[Reading]:
-        """What lasts, and what is true of the writer now."""
+        """The lasting numbers, and the writer's other ones."""
         with self._lock:
             self._learn()
             known = list(self._positions.items())
@@ -149,7 +149,7 @@ class Segment:
                 yield Reading(key, value, stamp)
 
     def _append(self, key: Key, generation: int) -> int | None:
-        """None when there is no room: then nobody sees what is counted there."""
+        """None when there is no room: then the number is counted and not shown."""
         encoded = json.dumps(key).encode()
         at = self._number(_USED_AT)
         end = _end_of(at, len(encoded))

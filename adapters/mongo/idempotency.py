@@ -15,7 +15,7 @@ INDEXES = {COLLECTION: (Index("purge", (("purge_at", 1),), expire_after_seconds=
 
 
 class MongoIdempotencyStore:
-    """The server deletes what is forgotten, within a minute or two."""
+    """The server deletes forgotten answers, within a minute or two."""
 
     def __init__(self, *, driver: MongoDriver) -> None:
         self._answers = driver.collection(COLLECTION)

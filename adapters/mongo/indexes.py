@@ -16,7 +16,7 @@ Indexes = Mapping[str, Sequence[Index]]
 
 
 async def create_indexes(driver: MongoDriver, declarations: Iterable[Indexes]) -> None:
-    """Creates what is missing. An index that stands with another definition is an error."""
+    """Creates the missing ones. An index that stands with another definition is an error."""
     for indexes in declarations:
         for collection, declared in indexes.items():
             await driver.collection(collection).create_indexes(declared)

@@ -1,4 +1,4 @@
-"""Whether MongoDB does for each role what the service wants of it, and not only whether it answers."""
+"""Whether MongoDB does the work of each role, and not only whether it answers."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class MongoProbe:
                 "expireAfterSeconds": _PURGE.expire_after_seconds,
             }
             await self._run({"createIndexes": COLLECTION, "indexes": [index]})
-        # Always a change: an update that changes nothing waits for nobody.
+        # Always a change: an update that changes nothing does not wait for a majority.
         change = {"q": {"_id": self._role}, "u": {"$currentDate": {"at": True}}, "upsert": True}
         concern = {"w": "majority", "j": True, "wtimeout": TIMEOUT_MS_MAX}
         await self._run({"update": COLLECTION, "updates": [change], "writeConcern": concern})

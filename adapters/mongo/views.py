@@ -15,7 +15,7 @@ NAMESPACE_EXISTS: Final = 48
 
 @dataclass(frozen=True, slots=True)
 class AnalystView:
-    """A view as data: what `pipeline` makes of the collection `source`, each time it is read."""
+    """A view as data: `pipeline` over the collection `source`, run each time the view is read."""
 
     name: str
     source: str
@@ -73,7 +73,7 @@ TRANSFERS: Final = AnalystView(
 
 
 async def create_views(driver: MongoDriver, views: Iterable[AnalystView]) -> None:
-    """Creates what is missing and changes what is defined otherwise; the rest is left alone."""
+    """Creates missing views and changes those that are defined otherwise; the rest is left alone."""
     for view in views:
         standing = await _standing(driver, view.name)
         if standing is None and await _created(driver, view):

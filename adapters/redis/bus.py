@@ -1,9 +1,9 @@
 """The bus over Redis's publish and subscribe: one subscribing connection a process.
 
-A subscription can be deaf without a sign: its connection may be good and its server the wrong one. So three
-things are looked at. What is subscribed on a new connection has a gap before it, always. A beat goes to the
+A subscription can be deaf without a sign: its connection may be good and its server the wrong one. So the
+bus goes by three rules. A subscription on a new connection has a gap before it, always. A beat goes to the
 process itself once a second, by the way that all messages go, and is missed when it does not come back. And
-it writes, for a replica takes messages too, and hands them to nobody who should have them.
+the beat writes, for a replica takes messages too, and hands them to none of the master's subscribers.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ class RedisBus:
     """Channels are named by HMAC and messages sealed, each with its channel inside, so that one moved to
     another channel does not open there.
 
-    A lost connection is made again, and what was subscribed is subscribed again; messages of the gap are
-    lost, as at-most-once allows, and whoever asked for it is told of the gap.
+    A lost connection is made again, with its subscriptions; messages of the gap are lost, as at-most-once
+    allows, and the callbacks of `on_gap` are told.
 
     In a cluster every message goes to the node of one slot, which hands it to all the others: so messages
     of different topics come in the order of their publisher, and a beat tries the way that all of them go.
@@ -121,7 +121,7 @@ class RedisBus:
         return pack((b"PUBLISH", channel, self._seal(channel + message)))
 
     def check_hearing(self) -> None:
-        """Raises `DependencyUnavailable` when what is published does not come back to this process."""
+        """Raises `DependencyUnavailable` when messages of this process do not come back to it."""
         if self._task is not None and self._runtime.monotonic() - self._heard_itself_s > BEAT_AGE_S_MAX:
             raise DependencyUnavailable(DEPENDENCY, "what is published is not heard")
 
@@ -129,7 +129,7 @@ class RedisBus:
         """Returns when Redis has confirmed it; raises `DependencyUnavailable` when it does not in time."""
         name = self._names.channel(topic)
         if self._task is None:
-            # First of all, so that whoever hears their topic hears the beat, too.
+            # First of all, so that a subscriber of any topic hears the beat, too.
             self._channels[self._beat_channel] = _Channel(self._runtime.event())
         if (channel := self._channels.get(name)) is None:
             channel = self._channels[name] = _Channel(self._runtime.event())
@@ -181,7 +181,7 @@ class RedisBus:
     async def _ask(self, verb: bytes, channel: bytes) -> None:
         listener = self._listener
         if listener is None:
-            return  # `_listen` subscribes whatever stands in `_channels` once it has connected.
+            return  # `_listen` subscribes all of `_channels` once it has connected.
         if verb == b"SUBSCRIBE":
             self._unanswered[channel] += 1
         try:

@@ -1,6 +1,6 @@
 """The cache in Redis: so many places and no more, each name in one of them.
 
-Redis holds bans too and evicts nothing, so what the cache takes there is bounded by construction:
+Redis holds bans too and evicts nothing, so the cache's share of it is bounded by construction:
 `PLACES` keys of at most `VALUE_BYTES_MAX` bytes and what sealing adds. Two names that share a place
 push each other out, which costs a hit and no more: a value opens under its own name only.
 """
@@ -18,7 +18,7 @@ PLACES = 4_096
 
 
 class RedisCache:
-    """`seal` and `open_sealed` are given the name as their context; what does not open is not there."""
+    """`seal` and `open_sealed` get the name as their context; a value that does not open is not there."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class RedisCache:
 
 
 def _context(name: str) -> bytes:
-    """Of a fixed length, whatever the name's."""
+    """Of a fixed length, for names of any."""
     return b"cache/" + hashlib.sha256(name.encode()).digest()
 
 

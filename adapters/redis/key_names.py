@@ -1,4 +1,4 @@
-"""How things are called in Redis: by keyed hashes, so no address, user name or topic stands there."""
+"""The names of keys and channels in Redis: keyed hashes, so no address, user name or topic stands there."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class KeyNames:
         return b"%b:%b" % (self.bus_route, self.hashed("beat", listener))
 
     def cache_place(self, name: str, places: int) -> bytes:
-        """One of so many keys; which, nobody can tell from the name without the key."""
+        """One of so many keys; the name alone, without the naming key, does not tell which."""
         digest = hmac.digest(self._key, b"cache\0" + name.encode(), hashlib.sha256)
         number = int.from_bytes(digest[:8], "big") % places
         return b"cache:{%b}" % self.hashed("cache-place", str(number))

@@ -1,4 +1,4 @@
-"""Whether Redis does what is wanted of it: decides and remembers, and hands messages on."""
+"""Whether Redis does its work: decides and remembers, and hands messages on."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from ports.health import Probe
 
 
 class RedisProbe:
-    """What the limiter does: a decision, a ban's place in the list, a revocation, about nobody, within the
-    driver's deadlines and over each of its connections. What it writes ends by itself in two minutes.
+    """Does what the limiter does: a decision, a ban's place in the list, a revocation, about no real user,
+    within the driver's deadlines and over each of its connections. Its writes end by themselves in two
+    minutes.
 
     In a cluster it does so in many slots, so that each node has its share.
     """
@@ -37,7 +38,7 @@ class RedisProbe:
 
 
 class RedisBusProbe:
-    """Whether what this process publishes comes back to it; its beat has tried that within seconds."""
+    """Whether this process's messages come back to it; its beat has tried that within seconds."""
 
     def __init__(self, *, bus: RedisBus) -> None:
         self._bus = bus

@@ -59,7 +59,7 @@ class AsyncioRuntime(SupervisedRuntime):
         try:
             yield
         finally:
-            # In a task of its own, for the cancellation of whoever closes must not cut the grace short.
+            # In a task of its own, for a cancellation of the closer must not cut the grace short.
             closing = asyncio.ensure_future(home.close(self._shutdown_grace_s_max))
             try:
                 await _settle(closing)
@@ -198,7 +198,7 @@ class _Deadline:
 
     def _wait(self, steps: int) -> None:
         loop = asyncio.get_running_loop()
-        # A loop may round its timers down; what is left after the last step makes up for that.
+        # A loop may round its timers down; the rest after the last step makes up for that.
         wait_s = self._seconds / DEADLINE_STEPS if steps > 0 else self._ends_s - loop.time()
         if wait_s > 0:
             self._step = loop.call_later(wait_s, self._wait, steps - 1)

@@ -200,8 +200,8 @@ class GroupCommit(Generic[Item, Result]):
     async def _let_callers_return(self) -> None:
         """Lets those who were just answered run before the next batch is taken.
 
-        Whoever has something more to say joins it. Otherwise callers who come again at once fall into
-        two halves for good, each of which waits for the other's flush.
+        Those with another item join it. Otherwise callers that come again at once fall into two halves for
+        good, each of which waits for the other's flush.
         """
         for _ in range(PASSES_A_PAUSE):
             await self._pause()
@@ -211,14 +211,14 @@ class GroupCommit(Generic[Item, Result]):
             results = await self._flush(batch.items)
             if len(results) != len(batch.items):
                 raise RuntimeError(f"{self._name} gave {len(results)} results for {len(batch.items)} items")
-        except Exception as error:  # noqa: BLE001 - whatever it is belongs to the callers of this batch
+        except Exception as error:  # noqa: BLE001 - any error belongs to the callers of this batch
             batch.fail(error)
             self._report_unheard(batch)
         else:
             batch.succeed(results)
 
     def _forsake(self, current: _Batch[Item, Result] | None) -> None:
-        """The runtime cancelled the flush: those who wait must hear that nobody will serve them."""
+        """The runtime cancelled the flush: its callers must hear that they will not be served."""
         error = TaskCancelled(self._name)
         if current is not None and not current.flushed.is_set():
             current.fail(error)

@@ -1,4 +1,4 @@
-"""Supervised tasks: what every runtime keeps of them, whatever drives them."""
+"""Supervised tasks: their outcomes and their home, the same on every event loop."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SHUTDOWN_GRACE_S_MAX: Final = 10.0
 THREADS_MAX: Final = 8
 
 Report = Callable[[str, BaseException], None]
-"""Told of a failure that nobody was waiting for: (task name, exception). Must not raise."""
+"""Told of a failure that no caller waited for: (task name, exception). Must not raise."""
 
 _logger = logging.getLogger(__name__)
 
@@ -24,10 +24,10 @@ def log_failure(name: str, error: BaseException) -> None:
 
 
 class SupervisedTask(Generic[Result]):
-    """The outcome of a task and who waits for it. A runtime adds how it runs and is cancelled.
+    """The outcome of a task and its waiting callers. A runtime adds how it runs and is cancelled.
 
-    A failure is reported unless somebody is waiting at that moment, or when the last who waited
-    was cancelled before hearing of it. Whoever waits later gets it still.
+    A failure is reported when no caller waits at that moment, or when the last one that waited was
+    cancelled before hearing of it. A later caller gets it still.
     """
 
     __slots__ = (
@@ -66,7 +66,7 @@ class SupervisedTask(Generic[Result]):
         return self.result()
 
     def expect(self) -> None:
-        """Somebody will call `result`: its failure needs no report."""
+        """A caller will ask for `result`: its failure needs no report."""
         self._waiters += 1
 
     def result(self) -> Result:

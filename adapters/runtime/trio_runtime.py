@@ -107,7 +107,7 @@ class _Task(SupervisedTask[Result]):
             with self._scope:
                 result = await function()
                 return self.succeed(result)
-        except Exception as error:  # noqa: BLE001 - whatever it is belongs to those who wait for the task
+        except Exception as error:  # noqa: BLE001 - any error belongs to those who wait for the task
             return self.fail(error)
         except BaseException as error:
             self.fail(error)

@@ -1,4 +1,4 @@
-"""Who is connected here, and how messages reach them: one bus subscription per user and worker.
+"""The connections of this process, and how messages reach them: one bus subscription per user and worker.
 
 The bus may miss messages, and says so (`ports.realtime.bus`). Nothing is lost with them that is kept
 elsewhere: ended sessions are found by `application.identity.revocation_watch`, balances by their publisher.
@@ -47,7 +47,7 @@ class _Audience:
 
     def deliver(self, message: bytes) -> None:
         """To all members, unless a newer balance of that account was told: two publishers have no order, and
-        what was missed may come after what came later."""
+        a missed balance may come after a later one."""
         if (place := balance_place(message)) is not None:
             account, seq = place
             if seq < self.told.get(account, 0):
@@ -61,7 +61,7 @@ class _Audience:
 
 
 class Realtime:
-    """Messages to users, over whatever transports attach. Needs `start` before the first `attach`."""
+    """Messages to users, over all transports that attach. Needs `start` before the first `attach`."""
 
     def __init__(self, *, runtime: Runtime, bus: Bus, tokens: SocketTokens) -> None:
         self._runtime = runtime
@@ -105,7 +105,7 @@ class Realtime:
         audience.members += (recipient,)
         self._index(recipient, identity.session_id)
         if audience.subscription is None:
-            # Shielded, for a cancelled caller must not leave a subscription that nobody knows of.
+            # Shielded, for a cancelled caller must not leave a subscription without an owner.
             await self._runtime.shielded(
                 partial(self._settle, identity.user_id, audience), name="realtime subscribe"
             )
@@ -186,7 +186,7 @@ class Realtime:
             audience.deliver(push.encode())
 
     async def tell_workers(self, topic: str, message: bytes) -> None:
-        """To whoever hears the topic in any worker. Raises `DependencyUnavailable`."""
+        """To all that hear the topic in any worker. Raises `DependencyUnavailable`."""
         await self._bus.publish(topic, message)
 
     async def hear_workers(self, topic: str, receive: Callable[[bytes], None]) -> Subscription:
@@ -208,7 +208,7 @@ class Realtime:
                 if subscription is not None:
                     await subscription.close()
             finally:
-                # Somebody may have joined while the old subscription ended, and waits for the lock now.
+                # A member may have joined while the old subscription ended, and waits for the lock now.
                 if not audience.members and self._audiences.get(user_id) is audience:
                     del self._audiences[user_id]
 

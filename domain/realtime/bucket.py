@@ -20,7 +20,7 @@ class BucketPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """What was left at a moment. A token is 1,000 millitokens, of which `rate_per_s` come per millisecond."""
+    """The rest at a moment. A token is 1,000 millitokens, of which `rate_per_s` come per millisecond."""
 
     millitokens: int
     at_ms: int

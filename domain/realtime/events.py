@@ -1,4 +1,4 @@
-"""What the protocol machine tells its caller to do, and what its caller tells the machine.
+"""The values that leave the protocol machine, for its caller to carry out, and those that enter it.
 
 A reader learns the protocol here: frames come in as text, these values come out.
 """
@@ -53,7 +53,7 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """End the connection with this code, after what was queued before. The reason is at most 123 bytes."""
+    """End the connection with this code, after all queued frames. The reason is at most 123 bytes."""
 
     code: CloseCode
     reason: str
@@ -61,7 +61,7 @@ class Close:
 
 @dataclass(frozen=True, slots=True)
 class Authenticate:
-    """Find out whose token this is and answer the machine with a `Verdict`."""
+    """Verify this token and answer the machine with a `Verdict`."""
 
     token: str
 
@@ -100,7 +100,7 @@ class Refusal(Enum):
     BANNED = "banned"
     OVER_LIMIT = "over_limit"
     UNAVAILABLE = "unavailable"
-    """Nobody could tell: a dependency is away."""
+    """It could not be verified: a dependency is away."""
 
 
 Verdict = Granted | Refusal

@@ -1,4 +1,4 @@
-"""What the service pushes of its own accord: encoded once, however many connections get it."""
+"""The service's pushes: each encoded once, for any number of connections."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What waits to be sent to one client."""
+"""The frames that wait to be sent to one client."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Outbox:
             self._bytes += size_bytes
 
     def take(self) -> list[str]:
-        """All that waits, to be written now; what was taken before counts as written."""
+        """All that waits, to be written now; frames taken before count as written."""
         frames, self._frames = self._frames, []
         self._taken, self._bytes_taken = len(frames), self._bytes
         self._bytes = 0

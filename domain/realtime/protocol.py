@@ -118,7 +118,7 @@ class ConnectionMachine:
     def deadline_ms(self) -> int | None:
         """When `tick` is due: the end of patience with a silent client, or of its identity.
 
-        None while a verdict is awaited (whoever finds it bounds that time) and after the close.
+        None while a verdict is awaited (its finder bounds that time) and after the close.
         """
         return self._deadline_ms if self._state in {State.AWAITING_CONNECT, State.CONNECTED} else None
 
@@ -160,7 +160,7 @@ class ConnectionMachine:
         return self.end(CloseCode.NOT_AUTHENTICATED, "expired without a refresh")
 
     def end(self, code: CloseCode, reason: str) -> Outputs:
-        """Closes it, for whatever reason of the service's; nothing when it is closed already."""
+        """Closes it, for a reason of the service's; nothing when it is closed already."""
         if self._state is State.CLOSED:
             return ()
         self._move(Step.ENDED)

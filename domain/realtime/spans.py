@@ -1,4 +1,4 @@
-"""Which numbers of a sequence are known: a bounded set of spans, where holes are what was missed."""
+"""The known numbers of a sequence: a bounded set of spans, whose holes were missed."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ Span = tuple[int, int]
 
 
 class Spans:
-    """Disjoint, in order, no two of them adjacent. Past `SPANS_MAX` the lowest one is forgotten: what was in
-    it is then missed, which costs time and no truth."""
+    """Disjoint, in order, no two of them adjacent. Past `SPANS_MAX` the lowest one is forgotten: its
+    numbers are then missed, which costs time and no truth."""
 
     __slots__ = ("_spans",)
 

@@ -1,4 +1,4 @@
-"""Tells the owners of accounts what became of their balances."""
+"""Tells the owners of accounts their balances, as each document leaves them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from plugins.credits.measures import DROPPED
 from plugins.credits.missed import MissedBalances
 
 MOVING = (TransferPosted, HoldPlaced, HoldReleased)
-"""Entries that change what is posted or held: captures, expiries and grants that begin are transfers."""
+"""Entries that change posted or held credits: captures, expiries and grants that begin are transfers."""
 
 
 class BalanceAnnouncements:

@@ -1,4 +1,4 @@
-"""What the ledger's operators see."""
+"""The metrics of the ledger, for its operators."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ class LedgerMeasures:
         self._balance.set(self._held.of(asset), asset, "held")
 
     async def _settle_totals(self, book: str, asset: str) -> None:
-        """Reads what memory knows after the commit: it has the other workers' documents too."""
+        """Reads the states in memory after the commit: they have the other workers' documents too."""
         books = self._totals.setdefault(asset, {})
         books[book] = await self._system_balances(book, asset)
         issued = -sum(issuance for issuance, _, _ in books.values())
@@ -167,7 +167,7 @@ class LedgerMeasures:
         self._balance.set(issued, asset, "issued")
         self._balance.set(spent, asset, "spent")
         self._balance.set(expired, asset, "expired")
-        # Double entry: what was issued is either spent, expired or with somebody.
+        # Double entry: issued credits are either spent, expired or with an account.
         self._balance.set(issued - spent - expired, asset, "posted")
 
     async def _system_balances(self, book: str, asset: str) -> tuple[int, int, int]:
@@ -179,7 +179,7 @@ class LedgerMeasures:
 
 
 def _fallen_due(entry: Entry) -> str | None:
-    """What the ledger did of its own accord, by the name of an operation; None for what was asked for."""
+    """The name of an operation for an entry that the ledger made of its own accord; None for a command's."""
     if entry.actor != LEDGER:
         return None
     if isinstance(entry, HoldReleased):

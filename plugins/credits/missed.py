@@ -1,10 +1,10 @@
 """Brings balances up to date whose push did not come, by the journal's own numbers.
 
 A push may be lost with the bus, with the connection of a worker that listens, or with the worker that should
-have published it. What is not lost is the journal. So whoever has published all pushes of a document says its
-number, and every worker keeps the numbers that it heard of: a document that stands in the journal for a
-second, and of which nobody said so, is looked up, and the balances that it moved are told to those who are
-connected here. After a gap all that was written in it is looked up.
+have published it. The journal is not lost. So the worker that has published all pushes of a document tells
+its number, and every worker keeps the numbers that it heard: a document that stands in the journal for a
+second without its number being heard is read, and the balances that it moved are told to the users connected
+here. After a gap all documents that were written in it are read.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ from ports.realtime.bus import Subscription
 TOPIC: Final = "ledger:announced"
 LOOK_S: Final = 1.0
 SAY_S: Final = 0.1
-"""Numbers of so long are said together."""
+"""The numbers of so long are told together."""
 SPANS_SAID_MAX: Final = 64
 CATCH_UP_S_MAX: Final = 3.0
-"""For one round. Who was not brought up to date by then is sent away, to come back and ask."""
+"""For one round. A user not brought up to date by then is sent away, to come back and ask."""
 USERS_AT_ONCE_MAX: Final = 8
 CLOSED_AT_ONCE_MAX: Final = 100
 CLOSE_PAUSE_S: Final = 0.1
-"""So that those who come back do not all come in one moment."""
+"""So that clients do not all come back in one moment."""
 
 _AWAY = (DependencyUnavailable, DeadlineExceeded, Overloaded)
 _log = logging.getLogger(__name__)
@@ -88,7 +88,7 @@ class MissedBalances:
                 self._unsaid.forget_to(spans[-1][1])
                 await self._realtime.tell_workers(TOPIC, json.dumps({"spans": spans}).encode())
         except _AWAY as error:
-            # What nobody hears of is looked up by all.
+            # All workers read the documents whose numbers were not heard.
             _log.debug("announced documents were not told of: %s", error)
         finally:
             self._saying = None
@@ -117,7 +117,7 @@ class MissedBalances:
         return LOOK_S
 
     async def _look(self) -> None:
-        # Before the head is read: what was written in a gap that ended by now is at or below it.
+        # Before the head is read: a document written in a gap that ended by now is at or below it.
         gaps, hears_all = self._gaps, self._realtime.hears_all
         head = await self._ledger.last_seq(DEFAULT_BOOK)
         if self._upto is None:
@@ -140,7 +140,7 @@ class MissedBalances:
         except DeadlineExceeded:
             states = None
         except UnreadableBook:
-            # What a newer release wrote can be told by that one only.
+            # Only that newer release can read what it wrote.
             await self._send_away(self._realtime.users_here())
             return
         if states is None:

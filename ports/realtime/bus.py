@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol, TypeAlias
 
 Message: TypeAlias = tuple[str, bytes]
-"""A topic, and what is said under it."""
+"""A topic, and the bytes that its subscribers get."""
 
 
 class Subscription(Protocol):

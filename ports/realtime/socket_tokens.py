@@ -1,4 +1,4 @@
-"""Whose token a WebSocket client shows."""
+"""Verification of the tokens that WebSocket clients present."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from domain.identity.users import Role
 
 @dataclass(frozen=True, slots=True)
 class SocketIdentity:
-    """Who a connection acts for. Unless it is refreshed, it ends at `expires_ms` (since the epoch)."""
+    """The user that a connection acts for. Unless refreshed, it ends at `expires_ms` (since the epoch)."""
 
     user_id: str
     username: str

@@ -9,7 +9,7 @@ from ports.realtime.socket_tokens import SocketIdentity, SocketRefusal
 
 
 class Recipient(Protocol):
-    """One connection, of whatever transport. Neither call may block or raise."""
+    """One connection, of any transport. Neither call may block or raise."""
 
     def deliver(self, text: str, size_bytes: int) -> None:
         """Queues one frame, shared with other recipients; one that reads too slowly closes itself."""
@@ -19,7 +19,7 @@ class Recipient(Protocol):
 
 
 class Switchboard(Protocol):
-    """Where a transport says who is connected. Calls that await may raise `DependencyUnavailable`."""
+    """Where a transport registers its connections. Calls that await may raise `DependencyUnavailable`."""
 
     async def authenticate(self, token: str, *, device_id: str | None) -> SocketIdentity | SocketRefusal:
         """Whose token it is, or why not. `device_id` is what the upgrade's cookie or header said."""

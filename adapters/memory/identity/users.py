@@ -96,7 +96,7 @@ class MemoryUsers:
     def put_password(
         self, user_id: str, *, expected_version: int, password_hash: str, known_devices: tuple[str, ...]
     ) -> bool:
-        """Raises the credential version; False when the user is gone or somebody else was first."""
+        """Raises the credential version; False when the user is gone or another writer was first."""
         user = self._users.get(user_id)
         if user is None or user.credential_version != expected_version:
             return False

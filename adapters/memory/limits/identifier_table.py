@@ -1,4 +1,4 @@
-"""A bounded table of what is remembered of identifiers."""
+"""A bounded table of identifiers: their windows and their offences."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from domain.limits.windows import WindowState
 
 @dataclass(slots=True)
 class Record:
-    """One identifier: its windows by `Policy.window`, its offences, and when all of it means nothing."""
+    """One identifier: its windows by `Policy.window`, its offences, and when all of it has expired."""
 
     windows: dict[str, WindowState] = field(default_factory=dict)
     offences: OffenceRecord = NO_OFFENCES

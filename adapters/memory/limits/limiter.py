@@ -181,7 +181,7 @@ class MemoryLimiter:
         )
 
     def _blamed(self, identifiers: Sequence[Identifier]) -> GuardState:
-        """What is remembered of them and of their networks, without windows."""
+        """Their records and those of their networks, without windows."""
         networks = networks_of(identifiers)
         return GuardState(
             windows=(),

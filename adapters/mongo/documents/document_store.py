@@ -194,7 +194,7 @@ def _stored(document: Document) -> Stored:
 
 
 def _document(collection: Collection, stored: Stored) -> Document:
-    # What was stored before a field was declared does not have it.
+    # A document stored before a field was declared does not have it.
     return Document(stored["_id"], complete(collection, stored[FIELDS]), stored["revision"])
 
 

@@ -1,4 +1,4 @@
-"""What a query of documents is to MongoDB. Every value stands behind an operator written here."""
+"""Queries of documents as MongoDB's filters. Every value stands behind an operator written here."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ class NotPermitted(DependencyUnavailable):
 
 
 class Effect(Enum):
-    """What a call may have done by the time it fails."""
+    """How far a call may have come by the time it fails."""
 
     READ = "read"
     WRITE = "write"
@@ -69,7 +69,7 @@ class Effect(Enum):
 
 @contextmanager
 def translated(effect: Effect, heartbeats: Heartbeats) -> Iterator[None]:
-    """Raises the adapter's words for whatever the driver raises in the block; `heartbeats` knows the causes.
+    """Raises, in the adapter's words, what the driver raises in the block; `heartbeats` knows the causes.
 
     Errors of the caller (a document that BSON cannot hold, a malformed query) pass through.
     """

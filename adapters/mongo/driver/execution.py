@@ -1,8 +1,8 @@
 """How a call into a MongoDB client is carried out: awaited on the event loop, or in a thread.
 
 PyMongo's two clients and Motor's have the same methods; they differ in which of them are awaited
-(PyMongo: `start_transaction` and `aggregate`; Motor: `start_session` instead). Awaiting whatever can be
-awaited covers all three.
+(PyMongo: `start_transaction` and `aggregate`; Motor: `start_session` instead). Awaiting each result that
+can be awaited covers all three.
 """
 
 from __future__ import annotations

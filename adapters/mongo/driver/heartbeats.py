@@ -1,8 +1,7 @@
 """What PyMongo learns of each server while it looks for one to use.
 
-Its own errors come when the search is over. By then it has dropped whoever is of another replica set, and the
-exceptions behind its texts; so the causes are taken from its heartbeats, and told by what stands in the
-texts.
+Its own errors come when the search is over. By then it has dropped the servers of another replica set, and
+the exceptions behind its texts; so the causes are taken from its heartbeats, and told by their texts.
 """
 
 from __future__ import annotations
@@ -61,7 +60,7 @@ class Heartbeats(ServerHeartbeatListener):
         self._seeds: tuple[Server, ...] = ()
         self._set_name: str | None = None
         if url.startswith("mongodb+srv://"):
-            # Who they are is asked of a name server, and only when the client connects.
+            # A name server is asked for them, and only when the client connects.
             self._tls = "tls=false" not in url.lower() and "ssl=false" not in url.lower()
             self._srv = url.removeprefix("mongodb+srv://").partition("/")[0].partition("?")[0]
         else:

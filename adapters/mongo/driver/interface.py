@@ -1,4 +1,4 @@
-"""The seam between the repositories and whichever MongoDB client this runtime can use.
+"""The interface between the repositories and the MongoDB client that this runtime can use.
 
 Repositories stand on these Protocols and never import `pymongo`'s clients, so that there is one copy
 of each for asyncio (PyMongo or Motor) and for trio (PyMongo's synchronous client in threads).
@@ -20,7 +20,7 @@ DEPENDENCY = "mongo"
 Result = TypeVar("Result")
 
 Document = Mapping[str, Any]
-"""What is read and written. A `RawBSONDocument` is one too, and is not encoded again."""
+"""As it is read and written. A `RawBSONDocument` is one too, and is not encoded again."""
 
 Filter = Mapping[str, Any]
 Sort = Sequence[tuple[str, int]]

@@ -39,7 +39,7 @@ class TransactionAttempt:
         self._seconds_left = seconds_left
         self._session: Any = None
         self.facts: list[object] = []
-        """What is to be told of once it is committed."""
+        """Told to the driver's listeners once it is committed."""
 
     def collection(self, name: str, *, raw: bool = False) -> BoundCollection:
         return BoundCollection(
@@ -63,7 +63,7 @@ class TransactionAttempt:
             )
 
     async def commit(self) -> None:
-        """Committing again is idempotent, so what is unknown is asked again, a few times."""
+        """Committing again is idempotent, so an unknown outcome is asked for again, a few times."""
         unknown: DependencyUnavailable | None = None
         for _ in range(COMMIT_ATTEMPTS_MAX):
             try:
@@ -78,7 +78,7 @@ class TransactionAttempt:
         raise OutcomeUnknown(DEPENDENCY, "commit") from unknown
 
     async def end(self) -> None:
-        """Aborts what is not committed; the driver ignores an abort that does not get through."""
+        """Aborts an uncommitted one; the driver ignores an abort that does not get through."""
         if self._session is not None:
             with translated(Effect.READ, self._heartbeats):
                 await self._execution.run(self._session.end_session, seconds_max=END_TIMEOUT_MS_MAX / 1000)

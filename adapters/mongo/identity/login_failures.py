@@ -14,7 +14,7 @@ INDEXES = {COLLECTION: (Index("purge", (("purge_at", 1),), expire_after_seconds=
 
 
 class MongoLoginFailures:
-    """The server deletes what is forgotten."""
+    """The server deletes forgotten failures."""
 
     def __init__(self, *, driver: MongoDriver) -> None:
         self._failures = driver.collection(COLLECTION)

@@ -16,7 +16,7 @@ from ports.runtime import DeadlineExceeded, Runtime
 
 
 class _Connection(Protocol):
-    """What is used of redis-py's connections, which are typed in part only."""
+    """The part of redis-py's connections that is used; they are typed in part only."""
 
     @property
     def is_connected(self) -> bool: ...

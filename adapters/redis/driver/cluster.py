@@ -148,7 +148,7 @@ class RedisCluster:
         return await self._follow(reply, packed, slot, address) if _is_redirect(reply) else reply
 
     def _doubt(self, refusal: ErrorReply) -> None:
-        """What a node says of itself may be news: who holds what is looked up."""
+        """A node's word about itself may be news: the owners of slots are looked up."""
         if refusal.code == _DOWN or says_wrong_server(refusal.code, in_cluster=True):
             self._look_soon()
 
@@ -185,7 +185,7 @@ class RedisCluster:
         return driver
 
     def _look_soon(self) -> None:
-        """Something speaks for a change. Who sent the command does not wait for the look."""
+        """Something speaks for a change. The sender of the command does not wait for the look."""
         if self._looking is None and self._runtime.monotonic() >= self._look_again_s:
             self._looking = self._runtime.start(self._look, name="redis cluster look")
 

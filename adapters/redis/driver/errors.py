@@ -74,7 +74,7 @@ def refusal(error: ResponseError) -> ErrorReply:
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """The server at the other end, and what is wrong with it."""
+    """The server at the other end, and the words for its faults."""
 
     address: str
     tls: bool
@@ -107,7 +107,7 @@ class Peer:
             case RedisConnectionError() if "closed by server" in str(cause):
                 return ConnectionFault.CLOSED
             case ResponseError():
-                # What the server said to AUTH or SELECT; it repeats none of their words.
+                # The server's words to AUTH or SELECT; it repeats none of theirs.
                 return str(cause)
             case _:
                 return type(cause).__name__

@@ -18,7 +18,7 @@ class ErrorReply:
     detail: str
 
 
-# What Redis answers: a nested shape that only the sender of a command knows.
+# Redis's answer: a nested shape that only the sender of a command knows.
 Reply: TypeAlias = "int | bytes | ErrorReply | list[Reply] | None"
 
 

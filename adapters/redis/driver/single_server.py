@@ -25,8 +25,8 @@ from ports.runtime import Batcher, DeadlineExceeded, Event, Overloaded, Runtime,
 DECISION_TIMEOUT_MS_MAX = 50
 CONNECT_TIMEOUT_MS_MAX = 1_000
 PIPELINE_COMMANDS_MAX = 64
-"""What the pipelines of a few workers together cost a busy Redis must stay far below a decision's deadline,
-or a rush looks like an outage. Commands that wait in line for the next one are not late yet."""
+"""The pipelines of a few workers together must cost a busy Redis far less than a decision's deadline, or a
+rush looks like an outage. Commands that wait in line for the next one are not late yet."""
 PIPELINE_BYTES_MAX = 4 * 2**20
 WAITING_COMMANDS_MAX = 8_192
 SLOW_FAILURE_S = 0.2

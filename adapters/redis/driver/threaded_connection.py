@@ -19,7 +19,7 @@ from ports.runtime import Runtime
 
 
 class _Connection(Protocol):
-    """What is used of redis-py's connections, which are typed in part only."""
+    """The part of redis-py's connections that is used; they are typed in part only."""
 
     @property
     def is_connected(self) -> bool: ...
@@ -136,7 +136,7 @@ class ThreadedTransport:
 class ThreadedListener:
     """One subscribing connection.
 
-    TLS connections may not be written and read by two threads at once, so what is to be sent waits for
+    TLS connections may not be written and read by two threads at once, so a command waits for
     the reading thread to come by, which it does every `LISTEN_S_MAX`.
     """
 

@@ -38,7 +38,7 @@ class DecisionReply(NamedTuple):
 
 
 class Said(NamedTuple):
-    """What the script said to one call."""
+    """The script's answer to one call."""
 
     verdict: Verdict
     known: bool
@@ -50,7 +50,7 @@ class Said(NamedTuple):
     named: bool
     now_ms: int
     numbers: Sequence[int]
-    """Per charge what remains, when it is whole and, of a call that blames nobody, since when it counts."""
+    """Per charge the rest, when it is whole and, of a call that does not blame, since when it counts."""
 
 
 class _RequestWords(NamedTuple):
@@ -65,7 +65,7 @@ class _RequestWords(NamedTuple):
 
 
 class Calls:
-    """The script's calls about those who are counted. Jitters are framed already."""
+    """The script's calls about identifiers that are counted. Jitters are framed already."""
 
     def __init__(
         self, *, script: Script, names: KeyNames, ban_policy: BanPolicy, now_ms: Callable[[], int] | None
@@ -86,7 +86,7 @@ class Calls:
         self._taken_plan = lru_cache(maxsize=PLANS_CACHED_MAX)(_packed_charges)
 
     def moment(self) -> bytes:
-        """Which time the script goes by: Redis's own, or a test's."""
+        """The script's time: Redis's own, or a test's."""
         return _SERVER_TIME if self._now_ms is None else frame(self._now_ms())
 
     async def decide(
@@ -159,7 +159,7 @@ class Calls:
     async def refund(
         self, charges: Sequence[Charge], keys: Sequence[IdentifierKeys], sinces: Iterable[int]
     ) -> Sequence[int]:
-        """Undoes what a call that blamed nobody took; per charge what remains and when it is whole."""
+        """Undoes the charges of a call that did not blame; per charge the rest and when it is whole."""
         windows = [key.window_frame(charge.policy) for key, charge in zip(keys, charges, strict=True)]
         plan = self._taken_plan(tuple([(charge.policy, charge.cost) for charge in charges]))
         arguments = [_REFUND, self.moment(), _NO_JITTER, plan, *map(frame, sinces)]
@@ -182,7 +182,7 @@ class Calls:
         identifiers: tuple[tuple[bool, int], ...],
         charges: tuple[tuple[int, Policy, int], ...],
     ) -> bytes:
-        """What is always the same for requests of one kind, as one word of doubles."""
+        """The part that is the same for all requests of one kind, as one word of doubles."""
         numbers: list[int] = [with_session, len(identifiers), networks, len(charges), blames]
         for _, policy, cost in charges:
             numbers += (_ALGORITHMS[policy.algorithm], policy.limit, policy.period_ms, cost)
@@ -203,7 +203,7 @@ def concerned(keys: Sequence[IdentifierKeys]) -> tuple[list[IdentifierKeys], lis
 def answer(
     said: Said, charges: Sequence[Charge], keys: Sequence[IdentifierKeys], known: bool
 ) -> DecisionReply:
-    """What one call decided; `known` is whether all revocations of sessions are."""
+    """One call's decision; `known` is whether all revocations of sessions are."""
     verdict, _, retry_after_ms, who, newly, named, _, numbers = said
     if verdict is Verdict.BANNED:
         identifiers, networks = concerned(keys)

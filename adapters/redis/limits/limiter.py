@@ -106,7 +106,7 @@ class RedisLimiter:
         name = self._sealed(identifier, reason)
         reply = await self._run_for(identifier, b"ban", jitter, duration, name)
         until_ms, level = integers(reply)
-        # It is in force, listed or not: what was done is not to be called undone.
+        # It is in force, listed or not, so its failed listing is no failure of the ban.
         with suppress(DependencyUnavailable):
             await self._enlist(identifier, until_ms)
         return Ban(identifier, until_ms, level, reason)
@@ -114,7 +114,7 @@ class RedisLimiter:
     async def lift(self, identifier: Identifier) -> bool:
         lifted = integers(await self._run_for(identifier, b"lift", 0.0)) == [1]
         member = self._names.identifier(identifier).member
-        # What is listed and not in force is left out when the list is read.
+        # A ban that is listed and not in force is left out when the list is read.
         with suppress(DependencyUnavailable):
             accepted(await self._driver.execute("ZREM", self._names.ban_index, member))
         return lifted
@@ -196,15 +196,15 @@ class RedisLimiter:
         return tuple(i for i, value in read if self._read_ban(i.type, value, now_ms, i) is not None)
 
     async def try_out(self, number: int) -> None:
-        """Everything that decisions, revocations and bans write, about nobody. `number` says in which slots.
+        """Writes as decisions, revocations and bans do, about no real user. `number` chooses the slots.
 
-        Raises `DependencyUnavailable` where one of it is refused."""
-        nobody = f"probe {number}"
+        Raises `DependencyUnavailable` where Redis refuses any of it."""
+        probe = f"probe {number}"
         await self.decide(
-            [Charge(Identifier(IdentifierType.API_KEY, nobody), _TRIED)], session=None, jitter=0.0
+            [Charge(Identifier(IdentifierType.API_KEY, probe), _TRIED)], session=None, jitter=0.0
         )
-        await self.revoke_session(nobody, ttl_ms=_TRIED.period_ms)
-        # A ban that ended long ago: the list drops it with the next one, and shows it to nobody.
+        await self.revoke_session(probe, ttl_ms=_TRIED.period_ms)
+        # A ban that ended long ago: the list drops it with the next one, and never shows it.
         await self._run_list(b"list", 0, b"probe")
 
     async def _banned_members(
@@ -277,7 +277,7 @@ class RedisLimiter:
     async def _name(self, identifier: Identifier) -> None:
         """Lists an automatic ban, and tells whom it is about, so that the list can be read.
 
-        The decision has been made and stands whatever becomes of this: an unnamed ban is named by the
+        The decision has been made and stands even when this fails: an unnamed ban is named by the
         next request that it refuses.
         """
         try:

@@ -1,7 +1,7 @@
 """A decision whose keys lie in several slots of a cluster: one call a slot, all at the same time.
 
-No script sees two slots, so between them there is no one atomic step. Each call takes from its own
-windows and blames nobody. Where one refuses, the others give back what they took, and one identifier is
+No script sees two slots, so between them there is no one atomic step. Each call takes from its own windows
+and blames no identifier. Where one refuses, the others give back what they took, and one identifier is
 blamed, as one call would have done it.
 """
 
@@ -21,7 +21,7 @@ _Work: TypeAlias = Callable[[], Awaitable[Sequence[int]]]
 
 
 class SlotPart(NamedTuple):
-    """What of a decision lies in one slot."""
+    """The part of a decision that lies in one slot."""
 
     numbers: list[int]
     """Of the charges, counted from 0."""
@@ -119,9 +119,9 @@ async def _undo(
     told: Sequence[_Told],
     blames: Sequence[_Work],
 ) -> tuple[dict[int, Sequence[int]], Sequence[Sequence[int]]]:
-    """Gives back all that was taken and blames; by part what it answered, and what blaming did.
+    """Gives back all that was taken, and blames; the answers by part, and those to blaming.
 
-    The request is refused whatever becomes of this: what cannot be given back stays taken until its
+    The request is refused even when this fails: a charge that cannot be given back stays taken until its
     window has passed.
     """
     taken: list[tuple[int, _Work]] = [
@@ -139,7 +139,7 @@ async def _undo(
 
 
 def _standings(told: Sequence[_Told], given_back: Mapping[int, Sequence[int]]) -> tuple[Standing, ...]:
-    """In the order of the charges, after what was given back."""
+    """In the order of the charges, after charges were given back."""
     standings: dict[int, Standing] = {}
     for number, (part, said) in enumerate(told):
         remaining, resets = said.numbers[0::3], said.numbers[1::3]
