@@ -1,18 +1,18 @@
 """A user's machine has what requirements/runtime.txt brings and no more: everything that ships works there,
 on each supported Python that is at hand.
 
-All that takes long (environments, starts, waits for servers that are away) is begun when the first test asks,
-two at a time; each test waits for what it looks at.
+Each environment is made, and each thing tried in it, by the first test that asks: test processes side by side
+share the environments and try different things.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 
 import pytest
@@ -23,7 +23,7 @@ from composition.config.secrets import FILES
 from composition.exit_codes import EXIT_CONFIGURATION
 from composition.hosting.servers import ServerName
 from composition.wiring.platform import RuntimeName
-from tests.bare import walk_imports
+from tests.bare import explain_commands, walk_imports
 from tests.bare.environments import (
     Environment,
     Interpreter,
@@ -36,7 +36,6 @@ from tests.bare.environments import (
 from tests.bare.visits import Ran, Visit, as_document, run, visit
 from tests.ground.sources import FLOORS, PROJECT
 
-AT_ONCE = 2
 RESULT_S_MAX = 600.0
 PYTHONS = interpreters()
 CARRIERS = tuple(
@@ -51,7 +50,6 @@ AWAY = {
     "CREDIT_REDIS_URL": "redis://127.0.0.1:1/0",
     "CREDIT_MONGO_OPERATION_TIMEOUT": "500ms",
 }
-BEFORE = ("config", "check", "before there is a secret")
 STORE_COMMANDS: tuple[tuple[str, ...], ...] = tuple(
     tuple(line.split())
     for line in (
@@ -78,61 +76,48 @@ STORE_RUNS = tuple(
 )
 
 
-@dataclass(frozen=True, slots=True)
 class Machine:
-    """One Python with nothing but the product: what was begun on it."""
+    """One Python with nothing but the product."""
 
-    environment: Future[Environment]
-    imports: Future[Ran]
-    visits: dict[tuple[str, str], Future[Visit]]
-    commands: dict[tuple[str, ...], Future[Ran]]
+    def __init__(self, interpreter: Interpreter, folder: Path) -> None:
+        self._interpreter = interpreter
+        self._folder = folder
+        self._visits: dict[tuple[str, str], Visit] = {}
+
+    @cached_property
+    def environment(self) -> Environment:
+        return with_runtime(self._interpreter)
+
+    def visited(self, server: str, runtime: str) -> Visit:
+        carrier = server, runtime
+        if carrier not in self._visits:
+            folder = self._folder / f"{server}-{runtime}"
+            self._visits[carrier] = visit(self.environment, server, runtime, folder)
+        return self._visits[carrier]
+
+    def without_secrets(self, *arguments: str) -> Ran:
+        return self._ran(*arguments, CREDIT_SECRETS_DIR=str(self._folder / "nowhere"))
+
+    def with_secrets(self, *arguments: str, **settings: str) -> Ran:
+        return self._ran(*arguments, CREDIT_SECRETS_DIR=str(self._secrets), **settings)
+
+    @cached_property
+    def written(self) -> Ran:
+        """How its secrets were written."""
+        return self._ran("secrets", "init", CREDIT_SECRETS_DIR=str(self._folder / "secrets"))
+
+    @property
+    def _secrets(self) -> Path:
+        assert self.written.exit_code == 0, self.written.errors
+        return self._folder / "secrets"
+
+    def _ran(self, *arguments: str, **settings: str) -> Ran:
+        return run(self.environment, *arguments, folder=self._folder, settings=settings)
 
 
 @pytest.fixture(scope="module")
-def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Machine]]:
-    folder = tmp_path_factory.mktemp("bare")
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        made = {each.minor: pool.submit(with_runtime, each) for each in PYTHONS}
-        yield {minor: _begin(pool, environment, folder / minor) for minor, environment in made.items()}
-        pool.shutdown(cancel_futures=True)
-
-
-def _begin(pool: ThreadPoolExecutor, environment: Future[Environment], folder: Path) -> Machine:
-    folder.mkdir()
-    place = {"CREDIT_SECRETS_DIR": str(folder / "secrets")}
-
-    def visited(server: str, runtime: str) -> Callable[[], Visit]:
-        return lambda: visit(environment.result(), server, runtime, folder / f"{server}-{runtime}")
-
-    def ran(arguments: tuple[str, ...], settings: dict[str, str]) -> Callable[[], Ran]:
-        return lambda: run(environment.result(), *arguments, folder=folder, settings=settings)
-
-    nowhere = {"CREDIT_SECRETS_DIR": str(folder / "nowhere")}
-    commands: dict[tuple[str, ...], Future[Ran]] = {BEFORE: pool.submit(ran(("config", "check"), nowhere))}
-    init = pool.submit(ran(("secrets", "init"), place))
-
-    def later(arguments: tuple[str, ...], settings: dict[str, str]) -> Callable[[], Ran]:
-        def wait_and_run() -> Ran:
-            init.result()
-            return ran(arguments, settings)()
-
-        return wait_and_run
-
-    commands["secrets", "init"] = init
-    without_servers: tuple[tuple[str, ...], ...] = (
-        ("openapi",), ("asyncapi",), ("config", "check"), ("keys", "rotate", "jwt"),
-    )  # fmt: skip
-    for arguments in without_servers:
-        commands[arguments] = pool.submit(later(arguments, place))
-    for minor, arguments in STORE_RUNS:
-        if folder.name == minor:
-            commands[arguments] = pool.submit(later(arguments, {**place, **AWAY}))
-    return Machine(
-        environment=environment,
-        imports=pool.submit(lambda: walked(environment.result())),
-        visits={carrier: pool.submit(visited(*carrier)) for carrier in CARRIERS},
-        commands=commands,
-    )
+def machines(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Machine]:
+    return {each.minor: Machine(each, tmp_path_factory.mktemp(each.minor)) for each in PYTHONS}
 
 
 def walked(environment: Environment, *absent: str) -> Ran:
@@ -155,7 +140,7 @@ def test_the_python_of_the_tests_is_among_those_that_are_tried() -> None:
 
 @pytest.mark.parametrize("python", PYTHONS, ids=lambda each: each.minor)
 def test_every_import_that_ships_is_there(machines: dict[str, Machine], python: Interpreter) -> None:
-    walk = machines[python.minor].imports.result(RESULT_S_MAX)
+    walk = walked(machines[python.minor].environment)
     assert walk.exit_code == 0, walk.output + walk.errors
     assert int(walk.output.split()[0]) > 300
 
@@ -165,7 +150,7 @@ def test_every_import_that_ships_is_there(machines: dict[str, Machine], python: 
 def test_every_page_is_served(
     machines: dict[str, Machine], python: Interpreter, server: str, runtime: str
 ) -> None:
-    visited = machines[python.minor].visits[server, runtime].result(RESULT_S_MAX)
+    visited = machines[python.minor].visited(server, runtime)
     assert visited.exit_code == 0, visited.log
     assert "Traceback" not in visited.log
     assert {path: status for path, status in visited.pages.items() if status >= 500} == {}
@@ -182,21 +167,22 @@ def test_commands_print_the_documents_that_are_served(
     machines: dict[str, Machine], python: Interpreter
 ) -> None:
     machine = machines[python.minor]
-    openapi, asyncapi = (machine.commands[name,].result(RESULT_S_MAX) for name in ("openapi", "asyncapi"))
+    openapi, asyncapi = machine.with_secrets("openapi"), machine.with_secrets("asyncapi")
     assert (openapi.exit_code, asyncapi.exit_code) == (0, 0), openapi.errors + asyncapi.errors
-    served = machine.visits["hypercorn", "asyncio"].result(RESULT_S_MAX).document
+    served = machine.visited("hypercorn", "asyncio").document
     assert as_document(openapi.output) == served
     assert as_document(asyncapi.output)["asyncapi"] == "3.0.0"
 
 
 @pytest.mark.parametrize("python", PYTHONS, ids=lambda each: each.minor)
 def test_commands_that_need_no_server_do_without(machines: dict[str, Machine], python: Interpreter) -> None:
-    commands = machines[python.minor].commands
-    before = commands[BEFORE].result(RESULT_S_MAX)
+    machine = machines[python.minor]
+    before = machine.without_secrets("config", "check")
     assert before.exit_code == EXIT_CONFIGURATION
     assert before.errors.count("`creditctl secrets init`") == len(FILES)
-    for arguments in (("secrets", "init"), ("config", "check"), ("keys", "rotate", "jwt")):
-        done = commands[arguments].result(RESULT_S_MAX)
+    assert (machine.written.exit_code, machine.written.errors) == (0, "")
+    for arguments in (("config", "check"), ("keys", "rotate", "jwt")):
+        done = machine.with_secrets(*arguments)
         assert (done.exit_code, done.errors) == (0, ""), arguments
 
 
@@ -206,7 +192,7 @@ def test_commands_that_need_no_server_do_without(machines: dict[str, Machine], p
 def test_commands_whose_server_is_away_say_so(
     machines: dict[str, Machine], minor: str, arguments: tuple[str, ...]
 ) -> None:
-    done = machines[minor].commands[arguments].result(RESULT_S_MAX)
+    done = machines[minor].with_secrets(*arguments, **AWAY)
     assert done.exit_code == 1, done.errors
     assert "Traceback" not in done.errors
     assert "127.0.0.1:1: connection refused" in done.output + done.errors
@@ -221,18 +207,18 @@ def helps(parser: argparse.ArgumentParser, words: tuple[str, ...] = ()) -> Itera
                 yield from helps(below, (*words, name))
 
 
-@pytest.mark.parametrize("python", PYTHONS[:1], ids=lambda each: each.minor)
-def test_every_command_explains_itself(
-    machines: dict[str, Machine], python: Interpreter, tmp_path: Path
-) -> None:
-    environment = machines[python.minor].environment.result(RESULT_S_MAX)
+def test_every_command_explains_itself(machines: dict[str, Machine]) -> None:
     every = tuple(helps(_parser()))
     assert len(every) > 20
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        done = pool.map(lambda words: run(environment, *words, "--help", folder=tmp_path, settings={}), every)
-        for words, explained in zip(every, done, strict=True):
-            assert explained.exit_code == 0, words
-            assert explained.output.startswith(f"usage: {' '.join(('creditctl', *words))}")
+    done = subprocess.run(
+        [machines[PYTHONS[0].minor].environment.python, explain_commands.__file__],
+        input="".join(json.dumps(words) + "\n" for words in every),
+        check=True, env=plain(), capture_output=True, text=True, timeout=RESULT_S_MAX,
+    )  # fmt: skip
+    for words, line in zip(every, done.stdout.splitlines(), strict=True):
+        code, printed = json.loads(line)
+        assert code == 0, words
+        assert printed.startswith(f"usage: {' '.join(('creditctl', *words))}")
 
 
 def test_without_extras_only_what_needs_them_is_refused(tmp_path: Path) -> None:
@@ -254,7 +240,7 @@ def test_without_extras_only_what_needs_them_is_refused(tmp_path: Path) -> None:
 def test_the_servers_to_try_it_on_need_trustme_and_nothing_more(
     machines: dict[str, Machine], tmp_path: Path
 ) -> None:
-    environment = machines[PYTHONS[0].minor].environment.result(RESULT_S_MAX)
+    environment = machines[PYTHONS[0].minor].environment
     shutil.copytree(Path(trustme.__file__).parent, tmp_path / "trustme")
     done = subprocess.run(
         [environment.python, "-m", "tests.servers", "--help"],

@@ -15,7 +15,7 @@ import httpx
 from tests.bare.environments import Environment, plain
 
 READY_S_MAX = 60.0
-"""Two of them start at a time, on machines that do other things besides."""
+"""Several start at a time, on machines that do other things besides."""
 ANSWER_S_MAX = 30.0
 STOP_S_MAX = 30.0
 COMMAND_S_MAX = 60.0
