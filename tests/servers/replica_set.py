@@ -35,15 +35,16 @@ class ReplicaSet(MongodServer):
                 lambda: _all_follow(client.admin.command("replSetGetStatus")), "all nodes followed"
             )
 
-    def has_alone(self, node: MongodNode, database: str, collection: str) -> bool:
-        """Whether the node has documents that a majority has not."""
+    def count(self, node: MongodNode, database: str, collection: str) -> int:
+        """How many documents the node itself has, whoever else has them."""
         with self._as_root(node) as client:
             documents = client[database][collection]
-            local, majority = (
-                documents.with_options(read_concern=ReadConcern(level)).count_documents({})
-                for level in ("local", "majority")
-            )
-        return local > majority
+            return documents.with_options(read_concern=ReadConcern("local")).count_documents({})
+
+    def sync(self, node: MongodNode) -> None:
+        """What the node has outlives its death."""
+        with self._as_root(node) as client:
+            client.admin.command("fsync")
 
     def _as_root(self, node: MongodNode) -> Client:
         return node.client(username=self.root.user, password=self.root.password, authSource="admin")
