@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any, Self
 
 import httpx
@@ -20,6 +19,7 @@ import pytest
 from websockets.sync.client import ClientConnection, connect
 
 from tests.servers.mongod import MongodServer
+from tests.servers.process import free_port
 from tests.servers.redis_server import RedisServer
 from tests.servers.secret_files import write_secrets
 
@@ -93,16 +93,23 @@ class Person:
     def __init__(self, product: Product, name: str) -> None:
         self.product = product
         self.name = name
-        registered = product.anyone(
-            "POST",
-            "/auth/register",
-            {"username": name, "email": f"{name}@example.com", "password": PASSWORD},
+        registered = self._patiently(
+            "/auth/register", {"username": name, "email": f"{name}@example.com", "password": PASSWORD}
         )
         assert registered.status_code == 201, registered.text
         self.id: str = registered.json()["id"]
-        login = product.anyone("POST", "/auth/login", {"username": name, "password": PASSWORD})
+        login = self._patiently("/auth/login", {"username": name, "password": PASSWORD})
         assert login.status_code == 200, login.text
         self.tokens: dict[str, Any] = login.json()
+
+    def _patiently(self, path: str, body: object) -> httpx.Response:
+        """Comes again when told to: the first to come may find connections that are not open yet."""
+        deadline = monotonic() + READY_S_MAX
+        while (
+            reply := self.product.anyone("POST", path, body)
+        ).status_code == 503 and monotonic() < deadline:
+            sleep(float(reply.headers["Retry-After"]))
+        return reply
 
     def ask(self, method: str, path: str, body: object = None) -> httpx.Response:
         headers = {
@@ -175,9 +182,9 @@ class _Launch:
         return self._log.read_text()
 
     def ready(self) -> Product:
-        """Waits for the key file: it is written when the service is ready."""
+        """Waits for the key file, and until all workers serve: the first of them writes it."""
         deadline = monotonic() + READY_S_MAX
-        while not (self._key_file.exists() and self._key_file.read_text().strip()):
+        while not (self._key_file.exists() and "serving on" in self.output()):
             if self.process.poll() is not None or monotonic() > deadline:
                 pytest.fail(f"the service did not get ready:\n{self.output()}")
             try:
@@ -185,13 +192,6 @@ class _Launch:
             except subprocess.TimeoutExpired:
                 continue
         return Product(self._url, self._key_file.read_text().strip(), self.process)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _dashed(headers: Mapping[str, str]) -> dict[str, str]:
