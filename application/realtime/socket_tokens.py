@@ -1,4 +1,4 @@
-"""Tokens and sessions of live sockets: a socket outlives a request, so the end of its session has to reach it."""
+"""Tokens and sessions of live sockets: the end of a session has to reach a socket that outlives it."""
 
 from __future__ import annotations
 

@@ -74,7 +74,9 @@ async def measure(config: Configuration) -> None:
     """One scenario: `callers` with a transfer each, or, with `batch`, that many transfers at once."""
     settings, files = load(environment(config), StoreName.LIVE)
     link_directory = Path(config["link_directory"]) if config.get("link_directory") else None
-    platform, manager = assemble(StoreName.LIVE, RuntimeName.UVLOOP, settings, files, link_directory=link_directory)
+    platform, manager = assemble(
+        StoreName.LIVE, RuntimeName.UVLOOP, settings, files, link_directory=link_directory
+    )
     accounts, callers, batch, hot = (config[name] for name in ("accounts", "callers", "batch", "hot"))
     who = Caller(config["book"], "bench")
     async with platform.runtime.running():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 from domain.ledger.account import AccountState
@@ -12,12 +11,10 @@ from domain.ledger.chain import Head, JournalDocument, follows, is_intact
 from domain.ledger.entries import AccountOpened, Entry, TransferPosted
 from domain.ledger.outcomes import Outcome, Posted
 from domain.ledger.replay import accounts_of, replay
-from ports.errors import DependencyUnavailable
 from ports.ledger.journal import Journal
 
 BOOK = "main"
 DOCUMENTS_A_READ_MAX = 256
-READ_TRIES_MAX = 10
 
 
 @dataclass
@@ -42,18 +39,10 @@ async def whole_journal(journal: Journal) -> list[JournalDocument]:
     documents: list[JournalDocument] = []
     while True:
         after = documents[-1].seq if documents else 0
-        found = await _read(journal, after)
+        found = await journal.after(BOOK, after, limit=DOCUMENTS_A_READ_MAX)
         documents += found
         if len(found) < DOCUMENTS_A_READ_MAX:
             return documents
-
-
-async def _read(journal: Journal, after: int) -> Sequence[JournalDocument]:
-    """Again when there was no answer in time: a busy machine may take longer than hasty bounds allow."""
-    for _ in range(READ_TRIES_MAX - 1):
-        with suppress(DependencyUnavailable):
-            return await journal.after(BOOK, after, limit=DOCUMENTS_A_READ_MAX)
-    return await journal.after(BOOK, after, limit=DOCUMENTS_A_READ_MAX)
 
 
 def entries_by_key(documents: Sequence[JournalDocument]) -> dict[str, tuple[int, Entry]]:
