@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
 from adapters.worker_link.command_records import (
-    outcomes_of,
-    submission_of,
-    value_of_outcomes,
-    value_of_submission,
+    outcomes_read,
+    outcomes_written,
+    submission_written,
+    submissions_read,
 )
 from adapters.worker_link.frames import PAYLOAD_BYTES_MAX, Kind, LinkFrame, encoded
 from domain.ledger.commands import Submission
@@ -27,19 +27,8 @@ class BadMessage(Exception):
     """A frame that holds something else than it should."""
 
 
-def _plain(value: object) -> int:
-    """Stores give integers of classes of their own, and what was read from one is answered like any other."""
-    if isinstance(value, int):
-        return int(value)
-    raise TypeError(f"{type(value).__name__} is no JSON")
-
-
-_encode: Final = msgspec.json.Encoder(enc_hook=_plain).encode
-
-
-def packed(submission: Submission) -> bytes:
-    """One element of a request."""
-    return _encode(value_of_submission(submission))
+packed: Final = submission_written
+"""One element of a request."""
 
 
 def request(number: int, elements: Sequence[bytes]) -> bytes:
@@ -48,7 +37,7 @@ def request(number: int, elements: Sequence[bytes]) -> bytes:
 
 def submissions_of(frame: LinkFrame) -> list[Submission]:
     """Raises `BadMessage`."""
-    return [_read(submission_of, element) for element in _elements(frame)]
+    return _read(submissions_read, frame)
 
 
 def answers(number: int, outcomes: Outcomes) -> Iterator[bytes]:
@@ -56,7 +45,7 @@ def answers(number: int, outcomes: Outcomes) -> Iterator[bytes]:
     elements: list[bytes] = []
     size = 2
     for each in outcomes:
-        element = _encode(value_of_outcomes(each))
+        element = outcomes_written(each)
         if elements and size + len(element) + 1 > PAYLOAD_BYTES_MAX:
             yield encoded(LinkFrame(Kind.PART, number, _array(elements)))
             elements, size = [], 2
@@ -67,7 +56,7 @@ def answers(number: int, outcomes: Outcomes) -> Iterator[bytes]:
 
 def outcomes_in(frame: LinkFrame) -> list[tuple[CommandOutcome, ...]]:
     """Raises `BadMessage`."""
-    return [_read(outcomes_of, element) for element in _elements(frame)]
+    return _read(outcomes_read, frame)
 
 
 def failure(number: int, error: Exception) -> bytes:
@@ -82,12 +71,12 @@ def failure(number: int, error: Exception) -> bytes:
             words = ["unreadable", str(error)]
         case _:
             words = ["unavailable", "ledger", "the worker that holds the book failed"]
-    return encoded(LinkFrame(Kind.FAILURE, number, _encode(words)))
+    return encoded(LinkFrame(Kind.FAILURE, number, msgspec.json.encode(words)))
 
 
 def error_of(frame: LinkFrame) -> Exception:
     """The error that `failure` was made of. Raises `BadMessage`."""
-    match _elements(frame):
+    match _read(_words, frame):
         case ["overloaded", str(text)]:
             return Overloaded(text)
         case ["unavailable", str(dependency), str(reason)]:
@@ -102,15 +91,12 @@ def _array(elements: Sequence[bytes]) -> bytes:
     return b"[" + b",".join(elements) + b"]"
 
 
-def _elements(frame: LinkFrame) -> list[object]:
+def _words(payload: bytes) -> list[object]:
+    return msgspec.json.decode(payload, type=list[object])
+
+
+def _read(read: Callable[[bytes], Made], frame: LinkFrame) -> Made:
     try:
-        return msgspec.json.decode(frame.payload, type=list[object])
+        return read(frame.payload)
     except msgspec.DecodeError as error:
-        raise BadMessage(str(error)) from error
-
-
-def _read(read: Callable[[Any], Made], element: object) -> Made:
-    try:
-        return read(element)
-    except ValueError as error:
         raise BadMessage(str(error)) from error

@@ -46,11 +46,14 @@ class Posted(NamedTuple):
 
 class Rejected(NamedTuple):
     """Nothing was posted. `about` is the id of the account that does not exist, where that is the reason.
-    `replayed`: the journal had this very refusal already, from an earlier request of the same batch."""
+    `replayed`: the journal had this very refusal already, from an earlier request of the same batch.
+    `field` names what is other than it was, where an id or a key was used before (`conflicts`); empty where
+    that is not known."""
 
     reason: Rejection
     about: str = ""
     replayed: bool = False
+    field: str = ""
 
 
 class Settled(NamedTuple):

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from adapters.worker_link.command_records import (
     COMMANDS,
-    outcomes_of,
-    submission_of,
-    value_of_outcomes,
-    value_of_submission,
+    outcomes_read,
+    outcomes_written,
+    submission_written,
+    submissions_read,
 )
 from domain.ledger.account import Account
 from domain.ledger.commands import (
@@ -58,8 +58,16 @@ EVERY_COMMAND: tuple[Command, ...] = (
 )
 
 
-def through_json(value: Any) -> Any:
-    return json.loads(json.dumps(value))
+def submission_of(value: object) -> Submission:
+    """What is read of one submission's JSON."""
+    (submission,) = submissions_read(json.dumps([value]).encode())
+    return submission
+
+
+def outcomes_of(value: object) -> tuple[CommandOutcome, ...]:
+    """What is read of the JSON of one submission's outcomes."""
+    (outcomes,) = outcomes_read(json.dumps([value]).encode())
+    return outcomes
 
 
 def test_every_command_has_a_kind_of_its_own() -> None:
@@ -70,7 +78,7 @@ def test_every_command_has_a_kind_of_its_own() -> None:
 @pytest.mark.parametrize("atomic", [False, True])
 def test_a_submission_is_read_back_as_it_was(atomic: bool) -> None:
     submission = Submission(EVERY_COMMAND, atomic)
-    read = submission_of(through_json(value_of_submission(submission)))
+    read = submission_of(json.loads(submission_written(submission)))
     assert read == submission
     assert [type(command) for command in read.commands] == [type(command) for command in EVERY_COMMAND]
 
@@ -80,9 +88,11 @@ def test_every_outcome_is_read_back_as_it_was() -> None:
         *(Posted(Recorded(entry, 2**62, 7), replayed=True) for entry in every_kind_of_entry()),
         *(Posted(Recorded(entry, 1, 7)) for entry in every_kind_of_entry()),
         *(Rejected(reason) for reason in Rejection),
+        Rejected(Rejection.ACCOUNT_NOT_FOUND, "bob", replayed=True),
+        Rejected(Rejection.IDEMPOTENCY_CONFLICT, field="amount"),
         Settled("alice"),
     ]
-    read = outcomes_of(through_json(value_of_outcomes(outcomes)))
+    read = outcomes_of(json.loads(outcomes_written(outcomes)))
     assert list(read) == outcomes
     assert [type(outcome) for outcome in read] == [type(outcome) for outcome in outcomes]
 
@@ -102,7 +112,7 @@ def damaged(value: Any) -> list[Any]:
 
 @pytest.mark.parametrize("command", EVERY_COMMAND, ids=lambda command: type(command).__name__)
 def test_a_command_with_anything_else_in_it_is_refused(command: Command) -> None:
-    value = through_json(value_of_submission(Submission((command,))))
+    value = json.loads(submission_written(Submission((command,))))
     fields = value[1][0][1]
     for other in [*damaged(value), [False, [[value[1][0][0], fields[:-1]]]], [False, [["other", fields]]]]:
         with pytest.raises(ValueError):
@@ -110,8 +120,9 @@ def test_a_command_with_anything_else_in_it_is_refused(command: Command) -> None
 
 
 def test_an_outcome_with_anything_else_in_it_is_refused() -> None:
-    outcomes = [Posted(Recorded(entry, 1, 7)) for entry in every_kind_of_entry()]
-    for value in through_json(value_of_outcomes(outcomes)):
+    outcomes: list[CommandOutcome] = [Posted(Recorded(entry, 1, 7)) for entry in every_kind_of_entry()]
+    outcomes += [Rejected(Rejection.ACCOUNT_EXISTS, field="asset"), Settled("alice")]
+    for value in json.loads(outcomes_written(outcomes)):
         for other in damaged(value):
             with pytest.raises(ValueError):
                 outcomes_of([other])
@@ -120,10 +131,15 @@ def test_an_outcome_with_anything_else_in_it_is_refused() -> None:
         5,
         None,
         True,
+        [],
         ["transfer"],
+        ["rejected", ["no_such_reason", "", False, ""]],
+        ["rejected", ["not_found", "", False]],
+        ["rejected", ["not_found", "", False, "", ""]],
         ["settled"],
         ["settled", 5],
-        ["other", "alice"],
+        ["settled", []],
+        ["other", ["alice"]],
     ):
         with pytest.raises(ValueError):
             outcomes_of([wrong])
@@ -131,9 +147,14 @@ def test_an_outcome_with_anything_else_in_it_is_refused() -> None:
 
 @pytest.mark.parametrize("amount", [True, 2**63, -(2**63) - 1, 5.0, "5"])
 def test_an_amount_that_is_no_integer_of_64_bits_is_refused(amount: object) -> None:
-    fields = ["t-1", "alice", "bob", amount, "pay", ["t:1"], "f", "tests", "", None, False]
-    with pytest.raises(ValueError):
-        submission_of([False, [["transfer", fields]]])
+    value = json.loads(
+        submission_written(Submission((PostTransfer("t-1", "alice", "bob", 5, "pay", KEYS, "f", "tests"),)))
+    )
+    fields = value[1][0][1]
+    assert submission_of(value).commands[0].keys == KEYS
+    fields[3] = amount
+    with pytest.raises(ValueError, match=r"int"):
+        submission_of(value)
 
 
 @given(
