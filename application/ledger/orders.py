@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,6 +11,7 @@ from application.audit.ledger_events import BATCH
 from domain.ids import time_ordered_id
 from domain.ledger.account import REVENUE, Account
 from domain.ledger.commands import (
+    TRANSFER_PREFIX,
     CaptureHold,
     IssueGrant,
     OpenAccount,
@@ -18,22 +19,29 @@ from domain.ledger.commands import (
     PostTransfer,
     RemoveRule,
     ReverseTransfer,
+    Sent,
     SetRule,
     VoidGrant,
     VoidHold,
+    fingerprint,
+    fingerprint_of_capture,
     hold_key,
     opening_key,
     rule_key,
     transfer_key,
 )
+from domain.ledger.entries import Recorded
 from domain.ledger.lots import GrantTerms
 from domain.ledger.outcomes import Outcome, Rejected
 from ports.clock import Clock
 from ports.entropy import Entropy
 
-Field = str | int | None
 RULE_PREFIX: Final = "rule"
 """How the ids of top-up rules begin."""
+TRANSFERS: Final = "transfers"
+"""What differs when a key was used with another batch."""
+ATOMIC: Final = "atomic"
+"""What differs when a key was used with the same batch, of which all or nothing was to be posted, or not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,11 +130,11 @@ class Orders:
             account_id, order.asset, order.user_id, order.overdraft_limit, order.metadata, order.low_balance
         )
         keys = _keys(caller, "accounts", opening_key(account_id))
-        fields: list[Field] = [
+        fields: list[Sent] = [
             order.id, order.asset, order.user_id, order.overdraft_limit, order.metadata, order.low_balance
         ]  # fmt: skip
         return OpenAccount(
-            account, keys, _fingerprint("account", fields), caller.actor, _repeatable(caller, order.id)
+            account, keys, fingerprint("account", fields), caller.actor, _repeatable(caller, order.id)
         )
 
     def transfer(self, caller: Caller, order: TransferOrder) -> PostTransfer:
@@ -140,7 +148,7 @@ class Orders:
         whole = ""
         if caller.idempotency_key is not None:
             fields = [field for order in orders for field in _sent(order)]
-            whole = _fingerprint("batch", [int(atomic), *fields])
+            whole = fingerprint("batch", [int(atomic), *fields])
         remembers = bool(whole) and not atomic
         return tuple(
             self._transfer(caller, order, BATCH, index, whole, remembers_refusal=remembers)
@@ -157,7 +165,7 @@ class Orders:
         *,
         remembers_refusal: bool = False,
     ) -> PostTransfer:
-        transfer_id = order.id or self._new_id("tr")
+        transfer_id = order.id or self._new_id(TRANSFER_PREFIX)
         keys, sent = _keys(caller, route, transfer_key(transfer_id), index), _sent(order)
         if whole and order.id is None:
             sent.append(whole)
@@ -171,7 +179,7 @@ class Orders:
             order.amount,
             order.code,
             keys,
-            _fingerprint("transfer", sent),
+            fingerprint("transfer", sent),
             caller.actor,
             order.metadata,
             order.effective_ms,
@@ -183,7 +191,7 @@ class Orders:
     def grant(self, caller: Caller, order: GrantOrder) -> IssueGrant:
         grant_id = self._new_id("gr")
         terms = GrantTerms(order.category, order.priority, order.effective_ms, order.expires_ms)
-        fields: list[Field] = [order.account, order.amount, *terms, order.code, order.metadata]
+        fields: list[Sent] = [order.account, order.amount, *terms, order.code, order.metadata]
         return IssueGrant(
             grant_id,
             order.account,
@@ -191,19 +199,19 @@ class Orders:
             terms,
             order.code,
             _keys(caller, "grants", transfer_key(grant_id)),
-            _fingerprint("grant", fields),
+            fingerprint("grant", fields),
             caller.actor,
             order.metadata,
             _repeatable(caller),
         )
 
     def void_grant(self, caller: Caller, grant_id: str) -> VoidGrant:
-        transfer_id = self._new_id("tr")
+        transfer_id = self._new_id(TRANSFER_PREFIX)
         return VoidGrant(
             grant_id,
             transfer_id,
             _keys(caller, "grants-void", f"n:{transfer_id}"),
-            _fingerprint("void grant", [grant_id]),
+            fingerprint("void grant", [grant_id]),
             caller.actor,
             _repeatable(caller),
         )
@@ -216,14 +224,14 @@ class Orders:
         metadata: str = "",
         effective_ms: int | None = None,
     ) -> ReverseTransfer:
-        reversal_id = self._new_id("tr")
-        fields: list[Field] = [transfer_id, amount, metadata, *_optional(effective_ms=effective_ms)]
+        reversal_id = self._new_id(TRANSFER_PREFIX)
+        fields: list[Sent] = [transfer_id, amount, metadata, *_optional(effective_ms=effective_ms)]
         return ReverseTransfer(
             reversal_id,
             transfer_id,
             amount,
             _keys(caller, "transfers-reverse", transfer_key(reversal_id)),
-            _fingerprint("reversal", fields),
+            fingerprint("reversal", fields),
             caller.actor,
             metadata,
             _repeatable(caller),
@@ -232,7 +240,7 @@ class Orders:
 
     def hold(self, caller: Caller, order: HoldOrder) -> PlaceHold:
         hold_id = self._new_id("hold")
-        fields: list[Field] = [
+        fields: list[Sent] = [
             order.account, order.amount, order.destination, order.expires_in_ms, order.code, order.metadata
         ]  # fmt: skip
         return PlaceHold(
@@ -243,21 +251,21 @@ class Orders:
             order.expires_in_ms,
             order.code,
             _keys(caller, "holds", hold_key(hold_id)),
-            _fingerprint("hold", fields),
+            fingerprint("hold", fields),
             caller.actor,
             order.metadata,
             _repeatable(caller),
         )
 
     def capture(self, caller: Caller, hold_id: str, amount: int | None, *, final: bool) -> CaptureHold:
-        transfer_id = self._new_id("tr")
+        transfer_id = self._new_id(TRANSFER_PREFIX)
         return CaptureHold(
             hold_id,
             transfer_id,
             amount,
             final,
             _keys(caller, "holds-capture", transfer_key(transfer_id)),
-            _fingerprint("capture", [hold_id, amount, int(final)]),
+            fingerprint_of_capture(hold_id, amount, final=final),
             caller.actor,
             _repeatable(caller),
         )
@@ -266,14 +274,14 @@ class Orders:
         return VoidHold(
             hold_id,
             _keys(caller, "holds-void", f"n:{self._new_id('void')}"),
-            _fingerprint("void hold", [hold_id]),
+            fingerprint("void hold", [hold_id]),
             caller.actor,
             _repeatable(caller),
         )
 
     def set_rule(self, caller: Caller, order: RuleOrder) -> SetRule:
         rule_id = self._new_id(RULE_PREFIX)
-        fields: list[Field] = [
+        fields: list[Sent] = [
             order.account, order.below, order.amount, order.category, order.max_per_day,
             *_optional(to=order.to),
         ]  # fmt: skip
@@ -285,7 +293,7 @@ class Orders:
             order.category,
             order.max_per_day,
             _keys(caller, "top-up-rules", rule_key(rule_id)),
-            _fingerprint("rule", fields),
+            fingerprint("rule", fields),
             caller.actor,
             _repeatable(caller),
             order.to,
@@ -294,7 +302,7 @@ class Orders:
     def remove_rule(self, caller: Caller, rule_id: str, account: str) -> RemoveRule:
         """Removing a rule once more is the same removal."""
         return RemoveRule(
-            rule_id, account, (f"x:{rule_id}",), _fingerprint("remove rule", [rule_id]), caller.actor, True
+            rule_id, account, (f"x:{rule_id}",), fingerprint("remove rule", [rule_id]), caller.actor, True
         )
 
     def _new_id(self, prefix: str) -> str:
@@ -310,14 +318,29 @@ def is_repeat_of_request(caller: Caller, outcome: Outcome, index: int) -> bool:
     return _repeat_key(caller.idempotency_key, BATCH, index) in outcome.recorded.entry.keys
 
 
-def _sent(order: TransferOrder) -> list[Field]:
+def is_another_batch(commands: Sequence[PostTransfer], recorded: Mapping[str, Recorded]) -> bool:
+    """Whether a batch is another one than what was recorded under its key, which is each command's second."""
+    sent = {command.keys[1]: (command.fingerprint, command.keys[1:]) for command in commands}
+    return any(
+        # An item's refusal stands under the request's keys alone, a transfer under its own before them.
+        (entry.fingerprint, entry.keys[entry.keys.index(key) :]) != sent[key]
+        for key, entry in ((key, found.entry) for key, found in recorded.items())
+    )
+
+
+def is_conflict_of_batches(outcome: Outcome) -> bool:
+    """Whether the item's whole batch was refused, since its key was used with another one."""
+    return isinstance(outcome, Rejected) and outcome.field in (TRANSFERS, ATOMIC)
+
+
+def _sent(order: TransferOrder) -> list[Sent]:
     return [
         order.id, order.source, order.destination, order.amount, order.code, order.metadata,
         order.effective_ms,
     ]  # fmt: skip
 
 
-def _optional(**fields: Field) -> list[Field]:
+def _optional(**fields: Sent) -> list[Sent]:
     """Fields that commands have learned since: one that was not sent leaves the fingerprint as it was."""
     return [f"{name}={field}" for name, field in fields.items() if field is not None]
 
@@ -338,13 +361,3 @@ def _repeatable(caller: Caller, client_id: str | None = None) -> bool:
 def _repeat_key(idempotency_key: str, route: str, index: int) -> str:
     digest = hashlib.sha256(idempotency_key.encode()).hexdigest()[:32]
     return f"k:{route}:{digest}:{index}"
-
-
-def _fingerprint(kind: str, fields: Sequence[Field]) -> str:
-    """Tells a repeat from another command: covers what the client sent.
-
-    No field holds a control character (ids and codes have none, JSON escapes them), so no two lists of
-    fields are joined to the same text.
-    """
-    text = "\x1f".join([kind, *["\0" if field is None else str(field) for field in fields]])
-    return hashlib.sha256(text.encode()).hexdigest()[:32]

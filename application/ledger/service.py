@@ -15,6 +15,8 @@ from application.ledger.due import DueTicker
 from application.ledger.history import AccountEntry, EntryPosition, History, PastState
 from application.ledger.labels import Label, Labels
 from application.ledger.orders import (
+    ATOMIC,
+    TRANSFERS,
     AccountOrder,
     Caller,
     GrantOrder,
@@ -22,6 +24,7 @@ from application.ledger.orders import (
     Orders,
     RuleOrder,
     TransferOrder,
+    is_another_batch,
 )
 from application.ledger.reservation import Reservation, reserved
 from application.ledger.verification import Verification, verify
@@ -141,13 +144,41 @@ class Ledger:
     async def transfer_batch(
         self, caller: Caller, orders: Sequence[TransferOrder], *, atomic: bool
     ) -> list[Outcome]:
-        """One outcome an order, in order; an atomic batch posts all of them or none."""
+        """One outcome an order, in order; an atomic batch posts all of them or none.
+
+        Where the key was used with another batch, each is `Rejected` with the field `TRANSFERS` or `ATOMIC`.
+        """
         if not orders:
             return []
         commands = self._orders.batch(caller, orders, atomic=atomic)
-        if caller.idempotency_key is not None and await self._is_another_body(caller.book, commands):
-            return [Rejected(Rejection.IDEMPOTENCY_CONFLICT)] * len(commands)
-        book = await self._books.get(caller.book)
+        if caller.idempotency_key is None:
+            return await self._post_batch(caller.book, commands, atomic=atomic)
+
+        async def conflict() -> Rejected | None:
+            keys = [command.keys[1] for command in commands]
+            recorded = await self._ports.journal.recorded(caller.book, keys)
+            if not is_another_batch(commands, recorded):
+                return None
+            other = self._orders.batch(caller, orders, atomic=not atomic)
+            field = TRANSFERS if is_another_batch(other, recorded) else ATOMIC
+            return Rejected(Rejection.IDEMPOTENCY_CONFLICT, field=field)
+
+        # None of such a batch is taken, not even what goes beyond the other.
+        refused = await conflict()
+        if refused is None:
+            outcomes = await self._post_batch(caller.book, commands, atomic=atomic)
+            if not all(map(_is_conflict, outcomes)):
+                return outcomes
+            # Two of one key that came at once, or only ids that other requests have used.
+            refused = await conflict()
+            if refused is None:
+                return outcomes
+        return [refused] * len(commands)
+
+    async def _post_batch(
+        self, book_name: str, commands: tuple[PostTransfer, ...], *, atomic: bool
+    ) -> list[Outcome]:
+        book = await self._books.get(book_name)
         if atomic:
             (outcomes,) = await book.submit([Submission(commands, atomic=True)])
             return list(map(asked, outcomes))
@@ -158,17 +189,6 @@ class Ledger:
         ]
         results = await book.submit(parts)
         return [asked(outcome) for outcomes in results for outcome in outcomes]
-
-    async def _is_another_body(self, book_name: str, commands: Sequence[PostTransfer]) -> bool:
-        """Whether the request's key was used with another batch: then none of this one is taken, not
-        even what goes beyond the other."""
-        sent = {command.keys[1]: (command.fingerprint, command.keys[1:]) for command in commands}
-        recorded = await self._ports.journal.recorded(book_name, sent)
-        return any(
-            # An item's refusal stands under the request's keys alone, a transfer under its own before them.
-            (entry.fingerprint, entry.keys[entry.keys.index(key) :]) != sent[key]
-            for key, entry in ((key, found.entry) for key, found in recorded.items())
-        )
 
     async def reverse(
         self,
@@ -414,6 +434,15 @@ class Ledger:
     async def _history(self, name: str) -> History:
         book = await self._books.get(name)
         return History(book, self._ports.journal, self._ports.checkpoints)
+
+
+def _is_conflict(outcome: Outcome) -> bool:
+    """Whether it was refused now, and not by an earlier request, for an id or a key that was used before."""
+    return (
+        isinstance(outcome, Rejected)
+        and outcome.reason is Rejection.IDEMPOTENCY_CONFLICT
+        and not outcome.replayed
+    )
 
 
 def account_keys_among(subjects: Iterable[str]) -> list[str]:

@@ -7,13 +7,20 @@ from another command under the same key; it covers what the client sent, not wha
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import hashlib
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
 from domain.ledger.account import Account, account_key
 from domain.ledger.lots import GrantTerms
 
-HOLD_EXPIRES_MS_MAX = 366 * 24 * 3_600_000
+HOLD_EXPIRES_MS_MAX: Final = 366 * 24 * 3_600_000
 """Longest life of a hold, in milliseconds."""
+TRANSFER_PREFIX: Final = "tr"
+"""How the ids of transfers begin that the ledger makes."""
+
+Sent = str | int | None
+"""A field as the client sent it."""
 
 
 class OpenAccount(NamedTuple):
@@ -182,6 +189,20 @@ class Submission(NamedTuple):
 
     commands: tuple[Command, ...]
     atomic: bool = False
+
+
+def fingerprint(kind: str, fields: Sequence[Sent]) -> str:
+    """32 hexadecimal digits that tell a repeat from another command; `fields` is what the client sent.
+
+    No field holds a control character (ids and codes have none, JSON escapes them), so no two lists of
+    fields are joined to the same text.
+    """
+    text = "\x1f".join([kind, *["\0" if field is None else str(field) for field in fields]])
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def fingerprint_of_capture(hold_id: str, amount: int | None, *, final: bool) -> str:
+    return fingerprint("capture", [hold_id, amount, int(final)])
 
 
 def transfer_key(transfer_id: str) -> str:

@@ -26,6 +26,7 @@ from domain.ledger.commands import (
     VoidGrant,
     VoidHold,
 )
+from domain.ledger.conflicts import differing_field
 from domain.ledger.entries import AccountOpened, Entry, Recorded, Refused
 from domain.ledger.grants import issue_grant, void_grant
 from domain.ledger.holds import capture_hold, place_hold, void_hold
@@ -189,7 +190,7 @@ def _decide_rarer(overlay: Overlay, command: Command) -> CommandOutcome:
 
 
 def repeat_of(command: Command, *known: Mapping[str, Recorded]) -> Outcome | None:
-    """The first answer again, a conflict when a key was used for something else, or None.
+    """The first answer again; a conflict, with the field, when a key was used for something else; or None.
 
     All that is `known` counts together: where a key was found makes no difference to the answer.
     """
@@ -202,11 +203,12 @@ def repeat_of(command: Command, *known: Mapping[str, Recorded]) -> Outcome | Non
         if refused.fingerprint != command.fingerprint:
             return Rejected(Rejection.IDEMPOTENCY_CONFLICT)
         return Rejected(Rejection(refused.reason), refused.about, replayed=True)
-    if all(recorded.entry.fingerprint == command.fingerprint for recorded in found.values()):
+    other = next((each for each in found.values() if each.entry.fingerprint != command.fingerprint), None)
+    if other is None:
         return Posted(next(iter(found.values())), replayed=True)
-    if isinstance(command, OpenAccount) and command.keys[0] in found:
-        return Rejected(Rejection.ACCOUNT_EXISTS)
-    return Rejected(Rejection.IDEMPOTENCY_CONFLICT)
+    is_opened = isinstance(command, OpenAccount) and command.keys[0] in found
+    reason = Rejection.ACCOUNT_EXISTS if is_opened else Rejection.IDEMPOTENCY_CONFLICT
+    return Rejected(reason, field=differing_field(command, other))
 
 
 def _open_account(overlay: Overlay, command: OpenAccount) -> Outcome:

@@ -29,7 +29,7 @@ def post_transfer(overlay: Overlay, command: PostTransfer) -> Outcome:
         command
     )
     if ":" in name and name.startswith(LEDGERS_OWN_IDS):
-        return Rejected(Rejection.IDEMPOTENCY_CONFLICT)
+        return Rejected(Rejection.IDEMPOTENCY_CONFLICT, field="id")
     sides = sides_of(overlay, source_id, destination_id)
     if isinstance(sides, Rejected):
         return sides

@@ -36,9 +36,19 @@ REFUSALS: Final = {
         409,
         "The account has as many grants, holds or rules as an account may have.",
     ),
-    # Nobody can ask for nothing over HTTP; it has a status so that every refusal has one.
     Rejection.BATCH_REJECTED: (409, "Another transfer of the same atomic batch was rejected."),
 }
+
+
+INPUTS: Final = {
+    "effective_ms": "effective_at",
+    "expires_ms": "expires_at",
+    "expires_in_ms": "expires_in",
+    "grant": "grant_id",
+    "hold": "hold_id",
+    "of": "transfer_id",
+}
+"""What fields of commands are called in bodies and paths, where these have other names."""
 
 
 def refusal(rejection: Rejection, **extensions: Any) -> Problem:
@@ -46,15 +56,19 @@ def refusal(rejection: Rejection, **extensions: Any) -> Problem:
     return Problem(status, rejection.value, detail, extensions=extensions)
 
 
-def problem_of(rejected: Rejected, **extensions: Any) -> Problem:
-    """As `refusal`; of accounts that do not exist it says which one."""
-    if not rejected.about:
-        return refusal(rejected.reason, **extensions)
-    status, _ = REFUSALS[rejected.reason]
-    detail = f"The account `{rejected.about}` does not exist in this book."
-    return Problem(
-        status, rejected.reason.value, detail, extensions={"account": rejected.about, **extensions}
-    )
+def problem_of(rejected: Rejected, *, within: str = "", **extensions: Any) -> Problem:
+    """As `refusal`; of accounts that do not exist it says which one, of a conflict which field differs.
+
+    `within` is the part of the body that the refused command stands in, as `transfers[2].`.
+    """
+    status, detail = REFUSALS[rejected.reason]
+    if rejected.about:
+        extensions["account"] = rejected.about
+        detail = f"The account `{rejected.about}` does not exist in this book."
+    if rejected.field:
+        extensions["field"] = field = within + INPUTS.get(rejected.field, rejected.field)
+        detail = f"{detail} `{field}` differs."
+    return Problem(status, rejected.reason.value, detail, extensions=extensions)
 
 
 def no_account(account_id: str) -> Rejected:

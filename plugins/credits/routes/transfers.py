@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from application.ledger.orders import is_repeat_of_request
+from application.ledger.orders import is_conflict_of_batches, is_repeat_of_request
 from credit_system import (
     NOT_FOUND,
     Answer,
@@ -103,11 +103,15 @@ class TransferRoutes:
         self._measures.count("transfer", outcomes)
         repeats = [is_repeat_of_request(caller, outcome, index) for index, outcome in enumerate(outcomes)]
         answer = batch_answer([order.id for order in orders], outcomes, repeats)
-        is_conflict = caller.idempotency_key is not None and _is_conflict(outcomes)
-        first = _first_rejection(outcomes) if body.atomic or is_conflict else None
-        if first is not None:
+        first = outcomes[0]
+        if isinstance(first, Rejected) and is_conflict_of_batches(first):
+            return problem_of(first, results=answer.results)
+        refused = _first_rejection(outcomes) if body.atomic else None
+        if refused is not None:
             # The batch's own answer, whatever its rejected transfer would have got alone.
-            return replace(problem_of(first, results=answer.results), status=409)
+            index, first = refused
+            problem = problem_of(first, within=f"transfers[{index}].", results=answer.results)
+            return replace(problem, status=409)
         is_repeat = all(outcome.replayed for outcome in outcomes)
         return Answer(200, answer, REPLAYED if is_repeat else ())
 
@@ -168,12 +172,9 @@ def _order(body: TransferOfBatch) -> TransferOrder:
     )
 
 
-def _is_conflict(outcomes: list[Outcome]) -> bool:
-    """Whether the request's key was used with another body: then nothing of it was taken."""
-    return all(outcome == Rejected(Rejection.IDEMPOTENCY_CONFLICT) for outcome in outcomes)
-
-
-def _first_rejection(outcomes: list[Outcome]) -> Rejected | None:
-    """The first that has a reason of its own."""
-    rejected = [outcome for outcome in outcomes if isinstance(outcome, Rejected)]
-    return next((each for each in rejected if each.reason is not Rejection.BATCH_REJECTED), None)
+def _first_rejection(outcomes: list[Outcome]) -> tuple[int, Rejected] | None:
+    """The first that has a reason of its own, and its place."""
+    for index, outcome in enumerate(outcomes):
+        if isinstance(outcome, Rejected) and outcome.reason is not Rejection.BATCH_REJECTED:
+            return index, outcome
+    return None
