@@ -33,6 +33,7 @@ from domain.ledger.commands import (
 from domain.ledger.entries import Recorded, TransferPosted
 from domain.ledger.outcomes import CommandOutcome, Posted, Rejected, Settled
 from domain.ledger.records import CAUSES, KINDS, kind_of
+from domain.ledger.shapes import INTEGER_MAX, INTEGER_MIN
 
 COMMANDS: Final[dict[type[Command], str]] = {
     PostTransfer: "transfer",
@@ -49,7 +50,7 @@ COMMANDS: Final[dict[type[Command], str]] = {
 }
 UNPOSTED: Final[dict[type[CommandOutcome], str]] = {Rejected: "rejected", Settled: "settled"}
 
-Integer = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+Integer = Annotated[int, msgspec.Meta(ge=INTEGER_MIN, le=INTEGER_MAX)]
 """What fits every store: msgspec would take longer ones."""
 
 

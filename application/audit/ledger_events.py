@@ -22,6 +22,7 @@ from domain.ledger.entries import (
     TransferPosted,
 )
 from domain.ledger.records import CAUSES, KINDS, kind_of
+from domain.ledger.subjects import RULES, subjects_of
 
 ACTION_PREFIX: Final = "credits."
 ACTIONS: Final = frozenset(ACTION_PREFIX + kind for kind in (*KINDS.values(), *CAUSES.values()))
@@ -34,7 +35,6 @@ _SUBJECT_PREFIXES: Final = {
     "transfer": "t:",
     "batch": "k:batch:",
 }
-_RULES: Final = "r:"
 BATCH: Final = "batch"
 """The route that scopes the keys of a batch's items."""
 _FACTS: Final = (
@@ -89,7 +89,7 @@ def subject_of_resource(resource: str) -> str | None:
     """The subject under which the journal indexes a resource; None for a resource without one."""
     kind, _, name = resource.partition(":")
     if kind == "rule":
-        return _RULES
+        return RULES
     prefix = _SUBJECT_PREFIXES.get(kind)
     return None if prefix is None or not name else prefix + name
 
@@ -107,7 +107,7 @@ def concerns(entry: Entry, resource: str) -> bool:
     if resource_of(entry) == resource:
         return True
     subject = subject_of_resource(resource)
-    return subject is not None and subject != _RULES and subject in entry.subjects()
+    return subject is not None and subject != RULES and subject in subjects_of(entry)
 
 
 def facts_of(entry: Entry) -> dict[str, str | int]:

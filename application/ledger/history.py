@@ -8,9 +8,10 @@ from typing import Final
 
 from application.ledger.book import Book
 from domain.ledger.account import AccountState
-from domain.ledger.entries import BACKDATED, Entry, TransferPosted
+from domain.ledger.entries import Entry, TransferPosted
 from domain.ledger.machine import effective
 from domain.ledger.replay import account_after, accounts_of
+from domain.ledger.subjects import BACKDATED
 from ports.errors import DependencyUnavailable
 from ports.ledger.journal import Checkpoints, Excerpt, Journal, Placed
 

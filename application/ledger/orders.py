@@ -11,6 +11,7 @@ from application.audit.ledger_events import BATCH
 from domain.ids import time_ordered_id
 from domain.ledger.account import REVENUE, Account
 from domain.ledger.commands import (
+    HOLD_EXPIRES_MS,
     TRANSFER_PREFIX,
     CaptureHold,
     IssueGrant,
@@ -81,7 +82,8 @@ class GrantOrder:
 
 @dataclass(frozen=True, slots=True)
 class TransferOrder:
-    """Credits to move; without `id` the ledger makes one. `effective_ms` dates it back."""
+    """Credits to move; without `id` the ledger makes one. `effective_ms` dates it back. Raises `ValueError`
+    for a transfer from an account to itself."""
 
     source: str
     destination: str
@@ -91,17 +93,24 @@ class TransferOrder:
     metadata: str = ""
     effective_ms: int | None = None
 
+    def __post_init__(self) -> None:
+        _check_sides(self.source, self.destination)
+
 
 @dataclass(frozen=True, slots=True)
 class HoldOrder:
-    """Credits to reserve for `expires_in_ms`."""
+    """Credits to reserve for `expires_in_ms`. Raises `ValueError` where a capture would lead to the account
+    itself."""
 
     account: str
     amount: int
     code: str
     destination: str = REVENUE
-    expires_in_ms: int = 600_000
+    expires_in_ms: int = HOLD_EXPIRES_MS
     metadata: str = ""
+
+    def __post_init__(self) -> None:
+        _check_sides(self.account, self.destination)
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,6 +316,12 @@ class Orders:
 
     def _new_id(self, prefix: str) -> str:
         return time_ordered_id(prefix, self._clock.now_ms(), self._entropy.token(10))
+
+
+def _check_sides(source: str, destination: str) -> None:
+    if source == destination:
+        # Each side's balance is decided by itself: one account would keep what only one of them says.
+        raise ValueError(f"credits do not move from `{source}` to itself")
 
 
 def is_repeat_of_request(caller: Caller, outcome: Outcome, index: int) -> bool:

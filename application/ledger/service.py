@@ -31,6 +31,7 @@ from application.ledger.verification import Verification, verify
 from domain.ledger.account import REVENUE, AccountState, TopUpRule, account_key, is_system
 from domain.ledger.chain import Head
 from domain.ledger.commands import (
+    HOLD_EXPIRES_MS,
     Command,
     PostTransfer,
     Submission,
@@ -52,7 +53,16 @@ from domain.ledger.lots import Lot
 from domain.ledger.machine import effective
 from domain.ledger.outcomes import Outcome, Rejected, Rejection, asked
 from domain.ledger.replay import rule_of
-from domain.ledger.subjects import EXPIRED, PENDING, GrantState, HoldState, TransferState
+from domain.ledger.subjects import (
+    ACTIVE,
+    EXPIRED_STATUS,
+    PENDING,
+    RULES,
+    GrantState,
+    HoldState,
+    TransferState,
+    subject_of_user,
+)
 
 ACCOUNTS_OF_A_USER_MAX: Final = 1_000
 RULES_OF_A_BOOK_MAX: Final = 10_000
@@ -226,7 +236,7 @@ class Ledger:
         up_to: int,
         code: str = "reserve",
         destination: str = REVENUE,
-        expires_in_ms: int = 600_000,
+        expires_in_ms: int = HOLD_EXPIRES_MS,
     ) -> AbstractAsyncContextManager[Reservation]:
         """`async with ledger.reserve(…) as r:` holds `up_to`, `await r.settle(used)` pays; left without
         that, by an error or a cancellation too, the hold is voided. Raises `Refused`."""
@@ -302,7 +312,7 @@ class Ledger:
         if not isinstance(state, HoldState):
             return None
         is_over = state.status == PENDING and state.placed.expires_ms <= self.now_ms()
-        return state._replace(status=EXPIRED) if is_over else state
+        return state._replace(status=EXPIRED_STATUS) if is_over else state
 
     async def grants(self, book_name: str, grant_ids: Sequence[str]) -> dict[str, GrantState]:
         """Those of the grants that exist, by id, looked up together."""
@@ -342,7 +352,7 @@ class Ledger:
         after = 0
         while len(keys) < ACCOUNTS_OF_A_USER_MAX:
             documents = await self._ports.journal.touching(
-                book_name, {f"u:{user_id}": after}, limit=DOCUMENTS_A_READ_MAX
+                book_name, {subject_of_user(user_id): after}, limit=DOCUMENTS_A_READ_MAX
             )
             keys += [
                 entry.account.key
@@ -363,7 +373,7 @@ class Ledger:
         after = 0
         while len(rules) < RULES_OF_A_BOOK_MAX:
             documents = await self._ports.journal.touching(
-                book_name, {"r:": after}, limit=DOCUMENTS_A_READ_MAX
+                book_name, {RULES: after}, limit=DOCUMENTS_A_READ_MAX
             )
             for entry in (entry for document in documents for entry in document.entries):
                 if isinstance(entry, RuleSet):
@@ -453,10 +463,10 @@ def account_keys_among(subjects: Iterable[str]) -> list[str]:
 def _status_of(grant: GrantState, lot: Lot | None, *, is_scheduled: bool, now_ms: int) -> str:
     """pending, active, expired, voided or spent: what the account holds decides, the journal may lag."""
     if is_scheduled:
-        return "pending"
+        return PENDING
     if lot is not None:
-        return lot.ended or "active"
+        return lot.ended or ACTIVE
     expires_ms = grant.terms.expires_ms
-    if grant.status in ("pending", "active"):
-        return "expired" if expires_ms is not None and expires_ms <= now_ms else "spent"
+    if grant.status in (PENDING, ACTIVE):
+        return EXPIRED_STATUS if expires_ms is not None and expires_ms <= now_ms else "spent"
     return grant.status

@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from application.ledger.remote_due_index import RemoteDueIndex
 from domain.ledger.account import AccountState
 from domain.ledger.chain import Head, JournalDocument, follows
-from domain.ledger.entries import DUE, TransferPosted
+from domain.ledger.entries import TransferPosted
 from domain.ledger.machine import Decision
 from domain.ledger.replay import Accounts, Subjects, replay
-from domain.ledger.subjects import Subject, TransferState
+from domain.ledger.subjects import DUE, Subject, TransferState
 from ports.ledger.journal import Checkpoints, Journal
 
 DOCUMENTS_A_READ_MAX = 64

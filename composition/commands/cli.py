@@ -21,6 +21,7 @@ from composition.hosting.listening import parse_address
 from composition.hosting.serve_options import ServeOptions
 from composition.hosting.servers import ServerName, Tls
 from composition.wiring.platform import RuntimeName, default_runtime
+from domain.identity.api_keys import DEFAULT_BOOK
 
 WORKERS_MAX = 256
 
@@ -144,7 +145,7 @@ def _api_keys(keys: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     create.add_argument("--name", required=True)
     create.add_argument("--scope", action="append", required=True, metavar="SCOPE",
                         help="credits:read, credits:write, …, admin; may be repeated")  # fmt: skip
-    create.add_argument("--book", default="main", help="(default: %(default)s)")
+    create.add_argument("--book", default=DEFAULT_BOOK, help="(default: %(default)s)")
     create.add_argument("--expires-in", type=_duration_ms, metavar="DURATION", help="such as 90d")
     create.add_argument("--require-signature", action="store_true",
                         help="requests have to be signed; prints the secret for it, too")  # fmt: skip
@@ -199,7 +200,7 @@ def _ledger(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     take.add_argument("file", metavar="FILE", help="- is standard input")
     take.set_defaults(run=_ledger_import)
     for parser in (verify, head, export, take):
-        parser.add_argument("--book", default="main", help="(default: %(default)s)")
+        parser.add_argument("--book", default=DEFAULT_BOOK, help="(default: %(default)s)")
     for parser in (verify, take):
         parser.add_argument(
             "--head", type=_head, metavar="SEQ:DIGEST", help="a head the book is known to have had"

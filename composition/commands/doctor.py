@@ -27,6 +27,7 @@ from composition.exit_codes import EXIT_FAILED
 from composition.hosting.logging import redacted
 from composition.wiring.live_store import connect_mongo, redis_limiter
 from composition.wiring.platform import RuntimeName, make_runtime
+from domain.identity.api_keys import DEFAULT_BOOK
 from ports.errors import DependencyUnavailable
 from ports.runtime import Runtime
 
@@ -216,7 +217,7 @@ class _Examination:
         return f"MongoDB's differs by {skew_ms} ms (± {theirs.uncertainty_ms(now_s):.0f} ms)"
 
     async def _ledger_head(self) -> str:
-        head = await MongoJournal(self._pools.read_write).head("main")
+        head = await MongoJournal(self._pools.read_write).head(DEFAULT_BOOK)
         return "the book main is empty" if head is None else f"the book main is at {head.seq}"
 
     async def _redis_answers(self) -> str:

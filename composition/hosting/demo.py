@@ -8,10 +8,10 @@ from application.ledger.orders import AccountOrder, Caller, GrantOrder, Transfer
 from composition.hosting.serve_options import ServeOptions
 from composition.wiring.use_cases import UseCases
 from domain.audit import SYSTEM, RequestContext
+from domain.identity.api_keys import DEFAULT_BOOK
 from domain.identity.users import User
 from domain.ledger.outcomes import Outcome, Rejected
 
-BOOK = "main"
 ASSET = "GOLD"
 PEOPLE = (("ada", 1_000), ("grace", 250))
 """The name of each user, which is also the id of the account, and the credits granted."""
@@ -30,12 +30,12 @@ async def sample_data(use_cases: UseCases) -> None:
         )
         if not isinstance(user, User):
             raise TypeError(f"the user {name} was refused: {user}")
-        caller = Caller(BOOK, SYSTEM)
+        caller = Caller(DEFAULT_BOOK, SYSTEM)
         _posted(await use_cases.ledger.open_account(caller, AccountOrder(ASSET, id=name, user_id=user.id)))
         grant = GrantOrder(name, credits_granted, category="promotional", priority=50, code="grant")
         _posted(await use_cases.ledger.grant(caller, grant))
     spent = TransferOrder("ada", "@revenue", 100, code="purchase")
-    _posted(await use_cases.ledger.transfer(Caller(BOOK, SYSTEM), spent))
+    _posted(await use_cases.ledger.transfer(Caller(DEFAULT_BOOK, SYSTEM), spent))
 
 
 def _posted(outcome: Outcome) -> None:

@@ -23,11 +23,10 @@ from composition.wiring.platform import Platform
 from composition.wiring.ring_watch import RingWatch
 from composition.wiring.stores import Stores
 from composition.wiring.use_cases import UseCases, build_use_cases
+from domain.identity.api_keys import DEFAULT_BOOK
 from plugins.plugin import SERVICE_STARTED, Plugin
 from plugins.registry import PluginEntry, available_plugins
 from ports.ledger.journal import UnreadableBook
-
-MAIN_BOOK = "main"
 
 Part = TypeVar("Part")
 
@@ -162,10 +161,10 @@ class AppManager:
         async def start_ledger() -> None:
             # Opened now, so that no request waits for the replay of the journal's tail.
             try:
-                await use_cases.ledger.head(MAIN_BOOK)
+                await use_cases.ledger.head(DEFAULT_BOOK)
             except UnreadableBook as error:
                 # The rest of the service runs, and readiness names the ledger.
-                _log.error("the book %s is closed: %s", MAIN_BOOK, error)
+                _log.error("the book %s is closed: %s", DEFAULT_BOOK, error)
             use_cases.ledger.start()
 
         services.register("ledger", use_cases.ledger, start=start_ledger, stop=use_cases.ledger.stop)

@@ -47,7 +47,7 @@ class Account(NamedTuple):
     @property
     def key(self) -> str:
         """By which the account is found: its id; for a system account with the asset behind it."""
-        return f"{self.id}:{self.asset}" if self.id[0] == "@" else self.id
+        return account_key(self.id, self.asset)
 
 
 class ActiveHold(NamedTuple):

@@ -18,6 +18,7 @@ from typing import Final
 
 from domain.ledger.entries import Entry, Issue, Refused, RuleSet, RuleSkipped, TransferPosted
 from domain.ledger.records import kind_of
+from domain.ledger.subjects import subjects_of
 
 _JSON: Final = json.JSONEncoder(separators=(",", ":"), check_circular=False)
 
@@ -64,7 +65,7 @@ class JournalDocument:
         """Everything this document touches, each once, in order of first mention."""
         found: dict[str, None] = {}
         for entry in self.entries:
-            for subject in entry.subjects():
+            for subject in subjects_of(entry):
                 found[subject] = None
         return list(found)
 

@@ -3,6 +3,8 @@
 `keys` make a command idempotent: the journal takes each key once. `fingerprint` tells a repeat
 from another command under the same key; it covers what the client sent, not what the server added.
 `repeatable`: the client chose one of the keys, so it may be sending this command again.
+
+Fields that several classes have stand in each: a named tuple inherits none.
 """
 
 from __future__ import annotations
@@ -11,11 +13,15 @@ import hashlib
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from domain.ledger.account import Account, account_key
+from domain.ledger.account import Account
 from domain.ledger.lots import GrantTerms
 
 HOLD_EXPIRES_MS_MAX: Final = 366 * 24 * 3_600_000
 """Longest life of a hold, in milliseconds."""
+HOLD_EXPIRES_MS: Final = 600_000
+"""A hold's life unless said, in milliseconds."""
+LEDGER: Final = "ledger"
+"""The actor of what nobody asked for: it fell due."""
 TRANSFER_PREFIX: Final = "tr"
 """How the ids of transfers begin that the ledger makes."""
 
@@ -160,12 +166,12 @@ class RemoveRule(NamedTuple):
 
 
 class SettleDue(NamedTuple):
-    """Records what has fallen due in an account, whether or not anybody was looking."""
+    """Records what has fallen due in an account that no other command is about."""
 
     account: str
     keys: tuple[str, ...] = ()
     fingerprint: str = ""
-    actor: str = "ledger"
+    actor: str = LEDGER
     repeatable: bool = False
 
 
@@ -225,5 +231,6 @@ def rule_key(rule_id: str) -> str:
     return f"r:{rule_id}"
 
 
-def subject_of_account(account_id: str, asset: str) -> str:
-    return f"a:{account_key(account_id, asset)}"
+def ending_key(grant_id: str) -> str:
+    """Under which the end of a grant is recorded that moves nothing."""
+    return f"e:{grant_id}"

@@ -3,22 +3,17 @@
 Each entry carries what it left behind, so that replaying needs no decision and can still be checked
 against one. `effective_ms` is set where something counts from another moment than it was recorded at.
 Every entry has a key: the store's unique index takes an entry without one for the same as another.
+
+Fields that several classes have stand in each: a named tuple inherits none, and their order is part of the
+hash chain.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from itertools import chain
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from domain.ledger.account import Account
-from domain.ledger.commands import subject_of_account
 from domain.ledger.lots import Funding, GrantTerms, Lot
-
-DUE: Final = "d:"
-"""The subject of documents in which something comes or ends by itself later."""
-BACKDATED: Final = "b:"
-"""The kind of subject under which an account's entries stand that were dated back."""
 
 
 class AccountOpened(NamedTuple):
@@ -26,12 +21,6 @@ class AccountOpened(NamedTuple):
     keys: tuple[str, ...]
     fingerprint: str
     actor: str
-
-    def subjects(self) -> Iterator[str]:
-        """The keys under which the entry is found: its accounts, and what it is about."""
-        yield subject_of_account(self.account.id, self.account.asset)
-        if self.account.user_id is not None:
-            yield f"u:{self.account.user_id}"
 
 
 class Issue(NamedTuple):
@@ -96,32 +85,6 @@ class TransferPosted(NamedTuple):
     effective_ms: int | None = None
     cause: Cause | None = None
 
-    def subjects(self) -> Iterable[str]:
-        """The keys under which the entry is found: its accounts, and what it is about."""
-        accounts = (
-            subject_of_account(self.source, self.asset),
-            subject_of_account(self.destination, self.asset),
-        )
-        if self.cause is None and self.effective_ms is None:
-            return accounts
-        return chain(accounts, self._rarer_subjects())
-
-    def _rarer_subjects(self) -> Iterator[str]:
-        cause = self.cause
-        if isinstance(cause, Issue | Lapse):
-            yield f"g:{cause.grant}"
-        elif isinstance(cause, Capture):
-            yield f"h:{cause.hold}"
-        elif isinstance(cause, Reversal):
-            yield f"t:{cause.of}"
-        if (isinstance(cause, Issue) and cause.terms.expires_ms is not None) or (
-            isinstance(cause, Reversal) and cause.revived
-        ):
-            yield DUE
-        if self.is_backdated:
-            for account_id in (self.source, self.destination):
-                yield BACKDATED + subject_of_account(account_id, self.asset).removeprefix("a:")
-
     @property
     def is_backdated(self) -> bool:
         """Whether somebody said when it counts from; what fell due by itself was due all along."""
@@ -145,12 +108,6 @@ class GrantScheduled(NamedTuple):
     actor: str
     metadata: str = ""
 
-    def subjects(self) -> Iterator[str]:
-        """The keys under which the entry is found: its accounts, and what it is about."""
-        yield subject_of_account(self.account, self.asset)
-        yield f"g:{self.id}"
-        yield DUE
-
 
 class GrantEnded(NamedTuple):
     """A grant ended without moving anything: it was scheduled, or holds had reserved all of it (`held`)."""
@@ -164,11 +121,6 @@ class GrantEnded(NamedTuple):
     fingerprint: str
     actor: str
     effective_ms: int | None = None
-
-    def subjects(self) -> Iterator[str]:
-        """The keys under which the entry is found: its accounts, and what it is about."""
-        yield subject_of_account(self.account, self.asset)
-        yield f"g:{self.grant}"
 
 
 class HoldPlaced(NamedTuple):
@@ -187,12 +139,6 @@ class HoldPlaced(NamedTuple):
     metadata: str = ""
     funding: Funding = ()
 
-    def subjects(self) -> Iterator[str]:
-        """The keys under which the entry is found: its accounts, and what it is about."""
-        yield subject_of_account(self.account, self.asset)
-        yield f"h:{self.id}"
-        yield DUE
-
 
 class HoldReleased(NamedTuple):
     """A hold ended with `amount` of it left: `voided` or `expired`."""
@@ -206,11 +152,6 @@ class HoldReleased(NamedTuple):
     fingerprint: str
     actor: str
     effective_ms: int | None = None
-
-    def subjects(self) -> Iterator[str]:
-        """The keys under which the entry is found: its accounts, and what it is about."""
-        yield subject_of_account(self.account, self.asset)
-        yield f"h:{self.hold}"
 
 
 class RuleSet(NamedTuple):
@@ -228,11 +169,6 @@ class RuleSet(NamedTuple):
     actor: str
     to: int | None = None
 
-    def subjects(self) -> Iterator[str]:
-        """The keys under which the entry is found: its accounts, and what it is about."""
-        yield subject_of_account(self.account, self.asset)
-        yield "r:"
-
 
 class RuleRemoved(NamedTuple):
     id: str
@@ -241,11 +177,6 @@ class RuleRemoved(NamedTuple):
     keys: tuple[str, ...]
     fingerprint: str
     actor: str
-
-    def subjects(self) -> Iterator[str]:
-        """The keys under which the entry is found: its accounts, and what it is about."""
-        yield subject_of_account(self.account, self.asset)
-        yield "r:"
 
 
 class RuleSkipped(NamedTuple):
@@ -260,10 +191,6 @@ class RuleSkipped(NamedTuple):
     fingerprint: str
     actor: str
 
-    def subjects(self) -> Iterator[str]:
-        """The keys under which the entry is found: its accounts, and what it is about."""
-        yield subject_of_account(self.account, self.asset)
-
 
 class Refused(NamedTuple):
     """An item of a keyed batch was refused. Nothing moved: it stands here so that a repeat of the batch gets
@@ -275,10 +202,6 @@ class Refused(NamedTuple):
     keys: tuple[str, ...]
     fingerprint: str
     actor: str
-
-    def subjects(self) -> Iterator[str]:
-        """The keys under which the entry is found: its accounts, and what it is about."""
-        return iter(())
 
 
 Entry = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from domain.ledger.account import BALANCE_MAX, ISSUANCE, LOTS_MAX
-from domain.ledger.commands import IssueGrant, VoidGrant, grant_key
+from domain.ledger.commands import IssueGrant, VoidGrant, ending_key, grant_key
 from domain.ledger.entries import GrantEnded, GrantScheduled, Issue, TransferPosted
 from domain.ledger.outcomes import Outcome, Rejected, Rejection
 from domain.ledger.overlay import Overlay, end_lot
@@ -43,7 +43,7 @@ def issue_grant(overlay: Overlay, command: IssueGrant) -> Outcome:
 
 
 def void_grant(overlay: Overlay, command: VoidGrant) -> Outcome:
-    grant = overlay.subject(grant_key(command.grant))
+    grant = overlay.need(grant_key(command.grant))
     if not isinstance(grant, GrantState):
         return Rejected(Rejection.NOT_FOUND)
     state = overlay.settle(grant.account)
@@ -52,7 +52,7 @@ def void_grant(overlay: Overlay, command: VoidGrant) -> Outcome:
     if any(each.id == grant.id for each in state.holdings.scheduled):
         return overlay.record(
             GrantEnded(
-                grant.id, grant.account, grant.asset, VOIDED, 0, (f"e:{grant.id}", *command.keys),
+                grant.id, grant.account, grant.asset, VOIDED, 0, (ending_key(grant.id), *command.keys),
                 command.fingerprint, command.actor,
             )
         )  # fmt: skip

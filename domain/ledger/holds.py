@@ -9,12 +9,12 @@ from domain.ledger.lots import first_of, funded
 from domain.ledger.outcomes import Outcome, Rejected, Rejection
 from domain.ledger.overlay import Overlay, lapse_released, release
 from domain.ledger.replay import hold_of
-from domain.ledger.subjects import EXPIRED, PENDING, VOIDED, HoldState
-from domain.ledger.transfers import is_to_another_user, refusal_of, sides_of
+from domain.ledger.subjects import EXPIRED_STATUS, PENDING, VOIDED, HoldState
+from domain.ledger.transfers import is_to_another_user, refusal_of, settle_sides
 
 
 def place_hold(overlay: Overlay, command: PlaceHold) -> Outcome:
-    sides = sides_of(overlay, command.account, command.destination)
+    sides = settle_sides(overlay, command.account, command.destination)
     if isinstance(sides, Rejected):
         return sides
     holder, destination = sides
@@ -40,7 +40,7 @@ def capture_hold(overlay: Overlay, command: CaptureHold) -> Outcome:
         return Rejected(found)
     placed = found.placed
     holder = overlay.settle(placed.account)
-    destination = overlay.side(placed.destination, placed.asset)
+    destination = overlay.settle_side(placed.destination, placed.asset)
     if holder is None or destination is None:
         return Rejected(Rejection.ACCOUNT_NOT_FOUND)
     hold = hold_of(holder, placed.id)
@@ -77,12 +77,12 @@ def void_hold(overlay: Overlay, command: VoidHold) -> Outcome:
 def _pending(overlay: Overlay, hold_id: str) -> HoldState | Rejection:
     """The hold, once what is due in its account is recorded."""
     key = hold_key(hold_id)
-    hold = overlay.subject(key)
+    hold = overlay.need(key)
     if not isinstance(hold, HoldState):
         return Rejection.NOT_FOUND
     overlay.settle(hold.placed.account)
-    hold = overlay.subject(key)
+    hold = overlay.need(key)
     assert isinstance(hold, HoldState)  # noqa: S101 - what exists does not cease to
     if hold.status == PENDING:
         return hold
-    return Rejection.HOLD_EXPIRED if hold.status == EXPIRED else Rejection.HOLD_NOT_PENDING
+    return Rejection.HOLD_EXPIRED if hold.status == EXPIRED_STATUS else Rejection.HOLD_NOT_PENDING

@@ -11,6 +11,8 @@ from typing import Final, NamedTuple
 
 PROMOTIONAL: Final = "promotional"
 PAID: Final = "paid"
+PRIORITY_DEFAULT: Final = 50
+"""Of a grant, unless said."""
 
 NEVER_MS: Final = 2**63 - 1
 """Later than every moment that can be named: what an expiry that does not come is sorted as."""

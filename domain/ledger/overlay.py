@@ -18,6 +18,7 @@ from domain.ledger.account import (
     is_system,
     untouched_system_account,
 )
+from domain.ledger.commands import LEDGER, ending_key, transfer_key
 from domain.ledger.entries import (
     AccountOpened,
     Entry,
@@ -39,12 +40,11 @@ from domain.ledger.replay import (
     new,
     source_after,
 )
-from domain.ledger.subjects import EXPIRED as EXPIRED_STATUS
-from domain.ledger.subjects import VOIDED, Subject, keys_of_subjects, subject_after
+from domain.ledger.subjects import EXPIRED_STATUS, VOIDED, Subject, keys_of_subjects, subject_after
 
-LEDGER: Final = "ledger"
-"""The actor of what nobody asked for: it fell due."""
-
+EXPIRE: Final = "expire:"
+ACTIVATE: Final = "activate:"
+"""How the ids of transfers begin that end a grant, or let a scheduled one begin, by themselves."""
 
 Value = TypeVar("Value")
 
@@ -145,14 +145,18 @@ class Overlay:
         self.entries += trial.entries
         self.keys.update(trial.keys)
 
+    def state(self, key: str) -> AccountState | None:
+        """The account as it is after what was recorded so far, overdue or not; None when there is none."""
+        return self.changed.get(key) or self.accounts.get(key)
+
     def settle(self, key: str) -> AccountState | None:
         """The account as it stands now, None when there is none. Records first what is overdue in it, and
         lets its rules hold their levels."""
-        state = self.changed.get(key) or self.accounts.get(key)
+        state = self.state(key)
         if state is None or state.holdings is NOTHING:
             return state
         if state.holdings.due_ms <= self.time_ms:
-            state = self._settled(key, state)
+            state = self._record_due(key, state)
         if state.holdings.rules and self._hold_levels is not None:
             self._hold_levels(self, state)
             state = self.changed.get(key) or state
@@ -162,11 +166,12 @@ class Overlay:
         key = account_key(account_id, asset)
         return self.changed.get(key) or self.accounts.get(key) or untouched_system_account(account_id, asset)
 
-    def side(self, account_id: str, asset: str) -> AccountState | None:
-        """An account that a transfer names, its own or one of the system's."""
+    def settle_side(self, account_id: str, asset: str) -> AccountState | None:
+        """As `settle`, of any account that a transfer names; nothing falls due in the system's."""
         return self.system_account(account_id, asset) if is_system(account_id) else self.settle(account_id)
 
-    def subject(self, key: str) -> Subject | None:
+    def need(self, key: str) -> Subject | None:
+        """What the key names, None if nothing; `missing` if it was not loaded: nothing is decided then."""
         if key not in self.subjects:
             self.missing.add(key)
         return self.changed_subjects.get(key) or self.subjects.get(key)
@@ -177,8 +182,8 @@ class Overlay:
             self.changed[entry.account.key] = AccountState(entry.account, 0, 0, self.seq, 1)
         elif not isinstance(entry, TransferPosted | Refused):
             # As it stands, overdue or not: this may be the entry that records what is due.
-            state = self.changed.get(entry.account) or self.accounts.get(entry.account)
-            assert state is not None  # noqa: S101 - who records an entry has looked at its account
+            state = self.state(entry.account)
+            assert state is not None  # noqa: S101 - what records an entry has looked at its account
             self.changed[state.account.key] = holder_after(state, entry, self.seq, self.time_ms)
         return self.noted(entry)
 
@@ -187,9 +192,9 @@ class Overlay:
         changed, seq = self.changed, self.seq
         source_key, destination_key = entry.source, entry.destination
         if source_key[0] == "@":
-            source_key = source.account.key
+            source_key = account_key(source_key, entry.asset)
         if destination_key[0] == "@":
-            destination_key = destination.account.key
+            destination_key = account_key(destination_key, entry.asset)
         changed[source_key] = source_after(source, entry, seq)
         place = self._entries_before + len(self.entries)  # `place` without its call: every transfer's path.
         changed[destination_key] = destination_after(destination, entry, seq, place, self.time_ms)
@@ -207,14 +212,14 @@ class Overlay:
     def _note_subjects(self, entry: Entry) -> None:
         for key in keys_of_subjects(entry):
             if key in self.subjects:
-                before = self.subject(key)
+                before = self.need(key)
                 after = subject_after(
                     key, before, entry, seq=self.seq, index=self.place, time_ms=self.time_ms
                 )
                 if after is not None:
                     self.changed_subjects[key] = after
 
-    def _settled(self, key: str, state: AccountState) -> AccountState:
+    def _record_due(self, key: str, state: AccountState) -> AccountState:
         """Records what has fallen due, in the order in which it did. Bounded: each step ends something."""
         while state.holdings.due_ms <= self.time_ms:
             _book(self, state, _next_due(state))
@@ -258,7 +263,7 @@ def _book(overlay: Overlay, state: AccountState, due: _Due) -> None:
         lot = next(lot for lot in state.holdings.lots if lot.grant == due.id)
         end_lot(
             overlay, state, lot, EXPIRED_STATUS, (), "", LEDGER,
-            transfer_id=f"expire:{lot.grant}", effective_ms=due.at_ms,
+            transfer_id=f"{EXPIRE}{lot.grant}", effective_ms=due.at_ms,
         )  # fmt: skip
 
 
@@ -266,10 +271,10 @@ def _begin(overlay: Overlay, state: AccountState, due: _Due) -> None:
     grant = next(grant for grant in state.holdings.scheduled if grant.id == due.id)
     account = state.account
     source = overlay.system_account(ISSUANCE, account.asset)
-    transfer_id = f"activate:{grant.id}"
+    transfer_id = f"{ACTIVATE}{grant.id}"
     entry = TransferPosted(
         transfer_id, ISSUANCE, account.id, grant.amount, account.asset, grant.code,
-        source.posted - grant.amount, state.posted + grant.amount, (f"t:{transfer_id}",), "", LEDGER,
+        source.posted - grant.amount, state.posted + grant.amount, (transfer_key(transfer_id),), "", LEDGER,
         grant.metadata, (), due.at_ms, Issue(grant.id, grant.terms),
     )  # fmt: skip
     overlay.move(source, state, entry)
@@ -311,7 +316,7 @@ def lapse_released(overlay: Overlay, key: str, *, effective_ms: int | None = Non
     for lot in overlay.changed[key].holdings.lots:
         if lot.ended and lot.remaining > lot.held:
             state = overlay.changed[key]
-            name = f"expire:{lot.grant}:{overlay.seq}.{overlay.place}"
+            name = f"{EXPIRE}{lot.grant}:{overlay.seq}.{overlay.place}"
             end_lot(
                 overlay, state, lot, lot.ended, (), "", LEDGER, transfer_id=name, effective_ms=effective_ms
             )
@@ -340,7 +345,7 @@ def end_lot(
                 account.asset,
                 status,
                 lot.held,
-                (f"e:{lot.grant}", *keys),
+                (ending_key(lot.grant), *keys),
                 fingerprint,
                 actor,
                 effective_ms,
@@ -350,7 +355,7 @@ def end_lot(
     destination = overlay.system_account(sink, account.asset)
     entry = TransferPosted(
         transfer_id, account.id, sink, amount, account.asset, status, state.posted - amount,
-        destination.posted + amount, (f"t:{transfer_id}", *keys), fingerprint, actor, "",
+        destination.posted + amount, (transfer_key(transfer_id), *keys), fingerprint, actor, "",
         ((lot.grant, amount),), effective_ms, Lapse(lot.grant, status, lot.held),
     )  # fmt: skip
     return overlay.move(state, destination, entry)

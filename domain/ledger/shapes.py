@@ -31,6 +31,10 @@ from domain.ledger.entries import (
 )
 from domain.ledger.lots import GrantTerms, Lot
 
+INTEGER_MIN: Final = -(2**63)
+INTEGER_MAX: Final = 2**63 - 1
+"""What a store holds of an integer: 64 bits."""
+
 Fits = Callable[[Any], bool]
 
 
@@ -64,7 +68,7 @@ def _each_fits(values: Iterable[Any], fits: tuple[Fits, ...]) -> bool:
 
 
 def _number(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
+    return isinstance(value, int) and not isinstance(value, bool) and INTEGER_MIN <= value <= INTEGER_MAX
 
 
 def _text(value: Any) -> bool:

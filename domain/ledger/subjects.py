@@ -6,11 +6,13 @@ questions about one of them by its id, also when it has ended.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
 
+from domain.ledger.account import account_key
 from domain.ledger.commands import grant_key, hold_key, transfer_key
 from domain.ledger.entries import (
+    AccountOpened,
     Capture,
     Entry,
     GrantEnded,
@@ -19,15 +21,26 @@ from domain.ledger.entries import (
     HoldReleased,
     Issue,
     Lapse,
+    Refused,
     Reversal,
+    RuleRemoved,
+    RuleSet,
+    RuleSkipped,
     TransferPosted,
 )
 from domain.ledger.lots import Funding, GrantTerms, total, without
 
+DUE: Final = "d:"
+"""The subject of documents in which something comes or ends by itself later."""
+RULES: Final = "r:"
+"""The subject of documents in which a top-up rule is set or removed."""
+BACKDATED: Final = "b:"
+"""How the subjects begin of documents in which an entry of an account was dated back; its key follows."""
+
 PENDING = "pending"
 CAPTURED = "captured"
 VOIDED = "voided"
-EXPIRED = "expired"
+EXPIRED_STATUS = "expired"
 ACTIVE = "active"
 
 
@@ -80,6 +93,63 @@ class TransferState(NamedTuple):
 
 Subject = HoldState | GrantState | TransferState
 """By the key of what it is about: `h:`, `g:` or `t:` and its id."""
+
+
+def subject_of_account(account_id: str, asset: str) -> str:
+    return f"a:{account_key(account_id, asset)}"
+
+
+def subject_of_user(user_id: str) -> str:
+    """Of documents in which an account of the user is opened."""
+    return f"u:{user_id}"
+
+
+def subjects_of(entry: Entry) -> Iterable[str]:
+    """What the entry's document is found by without reading the whole journal, in the order in which it is
+    stored. A transfer is found by its key, and is a subject only of what reverses it."""
+    if isinstance(entry, TransferPosted):
+        return _subjects_of_transfer(entry)
+    if isinstance(entry, AccountOpened):
+        account = entry.account
+        opened = subject_of_account(account.id, account.asset)
+        return (opened,) if account.user_id is None else (opened, subject_of_user(account.user_id))
+    if isinstance(entry, Refused):
+        return ()
+    holder = subject_of_account(entry.account, entry.asset)
+    match entry:
+        case GrantScheduled():
+            return holder, grant_key(entry.id), DUE
+        case GrantEnded():
+            return holder, grant_key(entry.grant)
+        case HoldPlaced():
+            return holder, hold_key(entry.id), DUE
+        case HoldReleased():
+            return holder, hold_key(entry.hold)
+        case RuleSet() | RuleRemoved():
+            return holder, RULES
+        case RuleSkipped():
+            return (holder,)
+
+
+def _subjects_of_transfer(entry: TransferPosted) -> Iterable[str]:
+    asset, cause = entry.asset, entry.cause
+    sides = subject_of_account(entry.source, asset), subject_of_account(entry.destination, asset)
+    if cause is None and entry.effective_ms is None:
+        return sides
+    found = list(sides)
+    if isinstance(cause, Issue | Lapse):
+        found.append(grant_key(cause.grant))
+    elif isinstance(cause, Capture):
+        found.append(hold_key(cause.hold))
+    elif isinstance(cause, Reversal):
+        found.append(transfer_key(cause.of))
+    if (isinstance(cause, Issue) and cause.terms.expires_ms is not None) or (
+        isinstance(cause, Reversal) and cause.revived
+    ):
+        found.append(DUE)
+    if entry.is_backdated:
+        found += (BACKDATED + account_key(each, asset) for each in (entry.source, entry.destination))
+    return found
 
 
 def keys_of_subjects(entry: Entry) -> Iterator[str]:

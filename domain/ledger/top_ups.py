@@ -9,14 +9,15 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from domain.ledger.account import BALANCE_MAX, ISSUANCE, LOTS_MAX, RULES_MAX, AccountState, TopUpRule
-from domain.ledger.commands import RemoveRule, SetRule, transfer_key
+from domain.ledger.commands import LEDGER, RemoveRule, SetRule, transfer_key
 from domain.ledger.entries import Issue, RuleRemoved, RuleSet, RuleSkipped, TransferPosted
-from domain.ledger.lots import GrantTerms
+from domain.ledger.lots import PRIORITY_DEFAULT, GrantTerms
 from domain.ledger.outcomes import Outcome, Rejected, Rejection
-from domain.ledger.overlay import LEDGER, Overlay
+from domain.ledger.overlay import Overlay
 from domain.ledger.replay import DAY_MS
 
-PRIORITY: Final = 50
+TOP_UP: Final = "topup:"
+"""How the ids of grants begin that rules issue, and of their transfers."""
 CODE: Final = "top_up"
 
 DAY_USED: Final = "day_used"
@@ -81,11 +82,11 @@ def _act(overlay: Overlay, state: AccountState, rule: TopUpRule) -> None:
     step = _next_step(state, rule, uses_left=rule.max_per_day - used, room=room)
     if step.uses:
         account = state.account
-        name = f"topup:{rule.id}:{day}.{used + 1}"
+        name = f"{TOP_UP}{rule.id}:{day}.{used + 1}"
         entry = TransferPosted(
             name, ISSUANCE, account.id, step.amount, account.asset, CODE, source.posted - step.amount,
             state.posted + step.amount, (transfer_key(name),), "", LEDGER,
-            cause=Issue(name, GrantTerms(rule.category, PRIORITY), rule.id, step.uses),
+            cause=Issue(name, GrantTerms(rule.category, PRIORITY_DEFAULT), rule.id, step.uses),
         )  # fmt: skip
         overlay.move(source, state, entry)
     if step.skipped and (rule.skipped != step.skipped or rule.skipped_ms // DAY_MS != day):

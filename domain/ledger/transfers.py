@@ -15,11 +15,12 @@ from domain.ledger.commands import PostTransfer, ReverseTransfer, grant_key, tra
 from domain.ledger.entries import Capture, Reversal, TransferPosted
 from domain.ledger.lots import PROMOTIONAL, Funding, Lot, free_of, funded
 from domain.ledger.outcomes import Outcome, Rejected, Rejection
-from domain.ledger.overlay import Overlay
+from domain.ledger.overlay import ACTIVATE, EXPIRE, Overlay
 from domain.ledger.replay import new
 from domain.ledger.subjects import ACTIVE, GrantState, TransferState, plain_left
+from domain.ledger.top_ups import TOP_UP
 
-LEDGERS_OWN_IDS: Final = ("expire:", "activate:", "topup:")
+LEDGERS_OWN_IDS: Final = (EXPIRE, ACTIVATE, TOP_UP)
 """How the ids of transfers begin that nobody asked for. A client's would take the key under which what
 falls due is recorded, and no batch that touches the account could be appended again."""
 
@@ -30,7 +31,7 @@ def post_transfer(overlay: Overlay, command: PostTransfer) -> Outcome:
     )
     if ":" in name and name.startswith(LEDGERS_OWN_IDS):
         return Rejected(Rejection.IDEMPOTENCY_CONFLICT, field="id")
-    sides = sides_of(overlay, source_id, destination_id)
+    sides = settle_sides(overlay, source_id, destination_id)
     if isinstance(sides, Rejected):
         return sides
     source, destination = sides
@@ -56,12 +57,12 @@ def post_transfer(overlay: Overlay, command: PostTransfer) -> Outcome:
     return posted
 
 
-def sides_of(
+def settle_sides(
     overlay: Overlay, source_id: str, destination_id: str
 ) -> tuple[AccountState, AccountState] | Rejected:
-    """The two accounts of a transfer; a system account is the one of the other side's asset."""
+    """The two accounts of a transfer, settled; a system account is the one of the other side's asset."""
     changed, accounts, time_ms = overlay.changed, overlay.accounts, overlay.time_ms
-    # `overlay.account` at length: these two look-ups are on the path of every transfer.
+    # `overlay.settle` at length: these two look-ups are on the path of every transfer.
     source = None if source_id[0] == "@" else changed.get(source_id) or accounts.get(source_id)
     if (
         source is not None
@@ -92,7 +93,7 @@ def sides_of(
 def absent_of(overlay: Overlay, *account_ids: str) -> str:
     """The first of the accounts that does not exist; of the system's there are none that do not."""
     named = [each for each in account_ids if not is_system(each)]
-    return next((each for each in named if overlay.settle(each) is None), account_ids[0])
+    return next((each for each in named if overlay.state(each) is None), account_ids[0])
 
 
 def refusal_of(source: AccountState, destination: AccountState, amount: int) -> Rejection | None:
@@ -120,7 +121,7 @@ def is_to_another_user(source: AccountState, destination: AccountState) -> bool:
 
 def reverse_transfer(overlay: Overlay, command: ReverseTransfer) -> Outcome:
     """Gives back to the grants that paid if they live, latest burnt first; the rest becomes plain."""
-    state = overlay.subject(transfer_key(command.of))
+    state = overlay.need(transfer_key(command.of))
     if not isinstance(state, TransferState):
         return Rejected(Rejection.NOT_FOUND)
     posted = state.posted
@@ -135,7 +136,7 @@ def reverse_transfer(overlay: Overlay, command: ReverseTransfer) -> Outcome:
     if effective_ms is not None and effective_ms < state.effective_ms:
         return Rejected(Rejection.DATED_BEFORE_ORIGINAL)
     # Taken together: what falls due in the one may move credits of the other, if that is the system's.
-    sides = sides_of(overlay, posted.destination, posted.source)
+    sides = settle_sides(overlay, posted.destination, posted.source)
     if isinstance(sides, Rejected):
         return sides
     receiver, giver = sides
@@ -178,7 +179,7 @@ def _given_back(overlay: Overlay, state: TransferState, giver: AccountState, amo
         if part == 0:
             break
         amount -= part
-        terms = overlay.subject(grant_key(grant))
+        terms = overlay.need(grant_key(grant))
         if grant in lots and not lots[grant].ended:
             restored.append((grant, part))
         elif grant not in lots and isinstance(terms, GrantState) and _is_live(terms, overlay.time_ms):

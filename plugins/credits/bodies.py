@@ -28,7 +28,8 @@ from credit_system import (
     time_ordered_form,
     told_as,
 )
-from domain.ledger.commands import HOLD_EXPIRES_MS_MAX
+from domain.ledger.commands import HOLD_EXPIRES_MS, HOLD_EXPIRES_MS_MAX
+from domain.ledger.lots import PRIORITY_DEFAULT
 
 TRANSFERS_A_BATCH_MAX: Final = 8_000
 TOP_UPS_A_DAY_MAX: Final = 1_000
@@ -83,7 +84,7 @@ class GrantBody(Body, frozen=True, kw_only=True):
     account: Identifier
     amount: Amount
     category: Category
-    priority: Priority = 50
+    priority: Priority = PRIORITY_DEFAULT
     effective_at: Annotated[
         Time | None, Meta(description="Joins the balance then; in the past: dated back to it")
     ] = None
@@ -162,7 +163,7 @@ class HoldBody(Body, frozen=True, kw_only=True):
     destination: Annotated[
         Party, Meta(description=f"Where a capture sends it: an account's id, or `{REVENUE}`")
     ] = REVENUE
-    expires_in: HoldSeconds = 600
+    expires_in: HoldSeconds = HOLD_EXPIRES_MS // 1_000
     metadata: Metadata | None = None
 
     def __post_init__(self) -> None:

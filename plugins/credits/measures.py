@@ -26,7 +26,7 @@ from credit_system import (
     TransferPosted,
     is_system,
 )
-from domain.ledger.overlay import LEDGER
+from domain.ledger.commands import LEDGER
 from domain.ledger.top_ups import REASONS
 from plugins.credits.held import HeldTotals
 

@@ -12,6 +12,7 @@ from domain.ledger.account import AccountState, account_key, is_system
 from domain.ledger.chain import JournalDocument
 from domain.ledger.entries import Recorded
 from domain.ledger.replay import accounts_of
+from domain.ledger.subjects import subject_of_account
 from ports.ledger.journal import (
     ASSETS_COUNTED_MAX,
     Append,
@@ -114,7 +115,7 @@ class MemoryJournal:
         documents_max: int,
     ) -> Excerpt:
         key = account_key(account_id, asset)
-        seqs = self._subjects.get((book, f"a:{key}"), [])
+        seqs = self._subjects.get((book, subject_of_account(account_id, asset)), [])
         seqs = seqs[bisect_right(seqs, above) : bisect_right(seqs, upto)]
         some = (seqs[::-1] if newest_first else seqs)[:documents_max]
         placed = [

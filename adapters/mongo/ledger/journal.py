@@ -15,6 +15,7 @@ from domain.ledger.account import is_system
 from domain.ledger.chain import FORMAT_MAX, JournalDocument
 from domain.ledger.entries import Entry, Recorded
 from domain.ledger.records import entry_of, record_of
+from domain.ledger.subjects import subject_of_account
 from ports.errors import DependencyUnavailable
 from ports.ledger.journal import Append, Excerpt, Journal, Named, Placed, Unreadable, UnreadableBook
 from ports.ledger.journal_log import JournalLog, Wanted
@@ -154,10 +155,10 @@ class MongoJournal:
         newest_first: bool = False,
         documents_max: int,
     ) -> Excerpt:
-        key = f"{account_id}:{asset}" if is_system(account_id) else account_id
+        subject = subject_of_account(account_id, asset)
         found = await self._documents.aggregate(
             [
-                {"$match": {"book": book, "subjects": f"a:{key}", "seq": {"$gt": above, "$lte": upto}}},
+                {"$match": {"book": book, "subjects": subject, "seq": {"$gt": above, "$lte": upto}}},
                 {"$sort": {"seq": -1 if newest_first else 1}},
                 {"$limit": documents_max},
                 {

@@ -1,4 +1,8 @@
-"""Account states as plain JSON values, for checkpoints and snapshots."""
+"""Account states as plain JSON values, for checkpoints and snapshots.
+
+By hand: msgspec makes no named tuple of an object, and a detour by its structs takes 1.4 times as long for an
+account that holds neither grants nor holds, as most do.
+"""
 
 from __future__ import annotations
 

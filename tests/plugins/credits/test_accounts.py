@@ -48,7 +48,7 @@ def test_an_account_opens_empty_and_answers_its_repeat_as_it_stands_now(run_real
         assert (now["posted"], len(now["grants"]), now["metadata"]) == (10, 1, opened["metadata"])
         assert again.header("idempotent-replayed") == "true"
         other = await house.post("/credits/accounts", {"asset": "GOLD", "id": "ada"})
-        assert (other.status, other.code) == (409, "account_exists")
+        assert (other.status, other.code, other.json()["field"]) == (409, "account_exists", "asset")
 
     live(run_real, story)
 

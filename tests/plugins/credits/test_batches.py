@@ -110,6 +110,7 @@ def test_a_batchs_key_with_another_body_is_a_conflict(
         left = await house.balance("ada")
         conflict = await house.post("/credits/transfers/batch", {**body, **other}, key="k")
         assert (conflict.status, conflict.code) == (409, "idempotency_conflict")
+        assert conflict.json()["field"] == next(iter(other))
         assert await house.balance("ada") == left
 
     live(run_real, story)
@@ -142,6 +143,32 @@ def test_an_id_that_was_used_is_that_transfers_outcome_and_not_the_batchs(run_re
         assert (answer.status, answer.json()["results"]) == (
             200, [{"id": "one", "status": "rejected", "code": "idempotency_conflict"}],
         )  # fmt: skip
+
+    live(run_real, story)
+
+
+def test_an_id_that_was_used_refuses_an_atomic_batch_and_names_its_transfer(run_real: Driver) -> None:
+    async def story(house: House) -> None:
+        await furnished(house)
+        await house.spend("ada", 10, id="one")
+        body = {"transfers": [PLAIN, {**PLAIN, "id": "one", "code": "other"}], "atomic": True}
+        refused = await house.post("/credits/transfers/batch", body)
+        assert (refused.status, refused.code) == (409, "idempotency_conflict")
+        assert refused.json()["field"] == "transfers[1].code"
+
+    live(run_real, story)
+
+
+def test_a_keyed_batch_of_used_ids_is_answered_alike_whenever_it_is_sent(run_real: Driver) -> None:
+    async def story(house: House) -> None:
+        await furnished(house)
+        await house.spend("ada", 10, id="one")
+        body = {"transfers": [{**PLAIN, "id": "one", "amount": 11}]}
+        first = await house.post("/credits/transfers/batch", body, key="k")
+        again = await house.post("/credits/transfers/batch", body, key="k")
+        assert (first.status, again.status) == (200, 200)
+        assert first.json() == again.json()
+        assert (first.all("idempotent-replayed"), again.header("idempotent-replayed")) == ([], "true")
 
     live(run_real, story)
 

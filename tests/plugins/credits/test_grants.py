@@ -43,7 +43,7 @@ def test_a_grant_says_its_terms_and_what_is_left_of_it(run_real: Driver) -> None
         again = await house.post("/credits/grants", body, key="g")
         assert (again.status, again.json()) == (201, answer)
         other = await house.post("/credits/grants", {**body, "amount": 99}, key="g")
-        assert (other.status, other.code) == (409, "idempotency_conflict")
+        assert (other.status, other.code, other.json()["field"]) == (409, "idempotency_conflict", "amount")
 
     live(run_real, story)
 

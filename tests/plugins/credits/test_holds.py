@@ -66,7 +66,9 @@ def test_each_capture_repeats_its_own_first_answer(run_real: Driver) -> None:
             assert (again.status, again.json()) == (200, expected.json())
             assert again.header("idempotent-replayed") == "true"
         conflict = await house.post(path, {"amount": 20}, key="one")
-        assert (conflict.status, conflict.code) == (409, "idempotency_conflict")
+        assert (conflict.status, conflict.code, conflict.json()["field"]) == (
+            409, "idempotency_conflict", "final",
+        )  # fmt: skip
         assert await house.balance("ada") == (40, 0, 40)
 
     live(run_real, story)

@@ -38,7 +38,8 @@ def test_a_transfer_says_what_moved_and_which_grants_paid(run_real: Driver) -> N
         assert (again.status, again.json()) == (201, answer)
         assert again.header("idempotent-replayed") == "true"
         other = await house.post("/credits/transfers", {**body, "amount": 11})
-        assert (other.status, other.code) == (409, "idempotency_conflict")
+        assert (other.status, other.code, other.json()["field"]) == (409, "idempotency_conflict", "amount")
+        assert other.json()["detail"].endswith("`amount` differs.")
         assert await house.balance("ada") == (90, 0, 90)
 
     live(run_real, story)
@@ -337,7 +338,9 @@ def test_a_reversal_counts_from_now_or_from_a_moment_since_the_transfer(run_real
         again = await house.post(path, {"amount": 30, "effective_at": spent_at}, key="back")
         assert (again.json(), again.header("idempotent-replayed")) == (back.json(), "true")
         other = await house.post(path, {"amount": 30}, key="back")
-        assert (other.status, other.code) == (409, "idempotency_conflict")
+        assert (other.status, other.code, other.json()["field"]) == (
+            409, "idempotency_conflict", "effective_at",
+        )  # fmt: skip
         now = await house.post(path)
         assert (now.status, now.json()["effective_at"]) == (201, None)
 
