@@ -8,7 +8,6 @@ comes or goes stands in the CHANGELOG.
 from __future__ import annotations
 
 from adapters.asgi.credential_verifier import NO_DEVICE, OTHER_DEVICE
-from adapters.asgi.head import DEVICE_COOKIE
 from adapters.asgi.problems import (
     BAD_DEVICE,
     FORBIDDEN,
@@ -17,7 +16,8 @@ from adapters.asgi.problems import (
     Headers,
     Problem,
 )
-from adapters.asgi.quota import limit_refusal, quota_exceeded
+from adapters.asgi.rate_limits import limit_refusal, quota_exceeded
+from adapters.asgi.request_head import DEVICE_COOKIE
 from adapters.web.fields import (
     METADATA_BYTES_MAX,
     AccountReference,

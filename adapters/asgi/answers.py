@@ -16,6 +16,9 @@ _REPLACED = frozenset({NO_STORE[0]})
 _REPLACED_ON_HTTP2 = _REPLACED | {b"connection", b"upgrade"}
 """HTTP/2 and 3 have no place for fields of the connection (RFC 9113, 8.2.2)."""
 
+_CLOSE_CODES = {401: 4401, 403: 4403, 429: 4429}
+_TRY_AGAIN_LATER = 1013
+
 
 class Unread(Protocol):
     """What of a request's body nobody has read yet."""
@@ -89,8 +92,9 @@ class Responder:
         await self({"type": "http.response.start", "status": status, "headers": headers})
         await self._send({"type": "http.response.body", "body": b""})
 
-    async def problem(self, problem: Problem, state: RequestState) -> None:
-        body = encode_problem(problem, state)
+    async def problem(self, problem: Problem) -> None:
+        """A refusal; the state remembers its code."""
+        body = encode_problem(problem, self._state)
         await self.answer(problem.status, PROBLEM_TYPE, body, raw_headers(problem.headers))
 
 
@@ -102,21 +106,6 @@ def about_body(content_type: bytes, body: bytes) -> RawHeaders:
 def raw_headers(headers: Headers) -> RawHeaders:
     """As ASGI wants them: lower case, bytes."""
     return [(name.lower().encode("ascii"), value.encode("latin-1")) for name, value in headers]
-
-
-def uncached(send: Send) -> Send:
-    """`send` of a WebSocket: an answer in place of the upgrade is kept by nobody."""
-
-    async def send_uncached(message: Message) -> None:
-        if message["type"] == "websocket.http.response.start":
-            message["headers"] = [*message["headers"], NO_STORE]
-        await send(message)
-
-    return send_uncached
-
-
-_CLOSE_CODES = {401: 4401, 403: 4403, 429: 4429}
-_TRY_AGAIN_LATER = 1013
 
 
 def request_id_header(state: RequestState) -> tuple[bytes, bytes]:
@@ -131,7 +120,7 @@ def first_headers(state: RequestState) -> RawHeaders:
 async def refuse_upgrade(
     scope: Scope, send: Send, problem: Problem, state: RequestState, headers: Sequence[Header] = ()
 ) -> None:
-    """Refuses a WebSocket that asked to connect: as an HTTP answer where the server can give one, else by a
+    """Refuses a WebSocket that asked to connect: by an HTTP answer where the server can give one, else by a
     close, which servers make a bare 403 of. `headers` come beside those of every answer.
     """
     body = encode_problem(problem, state)
@@ -139,6 +128,12 @@ async def refuse_upgrade(
         code = _CLOSE_CODES.get(problem.status, _TRY_AGAIN_LATER)
         await send({"type": "websocket.close", "code": code, "reason": problem.code})
         return
-    head = [*about_body(PROBLEM_TYPE, body), *raw_headers(problem.headers), *first_headers(state), *headers]
+    head = [
+        *about_body(PROBLEM_TYPE, body),
+        *raw_headers(problem.headers),
+        *first_headers(state),
+        NO_STORE,
+        *headers,
+    ]
     await send({"type": "websocket.http.response.start", "status": problem.status, "headers": head})
     await send({"type": "websocket.http.response.body", "body": body, "more_body": False})

@@ -6,17 +6,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol
 
-from adapters.asgi.head import BEARER, RequestHead, scheme_and_rest
 from adapters.asgi.problems import NOT_AUTHENTICATED, Problem
-from adapters.asgi.quota import REVOKED
-from adapters.asgi.signed import bad_signature
+from adapters.asgi.rate_limits import REVOKED
+from adapters.asgi.request_head import BEARER, scheme_and_rest
+from adapters.asgi.request_state import RequestState
+from adapters.asgi.signed_requests import bad_signature, signed_request
+from adapters.asgi.types import Scope
 from domain.audit import RequestContext
 from domain.identity.access import Principal
 from domain.identity.api_keys import ApiKeyRejection
 from domain.identity.credential_forms import CredentialForm, form_of
-from domain.identity.request_signing import HttpRequest, SignatureRejection
+from domain.identity.request_signing import SignatureRejection, SignedRequest
 from domain.identity.sessions import names_device
 from domain.identity.tokens import TokenRejection
 
@@ -90,7 +93,7 @@ _UNFIT_KEYS = {
 
 class ApiKeyAuthenticator(Protocol):
     async def authenticate(
-        self, text: str, request: Callable[[], HttpRequest]
+        self, text: str, signed: Callable[[], SignedRequest | SignatureRejection]
     ) -> Principal | ApiKeyRejection | SignatureRejection:
         """Whose key this is, for any text and request. Raises `DependencyUnavailable`."""
 
@@ -118,38 +121,38 @@ class CredentialVerifier:
         self._api_keys = api_keys
         self._tokens = tokens
 
-    async def identify(self, head: RequestHead, device_id: str | None) -> Principal | Problem | None:
+    async def identify(self, scope: Scope, state: RequestState) -> Principal | Problem | None:
         """The caller; a key goes before a token. None when nothing is presented."""
-        authorizations, keys = head.all(b"authorization"), head.all(b"x-api-key")
-        user = await self._user(authorizations, head, device_id) if authorizations else None
+        authorizations, keys = state.head.all(b"authorization"), state.head.all(b"x-api-key")
+        user = await self._user(authorizations, state) if authorizations else None
         if not keys or isinstance(user, Problem):
             return user
-        holder = await self._holder(keys, head)
+        holder = await self._holder(keys, scope, state)
         if isinstance(holder, Principal) and user is not None and await self._tokens.has_ended(user):
             # The limiter is asked about one of the two, the key.
             return REVOKED
         return holder
 
-    async def _user(
-        self, values: Sequence[bytes], head: RequestHead, device_id: str | None
-    ) -> Principal | Problem:
+    async def _user(self, values: Sequence[bytes], state: RequestState) -> Principal | Problem:
         token = _token(values)
         if isinstance(token, Problem):
             return token
         shown = await self._tokens.authenticate(
-            token, device_id=device_id, context=head.context(), exempt=head.exempt
+            token, device_id=state.device_id, context=state.context(), exempt=state.exempt
         )
         if not isinstance(shown, TokenRejection):
             return shown
         if shown is TokenRejection.WRONG_DEVICE:
-            return OTHER_DEVICE if names_device(device_id) else NO_DEVICE
+            return OTHER_DEVICE if names_device(state.device_id) else NO_DEVICE
         return _UNFIT.get(shown, UNFIT_TOKEN)
 
-    async def _holder(self, values: Sequence[bytes], head: RequestHead) -> Principal | Problem:
+    async def _holder(
+        self, values: Sequence[bytes], scope: Scope, state: RequestState
+    ) -> Principal | Problem:
         key = _api_key(values)
         if isinstance(key, Problem):
             return key
-        shown = await self._api_keys.authenticate(key, head.request)
+        shown = await self._api_keys.authenticate(key, partial(signed_request, scope, state))
         if isinstance(shown, SignatureRejection):
             return bad_signature(shown.value)
         return _UNFIT_KEYS.get(shown, BAD_API_KEY) if isinstance(shown, ApiKeyRejection) else shown

@@ -6,13 +6,13 @@ import logging
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
 import msgspec
 from werkzeug.exceptions import HTTPException
 
-from adapters.asgi.reason_phrase import reason_phrase
 from adapters.asgi.request_state import RequestState
 from ports.errors import DependencyUnavailable
 from ports.runtime import DeadlineExceeded, Overloaded
@@ -83,6 +83,8 @@ _log = logging.getLogger("credit.web")
 _noted_s: dict[str, float] = {}
 """When an outage of each dependency was last logged here; there are a handful of them."""
 
+_RFC_9110 = {413: "Content Too Large", 422: "Unprocessable Content"}
+"""Python has these names from 3.13 on. A service says the same on each."""
 _HTTP_CODES = {
     400: "bad_request",
     404: "not_found",
@@ -91,6 +93,11 @@ _HTTP_CODES = {
     413: "body_too_large",
     415: "unsupported_media_type",
 }
+
+
+def reason_phrase(status: int) -> str:
+    """The words for a status: the `title` of problems, the description of answers in the OpenAPI document."""
+    return _RFC_9110.get(status) or HTTPStatus(status).phrase
 
 
 def problem_of(error: BaseException, state: RequestState) -> Problem:

@@ -12,7 +12,6 @@ from adapters.asgi.problems import Problem
 from adapters.asgi.request_state import RequestState, request_state
 from adapters.asgi.types import Receive, Scope, Send
 from adapters.socket.connection import ConnectionServices, SocketConnection, SocketLimits
-from adapters.socket.counters import SocketCounters
 from adapters.socket.handshake import (
     UNAVAILABLE,
     Accepted,
@@ -20,6 +19,7 @@ from adapters.socket.handshake import (
     judge,
     normal_origin,
 )
+from adapters.socket.socket_metrics import SocketMetrics
 from domain.realtime.deadlines import Deadlines
 from domain.realtime.events import CloseCode
 from ports.clock import Clock
@@ -63,10 +63,10 @@ class SocketApplication:
         self._runtime = runtime
         self._limits = limits
         self._origins = frozenset(map(_checked_origin, origins))
-        self._counters = SocketCounters(metrics)
+        self._metrics = SocketMetrics(metrics)
         self._deadlines: Deadlines[SocketConnection] = Deadlines(grain_ms=GRAIN_MS)
         self._around = ConnectionServices(
-            runtime, clock, switchboard, messages, self._counters, self._deadlines, limits
+            runtime, clock, switchboard, messages, self._metrics, self._deadlines, limits
         )
         self._connections: set[SocketConnection] = set()
         self._sweeping = False
@@ -82,7 +82,7 @@ class SocketApplication:
             verdict = UNAVAILABLE
         state = request_state(scope)
         if isinstance(verdict, Problem):
-            self._counters.dropped(verdict.code)
+            self._metrics.dropped(verdict.code)
             await refuse_upgrade(scope, send, verdict, state)
             return
         connection = self._enter(state)
@@ -128,7 +128,7 @@ class SocketApplication:
             is_exempt=state.exempt,
         )
         self._connections.add(connection)
-        self._counters.opened()
+        self._metrics.opened()
         if not self._sweeping:
             self._sweeping = True
             self._runtime.start(self._sweep, name="websocket deadlines")
@@ -136,7 +136,7 @@ class SocketApplication:
 
     async def _leave(self, connection: SocketConnection) -> None:
         self._connections.discard(connection)
-        self._counters.closed()
+        self._metrics.closed()
         try:
             await connection.leave()
         finally:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol, assert_never
 
 from adapters.asgi.types import Receive, Send
-from adapters.socket.counters import SocketCounters
+from adapters.socket.socket_metrics import SocketMetrics
 from domain.realtime.events import (
     Authenticate,
     Close,
@@ -73,7 +73,7 @@ class ConnectionServices:
     clock: Clock
     switchboard: Switchboard
     messages: MessageLimit
-    counters: SocketCounters
+    metrics: SocketMetrics
     timetable: Timetable
     limits: SocketLimits
 
@@ -133,7 +133,7 @@ class SocketConnection:
         try:
             while (message := await receive())["type"] != "websocket.disconnect":
                 if self._outbox.closing is None:
-                    self._around.counters.received()
+                    self._around.metrics.received()
                     text = message.get("text")
                     # An empty binary frame comes as None.
                     await self._take(text if text is not None else message.get("bytes") or b"")
@@ -203,7 +203,7 @@ class SocketConnection:
         async with self._around.runtime.deadline(self._around.limits.send_timeout_s_max):
             for text in frames:
                 await send({"type": "websocket.send", "text": text})
-        self._around.counters.sent(len(frames))
+        self._around.metrics.sent(len(frames))
 
     async def _hang_up(self, send: Send) -> None:
         """What was queued before the close, the close, and a moment for the client to answer it."""
@@ -295,7 +295,7 @@ class SocketConnection:
 
     def _end(self, close: Close, *, drop: bool = False) -> None:
         if self._outbox.end(close, drop=drop):
-            self._around.counters.dropped(close.code.name.lower())
+            self._around.metrics.dropped(close.code.name.lower())
 
     def _watch_deadline(self) -> None:
         self._around.timetable.put(self, self._machine.deadline_ms)

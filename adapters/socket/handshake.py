@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from adapters.asgi.problems import RETRY_AFTER_S, Problem
+from adapters.asgi.request_head import RequestHead
+from adapters.asgi.request_state import request_state
 from adapters.asgi.types import Scope
 from domain.realtime.protocol import SUBPROTOCOL
 
@@ -46,7 +48,7 @@ def judge(scope: Scope, origins: frozenset[str]) -> Accepted | Mute | Problem:
     """`origins` are allowed besides the service's own, as `normal_origin` writes them."""
     if scope["path"] != PATH:
         return NOT_FOUND
-    if not _may_connect(scope, origins):
+    if not _may_connect(request_state(scope).head, origins):
         return FOREIGN_ORIGIN
     offered = scope.get("subprotocols") or ()
     if not offered:
@@ -64,21 +66,17 @@ def normal_origin(origin: str) -> str | None:
     return f"{scheme}://{authority.removesuffix(_DEFAULT_PORTS[scheme])}"
 
 
-def _may_connect(scope: Scope, origins: frozenset[str]) -> bool:
+def _may_connect(head: RequestHead, origins: frozenset[str]) -> bool:
     """Browsers always name the origin of a page that connects; who names none is no browser."""
-    named = _headers(scope, b"origin")
+    named = head.all(b"origin")
     if not named:
         return True
-    origin = normal_origin(named[0]) if len(named) == 1 else None
+    origin = normal_origin(named[0].decode("latin-1")) if len(named) == 1 else None
     if origin is None:
         return False
     if origin in origins:
         return True
     # A proxy may have ended TLS, so only the authority can be compared with the page's.
-    hosts = _headers(scope, b"host") or _headers(scope, b":authority")
+    hosts = head.all(b"host") or head.all(b":authority")
     scheme = origin.partition("://")[0]
-    return len(hosts) == 1 and normal_origin(f"{scheme}://{hosts[0]}") == origin
-
-
-def _headers(scope: Scope, name: bytes) -> list[str]:
-    return [value.decode("latin-1") for key, value in scope["headers"] if key.lower() == name]
+    return len(hosts) == 1 and normal_origin(f"{scheme}://{hosts[0].decode('latin-1')}") == origin

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from adapters.asgi.problems import BODY_TIMEOUT, BODY_TOO_LARGE, Problem
@@ -63,11 +62,10 @@ class BodyWatch:
 
 
 async def read_body(
-    receive: Receive, runtime: Runtime, headers: Iterable[tuple[bytes, bytes]], limits: BodyLimits
+    receive: Receive, runtime: Runtime, limits: BodyLimits, *, length: int | None
 ) -> bytes | Problem:
-    """The whole body, within the limits."""
-    declared = _declared_length(headers)
-    too_large = declared is not None and declared > limits.bytes_max
+    """The whole body, within the limits; `length` is what its sender declares, in bytes."""
+    too_large = length is not None and length > limits.bytes_max
     body = bytearray()
     try:
         async with runtime.deadline(limits.seconds_max):
@@ -105,10 +103,3 @@ async def _discard(receive: Receive, *, already: int) -> Problem:
             break
         discarded += len(message.get("body", b""))
     return BODY_TOO_LARGE
-
-
-def _declared_length(headers: Iterable[tuple[bytes, bytes]]) -> int | None:
-    for name, value in headers:
-        if name == b"content-length":
-            return int(value) if value.isdigit() and len(value) < 20 else None
-    return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from adapters.asgi.head import RequestHead
+from adapters.asgi.request_head import RequestHead
 from adapters.asgi.types import RawHeaders
 
 PREFLIGHT_AGE_S = 600

@@ -10,19 +10,19 @@ from collections.abc import Sequence
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from adapters.asgi.answers import Responder, first_headers, refuse_upgrade, uncached
+from adapters.asgi.answers import Responder, first_headers, refuse_upgrade
 from adapters.asgi.client_address import AddressRules
 from adapters.asgi.credential_verifier import REVOKED_API_KEY, CredentialVerifier
-from adapters.asgi.head import RequestHead
 from adapters.asgi.problems import Problem, problem_of
-from adapters.asgi.quota import REVOKED, limit_refusal, quota_headers
+from adapters.asgi.rate_limits import REVOKED, limit_refusal, quota_headers
+from adapters.asgi.request_head import RequestHead
 from adapters.asgi.request_state import SCOPE_KEY, RequestState
 from adapters.asgi.types import Application, RawHeaders, Receive, Scope, Send
 from adapters.web.body import BodyWatch
 from adapters.web.cors import Cors
 from adapters.web.http_metrics import HttpMetrics
-from adapters.web.operations import PATHS as OPERATIONS_PATHS
-from adapters.web.operations import Operations
+from adapters.web.operator_routes import PATHS as OPERATOR_PATHS
+from adapters.web.operator_routes import OperatorRoutes
 from adapters.web.route_table import RouteTable
 from domain.identity.access import Principal, PrincipalKind
 from domain.limits.admission import Admission
@@ -78,7 +78,7 @@ class Guard:
         addresses: AddressRules,
         credentials: CredentialVerifier,
         limiter: Limiting,
-        operations: Operations,
+        operations: OperatorRoutes,
         cors: Cors,
         metrics: HttpMetrics,
         runtime: Runtime,
@@ -109,81 +109,79 @@ class Guard:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         started_s = self._runtime.monotonic()
-        method, path = scope["method"].upper(), canonical_path(scope)
-        head = RequestHead(scope)
-        state = self._state(scope, head, method, path)
+        state = self._state(scope, scope["method"].upper())
+        head = state.head
         headers = [*first_headers(state), *self._cors.headers(head)]
         unread = None
         if head.has_body and scope.get("http_version", "1.1").startswith("1"):
             receive = unread = BodyWatch(receive, self._runtime, is_withheld=head.withholds_body)
         responder = Responder(scope, send, headers, state, unread)
         try:
-            if path in OPERATIONS_PATHS:
-                await self._operations.answer(path, method, head, responder, state)
-            elif method == "OPTIONS" and (preflight := self._cors.preflight(head)) is not None:
+            if state.path in OPERATOR_PATHS:
+                await self._operations.answer(state, responder)
+            elif state.method == "OPTIONS" and (preflight := self._cors.preflight(head)) is not None:
                 responder.headers = first_headers(state)
                 await responder.empty(204, preflight)
             else:
-                refused = await self._admit(method, path, head, state, headers)
+                refused = await self._admit(scope, state, headers)
                 if refused is None:
                     await self._application(scope, receive, responder)
                 else:
-                    state.route = self._routes.template(method, path) or REFUSED
-                    await responder.problem(refused, state)
+                    state.route = self._routes.template(state.method, state.path) or REFUSED
+                    await responder.problem(refused)
         except Exception as error:
             problem = problem_of(error, state)
             if responder.status is not None:
                 # The answer has begun: only cutting the connection tells the client that it is broken.
                 raise
-            await responder.problem(problem, state)
+            await responder.problem(problem)
         finally:
             if responder.status is not None:
                 seconds = self._runtime.monotonic() - started_s
-                self._metrics.count(method, responder.status, state, seconds)
+                self._metrics.count(responder.status, state, seconds)
                 self._blame(responder.status, state)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         started_s = self._runtime.monotonic()
-        head, path, send = RequestHead(scope), canonical_path(scope), uncached(send)
-        state = self._state(scope, head, "GET", path)
+        state = self._state(scope, "GET")
         headers: RawHeaders = []
-        refused = await self._admit("GET", path, head, state, headers)
+        refused = await self._admit(scope, state, headers)
         if refused is None:
             await self._application(scope, receive, send)
             return
         state.route = REFUSED
         if (await receive())["type"] == "websocket.connect":
             await refuse_upgrade(scope, send, refused, state, headers)
-        self._metrics.count("GET", refused.status, state, self._runtime.monotonic() - started_s)
+        self._metrics.count(refused.status, state, self._runtime.monotonic() - started_s)
         self._blame(refused.status, state)
 
-    def _state(self, scope: Scope, head: RequestHead, method: str, path: str) -> RequestState:
-        client = scope.get("client")
+    def _state(self, scope: Scope, method: str) -> RequestState:
+        path, head, client = canonical_path(scope), RequestHead(scope["headers"]), scope.get("client")
         address = self._addresses.client(
             client[0] if client else None, head.all(b"x-forwarded-for"), head.all(b"forwarded")
         )
         request_id = head.request_id() or self._entropy.token(12).hex()
-        state = RequestState(request_id, address.counted, method, path)
         # The server runs each request in a task of its own.
         REQUEST_ID.set(request_id)
-        state.exempt = address.exempt
-        state.has_credentials = head.has_credentials
-        state.device_id, state.has_bad_device = head.device_id(), head.has_bad_device()
-        state.user_agent = head.user_agent()
-        scope[SCOPE_KEY] = state
+        state = scope[SCOPE_KEY] = RequestState(
+            head,
+            request_id=request_id,
+            address=address.counted,
+            method=method,
+            path=path,
+            exempt=address.exempt,
+        )
         return state
 
-    async def _admit(
-        self, method: str, path: str, head: RequestHead, state: RequestState, headers: RawHeaders
-    ) -> Problem | None:
+    async def _admit(self, scope: Scope, state: RequestState, headers: RawHeaders) -> Problem | None:
         """Identifies and counts the caller; None when the request may go on.
 
         Credentials that are presented and bad are refused on every route, once the address has paid.
         """
         try:
-            caller = await self._credentials.identify(head, state.device_id)
-            state.blames_address = not state.exempt and not _is_vouched_for(caller, path)
-            admission = await self._count(caller, method, path, state)
+            caller = await self._credentials.identify(scope, state)
+            state.blames_address = not state.exempt and not _is_vouched_for(caller, state.path)
+            admission = await self._count(caller, state)
         except Exception as error:  # noqa: BLE001 - whatever fails here becomes a problem, never a way in
             return problem_of(error, state)
         headers += quota_headers(admission)
@@ -200,9 +198,7 @@ class Guard:
         if status in _ERRORS and state.blames_address and not state.blameless:
             self._limiter.count_error(state.address)
 
-    async def _count(
-        self, caller: Principal | Problem | None, method: str, path: str, state: RequestState
-    ) -> Admission:
+    async def _count(self, caller: Principal | Problem | None, state: RequestState) -> Admission:
         user_id = api_key_id = session_id = None
         if isinstance(caller, Principal):
             if caller.kind is PrincipalKind.API_KEY:
@@ -214,8 +210,8 @@ class Guard:
             user_id=user_id,
             api_key_id=api_key_id,
             session_id=session_id,
-            policies=self._routes.policies(method, path),
-            fail_closed=path.startswith(_AUTH),
+            policies=self._routes.policies(state.method, state.path),
+            fail_closed=state.path.startswith(_AUTH),
         )
 
 

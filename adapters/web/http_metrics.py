@@ -35,9 +35,8 @@ class HttpMetrics:
         self._duration = metrics.register(DURATION)
         self._errors = metrics.register(ERRORS)
 
-    def count(self, method: str, status: int, state: RequestState, seconds: float) -> None:
-        if method not in _METHODS:
-            method = "other"
+    def count(self, status: int, state: RequestState, seconds: float) -> None:
+        method = state.method if state.method in _METHODS else "other"
         route = state.route or UNMATCHED
         self._requests.add(1, method, route, str(status))
         self._duration.observe(seconds, method, route)

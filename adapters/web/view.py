@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -19,12 +19,11 @@ from adapters.asgi.problems import (
     problem_of,
 )
 from adapters.asgi.request_state import RequestState, request_state
-from adapters.asgi.signed import unsigned_body
+from adapters.asgi.signed_requests import unsigned_body
 from adapters.asgi.types import RawHeaders, Receive, Scope, Send
 from adapters.web.body import BodyLimits, read_body
 from adapters.web.parsing import UNSUPPORTED, body_parser, idempotency_key, is_json, query_parser
 from adapters.web.route import Answer, Call, Route
-from domain.audit import ANONYMOUS, RequestContext
 from domain.identity.access import Permission, Principal, may
 from ports.runtime import Runtime
 
@@ -82,14 +81,13 @@ class RouteView:
             return refused
         if state.has_bad_device and self._route.knows_device:
             return BAD_DEVICE
-        keys = [value for name, value in scope["headers"] if name == b"idempotency-key"]
-        key = None if self._route.ignores_key else idempotency_key(keys)
+        key = None if self._route.ignores_key else idempotency_key(state.head.all(b"idempotency-key"))
         if isinstance(key, Problem):
             return key
         query = self._parse_query(scope["query_string"])
         if isinstance(query, Problem):
             return query
-        body = await self._body(scope, receive, state)
+        body = await self._body(receive, state)
         if isinstance(body, Problem):
             return body
         return await self._route.handle(
@@ -98,26 +96,23 @@ class RouteView:
                 path=path,
                 body=body,
                 query=query,
-                context=_context(state),
+                context=state.context(),
                 idempotency_key=key,
                 device_id=state.device_id,
             )
         )
 
-    async def _body(
-        self, scope: Scope, receive: Receive, state: RequestState
-    ) -> msgspec.Struct | Problem | None:
+    async def _body(self, receive: Receive, state: RequestState) -> msgspec.Struct | Problem | None:
         if self._parse_body is None:
             return None
-        headers: Iterable[tuple[bytes, bytes]] = scope["headers"]
-        content_type = next((value for name, value in headers if name == b"content-type"), None)
+        content_type = state.head.first(b"content-type")
         if content_type is not None and not is_json(content_type):
             return UNSUPPORTED
-        body = await read_body(receive, self._runtime, headers, self._limits)
+        body = await read_body(receive, self._runtime, self._limits, length=state.head.body_length)
         if isinstance(body, Problem):
             return body
         if state.principal is not None and state.principal.signs:
-            unsigned = unsigned_body(scope, body)
+            unsigned = unsigned_body(state, body)
             if unsigned is not None:
                 return unsigned
         if not body and self._empty_body is not None:
@@ -143,16 +138,6 @@ def authorise(principal: Principal | None, permission: Permission) -> Problem | 
 
 def _encoded(answer: Answer | Problem, content_type: bytes, body: bytes) -> Encoded:
     return Encoded(answer.status, about_body(content_type, body) + raw_headers(answer.headers), body)
-
-
-def _context(state: RequestState) -> RequestContext:
-    principal = state.principal
-    return RequestContext(
-        request_id=state.request_id,
-        address=state.address,
-        user_agent=state.user_agent,
-        actor=ANONYMOUS if principal is None else principal.actor,
-    )
 
 
 def _without_fields(kind: type[msgspec.Struct]) -> msgspec.Struct | None:

@@ -30,10 +30,9 @@ from domain.identity.api_keys import (
 )
 from domain.identity.request_signing import (
     NONCE_TTL_MS,
-    HttpRequest,
     SignatureRejection,
+    SignedRequest,
     check_signature,
-    read_signature,
 )
 from domain.identity.sessions import EndReason
 from domain.ids import RANDOMNESS_BYTES, is_id, time_ordered_id
@@ -222,12 +221,12 @@ class ApiKeyService:
         return True
 
     async def authenticate(
-        self, text: str, request: Callable[[], HttpRequest]
+        self, text: str, signed: Callable[[], SignedRequest | SignatureRejection]
     ) -> Principal | ApiKeyRejection | SignatureRejection:
         """The principal of a key, or why it is refused. Records the use of the key.
 
-        `request` gives the request as it arrived, and is called only for a key whose requests have to be
-        signed.
+        `signed` gives the request with its signature, and is called only for a key whose requests have to
+        be signed.
         """
         presented = parse_api_key(text)
         if presented is None:
@@ -238,7 +237,7 @@ class ApiKeyService:
         if key is None or rejection is not None:
             return rejection or ApiKeyRejection.UNKNOWN
         if key.signing_secret is not None:
-            unsigned = await self._check_signature(key.id, key.signing_secret, request(), now_ms)
+            unsigned = await self._check_signature(key.id, key.signing_secret, signed(), now_ms)
             if unsigned is not None:
                 return unsigned
         self._record_use(key.id, now_ms)
@@ -252,11 +251,11 @@ class ApiKeyService:
         )
 
     async def _check_signature(
-        self, key_id: str, sealed: bytes, request: HttpRequest, now_ms: int
+        self, key_id: str, sealed: bytes, signed: SignedRequest | SignatureRejection, now_ms: int
     ) -> SignatureRejection | None:
-        signature = read_signature(request)
-        if isinstance(signature, SignatureRejection):
-            return signature
+        if isinstance(signed, SignatureRejection):
+            return signed
+        signature, request = signed.signature, signed.request
         secret = self._sealer.open(sealed, key_id.encode())
         if secret is None:
             raise DependencyUnavailable("encryption_key", f"the signing secret of {key_id} is of another one")

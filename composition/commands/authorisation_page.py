@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from adapters.web.operations import PATHS as OPERATIONS_PATHS
+from adapters.web.operator_routes import PATHS as OPERATOR_PATHS
 from adapters.web.route import Route
 from composition.commands.api_documents import served_routes
 from domain.identity.access import Permission, PermissionKind
@@ -41,7 +41,7 @@ frame must bring a WebSocket token.
 def page(routes: Sequence[Route]) -> str:
     """The page in Markdown."""
     rows = {f"{route.method} {path_of(route)}": words(route.permission) for route in routes}
-    rows |= {f"GET {path}": _EVERYBODY for path in OPERATIONS_PATHS}
+    rows |= {f"GET {path}": _EVERYBODY for path in OPERATOR_PATHS}
     ordered = sorted(rows.items(), key=lambda row: row[0].split(" ")[::-1])
     return _HEAD + "\n".join(f"| `{route}` | {who} |" for route, who in ordered) + "\n" + _FOOT
 

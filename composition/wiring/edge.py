@@ -15,7 +15,7 @@ from adapters.web.app import create_app
 from adapters.web.cors import Cors
 from adapters.web.guard import Guard
 from adapters.web.http_metrics import HttpMetrics
-from adapters.web.operations import Operations
+from adapters.web.operator_routes import OperatorRoutes
 from adapters.web.readiness import Readiness
 from adapters.web.route import Route
 from adapters.web.route_table import RouteTable
@@ -87,7 +87,7 @@ def build_guard(
         addresses=_address_rules(settings),
         credentials=CredentialVerifier(api_keys=use_cases.api_keys, tokens=use_cases.bearer_tokens),
         limiter=use_cases.rate_limiter,
-        operations=Operations(
+        operations=OperatorRoutes(
             readiness=Readiness(probes=all_dependencies(stores, use_cases.ledger), runtime=platform.runtime),
             metrics=platform.metrics,
             runtime=platform.runtime,

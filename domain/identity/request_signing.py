@@ -80,6 +80,20 @@ class RequestSignature:
     mac: bytes = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class SignedRequest:
+    """A request and the signature that stands in it, not yet known to be good."""
+
+    request: HttpRequest
+    signature: RequestSignature
+
+
+def read_signed_request(request: HttpRequest) -> SignedRequest | SignatureRejection:
+    """The request with its signature: `MISSING` or `MALFORMED` where that cannot be read."""
+    signature = read_signature(request)
+    return signature if isinstance(signature, SignatureRejection) else SignedRequest(request, signature)
+
+
 def read_signature(request: HttpRequest) -> RequestSignature | SignatureRejection:
     """The signature in `Signature-Input` and `Signature`, or why there is none to check."""
     inputs, signatures = (request.headers.get(name, ()) for name in ("signature-input", "signature"))

@@ -21,8 +21,7 @@ from msgspec import UNSET, Meta, UnsetType
 from werkzeug.routing import Rule
 
 from adapters.asgi.credential_verifier import PROBLEMS as CREDENTIAL_PROBLEMS
-from adapters.asgi.problems import Problem
-from adapters.asgi.reason_phrase import reason_phrase
+from adapters.asgi.problems import Problem, reason_phrase
 from adapters.web.api_documents.shapes import Schema, Shapes, is_own, pascal_case
 from adapters.web.route import Route
 from domain.identity.access import PermissionKind

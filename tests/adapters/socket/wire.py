@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
+from adapters.asgi.request_head import RequestHead
 from adapters.asgi.request_state import SCOPE_KEY, RequestState
 from adapters.asgi.types import Message
 from adapters.memory.metrics import MemoryMetrics
@@ -20,6 +21,7 @@ from ports.runtime import Event, Runtime, Task
 from tests.adapters.socket.doubles import NamedTokens, ObservedBus, Talk
 
 PATIENCE_S: Final = 10.0
+HOST: Final = (b"host", b"credit.example")
 QUICK: Final = SocketLimits(command_timeout_s_max=0.2, send_timeout_s_max=0.2, close_timeout_s_max=0.2)
 
 
@@ -72,8 +74,11 @@ class Service:
 
 def guarded(*, device_id: str | None = None, exempt: bool = False) -> dict[str, Any]:
     """What a guard in front of the application writes into the scope."""
-    state = RequestState("req-1", "203.0.113.7", "GET", "/ws")
-    state.device_id, state.exempt = device_id, exempt
+    named = [] if device_id is None else [(b"x-device-id", device_id.encode())]
+    head = RequestHead([HOST, *named])
+    state = RequestState(
+        head, request_id="req-1", address="203.0.113.7", method="GET", path="/ws", exempt=exempt
+    )
     return {SCOPE_KEY: state}
 
 
@@ -93,7 +98,7 @@ class Wire:
         complete = {
             "type": "websocket",
             "path": "/ws",
-            "headers": [(b"host", b"credit.example")],
+            "headers": [HOST],
             "subprotocols": [SUBPROTOCOL],
             "extensions": {"websocket.http.response": {}},
             **scope,

@@ -31,7 +31,7 @@ from adapters.web.app import create_app
 from adapters.web.cors import Cors
 from adapters.web.guard import Guard
 from adapters.web.http_metrics import HttpMetrics
-from adapters.web.operations import Operations
+from adapters.web.operator_routes import OperatorRoutes
 from adapters.web.readiness import Readiness
 from adapters.web.route_table import RouteTable
 from application.audit.trail import AuditTrail
@@ -334,7 +334,7 @@ def open_service(runtime: Runtime, options: Options | None = None) -> TestServic
             tokens=BearerTokens(tokens=tokens, devices=devices, sessions=session_store, clock=clock),
         ),
         limiter=rate_limiter,
-        operations=Operations(
+        operations=OperatorRoutes(
             readiness=Readiness(probes=options.probes, runtime=runtime),
             metrics=metrics,
             runtime=runtime,

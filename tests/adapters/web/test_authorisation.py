@@ -11,7 +11,7 @@ from typing import Any
 from quart import Quart
 
 from adapters.memory.identity.users import MemoryUsers
-from adapters.web.operations import PATHS as OPERATIONS_PATHS
+from adapters.web.operator_routes import PATHS as OPERATOR_PATHS
 from composition.commands.api_documents import served_routes
 from composition.commands.authorisation_page import page
 from domain.identity.api_keys import Scope
@@ -136,7 +136,7 @@ def routes_of(house: House) -> set[str]:
     """Every method and path that is answered: by the framework for all plugins, and before it."""
     framework: Any = house.manager.framework
     assert isinstance(framework, Quart)
-    found = {f"GET {path}" for path in OPERATIONS_PATHS}
+    found = {f"GET {path}" for path in OPERATOR_PATHS}
     for rule in framework.url_map.iter_rules():
         path = rule.rule.replace("<path:", "<")
         found |= {f"{method} {path}" for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from adapters.asgi.problems import Problem
+from adapters.asgi.request_head import RequestHead
 from adapters.asgi.types import Message
 from adapters.web.body import BodyLimits, read_body
 from ports.runtime import Runtime
@@ -88,7 +89,12 @@ def test_a_client_that_is_slow_with_too_much_is_told_of_the_size(
                 await runtime.event().wait()
             return {"type": "http.request", "body": pieces.pop(0), "more_body": True}
 
-        answer = await read_body(receive, runtime, headers, BodyLimits(bytes_max=10, seconds_max=0.05))
+        answer = await read_body(
+            receive,
+            runtime,
+            BodyLimits(bytes_max=10, seconds_max=0.05),
+            length=RequestHead(headers).body_length,
+        )
         assert isinstance(answer, Problem)
         assert answer.code == code
 

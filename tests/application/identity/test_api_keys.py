@@ -12,7 +12,7 @@ from application.identity.api_keys import CACHE_AGE_MS_MAX, ApiKeyService, Creat
 from domain.audit import SYSTEM, AuditAction
 from domain.identity.access import Principal, PrincipalKind
 from domain.identity.api_keys import ApiKeyProblem, ApiKeyRejection, Scope
-from domain.identity.request_signing import HttpRequest, SignatureRejection
+from domain.identity.request_signing import SignatureRejection, SignedRequest
 from ports.runtime import Runtime
 from tests.application.identity.use_cases import CONTEXT, START_MS, House, build
 from tests.conformance.identity import an_event
@@ -33,7 +33,7 @@ def simulated(body: Callable[[Runtime], Awaitable[None]]) -> None:
     runtime.run(main)
 
 
-def unasked() -> HttpRequest:
+def unasked() -> SignedRequest:
     raise AssertionError("a key that need not sign is believed by itself")
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.asgi.quota import INTEGER_MAX, limit_refusal, quota_headers
+from adapters.asgi.rate_limits import INTEGER_MAX, limit_refusal, quota_headers
 from domain.limits.admission import Admission, Charge, Standing, Verdict
 from domain.limits.identifiers import Identifier, IdentifierType
 from domain.limits.windows import LIMIT_PERIOD_MAX, Algorithm, Policy

@@ -7,8 +7,8 @@ import hmac
 import msgspec
 
 from adapters.asgi.answers import Responder
-from adapters.asgi.head import BEARER, RequestHead, scheme_and_rest
 from adapters.asgi.problems import Problem, problem_of
+from adapters.asgi.request_head import BEARER, RequestHead, scheme_and_rest
 from adapters.asgi.request_state import RequestState
 from adapters.web.readiness import Readiness
 from ports.metrics import Metrics
@@ -27,7 +27,7 @@ NOT_THE_SCRAPER = Problem(
 WRONG_METHOD = Problem(405, "method_not_allowed", "Method Not Allowed.", headers=(("Allow", "GET, HEAD"),))
 
 
-class Operations:
+class OperatorRoutes:
     """Liveness, readiness and metrics of this process."""
 
     def __init__(
@@ -40,19 +40,18 @@ class Operations:
         # Rendering reads files with several workers: one scrape at a time is enough for anybody.
         self._rendering = runtime.lock()
 
-    async def answer(
-        self, path: str, method: str, head: RequestHead, responder: Responder, state: RequestState
-    ) -> None:
-        state.route = path
-        if method not in ("GET", "HEAD"):
-            await responder.problem(WRONG_METHOD, state)
+    async def answer(self, state: RequestState, responder: Responder) -> None:
+        """To a request for one of `PATHS`."""
+        state.route = state.path
+        if state.method not in ("GET", "HEAD"):
+            await responder.problem(WRONG_METHOD)
             return
         try:
-            status, content_type, body = await self._render(path, head)
+            status, content_type, body = await self._render(state.path, state.head)
         except _RefusedError:
-            await responder.problem(NOT_THE_SCRAPER, state)
+            await responder.problem(NOT_THE_SCRAPER)
         except Exception as error:  # noqa: BLE001 - an operator's route answers, whatever failed
-            await responder.problem(problem_of(error, state), state)
+            await responder.problem(problem_of(error, state))
         else:
             await responder.answer(status, content_type, body, [])
 

@@ -23,7 +23,7 @@ DROPPED: Final = Metric(
 )
 
 
-class SocketCounters:
+class SocketMetrics:
     __slots__ = ("_connections", "_dropped", "_messages")
 
     def __init__(self, metrics: Metrics) -> None:
