@@ -43,10 +43,11 @@ def unsigned_body(state: RequestState, body: bytes) -> Problem | None:
     """For a request whose signature was found good: None when its body was signed with it."""
     if not body:
         return None
-    if not isinstance(state.signed, SignedRequest):
+    signed = state.signed
+    if signed is None or isinstance(signed, SignatureRejection):
         raise LookupError("the request was taken for a signed one, and its signature was never read")
-    digests = state.signed.request.headers.get("content-digest", ())
-    if "content-digest" not in state.signed.signature.components or len(digests) != 1:
+    digests = signed.request.headers.get("content-digest", ())
+    if "content-digest" not in signed.signature.components or len(digests) != 1:
         return bad_signature(DIGEST_NEEDED)
     return None if is_digest_of(digests[0], body) else bad_signature("Content-Digest is not the body's")
 
