@@ -12,8 +12,8 @@ from adapters.worker_link.host import Stream
 from adapters.worker_link.messages import BadMessage, error_of, outcomes_in, packed, request
 from domain.ledger.commands import Submission
 from domain.ledger.outcomes import CommandOutcome
-from ports.errors import DependencyUnavailable
-from ports.ledger.worker_link import Declined, Link, LinkUnusable, Outcomes, ResultUnknown
+from ports.errors import DependencyUnavailable, OutcomeUnknown
+from ports.ledger.worker_link import Declined, Link, LinkUnusable, Outcomes
 from ports.runtime import DeadlineExceeded, Event, Runtime
 
 ANSWER_S_MAX: Final = 15.0
@@ -215,7 +215,7 @@ class StreamLink:
         self._heard.set()
         self._stream.end()
         for number in list(self._requests):
-            self._settle(number, ResultUnknown("the worker that held the book is gone"))
+            self._settle(number, OutcomeUnknown("ledger", "the worker that held the book is gone"))
         if not self._is_sending:
             self._stream.close()
         self._on_end()
@@ -253,7 +253,7 @@ class StreamLink:
         self._silent = True
         _log.warning("the worker that holds a book does not answer: its book is written without it meanwhile")
         for number in list(self._requests):
-            self._settle(number, ResultUnknown("the worker that holds the book does not answer"))
+            self._settle(number, OutcomeUnknown("ledger", "the worker that holds the book does not answer"))
         if self._is_sending:
             # It reads nothing either, so whoever sends would wait until it is gone.
             self._stream.end()

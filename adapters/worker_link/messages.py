@@ -16,8 +16,8 @@ from adapters.worker_link.command_records import (
 from adapters.worker_link.frames import PAYLOAD_BYTES_MAX, Kind, LinkFrame, encoded
 from domain.ledger.commands import Submission
 from domain.ledger.outcomes import CommandOutcome
-from ports.errors import DependencyUnavailable
-from ports.ledger.worker_link import LinkUnusable, Outcomes, ResultUnknown
+from ports.errors import DependencyUnavailable, OutcomeUnknown
+from ports.ledger.worker_link import LinkUnusable, Outcomes
 from ports.runtime import Overloaded
 
 Made = TypeVar("Made")
@@ -84,7 +84,7 @@ def error_of(frame: LinkFrame) -> Exception:
         case ["unreadable", str(text)]:
             return LinkUnusable(text)
         case _:
-            return ResultUnknown("the holder failed in words of its own")
+            return OutcomeUnknown("ledger", "the holder failed in words of its own")
 
 
 def _array(elements: Sequence[bytes]) -> bytes:

@@ -12,12 +12,13 @@ from typing import Any, Final, Protocol
 from application.ledger.prover import Aside, Chain, ExpectedHead, LedgerProblem, Prover, stored_aside
 from application.ledger.verification import Progress, end_of, pages, unheard
 from domain.ledger.account import ENTRIES_A_SNAPSHOT
-from domain.ledger.chain import FORMAT_MAX, Head, JournalDocument
+from domain.ledger.chain import FORMAT_MAX, AppendResult, Head, JournalDocument
+from domain.ledger.crossings import Snapshot
 from domain.ledger.entries import Recorded
 from domain.ledger.records import entry_of, record_of
 from domain.ledger.shapes import has_its_shape
 from ports.errors import DependencyUnavailable
-from ports.ledger.journal import Append, Checkpoints, Journal, Snapshot, Unreadable
+from ports.ledger.journal import Checkpoints, Journal, Unreadable
 from ports.runtime import Runtime
 
 LINE_BYTES_MAX: Final = 64 * 1024 * 1024
@@ -253,13 +254,13 @@ class _Import:
         give_up_s = runtime.monotonic() + APPEND_S_MAX
         while runtime.monotonic() < give_up_s:
             result = await journal.append(document)
-            if result is Append.APPENDED:
+            if result is AppendResult.APPENDED:
                 return None
-            if result is not Append.UNKNOWN:
+            if result is not AppendResult.UNKNOWN:
                 standing = await journal.at(self._book, document.seq)
                 if standing == document:
                     return None
-                if standing is not None or result is Append.KEY_TAKEN:
+                if standing is not None or result is AppendResult.KEY_TAKEN:
                     detail = f"somebody else appended to the book, at document {document.seq} or before"
                     return ImportRefused("book_in_use", detail)
             await runtime.sleep(RETRY_DELAY_S)

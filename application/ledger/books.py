@@ -6,10 +6,10 @@ from collections import OrderedDict
 from functools import partial
 from typing import Final
 
-from application.ledger.book import Book, BookPorts
+from application.ledger.book import Book
+from application.ledger.book_ports import BookPorts
 from application.ledger.checkpointer import FLUSH_S_MAX
 from application.ledger.committed import Committed
-from application.ledger.shared_book import SharedBook
 from ports.ledger.journal import UnreadableBook
 from ports.runtime import Task
 
@@ -56,8 +56,7 @@ class Books:
     async def let_go(self) -> None:
         """Other workers of this host may hold the books from now on."""
         for book in self.opened:
-            if isinstance(book, SharedBook):
-                await book.let_go()
+            await book.let_go()
 
     async def stop(self) -> None:
         """Writes the checkpoints that wait, of all books together no longer than of one."""
@@ -67,7 +66,7 @@ class Books:
 
     async def _open_one(self, name: str) -> Book:
         try:
-            book = self._made(name)
+            book = Book(name, self._ports, accounts_max=self._accounts_max, committed=self._committed)
             try:
                 await book.start()
             except UnreadableBook:
@@ -81,14 +80,6 @@ class Books:
             return book
         finally:
             del self._opening[name]
-
-    def _made(self, name: str) -> Book:
-        ports, accounts_max = self._ports, self._accounts_max
-        if ports.worker_link is None:
-            return Book(name, ports, accounts_max=accounts_max, committed=self._committed)
-        return SharedBook(
-            name, ports, ports.worker_link, accounts_max=accounts_max, committed=self._committed
-        )
 
     async def _close_idle(self) -> None:
         """Closes those not used for longest. Whoever still holds one may go on with it: the journal

@@ -13,8 +13,9 @@ from itertools import islice
 from typing import Final
 
 from domain.ledger.account import AccountState
+from domain.ledger.crossings import Snapshot
 from ports.errors import DependencyUnavailable
-from ports.ledger.journal import Checkpoints, Snapshot
+from ports.ledger.journal import Checkpoints
 from ports.runtime import Runtime, Task
 
 INTERVAL_S: Final = 0.1

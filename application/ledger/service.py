@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from application.ledger.announcer import Announce, Announcer
-from application.ledger.book import Book, BookPorts
+from application.ledger.book import Book
+from application.ledger.book_ports import BookPorts
 from application.ledger.books import Books
 from application.ledger.census import Census, CensusTaker
 from application.ledger.due import DueTicker

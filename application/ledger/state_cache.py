@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
 from application.ledger.remote_due_index import RemoteDueIndex
 from domain.ledger.account import AccountState
@@ -62,6 +63,7 @@ class StateCache:
         under way may have been made without them."""
         self._loads: set[_Load] = set()
         self._seen_seq = 0
+        self._is_kept = False
         self.remote_due = RemoteDueIndex()
         self.head = Head()
 
@@ -221,9 +223,22 @@ class StateCache:
             if len(documents) < DOCUMENTS_A_READ_MAX:
                 return
 
+    @contextmanager
+    def keeping(self) -> Iterator[None]:
+        """Nothing is forgotten within: a commit decides, and decides anew, on what it has loaded. One at a
+        time."""
+        self._is_kept = True
+        try:
+            yield
+        finally:
+            self._is_kept = False
+            self.trim()
+
     def trim(self) -> None:
         """Forgets what was written longest ago, down to `accounts_max`, and what was found absent
-        longest ago."""
+        longest ago; unless it is kept."""
+        if self._is_kept:
+            return
         while len(self._absent) > ABSENT_MAX:
             key = next(iter(self._absent))
             del self._absent[key]

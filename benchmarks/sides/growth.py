@@ -9,7 +9,8 @@ from contextlib import suppress
 
 import uvloop
 
-from application.ledger.book import Book, BookPorts
+from application.ledger.book import Book
+from application.ledger.book_ports import BookPorts
 from application.ledger.orders import Caller, TransferOrder
 from application.ledger.service import Ledger
 from benchmarks.rounds import Configuration, Figures, answer_rounds, closed_loop, configuration
@@ -22,7 +23,7 @@ from composition.wiring.platform import RuntimeName
 from composition.wiring.stores import Stores
 from domain.ids import time_ordered_id
 from domain.ledger.account import Account, AccountState
-from domain.ledger.chain import Head, JournalDocument, seal
+from domain.ledger.chain import AppendResult, Head, JournalDocument, seal
 from domain.ledger.commands import (
     IssueGrant,
     OpenAccount,
@@ -34,7 +35,7 @@ from domain.ledger.commands import (
 from domain.ledger.lots import GrantTerms
 from domain.ledger.machine import decide
 from ports.errors import DependencyUnavailable
-from ports.ledger.journal import Append, Checkpoints, Journal
+from ports.ledger.journal import Checkpoints, Journal
 
 COMMANDS_A_DOCUMENT = 4_096
 TRIES_MAX = 100
@@ -82,7 +83,7 @@ class Filler:
         """The same bytes again for as long as no answer comes: filling takes an hour where much else runs."""
 
         async def stands() -> bool:
-            if await self._journal.append(document) is Append.APPENDED:
+            if await self._journal.append(document) is AppendResult.APPENDED:
                 return True
             standing = await self._journal.at(self._book, document.seq)
             return standing is not None and standing.nonce == document.nonce

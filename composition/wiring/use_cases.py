@@ -25,7 +25,7 @@ from application.identity.sessions import SessionService
 from application.identity.tokens import TokenService
 from application.identity.users import UserService
 from application.ledger.announcer import Announce
-from application.ledger.book import BookPorts
+from application.ledger.book_ports import BookPorts
 from application.ledger.service import Ledger
 from application.limits.message_limiter import MessageLimiter
 from application.limits.moderation import Moderation

@@ -14,6 +14,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Final
 
 from domain.ledger.entries import Entry, Issue, Refused, RuleSet, RuleSkipped, TransferPosted
@@ -68,6 +69,18 @@ class JournalDocument:
             for subject in subjects_of(entry):
                 found[subject] = None
         return list(found)
+
+
+class AppendResult(Enum):
+    """How an append ended. Nothing but `APPENDED` promises that the document is there."""
+
+    APPENDED = "appended"
+    SEQ_TAKEN = "seq_taken"
+    """Some document stands at this `seq`: another writer's, or this one's from an earlier try."""
+    KEY_TAKEN = "key_taken"
+    """One of the entries' keys is in the journal already."""
+    UNKNOWN = "unknown"
+    """No answer came, or none that says: it may be there now, come later, or never."""
 
 
 def seal(book: str, head: Head, entries: Sequence[Entry], *, time_ms: int, nonce: str) -> JournalDocument:

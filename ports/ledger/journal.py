@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from enum import Enum
 from typing import Final, NamedTuple, Protocol
 
 from domain.ledger.account import AccountState
-from domain.ledger.chain import JournalDocument
+from domain.ledger.chain import AppendResult, JournalDocument
+from domain.ledger.crossings import Snapshot
 from domain.ledger.entries import Entry, Recorded
 from ports.errors import DependencyUnavailable
 
 ASSETS_COUNTED_MAX: Final = 64
-
-
-class Append(Enum):
-    """How an append ended. Nothing but `APPENDED` promises that the document is there."""
-
-    APPENDED = "appended"
-    SEQ_TAKEN = "seq_taken"
-    """Some document stands at this `seq`: another writer's, or this one's from an earlier try."""
-    KEY_TAKEN = "key_taken"
-    """One of the entries' keys is in the journal already."""
-    UNKNOWN = "unknown"
-    """No answer came, or none that says: it may be there now, come later, or never."""
 
 
 class Placed(NamedTuple):
@@ -103,7 +91,7 @@ class Journal(Protocol):
     release does not understand.
     """
 
-    async def append(self, document: JournalDocument) -> Append:
+    async def append(self, document: JournalDocument) -> AppendResult:
         """Inserts one document, acknowledged by a majority's journals; `(book, seq)` is unique."""
 
     async def head(self, book: str) -> JournalDocument | None:
@@ -180,10 +168,3 @@ class Checkpoints(Protocol):
         self, book: str, account_key: str, seq: int, *, limit: int
     ) -> Sequence[StoredState]:
         """What `keep` has stored, by account and number, above the pair that is given, at most `limit`."""
-
-
-class Snapshot(NamedTuple):
-    """An account's state after document `state.seq`, which was recorded at `time_ms`."""
-
-    state: AccountState
-    time_ms: int

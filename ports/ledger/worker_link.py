@@ -27,10 +27,6 @@ class Declined(Exception):
     """The worker that was asked lets the book go. It took nothing of this, and never will."""
 
 
-class ResultUnknown(Exception):
-    """The worker that was asked is gone. What was handed to it may be posted, or may yet be."""
-
-
 class BookHold(Protocol):
     """This worker holds the book, and answers the others."""
 
@@ -51,15 +47,15 @@ class Link(Protocol):
 
     async def submit(self, submissions: Sequence[Submission]) -> Outcomes:
         """What the holder answers. What it raised is raised here: `Overloaded`, `DependencyUnavailable`,
-        the latter also when no answer came in time. Else `LinkUnusable`, `Declined` or `ResultUnknown`,
-        the last also when the holder says nothing at all.
+        the latter also when no answer came in time. Else `LinkUnusable`, `Declined` or `OutcomeUnknown`:
+        the holder is gone, or says nothing at all; what was handed to it may be posted, or may yet be.
         """
 
     async def ended(self) -> None:
         """Returns when the holder is gone, or has let the book go."""
 
     def close(self) -> None:
-        """What is still under way ends as `ResultUnknown`."""
+        """What is still under way ends as `OutcomeUnknown`."""
 
 
 class WorkerLink(Protocol):

@@ -14,20 +14,12 @@ from adapters.mongo.indexes import create_indexes
 from adapters.mongo.ledger import checkpoints as mongo_checkpoints
 from adapters.mongo.ledger import journal as mongo_journal
 from domain.ledger.account import ISSUANCE, REVENUE, Account, AccountState
-from domain.ledger.chain import Head, JournalDocument, is_intact, seal
+from domain.ledger.chain import AppendResult, Head, JournalDocument, is_intact, seal
+from domain.ledger.crossings import Snapshot
 from domain.ledger.entries import AccountOpened, Entry, Issue, TransferPosted
 from domain.ledger.lots import GrantTerms
 from ports.errors import DependencyUnavailable
-from ports.ledger.journal import (
-    Append,
-    AssetCensus,
-    Checkpoints,
-    Journal,
-    Snapshot,
-    StoredState,
-    Unreadable,
-    UnreadableBook,
-)
+from ports.ledger.journal import AssetCensus, Checkpoints, Journal, StoredState, Unreadable, UnreadableBook
 from ports.runtime import Runtime
 from tests.conformance.entries import every_kind_of_entry, rich_state
 from tests.conformance.identity import connect_as_app, database_of_its_own
@@ -100,7 +92,7 @@ async def append_all(journal: Journal, *batches: tuple[Entry, ...], book: str = 
     heads = [Head()]
     for entries in batches:
         sealed = document(heads[-1], *entries, book=book)
-        assert await journal.append(sealed) is Append.APPENDED
+        assert await journal.append(sealed) is AppendResult.APPENDED
         heads.append(sealed.head)
     return heads
 
@@ -108,7 +100,7 @@ async def append_all(journal: Journal, *batches: tuple[Entry, ...], book: str = 
 def test_an_appended_document_is_read_back_as_it_was(ledgers: OnLedgers) -> None:
     async def body(stores: Ledgers) -> None:
         sealed = document(Head(), opened("alice", "u-1"), issued("g1", "alice"), spent("t1", "alice"))
-        assert await stores.journal.append(sealed) is Append.APPENDED
+        assert await stores.journal.append(sealed) is AppendResult.APPENDED
         assert await stores.journal.head("main") == sealed
         assert await stores.journal.at("main", 1) == sealed
         assert list(await stores.journal.after("main", 0, limit=9)) == [sealed]
@@ -130,7 +122,7 @@ def test_a_second_writer_at_the_same_number_is_fenced(ledgers: OnLedgers) -> Non
     async def body(stores: Ledgers) -> None:
         await append_all(stores.journal, (opened("alice"),))
         rival = document(Head(), opened("bob"), nonce="rival")
-        assert await stores.journal.append(rival) is Append.SEQ_TAKEN
+        assert await stores.journal.append(rival) is AppendResult.SEQ_TAKEN
         head = await stores.journal.head("main")
         assert head is not None
         assert head.nonce == "main-1"
@@ -141,8 +133,8 @@ def test_a_second_writer_at_the_same_number_is_fenced(ledgers: OnLedgers) -> Non
 def test_the_same_bytes_sent_again_do_not_append_twice(ledgers: OnLedgers) -> None:
     async def body(stores: Ledgers) -> None:
         sealed = document(Head(), opened("alice"))
-        assert await stores.journal.append(sealed) is Append.APPENDED
-        assert await stores.journal.append(sealed) is Append.SEQ_TAKEN
+        assert await stores.journal.append(sealed) is AppendResult.APPENDED
+        assert await stores.journal.append(sealed) is AppendResult.SEQ_TAKEN
         assert len(await stores.journal.after("main", 0, limit=9)) == 1
 
     ledgers(body)
@@ -152,7 +144,7 @@ def test_a_key_is_recorded_once_in_a_book(ledgers: OnLedgers) -> None:
     async def body(stores: Ledgers) -> None:
         heads = await append_all(stores.journal, (opened("alice"), issued("g1", "alice")))
         again = document(heads[-1], spent("t1", "alice"), issued("g1", "alice"))
-        assert await stores.journal.append(again) is Append.KEY_TAKEN
+        assert await stores.journal.append(again) is AppendResult.KEY_TAKEN
         assert await stores.journal.at("main", 2) is None
         await append_all(stores.journal, (opened("alice"), issued("g1", "alice")), book="other")
 
@@ -251,7 +243,7 @@ def test_every_kind_of_entry_is_read_back_as_it_was(ledgers: OnLedgers) -> None:
     async def body(stores: Ledgers) -> None:
         entries = every_kind_of_entry()
         sealed = document(Head(), *entries)
-        assert await stores.journal.append(sealed) is Append.APPENDED
+        assert await stores.journal.append(sealed) is AppendResult.APPENDED
         found = await stores.journal.at("main", 1)
         assert found == sealed
         assert found is not None
@@ -410,7 +402,7 @@ def test_no_answer_to_an_append_is_an_unknown_result(mongod: MongodServer, run_r
         driver = await connect_as_app(runtime, mongod, mongod.url, "pymongo")
         await driver.close()
         journal = mongo_journal.MongoJournal(driver)
-        assert await journal.append(document(Head(), opened("alice"))) is Append.UNKNOWN
+        assert await journal.append(document(Head(), opened("alice"))) is AppendResult.UNKNOWN
         with pytest.raises(DependencyUnavailable):
             await journal.head("main")
 
@@ -439,7 +431,7 @@ def test_what_a_newer_release_wrote_is_named_and_never_half_understood(
                 await create_indexes(driver, [mongo_journal.INDEXES, mongo_checkpoints.INDEXES])
                 journal = mongo_journal.MongoJournal(driver)
                 document = seal("main", Head(), (issued("g1", "alice"),), time_ms=5, nonce="n")
-                assert await journal.append(document) is Append.APPENDED
+                assert await journal.append(document) is AppendResult.APPENDED
                 await driver.collection("journal").update_one({"seq": 1}, newer)
                 reads: list[Callable[[], Awaitable[object]]] = [
                     lambda: journal.head("main"),

@@ -20,8 +20,8 @@ from adapters.mongo.ledger.checkpoints import MongoCheckpoints
 from adapters.mongo.ledger.journal import MongoJournal
 from adapters.runtime.asyncio_runtime import AsyncioRuntime
 from application.ledger.verification import Verification, verify
-from domain.ledger.chain import Head, JournalDocument, seal
-from ports.ledger.journal import Append, Snapshot
+from domain.ledger.chain import AppendResult, Head, JournalDocument, seal
+from domain.ledger.crossings import Snapshot
 from tests.application.ledger.forgery import Lived, lived
 from tests.conformance.identity import database_of_its_own
 from tests.servers.mongod import Credentials, MongodServer
@@ -91,7 +91,7 @@ async def _entered(home: AbstractAsyncContextManager[None]) -> None:
 
 async def copied(life: Lived, journal: MongoJournal, checkpoints: MongoCheckpoints) -> None:
     for document in life.documents:
-        assert await journal.append(document) is Append.APPENDED
+        assert await journal.append(document) is AppendResult.APPENDED
     states = list(life.checkpoints._states.values())
     await checkpoints.save(BOOK, states)
     await checkpoints.keep(BOOK, [Snapshot(state, life.documents[state.seq - 1].time_ms) for state in states])

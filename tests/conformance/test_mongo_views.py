@@ -17,8 +17,7 @@ from adapters.mongo.driver.errors import NotPermitted
 from adapters.mongo.indexes import create_indexes
 from adapters.mongo.ledger.journal import MongoJournal
 from adapters.mongo.views import TRANSFERS, NotOurView, create_views
-from domain.ledger.chain import Head, seal
-from ports.ledger.journal import Append
+from domain.ledger.chain import AppendResult, Head, seal
 from ports.runtime import Runtime
 from tests.conformance.entries import every_kind_of_entry
 from tests.conformance.identity import database_of_its_own
@@ -76,7 +75,7 @@ def test_each_movement_of_money_is_a_row(roles: OnRoles) -> None:
         await create_views(drivers.admin, VIEWS)
         entries = every_kind_of_entry()
         document = seal("main", Head(), entries, time_ms=RECORDED_MS, nonce="n")
-        assert await MongoJournal(drivers.app).append(document) is Append.APPENDED
+        assert await MongoJournal(drivers.app).append(document) is AppendResult.APPENDED
         found = await rows(drivers.analytics)
         kinds = ["transfer", "issue", "lapse", "capture", "reversal", "issue"]
         assert [row["kind"] for row in found] == kinds

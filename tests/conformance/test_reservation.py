@@ -8,7 +8,7 @@ import pytest
 
 from adapters.memory.ledger.journal import MemoryCheckpoints, MemoryJournal
 from adapters.runtime.system import SystemClock, SystemEntropy
-from application.ledger.book import BookPorts
+from application.ledger.book_ports import BookPorts
 from application.ledger.committed import CommittedBatch
 from application.ledger.orders import AccountOrder, Caller, GrantOrder
 from application.ledger.reservation import ReservationRefused

@@ -12,8 +12,8 @@ from adapters.worker_link.link import ANSWER_S_MAX, GREETING_S_MAX, LOOK_INTERVA
 from adapters.worker_link.worker_link import BOOKS_MAX, StreamWorkerLink
 from domain.ledger.commands import Submission
 from domain.ledger.outcomes import Posted, Rejected, Rejection
-from ports.errors import DependencyUnavailable
-from ports.ledger.worker_link import Declined, LinkUnusable, Outcomes, ResultUnknown, WorkerLink
+from ports.errors import DependencyUnavailable, OutcomeUnknown
+from ports.ledger.worker_link import Declined, LinkUnusable, Outcomes, WorkerLink
 from ports.runtime import Overloaded, Runtime
 from tests.conformance.runtimes import Driver
 from tests.conformance.worker_links import BOOK, Holder, held, host_of, outcome_of, reached, transfer
@@ -228,7 +228,7 @@ def test_a_worker_that_leaves_harms_neither_the_holder_nor_the_others(on_worker_
         leaving, staying = await reached(worker_link), await reached(worker_link)
 
         async def cut_off() -> None:
-            with pytest.raises(ResultUnknown):
+            with pytest.raises(OutcomeUnknown):
                 await leaving.submit([transfer("t1")])
 
         cut = runtime.start(cut_off, name="leaving")
@@ -297,7 +297,7 @@ def test_a_holder_that_says_nothing_is_given_up(idle_s: float) -> None:
             await asking.sleep(idle_s)
             host.freeze(holding)
             began_s = asking.monotonic()
-            with pytest.raises(ResultUnknown):
+            with pytest.raises(OutcomeUnknown):
                 await link.submit([transfer("t2")])
             assert asking.monotonic() - began_s <= LOOK_INTERVAL_S * (QUIET_LOOKS_MAX + 1) + 0.1
             assert link.is_silent

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from adapters.worker_link.worker_link import StreamWorkerLink
-from application.ledger.book import BookPorts
+from application.ledger.book_ports import BookPorts
 from application.ledger.committed import CommittedBatch
 from application.ledger.orders import AccountOrder, Caller, GrantOrder, TransferOrder
 from application.ledger.service import Ledger

@@ -7,9 +7,8 @@ import pytest
 from adapters.memory.ledger.journal import MemoryCheckpoints, MemoryJournal
 from application.ledger.orders import AccountOrder, Caller, GrantOrder, HoldOrder
 from application.ledger.service import Ledger
-from domain.ledger.chain import JournalDocument
+from domain.ledger.chain import AppendResult, JournalDocument
 from domain.ledger.outcomes import Outcome, Posted
-from ports.ledger.journal import Append
 from tests.simulation.ledger_world import BOOK, Service
 from tests.simulation.runtime.simulated_runtime import Simulation
 from tests.simulation.unreliable_store import Outside
@@ -25,7 +24,7 @@ class OneSilentBook(MemoryJournal):
         self._simulation = simulation
         self._silent = silent
 
-    async def append(self, document: JournalDocument) -> Append:
+    async def append(self, document: JournalDocument) -> AppendResult:
         if document.book == self._silent:
             await self._simulation.outside.sleep(SILENCE_S)
         return await super().append(document)

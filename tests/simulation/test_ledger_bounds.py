@@ -7,20 +7,19 @@ from functools import partial
 import pytest
 
 from adapters.memory.ledger.journal import MemoryCheckpoints, MemoryJournal
-from application.ledger import sizes as sizes_module
 from application.ledger import state_cache as known_module
 from application.ledger.announcer import ENTRIES_WAITING_MAX, Announcer
-from application.ledger.book import APPEND_S_MAX, AWAY_S
 from application.ledger.committed import CommittedBatch
+from application.ledger.local_submitter import AWAY_S, LIMITS
 from application.ledger.orders import Caller, TransferOrder
 from application.ledger.state_cache import StateCache
 from domain.ledger.account import Account, AccountState
-from domain.ledger.chain import Head, JournalDocument, seal
+from domain.ledger.chain import AppendResult, Head, JournalDocument, seal
+from domain.ledger.commit import sizes as sizes_module
 from domain.ledger.entries import AccountOpened
 from domain.ledger.machine import decide
 from domain.ledger.outcomes import Outcome
 from ports.errors import DependencyUnavailable
-from ports.ledger.journal import Append
 from ports.runtime import Runtime
 from tests.domain.ledger.play import named
 from tests.seeds import seeds
@@ -142,10 +141,10 @@ class SilentJournal(MemoryJournal):
         self._runtime = runtime
         self.silent = False
 
-    async def append(self, document: JournalDocument) -> Append:
+    async def append(self, document: JournalDocument) -> AppendResult:
         if self.silent:
             await self._runtime.sleep(5)
-            return Append.UNKNOWN
+            return AppendResult.UNKNOWN
         return await super().append(document)
 
     async def head(self, book: str) -> JournalDocument | None:
@@ -171,7 +170,7 @@ def test_while_the_journal_is_silent_nobody_waits_for_those_before_him() -> None
         clients = [simulation.outside.launch(partial(client, n), name="client") for n in range(6)]
         for each in clients:
             await each.wait()
-        assert max(waits) <= APPEND_S_MAX + 5 + AWAY_S + 1
+        assert max(waits) <= LIMITS.append_s_max + LIMITS.deciding_s_max + AWAY_S + 1
 
     async def client(number: int) -> None:
         await simulation.outside.sleep(number * 0.5)

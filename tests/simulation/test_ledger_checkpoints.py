@@ -9,7 +9,7 @@ import pytest
 
 from adapters.memory.ledger.journal import MemoryCheckpoints, MemoryJournal
 from application.ledger import books as books_module
-from application.ledger.book import BookPorts
+from application.ledger.book_ports import BookPorts
 from application.ledger.books import Books
 from application.ledger.checkpointer import (
     FLUSH_S_MAX,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from adapters.memory.ledger.journal import MemoryCheckpoints, MemoryJournal
-from application.ledger.book import Book, BookPorts
+from application.ledger.book import Book
+from application.ledger.book_ports import BookPorts
 from application.ledger.state_cache import ABSENT_MAX, DOCUMENTS_A_READ_MAX, StateCache
 from domain.ledger.account import Account, AccountState
 from domain.ledger.chain import Head, JournalDocument, seal

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from application.ledger.book import BookPorts
+from application.ledger.book_ports import BookPorts
 from application.ledger.committed import CommittedBatch
 from application.ledger.orders import Caller, TransferOrder
 from application.ledger.service import Ledger

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import pytest
 
 from adapters.memory.ledger.journal import MemoryCheckpoints, MemoryJournal
-from application.ledger.book import CLOSED_S
 from application.ledger.orders import AccountOrder, Caller
+from application.ledger.reader import CLOSED_S
 from application.ledger.service import Ledger
 from domain.ledger.account import AccountState
 from domain.ledger.chain import Head, JournalDocument, seal

@@ -5,12 +5,11 @@ from __future__ import annotations
 import pytest
 
 from adapters.memory.ledger.journal import MemoryJournal
-from application.ledger.book import AWAY_S
+from application.ledger.local_submitter import AWAY_S
 from application.ledger.orders import Caller, TransferOrder
 from application.ledger.service import Ledger
-from domain.ledger.chain import JournalDocument
+from domain.ledger.chain import AppendResult, JournalDocument
 from domain.ledger.outcomes import Outcome, Posted, Rejected
-from ports.ledger.journal import Append
 from tests.seeds import seeds
 from tests.simulation.ledger_world import BOOK, Service, grant, opening, posted, transfer, until_answered
 from tests.simulation.runtime.simulated_runtime import Simulation
@@ -28,12 +27,12 @@ class Unanswering(MemoryJournal):
         self.is_deaf = False
         self.held: JournalDocument | None = None
 
-    async def append(self, document: JournalDocument) -> Append:
+    async def append(self, document: JournalDocument) -> AppendResult:
         if self.is_deaf:
-            return Append.UNKNOWN
+            return AppendResult.UNKNOWN
         if self.holds_back:
             self.held = document
-            return Append.UNKNOWN
+            return AppendResult.UNKNOWN
         return await super().append(document)
 
     async def let_go(self) -> None:

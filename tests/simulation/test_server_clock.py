@@ -21,7 +21,7 @@ from adapters.mongo.ledger.server_clock import (
     ServerClock,
     sample,
 )
-from application.ledger.book import BookPorts
+from application.ledger.book_ports import BookPorts
 from application.ledger.orders import AccountOrder, Caller
 from application.ledger.service import Ledger
 from domain.ledger.outcomes import Posted

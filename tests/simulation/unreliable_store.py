@@ -13,21 +13,12 @@ from typing import TypeVar
 from adapters.memory.ledger.claims import MemoryClaims
 from adapters.memory.ledger.journal import MemoryCheckpoints, MemoryJournal
 from domain.ledger.account import AccountState
-from domain.ledger.chain import JournalDocument
+from domain.ledger.chain import AppendResult, JournalDocument
+from domain.ledger.crossings import Snapshot
 from domain.ledger.entries import Recorded
 from ports.errors import DependencyUnavailable
 from ports.ledger.claims import Claim, Claims
-from ports.ledger.journal import (
-    Append,
-    AssetCensus,
-    Checkpoints,
-    Excerpt,
-    Journal,
-    Named,
-    Snapshot,
-    StoredState,
-    Unreadable,
-)
+from ports.ledger.journal import AssetCensus, Checkpoints, Excerpt, Journal, Named, StoredState, Unreadable
 from ports.runtime import Runtime
 from tests.simulation.runtime.simulated_runtime import SimulatedRuntime, Simulation
 
@@ -86,17 +77,17 @@ class _Connection:
 
 
 class UnreliableJournal(_Connection):
-    async def append(self, document: JournalDocument) -> Append:
+    async def append(self, document: JournalDocument) -> AppendResult:
         if self._happens(self._outside.faults.late_append):
             self._deliver_late(document)
             await self._travel()
-            return Append.UNKNOWN
+            return AppendResult.UNKNOWN
         try:
             return await self._call(lambda: self._arrive(document))
         except DependencyUnavailable:
-            return Append.UNKNOWN
+            return AppendResult.UNKNOWN
 
-    async def _arrive(self, document: JournalDocument) -> Append:
+    async def _arrive(self, document: JournalDocument) -> AppendResult:
         head = await self._outside.journal.head(document.book)
         # A document whose predecessor never came cannot arrive in a real journal's place either:
         # its writer read the predecessor from a majority.

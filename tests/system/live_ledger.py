@@ -26,15 +26,14 @@ from adapters.mongo.ledger import journal as mongo_journal
 from adapters.mongo.ledger.journal import MongoJournal
 from adapters.mongo.ledger.server_clock import ServerClock
 from adapters.runtime.system import SystemEntropy
-from application.ledger.book import BookPorts
+from application.ledger.book_ports import BookPorts
 from application.ledger.committed import CommittedBatch
 from application.ledger.orders import AccountOrder, Caller, GrantOrder, TransferOrder
 from application.ledger.service import Ledger
 from domain.ledger.account import AccountState
-from domain.ledger.chain import JournalDocument
+from domain.ledger.chain import AppendResult, JournalDocument
 from domain.ledger.outcomes import Outcome, Posted, Rejected, Rejection
 from ports.errors import DependencyUnavailable
-from ports.ledger.journal import Append
 from ports.runtime import Runtime
 from tests.conformance.identity import connect_as_app
 from tests.servers.fault_proxy import FaultProxy
@@ -67,11 +66,11 @@ class WatchedJournal(MongoJournal):
 
     def __init__(self, driver: MongoDriver) -> None:
         super().__init__(driver)
-        self.ended: Counter[Append] = Counter()
+        self.ended: Counter[AppendResult] = Counter()
         self.before_next: Callable[[], None] | None = None
         """What happens just before the next append is sent, once."""
 
-    async def append(self, document: JournalDocument) -> Append:
+    async def append(self, document: JournalDocument) -> AppendResult:
         if (happens := self.before_next) is not None:
             self.before_next = None
             happens()
@@ -257,7 +256,7 @@ async def two_processes_and_a_crowd(
 
 def unknown_of(crowd: Crowd) -> int:
     """How many appends ended without anybody knowing how."""
-    return sum(each.journal.ended[Append.UNKNOWN] for each in crowd.ledgers)
+    return sum(each.journal.ended[AppendResult.UNKNOWN] for each in crowd.ledgers)
 
 
 @contextmanager

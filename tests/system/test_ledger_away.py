@@ -10,8 +10,9 @@ import pytest
 
 from adapters.mongo.driver.client import Bounds
 from adapters.mongo.ledger.checkpoints import COLLECTION
-from application.ledger import book
+from application.ledger import local_submitter
 from application.ledger.orders import AccountOrder, GrantOrder
+from domain.ledger.commit.machine import CommitLimits
 from ports.runtime import Runtime
 from tests.conformance.identity import database_of_its_own
 from tests.conformance.runtimes import Driver, run_real
@@ -51,7 +52,7 @@ AWAY: Final[Mapping[str, Callable[[FaultProxy], None]]] = {
 @pytest.fixture
 def gives_up_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The ledger gives an append up after one try, so that outages need not be longer than its patience."""
-    monkeypatch.setattr(book, "APPEND_S_MAX", 0.3)
+    monkeypatch.setattr(local_submitter, "LIMITS", CommitLimits(append_s_max=0.3))
 
 
 @pytest.mark.parametrize("run_real", ["asyncio"], indirect=True)

@@ -12,12 +12,12 @@ import pytest
 
 from adapters.mongo.driver.interface import MongoDriver
 from adapters.mongo.ledger.journal import COLLECTION
-from application.ledger import book
+from application.ledger import local_submitter
 from application.ledger.orders import AccountOrder, GrantOrder, TransferOrder
-from domain.ledger.chain import JournalDocument
+from domain.ledger.chain import AppendResult, JournalDocument
+from domain.ledger.commit.machine import CommitLimits
 from domain.ledger.outcomes import Outcome, Posted
 from ports.errors import DependencyUnavailable
-from ports.ledger.journal import Append
 from ports.runtime import Runtime
 from tests.conformance.identity import database_of_its_own
 from tests.conformance.runtimes import Driver, run_real
@@ -123,7 +123,7 @@ def test_posting_again_tells_which_transfers_were_posted_when_nobody_knew(
     where: Cut, mongod: MongodServer, run_real: Driver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The ledger itself gives up at once, so that it is the clients who do not know.
-    monkeypatch.setattr(book, "APPEND_S_MAX", 0.3)
+    monkeypatch.setattr(local_submitter, "LIMITS", CommitLimits(append_s_max=0.3))
     orders = [TransferOrder("alice", "bob", 7, "test", f"t-{at}", padding()) for at in range(CLIENTS)]
 
     with database_of_its_own(mongod) as url, proxied(mongod, url) as (proxy, through):
@@ -174,7 +174,7 @@ async def two_accounts(process: LiveLedger) -> None:
 
 async def until_not_away(runtime: Runtime, process: LiveLedger) -> None:
     """After a slow failure the ledger refuses all for a while: any write tells when that is over."""
-    async with runtime.deadline(10 * book.AWAY_S):
+    async with runtime.deadline(10 * local_submitter.AWAY_S):
         while True:
             try:
                 await process.ledger.open_account(WHO, AccountOrder(ASSET, id="carol"))
@@ -192,7 +192,7 @@ class TwiceAppending(WatchedJournal):
         super().__init__(driver)
         self._runtime = runtime
 
-    async def append(self, document: JournalDocument) -> Append:
+    async def append(self, document: JournalDocument) -> AppendResult:
         once = partial(super().append, document)
         tasks = [self._runtime.start(once, name="append") for _ in range(2)]
         results = [await each.wait() for each in tasks]
@@ -215,8 +215,8 @@ def test_a_document_that_is_sent_twice_is_appended_once(mongod: MongodServer, ru
                     await crowd.goes_on()
                 ended = first.journal.ended + second.journal.ended
                 documents = await whole_journal(first.journal)
-                assert ended[Append.APPENDED] == len(documents)
-                assert ended[Append.SEQ_TAKEN] + ended[Append.KEY_TAKEN] >= len(documents)
+                assert ended[AppendResult.APPENDED] == len(documents)
+                assert ended[AppendResult.SEQ_TAKEN] + ended[AppendResult.KEY_TAKEN] >= len(documents)
                 await audit(first, crowd.told)
 
         run_real(main)
@@ -234,7 +234,7 @@ def test_a_document_that_comes_again_much_later_changes_nothing(
                 documents = await whole_journal(process.journal)
                 for document in documents:
                     result = await process.journal.append(document)
-                    assert result in (Append.SEQ_TAKEN, Append.KEY_TAKEN)
+                    assert result in (AppendResult.SEQ_TAKEN, AppendResult.KEY_TAKEN)
                 head = await process.journal.head(BOOK)
                 assert head == documents[-1]
                 await audit(process, crowd.told)

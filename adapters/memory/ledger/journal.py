@@ -9,20 +9,19 @@ from itertools import islice
 from operator import attrgetter
 
 from domain.ledger.account import AccountState, account_key, is_system
-from domain.ledger.chain import JournalDocument
+from domain.ledger.chain import AppendResult, JournalDocument
+from domain.ledger.crossings import Snapshot
 from domain.ledger.entries import Recorded
 from domain.ledger.replay import accounts_of
 from domain.ledger.subjects import subject_of_account
 from ports.ledger.journal import (
     ASSETS_COUNTED_MAX,
-    Append,
     AssetCensus,
     Checkpoints,
     Excerpt,
     Journal,
     Named,
     Placed,
-    Snapshot,
     StoredState,
     Unreadable,
 )
@@ -37,22 +36,22 @@ class MemoryJournal:
         self._keys: dict[tuple[str, str], Recorded] = {}
         self._subjects: dict[tuple[str, str], list[int]] = defaultdict(list)
 
-    async def append(self, document: JournalDocument) -> Append:
+    async def append(self, document: JournalDocument) -> AppendResult:
         documents = self._documents[document.book]
         if document.seq <= len(documents):
-            return Append.SEQ_TAKEN
+            return AppendResult.SEQ_TAKEN
         if document.seq != len(documents) + 1:
             raise ValueError(f"document {document.seq} would leave a gap after {len(documents)}")
         keys = [(document.book, key) for entry in document.entries for key in entry.keys]
         if any(key in self._keys for key in keys):
-            return Append.KEY_TAKEN
+            return AppendResult.KEY_TAKEN
         documents.append(document)
         for entry in document.entries:
             recorded = Recorded(entry, document.seq, document.time_ms)
             self._keys.update(((document.book, key), recorded) for key in entry.keys)
         for subject in document.subjects():
             self._subjects[document.book, subject].append(document.seq)
-        return Append.APPENDED
+        return AppendResult.APPENDED
 
     async def head(self, book: str) -> JournalDocument | None:
         documents = self._documents.get(book)

@@ -17,15 +17,9 @@ from adapters.mongo.driver.interface import (
 from adapters.mongo.indexes import Indexes
 from adapters.mongo.ledger.states import record_of_state, state_of
 from domain.ledger.account import AccountState
+from domain.ledger.crossings import Snapshot
 from domain.ledger.lots import NEVER_MS
-from ports.ledger.journal import (
-    ASSETS_COUNTED_MAX,
-    AssetCensus,
-    Checkpoints,
-    Snapshot,
-    StoredState,
-    UnreadableBook,
-)
+from ports.ledger.journal import ASSETS_COUNTED_MAX, AssetCensus, Checkpoints, StoredState, UnreadableBook
 
 COLLECTION: Final = "accounts"
 SNAPSHOTS: Final = "account_snapshots"

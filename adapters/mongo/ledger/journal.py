@@ -12,12 +12,12 @@ from adapters.mongo.driver.errors import DuplicateKey
 from adapters.mongo.driver.interface import Document, Index, MongoCollection, MongoDriver
 from adapters.mongo.indexes import Indexes
 from domain.ledger.account import is_system
-from domain.ledger.chain import FORMAT_MAX, JournalDocument
+from domain.ledger.chain import FORMAT_MAX, AppendResult, JournalDocument
 from domain.ledger.entries import Entry, Recorded
 from domain.ledger.records import entry_of, record_of
 from domain.ledger.subjects import subject_of_account
 from ports.errors import DependencyUnavailable
-from ports.ledger.journal import Append, Excerpt, Journal, Named, Placed, Unreadable, UnreadableBook
+from ports.ledger.journal import Excerpt, Journal, Named, Placed, Unreadable, UnreadableBook
 from ports.ledger.journal_log import JournalLog, Wanted
 
 COLLECTION: Final = "journal"
@@ -45,15 +45,17 @@ class MongoJournal:
     def __init__(self, driver: MongoDriver) -> None:
         self._documents: MongoCollection = driver.collection(COLLECTION)
 
-    async def append(self, document: JournalDocument) -> Append:
+    async def append(self, document: JournalDocument) -> AppendResult:
         try:
             await self._documents.insert_one(_stored(document))
         except DuplicateKey as duplicate:
             # The error names one index. `_id` is the nonce: this very document came through before.
-            return Append.KEY_TAKEN if "entries.keys" in duplicate.key_pattern else Append.SEQ_TAKEN
+            return (
+                AppendResult.KEY_TAKEN if "entries.keys" in duplicate.key_pattern else AppendResult.SEQ_TAKEN
+            )
         except DependencyUnavailable:
-            return Append.UNKNOWN
-        return Append.APPENDED
+            return AppendResult.UNKNOWN
+        return AppendResult.APPENDED
 
     async def head(self, book: str) -> JournalDocument | None:
         found = await self._documents.find_one({"book": book}, sort=(("seq", -1),))

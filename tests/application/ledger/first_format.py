@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from adapters.memory.ledger.journal import MemoryCheckpoints
-from application.ledger.book import BookPorts
+from application.ledger.book_ports import BookPorts
 from application.ledger.orders import AccountOrder, Caller, GrantOrder, HoldOrder, RuleOrder, TransferOrder
 from application.ledger.service import Ledger
 from domain.ledger.outcomes import Outcome, Posted, Rejected

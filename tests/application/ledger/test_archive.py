@@ -28,10 +28,10 @@ from application.ledger.archive import (
 from application.ledger.prover import ExpectedHead
 from composition.commands.ledger_files import FileLines, KeyRegister
 from domain.ledger.account import Account
-from domain.ledger.chain import Head, JournalDocument, seal
+from domain.ledger.chain import AppendResult, Head, JournalDocument, seal
 from domain.ledger.entries import AccountOpened
 from ports.errors import DependencyUnavailable
-from ports.ledger.journal import Append, Journal
+from ports.ledger.journal import Journal
 from tests.application.ledger.forgery import (
     LIVES,
     Lived,
@@ -127,7 +127,7 @@ def test_an_import_goes_on_where_one_was_interrupted(data: st.DataObject, life: 
     present = data.draw(st.integers(0, len(life.documents)))
     journal, checkpoints = MemoryJournal(), MemoryCheckpoints()
     for document in life.documents[:present]:
-        assert SimulatedRuntime().run(lambda each=document: journal.append(each)) is Append.APPENDED  # type: ignore[misc]
+        assert SimulatedRuntime().run(lambda each=document: journal.append(each)) is AppendResult.APPENDED  # type: ignore[misc]
     came = imported(export_of(life.journal), journal, checkpoints)
     assert came == Imported(life.documents[-1].head, len(life.documents), len(life.documents) - present)
     assert held_by(journal) == list(life.documents)
@@ -313,10 +313,10 @@ class UnsureJournal(MemoryJournal):
 
     appends = 0
 
-    async def append(self, document: JournalDocument) -> Append:
+    async def append(self, document: JournalDocument) -> AppendResult:
         self.appends += 1
         result = await super().append(document)
-        return Append.UNKNOWN if self.appends % 2 else result
+        return AppendResult.UNKNOWN if self.appends % 2 else result
 
 
 def test_a_lost_answer_appends_nothing_twice() -> None:
@@ -331,7 +331,7 @@ def test_a_lost_answer_appends_nothing_twice() -> None:
 class BusyJournal(MemoryJournal):
     """Somebody else appends to the book as soon as the import does."""
 
-    async def append(self, document: JournalDocument) -> Append:
+    async def append(self, document: JournalDocument) -> AppendResult:
         if document.seq == 3 and document.nonce != "theirs":
             theirs = replace(document, nonce="theirs")
             await super().append(theirs)
@@ -345,8 +345,8 @@ def test_an_import_gives_way_to_whoever_writes_the_book() -> None:
 
 
 class SilentJournal(MemoryJournal):
-    async def append(self, _document: JournalDocument) -> Append:
-        return Append.UNKNOWN
+    async def append(self, _document: JournalDocument) -> AppendResult:
+        return AppendResult.UNKNOWN
 
 
 def test_a_store_that_never_answers_ends_the_import() -> None:

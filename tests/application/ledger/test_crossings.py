@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from application.ledger.crossings import ENTRIES_A_CHECKPOINT, crossings
 from domain.ledger.account import ENTRIES_A_SNAPSHOT, NOTHING, Account, AccountState
+from domain.ledger.crossings import ENTRIES_A_CHECKPOINT, crossings
 
 ALICE = Account("alice", "GEMS", low_balance=100)
 BEFORE = AccountState(ALICE, 500, 0, 7, ENTRIES_A_CHECKPOINT + 1)

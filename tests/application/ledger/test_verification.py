@@ -13,7 +13,7 @@ from adapters.memory.ledger.journal import MemoryCheckpoints, MemoryJournal
 from application.ledger.verification import ExpectedHead
 from domain.ledger.account import Account, AccountState, untouched_system_account
 from domain.ledger.chain import GENESIS, Head, JournalDocument
-from ports.ledger.journal import Snapshot
+from domain.ledger.crossings import Snapshot
 from tests.application.ledger.forgery import (
     LIVES,
     Lived,

@@ -69,18 +69,28 @@ class Play:
     def now_ms(self) -> int:
         return self.head.time_ms
 
+    def copy(self) -> Play:
+        """The same ledger, from here on by itself."""
+        other = Play()
+        other.accounts = dict(self.accounts)
+        other.subjects = dict(self.subjects)
+        other.known = dict(self.known)
+        other.head = self.head
+        other.documents = list(self.documents)
+        return other
+
     def commit(self, submissions: list[Submission], *, time_ms: int) -> Decision:
-        decision = self._decided(submissions, time_ms)
+        decision = self.decided(submissions, time_ms)
         if decision.entries:
             nonce = f"nonce-{self.head.seq}"
             document = seal("main", self.head, decision.entries, time_ms=time_ms, nonce=nonce)
-            self._append(document, decision)
+            self.append(document, decision)
         else:
             assert not decision.changed
             assert not decision.changed_subjects
         return decision
 
-    def _decided(self, submissions: list[Submission], time_ms: int) -> Decision:
+    def decided(self, submissions: list[Submission], time_ms: int) -> Decision:
         commands = [command for submission in submissions for command in submission.commands]
         accounts: _Needed[AccountState] = _Needed()
         subjects: _Needed[Subject] = _Needed()
@@ -124,7 +134,7 @@ class Play:
         assert known == self.known
         return decision
 
-    def _append(self, document: JournalDocument, decision: Decision) -> None:
+    def append(self, document: JournalDocument, decision: Decision) -> None:
         assert follows(self.head, document)
         assert is_intact(document)
         for entry in document.entries:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from adapters.memory.ledger.journal import MemoryCheckpoints, MemoryJournal
 from adapters.memory.metrics import MemoryMetrics
-from application.ledger.book import BookPorts
+from application.ledger.book_ports import BookPorts
 from application.ledger.committed import CommittedBatch
 from application.ledger.orders import AccountOrder, Caller, GrantOrder
 from application.ledger.service import DOCUMENTS_MOVED_MAX, Ledger

@@ -56,13 +56,3 @@ def is_too_large(entries: Sequence[Entry]) -> bool:
         return False  # However many grants paid for each.
     parts = sum(len(entry.funding) for entry in entries if isinstance(entry, TransferPosted | HoldPlaced))
     return len(entries) * 2 * ENTRY_BYTES + parts * PART_BYTES > OUTCOME_BYTES_MAX
-
-
-def halves(batch: Sequence[Submission]) -> tuple[Sequence[Submission], Sequence[Submission]] | None:
-    """The batch in two, cut between or within submissions; None for what must go into one document."""
-    if len(batch) > 1:
-        return batch[: len(batch) // 2], batch[len(batch) // 2 :]
-    commands, is_atomic = batch[0]
-    if is_atomic or len(commands) == 1:
-        return None
-    return [Submission(commands[: len(commands) // 2])], [Submission(commands[len(commands) // 2 :])]

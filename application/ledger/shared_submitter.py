@@ -1,4 +1,5 @@
-"""A book that several workers of one host share: one of them holds it and appends, the others hand over.
+"""Commands of a book that several workers of one host share: one of them holds it and appends, the others
+hand over to it.
 
 Reads stay with each worker. The journal's fence stays the safety: a worker that reaches no holder appends
 by itself.
@@ -12,21 +13,20 @@ from contextlib import suppress
 from functools import partial
 from typing import Final, NamedTuple
 
-from application.ledger.book import WAITING_COMMANDS_MAX, Book, BookPorts
-from application.ledger.committed import Committed
+from application.ledger.local_submitter import WAITING_COMMANDS_MAX, LocalSubmitter
+from application.ledger.reader import BookReader
 from domain.ledger.commands import Submission
 from domain.ledger.outcomes import CommandOutcome, Posted, Rejected
-from ports.errors import DependencyUnavailable
+from ports.errors import DependencyUnavailable, OutcomeUnknown
 from ports.ledger.worker_link import (
     BookHold,
     Declined,
     Link,
     LinkUnusable,
     Outcomes,
-    ResultUnknown,
     WorkerLink,
 )
-from ports.runtime import DeadlineExceeded, Overloaded, Task, TaskCancelled
+from ports.runtime import DeadlineExceeded, Overloaded, Runtime, Task, TaskCancelled
 
 HOLDERS_MAX: Final = 16
 """How many holders one after the other may let commands go; then the worker appends them by itself."""
@@ -53,18 +53,17 @@ class _Answer(NamedTuple):
     in_line: bool
 
 
-class SharedBook(Book):
+class SharedSubmitter:
+    """Submits in this process where it holds the book, or finds no holder; else by the link to the holder."""
+
     def __init__(
-        self,
-        name: str,
-        ports: BookPorts,
-        worker_link: WorkerLink,
-        *,
-        accounts_max: int,
-        committed: Committed | None = None,
+        self, reader: BookReader, local: LocalSubmitter, worker_link: WorkerLink, runtime: Runtime
     ) -> None:
-        super().__init__(name, ports, accounts_max=accounts_max, committed=committed)
+        self.name = reader.name
+        self._reader = reader
+        self._local = local
         self._worker_link = worker_link
+        self._runtime = runtime
         self._holding: BookHold | None = None
         self._link: Link | None = None
         self._finding: Task[None] | None = None
@@ -74,14 +73,14 @@ class SharedBook(Book):
 
     async def submit(self, submissions: Sequence[Submission]) -> Outcomes:
         if self._holding is not None:
-            return await self._submit_here(submissions)
+            return await self._local.submit(submissions)
         commands = sum(len(submission.commands) for submission in submissions)
         if self._handed_commands + commands > WAITING_COMMANDS_MAX:
             raise Overloaded(f"{self._handed_commands} commands wait already")
         self._handed_commands += commands
         try:
             return (await self._send(submissions)).outcomes
-        except ResultUnknown:
+        except OutcomeUnknown:
             return await self._settled(submissions)
         finally:
             self._handed_commands -= commands
@@ -89,12 +88,11 @@ class SharedBook(Book):
     async def checkpoint(self, keys: Sequence[str]) -> None:
         if self._holding is None:
             # The holder changed them: what is in memory here is older.
-            await self.fresh()
-            await self.accounts(keys)
-        await super().checkpoint(keys)
+            await self._reader.fresh()
+            await self._reader.accounts(keys)
+        await self._local.checkpoint(keys)
 
     async def let_go(self) -> None:
-        """Another worker may hold the book from now on; what is still asked of this one it appends alone."""
         self._stopped = True
         finding = self._finding
         if finding is not None:
@@ -108,18 +106,15 @@ class SharedBook(Book):
 
     async def stop(self, *, give_up_s: float | None = None) -> None:
         await self.let_go()
-        await super().stop(give_up_s=give_up_s)
-
-    async def _submit_here(self, submissions: Sequence[Submission]) -> Outcomes:
-        return await super().submit(submissions)
+        await self._local.stop(give_up_s=give_up_s)
 
     async def _send(self, submissions: Sequence[Submission]) -> _Answer:
-        """By the holder, whoever that is. Raises `ResultUnknown` when it died with them in its hands."""
+        """By the holder, whoever that is. Raises `OutcomeUnknown` when it died with them in its hands."""
         for _ in range(HOLDERS_MAX):
             if self._holding is None and self._link is None and not self._is_alone():
                 await self._find()
             if self._holding is not None:
-                return _Answer(await self._submit_here(submissions), in_line=True)
+                return _Answer(await self._local.submit(submissions), in_line=True)
             link = self._link
             if link is None or link.is_silent:
                 break
@@ -132,15 +127,15 @@ class SharedBook(Book):
                 _log.warning("commands are appended without the worker that holds the book: %s", error)
                 break
         # A holder that lives may have the same commands in its line yet.
-        return _Answer(await self._submit_here(submissions), in_line=False)
+        return _Answer(await self._local.submit(submissions), in_line=False)
 
     def _is_alone(self) -> bool:
-        return self._stopped or self._ports.runtime.monotonic() < self._alone_until_s
+        return self._stopped or self._runtime.monotonic() < self._alone_until_s
 
     async def _gone(self, link: Link) -> bool:
         """Waits until a holder that lets the book go has done so."""
         try:
-            async with self._ports.runtime.deadline(LET_GO_S_MAX):
+            async with self._runtime.deadline(LET_GO_S_MAX):
                 await link.ended()
         except DeadlineExceeded:
             return False
@@ -154,23 +149,23 @@ class SharedBook(Book):
     async def _find(self) -> None:
         """One for all who ask meanwhile."""
         if self._finding is None:
-            self._finding = self._ports.runtime.start(self._find_holder, name="find who holds a book")
+            self._finding = self._runtime.start(self._find_holder, name="find who holds a book")
         await self._finding.wait()
 
     async def _find_holder(self) -> None:
         try:
             if not await self._is_found():
-                self._alone_until_s = self._ports.runtime.monotonic() + ALONE_S
+                self._alone_until_s = self._runtime.monotonic() + ALONE_S
         finally:
             self._finding = None
 
     async def _is_found(self) -> bool:
-        runtime = self._ports.runtime
+        runtime = self._runtime
         give_up_s = runtime.monotonic() + FIND_S_MAX
         delay_s = FIND_DELAY_S
         try:
             while not self._stopped and runtime.monotonic() < give_up_s:
-                self._holding = await self._worker_link.hold(self.name, self._submit_here)
+                self._holding = await self._worker_link.hold(self.name, self._local.submit)
                 if self._holding is not None:
                     _log.info("this worker holds the book %s", self.name)
                     runtime.start(partial(self._keep, self._holding), name="watch whether a book is held")
@@ -211,17 +206,17 @@ class SharedBook(Book):
         Its last document may come yet, one number after the head that was seen since. A rejection is
         believed only when it was decided behind that number; else nobody can say.
         """
-        runtime = self._ports.runtime
+        runtime = self._runtime
         again = [_repeatable(submission) for submission in submissions]
         answered: Outcomes | None = None
         beyond = await self._next_seq()
         give_up_s = runtime.monotonic() + DOUBT_S_MAX
         delay_s = DOUBT_DELAY_S
         while runtime.monotonic() < give_up_s:
-            is_beyond = self.head.seq >= beyond
+            is_beyond = self._reader.states.head.seq >= beyond
             try:
                 outcomes, in_line = await self._send(again)
-            except ResultUnknown:
+            except OutcomeUnknown:
                 beyond = await self._next_seq()
                 give_up_s = runtime.monotonic() + DOUBT_S_MAX
                 continue
@@ -233,12 +228,12 @@ class SharedBook(Book):
                 ]
             await runtime.sleep(delay_s)
             delay_s = min(delay_s * 2, DOUBT_DELAY_S_MAX)
-            await self.fresh()
+            await self._reader.fresh()
         raise DependencyUnavailable("ledger", "a worker died, and what it may have posted last is not known")
 
     async def _next_seq(self) -> int:
-        await self.fresh()
-        return self.head.seq + 1
+        await self._reader.fresh()
+        return self._reader.states.head.seq + 1
 
 
 def _repeatable(submission: Submission) -> Submission:

@@ -7,11 +7,17 @@ from typing import Final, NamedTuple
 
 from domain.ledger.account import ENTRIES_A_SNAPSHOT, AccountState
 from domain.ledger.replay import Accounts
-from ports.ledger.journal import Snapshot
 
 ENTRIES_A_CHECKPOINT: Final = 64
 """How many entries that touch an account, at most, whoever loads it has to fold on top of a checkpoint,
 those of the last moment left aside: with the documents of one read they are there."""
+
+
+class Snapshot(NamedTuple):
+    """An account's state after document `state.seq`, which was recorded at `time_ms`."""
+
+    state: AccountState
+    time_ms: int
 
 
 class Crossings(NamedTuple):
