@@ -44,6 +44,7 @@ async def once(
     if key is None:
         return await work(Remember(None))
     target = "\0".join((operation, *(f"{name}={value}" for name, value in sorted(call.path.items()))))
+    # As it was understood: a repeat may be written otherwise.
     body = b"" if call.body is None else msgspec.json.encode(call.body)
 
     async def look() -> Replay | KeyConflict | NewRequest:
