@@ -15,7 +15,7 @@ class SupervisedRuntime(ABC):
     is cancelled is the loop's own."""
 
     def __init__(self, report: Report) -> None:
-        """`report` is told of failures that nobody waited for."""
+        """`report` is told of failures of tasks without a waiter."""
         self._report = report
 
     @abstractmethod

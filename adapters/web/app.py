@@ -41,7 +41,7 @@ def create_app(
     _check_unique(routes)
     limits = BodyLimits(body_bytes_max, body_seconds_max)
     app = quart_class("credit_system", static_folder=None)
-    # A doubled slash is another path, and answering it with a redirect would be an answer nobody needs.
+    # A doubled slash is another path, and answering it with a redirect would be an answer without use.
     app.url_map.merge_slashes = False
     for route in routes:
         app.add_url_rule(route.path, endpoint=route.name, methods=[route.method])

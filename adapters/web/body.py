@@ -13,7 +13,7 @@ DISCARDED_BYTES_MAX = 16 * 1024 * 1024
 since closing with unread bytes resets the connection."""
 
 UNREAD_S_MAX = 0.5
-"""How long an answer waits for the rest of a body that nobody needs."""
+"""How long an answer waits for the rest of a body that is not needed."""
 
 DISCONNECTED = Problem(400, "client_disconnected", "The body was not sent to its end.")
 

@@ -216,7 +216,7 @@ class Guard:
 
 
 def _is_vouched_for(caller: Principal | Problem | None, path: str) -> bool:
-    """Whether somebody verified answers for this request instead of its address; see `Guard`."""
+    """Whether a verified caller answers for this request instead of its address; see `Guard`."""
     if not isinstance(caller, Principal):
         return False
     return caller.kind is PrincipalKind.API_KEY or not path.startswith(_AUTH)

@@ -39,7 +39,7 @@ class Call(Generic[BodyT, QueryT]):
     """
 
     principal: Principal | None
-    """Who calls; None only on public routes, when nobody is named."""
+    """Who calls; None only on public routes, for a caller without a credential."""
     path: Mapping[str, str]
     """The path's parameters, as text: an id's form is the domain's to judge."""
     body: BodyT
@@ -105,7 +105,7 @@ class Route:
     """For a route whose answer must never be given twice: `Idempotency-Key` is not looked at."""
     cache: str | None = None
     """The `Cache-Control` of a success that is the same for everybody and may be kept. Without it, and for
-    whoever shows a credential, an answer is `no-store`; so is each refusal."""
+    a caller with a credential, an answer is `no-store`; so is each refusal."""
     in_document: bool = True
     """Whether the API document shows it."""
     body_bytes_max: int | None = None

@@ -18,7 +18,7 @@ class Stream(Protocol):
         """Both directions end: who receives gets the end, on both sides. May be called again."""
 
     def close(self) -> None:
-        """Nobody receives or sends any more."""
+        """Receivers and senders end."""
 
 
 class Listener(Protocol):

@@ -19,7 +19,7 @@ from ports.runtime import DeadlineExceeded, Event, Runtime
 ANSWER_S_MAX: Final = 15.0
 """How long an answer is waited for: longer than the holder waits for the journal."""
 LOOK_INTERVAL_S: Final = 0.5
-"""How often somebody looks whether an answer is overdue, while one is waited for."""
+"""How often a link looks for overdue answers, while one is waited for."""
 QUIET_LOOKS_MAX: Final = 5
 """Looks in a row that found nothing received, though a ping was sent: then the holder is silent. Looks, not
 seconds: who was stopped oneself looks once afterwards, and hears what came meanwhile before the next."""
@@ -244,7 +244,7 @@ class StreamLink:
             self._watched = False
 
     async def _ping_quietly(self) -> None:
-        # A link that ended says so to whoever receives.
+        # A link that ended says so to its receiver.
         with suppress(OSError):
             await self._ping()
 
@@ -255,7 +255,7 @@ class StreamLink:
         for number in list(self._requests):
             self._settle(number, OutcomeUnknown("ledger", "the worker that holds the book does not answer"))
         if self._is_sending:
-            # It reads nothing either, so whoever sends would wait until it is gone.
+            # It reads nothing either, so a sender would wait until it is gone.
             self._stream.end()
 
     async def _one_fewer(self) -> None:

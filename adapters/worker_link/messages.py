@@ -60,7 +60,7 @@ def outcomes_in(frame: LinkFrame) -> list[tuple[CommandOutcome, ...]]:
 
 
 def failure(number: int, error: Exception) -> bytes:
-    """Any other error than those that travel says that nobody knows what came of it."""
+    """Any other error than those that travel says that what came of it is unknown."""
     match error:
         case Overloaded():
             words = ["overloaded", str(error)]

@@ -27,7 +27,7 @@ LINES_A_STEP_MAX: Final = 256
 ENTRIES_A_STEP_MAX: Final = 10_000
 STATES_A_SAVE_MAX: Final = 1_000
 APPEND_S_MAX: Final = 30.0
-"""How long the same document goes out while nobody knows whether it arrived."""
+"""How long the same document goes out while its arrival is unknown."""
 RETRY_DELAY_S: Final = 0.1
 
 _JSON: Final = json.JSONEncoder(separators=(",", ":"), check_circular=False)
@@ -166,7 +166,7 @@ async def import_book(
 
     All lines are proved, as `verify` proves a book, before the first append; a store whose book is not a
     beginning of theirs is left as it is. They are proved once more while they are appended, so that a file
-    that somebody changes meanwhile does no harm. What is stored beside the journal comes last.
+    that changes meanwhile does no harm. What is stored beside the journal comes last.
 
     Raises `DependencyUnavailable`: then the same import goes on where this one ended.
     """
@@ -261,7 +261,7 @@ class _Import:
                 if standing == document:
                     return None
                 if standing is not None or result is AppendResult.KEY_TAKEN:
-                    detail = f"somebody else appended to the book, at document {document.seq} or before"
+                    detail = f"another writer appended to the book, at document {document.seq} or before"
                     return ImportRefused("book_in_use", detail)
             await runtime.sleep(RETRY_DELAY_S)
         raise DependencyUnavailable("ledger", f"document {document.seq} was not acknowledged")

@@ -38,7 +38,7 @@ class Book:
         return self._reader.states.head
 
     async def start(self) -> None:
-        """Finds the head; accounts come in when somebody asks for them."""
+        """Finds the head; accounts come in when they are asked for."""
         await self._reader.states.start()
 
     async def check(self) -> None:

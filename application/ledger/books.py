@@ -47,7 +47,7 @@ class Books:
         return tuple(self._open.values())
 
     async def check(self) -> None:
-        """Raises `UnreadableBook` while a book that somebody asked for cannot be read here."""
+        """Raises `UnreadableBook` while a book that was asked for cannot be read here."""
         for book in self.opened:
             await book.check()
         for name in tuple(self._unreadable):
@@ -82,7 +82,7 @@ class Books:
             del self._opening[name]
 
     async def _close_idle(self) -> None:
-        """Closes those not used for longest. Whoever still holds one may go on with it: the journal
+        """Closes those not used for longest. A caller that still has one may go on with it: the journal
         fences two writers of one book, whatever process they are in.
         """
         while len(self._open) > BOOKS_MAX:

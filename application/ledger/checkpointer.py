@@ -25,7 +25,7 @@ STATES_A_ROUND_MIN: Final = 10
 STATES_A_SAVE_MAX: Final = 250
 """Encoding more at once would hold up the event loop, and with it every caller."""
 STATES_WAITING_MAX: Final = 100_000
-"""Past this the oldest are forgotten: whoever loads such an account folds what its checkpoint is behind."""
+"""Past this the oldest are forgotten: a load of such an account folds what its checkpoint is behind."""
 URGENT_MAX: Final = 20_000
 """Past this the book's appends wait for the checkpoints."""
 SNAPSHOTS_WAITING_MAX: Final = 1_000

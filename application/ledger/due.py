@@ -1,4 +1,4 @@
-"""Records what falls due in accounts that nobody looks at: grants begin, holds and grants expire.
+"""Records what falls due in accounts that are not looked at: grants begin, holds and grants expire.
 
 Every read and decision counts it from its very instant all the same; this only keeps the journal, and
 what is summed up from it, from falling behind.

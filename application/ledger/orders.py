@@ -361,7 +361,7 @@ def _optional(**fields: Sent) -> list[Sent]:
 
 
 def _keys(caller: Caller, route: str, own: str, index: int = 0) -> tuple[str, ...]:
-    """What the command is recorded under: its own key, which lets it be sent again when nobody knows
+    """What the command is recorded under: its own key, which lets it be sent again when it is unknown
     what became of it, and the caller's."""
     if caller.idempotency_key is None:
         return (own,)

@@ -1,7 +1,7 @@
 """What other writers' documents let fall due.
 
 The index of what falls due when is in the checkpoints, which a writer saves a moment after the journal.
-One that dies in between leaves a gap in it, which whoever has seen the document closes.
+One that dies in between leaves a gap in it, which a reader of the document closes.
 """
 
 from __future__ import annotations

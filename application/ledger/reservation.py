@@ -96,7 +96,7 @@ async def reserved(
         assert isinstance(placed, HoldPlaced)  # noqa: S101 - a hold's key leads to holds only
         reservation = Reservation(ledger, runtime, caller, placed)
         if left:
-            # Whoever asked was cancelled before the hold was there, and will not void it.
+            # The caller was cancelled before the hold was there, and will not void it.
             await reservation.void()
         return reservation
 

@@ -397,11 +397,11 @@ class Ledger:
         return [(account, standing.get(rule.id, rule)) for account, rule in rules]
 
     async def check_books(self) -> None:
-        """Raises `UnreadableBook` while a book that somebody asked for cannot be read by this release."""
+        """Raises `UnreadableBook` while a book that was asked for cannot be read by this release."""
         await self._books.check()
 
     async def last_seq(self, book_name: str) -> int:
-        """The number of the book's newest document, 0 when it is empty: cheap, whoever wrote it."""
+        """The number of the book's newest document, 0 when it is empty: one cheap read."""
         return await self._ports.journal.last_seq(book_name)
 
     async def moved(self, book_name: str, spans: Sequence[tuple[int, int]]) -> list[AccountState] | None:

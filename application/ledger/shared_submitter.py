@@ -31,7 +31,7 @@ from ports.runtime import DeadlineExceeded, Overloaded, Runtime, Task, TaskCance
 HOLDERS_MAX: Final = 16
 """How many holders one after the other may let commands go; then the worker appends them by itself."""
 FIND_S_MAX: Final = 2.0
-"""How long a holder is looked for, while somebody has the lock and nobody answers."""
+"""How long a holder is looked for, while a worker has the lock and none answers."""
 FIND_DELAY_S: Final = 0.001
 FIND_DELAY_S_MAX: Final = 0.05
 LET_GO_S_MAX: Final = 12.0
@@ -109,7 +109,7 @@ class SharedSubmitter:
         await self._local.stop(give_up_s=give_up_s)
 
     async def _send(self, submissions: Sequence[Submission]) -> _Answer:
-        """By the holder, whoever that is. Raises `OutcomeUnknown` when it died with them in its hands."""
+        """By the holder. Raises `OutcomeUnknown` when it died with them in its hands."""
         for _ in range(HOLDERS_MAX):
             if self._holding is None and self._link is None and not self._is_alone():
                 await self._find()
@@ -174,16 +174,16 @@ class SharedSubmitter:
                 if link is not None:
                     runtime.start(partial(self._watch, link), name="watch who holds a book")
                     return True
-                # Somebody has the lock and is about to listen, or about to die.
+                # A worker has the lock and is about to listen, or about to die.
                 await runtime.sleep(delay_s)
                 delay_s = min(delay_s * 2, FIND_DELAY_S_MAX)
-            _log.warning("nobody answers for the book %s: this worker appends by itself", self.name)
+            _log.warning("no worker answers for the book %s: this worker appends by itself", self.name)
         except LinkUnusable as error:
             _log.warning("this worker appends to the book %s by itself: %s", self.name, error)
         return False
 
     async def _keep(self, holding: BookHold) -> None:
-        """A holder that nobody finds lets the book go, since another worker may hold it as well by now."""
+        """A holder that cannot be found lets the book go, since another worker may hold it as well by now."""
         await holding.lost()
         if self._holding is not holding:
             return
@@ -194,7 +194,7 @@ class SharedSubmitter:
             await self._find()
 
     async def _watch(self, link: Link) -> None:
-        """The book is taken over when its holder is gone, not when somebody asks next."""
+        """The book is taken over when its holder is gone, not at the next question."""
         await link.ended()
         self._forget(link)
         if not self._stopped and self._link is None and self._holding is None:
@@ -204,7 +204,7 @@ class SharedSubmitter:
         """Sends again what a holder may have posted before it died: the keys tell a repeat.
 
         Its last document may come yet, one number after the head that was seen since. A rejection is
-        believed only when it was decided behind that number; else nobody can say.
+        believed only when it was decided behind that number; else the outcome is unknown.
         """
         runtime = self._runtime
         again = [_repeatable(submission) for submission in submissions]
@@ -258,7 +258,7 @@ def _later(before: Outcomes, now: Outcomes) -> Outcomes:
 
 
 def _as_first(submission: Submission, outcomes: tuple[CommandOutcome, ...]) -> tuple[CommandOutcome, ...]:
-    """Where nobody but this worker can have sent a command, its repeat was its own."""
+    """Where this worker alone can have sent a command, its repeat was its own."""
     return tuple(
         outcome._replace(replayed=False)
         if isinstance(outcome, Posted) and not command.repeatable

@@ -22,7 +22,7 @@ SUBJECTS_A_READ_MAX = 256
 """Accounts that one read of the journal asks for."""
 
 SUBJECTS_MAX = 10_000
-"""Holds, grants and transfers that stay in memory after somebody asked for them by id."""
+"""Holds, grants and transfers that stay in memory after they were asked for by id."""
 
 TAIL_DOCUMENTS = 256
 """How far back a start looks for what falls due and whose checkpoints its writer may not have saved: a
@@ -46,8 +46,8 @@ class StateCache:
 
     What does not exist is kept as None, so that the document which makes it is noticed.
     Documents are applied to all states as they are learned of; a load under way collects the ones
-    that came meanwhile and tops itself up with them. So whoever finds all that it needs here may
-    decide, as long as it awaits nothing in between.
+    that came meanwhile and tops itself up with them. So a decision may be made on states that
+    are all here, as long as nothing is awaited in between.
     """
 
     def __init__(self, book: str, journal: Journal, checkpoints: Checkpoints, *, accounts_max: int) -> None:
@@ -82,7 +82,7 @@ class StateCache:
         return self._seen_seq > self.head.seq
 
     async def start(self) -> None:
-        """Finds the head; accounts come in when somebody asks for them."""
+        """Finds the head; accounts come in when they are asked for."""
         document = await self._journal.head(self._book)
         if document is not None:
             self.head = document.head

@@ -15,8 +15,8 @@ class Submitter(Protocol):
     async def submit(self, submissions: Sequence[Submission]) -> Sequence[tuple[CommandOutcome, ...]]:
         """Decides and commits; one tuple of outcomes a submission, in order.
 
-        Raises `Overloaded` (nothing was taken) and `DependencyUnavailable`: then nobody knows
-        whether it was posted, and sending the same id again tells.
+        Raises `Overloaded` (nothing was taken) and `DependencyUnavailable`: then it may or may
+        not have been posted, and sending the same id again tells.
         """
 
     async def checkpoint(self, keys: Sequence[str]) -> None:

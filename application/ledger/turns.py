@@ -1,7 +1,7 @@
 """Whose turn it is to append, where writers on several hosts share a book.
 
-The fence lets the faster one win, and a slow one may lose for ever. Whoever loses often claims the next
-document, and the others give way for a moment. Nobody who meets no other writer looks at claims.
+The fence lets the faster one win, and a slow one may lose for ever. A writer that loses often claims the next
+document, and the others give way for a moment. A writer that meets no other one does not look at claims.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ LOSSES_MAX: Final = 3
 GIVE_WAY_MS_MAX: Final = 100
 """How long a claim stands, and how long others give way to it."""
 GIVE_WAY_LOOK_S: Final = 0.005
-"""How often whoever gives way looks whether the claim stands yet."""
+"""How often a writer that gives way looks whether the claim stands yet."""
 CONTENDED_S: Final = 2.0
 """For so long after another writer's document, or claim, was met there may be others."""
 LOOK_INTERVAL_S: Final = 0.1
-"""How often a writer that meets nobody looks, beside its appends, whether somebody claims in vain. Whoever
-is only a little slower loses every few milliseconds until then."""
+"""How often a writer that meets no other one looks, beside its appends, for claims made in vain. A rival
+that is only a little slower loses every few milliseconds until then."""
 
 
 class Turns:

@@ -30,7 +30,7 @@ Progress = Callable[[int, int], None]
 
 
 def unheard(_done: int, _all: int) -> None:
-    """Nobody watches."""
+    """Progress that is not shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,7 @@ async def end_of(journal: Journal, book: str) -> int:
     try:
         head = await journal.head(book)
     except UnreadableBook:
-        # It cannot even be read: whoever reads up to it will name it.
+        # It cannot even be read: a read up to it will name it.
         return NOWHERE
     if head is None:
         return 0

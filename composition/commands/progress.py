@@ -1,4 +1,4 @@
-"""A bar on a terminal, for whoever waits for a command. Nothing anywhere else."""
+"""A bar on a terminal while a command works; nothing anywhere else."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ HOLD_EXPIRES_MS_MAX: Final = 366 * 24 * 3_600_000
 HOLD_EXPIRES_MS: Final = 600_000
 """A hold's life unless said, in milliseconds."""
 LEDGER: Final = "ledger"
-"""The actor of what nobody asked for: it fell due."""
+"""The actor of entries that no caller asked for: they fell due."""
 TRANSFER_PREFIX: Final = "tr"
 """How the ids of transfers begin that the ledger makes."""
 

@@ -9,7 +9,7 @@ from domain.ledger.account import ENTRIES_A_SNAPSHOT, AccountState
 from domain.ledger.replay import Accounts
 
 ENTRIES_A_CHECKPOINT: Final = 64
-"""How many entries that touch an account, at most, whoever loads it has to fold on top of a checkpoint,
+"""How many entries that touch an account, at most, a load has to fold on top of its checkpoint,
 those of the last moment left aside: with the documents of one read they are there."""
 
 

@@ -87,7 +87,7 @@ class TransferPosted(NamedTuple):
 
     @property
     def is_backdated(self) -> bool:
-        """Whether somebody said when it counts from; what fell due by itself was due all along."""
+        """Whether its caller said when it counts from; what fell due by itself was due all along."""
         cause = self.cause
         if self.effective_ms is None or isinstance(cause, Lapse):
             return False

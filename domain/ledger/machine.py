@@ -69,7 +69,7 @@ def decide(
     """Decides submissions in order, each seeing the ones before it.
 
     `accounts` and `subjects` hold what `needs` says, as of document `seq - 1`. `known` holds what the
-    journal already has under the commands' keys, as far as somebody looked: the journal's unique index
+    journal already has under the commands' keys, as far as they were looked up: the journal's unique index
     catches the rest.
 
     Raises `UnbalancedDecision` when what the accounts of an asset hold together would not stay what it was:

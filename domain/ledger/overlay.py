@@ -102,7 +102,7 @@ class Overlay:
         time_ms: int,
         hold_levels: HoldLevels | None = None,
     ) -> None:
-        """`hold_levels` is what top-up rules do; None where somebody only looks."""
+        """`hold_levels` is what top-up rules do; None for a reader."""
         self._hold_levels = hold_levels
         self.accounts = accounts
         self.subjects = subjects
@@ -115,7 +115,7 @@ class Overlay:
         self._entries_before = 0
         self.keys: dict[str, Recorded] = {}
         self.missing: set[str] = set()
-        """Keys of subjects that a decision turned out to need, and that nobody had loaded."""
+        """Keys of subjects that a decision turned out to need, and that were not loaded."""
 
     @property
     def place(self) -> int:

@@ -113,7 +113,7 @@ def _system_accounts_of(wanted: set[str], accounts: Accounts) -> set[str]:
 def _system_accounts_of_opened(commands: tuple[Command, ...]) -> set[str]:
     """What the rest of the batch may do with an account that is opened in it.
 
-    Nobody can look up its asset before, so the system accounts that the others name are those of it too.
+    Its asset cannot be looked up before, so the system accounts that the others name are those of it too.
     """
     assets = {command.account.asset for command in commands if isinstance(command, OpenAccount)}
     if not assets:

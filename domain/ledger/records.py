@@ -116,7 +116,7 @@ def _transfer_record(entry: TransferPosted) -> Record:
 
 def _transfer_of(record: Record) -> TransferPosted:
     if not _TRANSFER_MEMBERS.issuperset(record):
-        # What nobody reads the digest does not cover.
+        # The digest does not cover a field that no release reads.
         raise ValueError(f"not a journal entry: {sorted(set(record) - _TRANSFER_MEMBERS)}")
     return TransferPosted(
         record["id"],

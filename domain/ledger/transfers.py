@@ -190,7 +190,7 @@ def _given_back(overlay: Overlay, state: TransferState, giver: AccountState, amo
 
 
 def _is_live(grant: GrantState, time_ms: int) -> bool:
-    """A grant of which nothing is left expires without an entry: nobody had to be told."""
+    """A grant of which nothing is left expires without an entry: there is nothing to tell."""
     expires_ms = grant.terms.expires_ms
     return grant.status == ACTIVE and (expires_ms is None or expires_ms > time_ms)
 

@@ -227,7 +227,7 @@ class ConnectionMachine:
 
     def _settle_connect(self, verdict: Verdict, now_ms: int) -> Outputs:
         if verdict is Refusal.UNAVAILABLE:
-            return self.end(CloseCode.FAULT, "nobody can be authenticated now")
+            return self.end(CloseCode.FAULT, "clients cannot be authenticated now")
         if verdict is Refusal.BANNED:
             return self.end(CloseCode.FORBIDDEN, "banned")
         if verdict is Refusal.OVER_LIMIT:

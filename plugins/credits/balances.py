@@ -24,7 +24,7 @@ CHECKPOINT_S: Final = 2.0
 SHARE_MAX: Final = 0.02
 """Of the time at most: a census goes through all checkpoints, so that a large ledger's is a rare one."""
 PAUSE_S_MIN: Final = 10.0
-"""Between two censuses: nobody scrapes more often, and each holds up MongoDB's callers for a moment."""
+"""Between two censuses: none is scraped more often, and each holds up MongoDB's callers for a moment."""
 BOUNDS: Final = (0, *(10**power for power in range(16)))
 
 ACCOUNT_BALANCE: Final = Metric(
@@ -71,7 +71,7 @@ class BalanceMeasures:
         try:
             self._show(await self._ledger.take_census(BOUNDS), mark)
         except DependencyUnavailable:
-            # What was shown last stays: whoever looks sees that the store is away elsewhere.
+            # What was shown last stays: other metrics show that the store is away.
             _log.debug("no census was taken")
         except Exception:  # noqa: BLE001 - a fault of one round must not end all that follow
             _log.exception("no census was taken")

@@ -21,7 +21,7 @@ class _Held(NamedTuple):
     asset: str
     amount: int
     until_ms: int
-    """When the last of the account's holds has ended, whoever was to end it."""
+    """When the last of the account's holds has ended, by whichever worker."""
 
 
 class HeldTotals:

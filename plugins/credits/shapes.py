@@ -117,7 +117,7 @@ class PlainPart(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DatedBack(msgspec.Struct, frozen=True, kw_only=True):
-    """What was recorded after `as_of` and counts from before it. Nobody could spend it then, so it is in
+    """What was recorded after `as_of` and counts from before it. It could not be spent then, so it is in
     `posted` and not in `available`. Without `?at=`, and with `basis=recorded`, there is none."""
 
     posted: int

@@ -1,6 +1,6 @@
-"""What happened to users and to credits, a line each, where somebody wants them: `game_play.log`.
+"""What happened to users and to credits, a line each, where they are wanted: `game_play.log`.
 
-At DEBUG, so that a line costs nothing where nobody does: the audit log and the journal hold the facts.
+At DEBUG, so that a line costs nothing where they are not: the audit log and the journal hold the facts.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ class Wanted:
     """Documents with `above < seq <= upto`; None does not narrow.
 
     `subject` and `key` are found by an index: documents that name the one or hold an entry under the
-    other. `actor` is not: whoever asks for one bounds `above`.
+    other. `actor` is not: a question for one bounds `above`.
     """
 
     upto: int

@@ -1,7 +1,7 @@
 """Workers of one host that share a book: one of them holds it, the others hand their commands to it.
 
-Only a shortcut past the journal's fence, which keeps any number of writers safe: whoever cannot reach the
-holder may append by itself.
+Only a shortcut past the journal's fence, which keeps any number of writers safe: a worker that cannot
+reach the holder may append by itself.
 """
 
 from __future__ import annotations
@@ -65,4 +65,4 @@ class WorkerLink(Protocol):
         """Holds the book, unless another worker does. A worker that dies holds nothing from then on."""
 
     async def reach(self, book: str) -> Link | None:
-        """None while nobody answers for the book."""
+        """None while no worker answers for the book."""

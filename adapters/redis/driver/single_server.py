@@ -64,7 +64,7 @@ class _Lane:
         self.flushing = False
         """Whether a pipeline is under way, be it that all of its callers were cancelled meanwhile."""
         self.idle: Event | None = None
-        """Set at the end of each pipeline; None while nobody waits for one."""
+        """Set at the end of each pipeline; None while no task waits for one."""
         self.opening: Task[None] | None = None
         self.opening_since_s = 0.0
         self.failure: DependencyUnavailable | None = None

@@ -60,7 +60,7 @@ PAUSE_S_MAX: Final = 1.0
 @dataclass(frozen=True, slots=True)
 class CommitLimits:
     """A part is decided anew, because other writers were faster, `decisions_max` times and `deciding_s_max`
-    long. The same bytes go out for `append_s_max` while nobody knows whether they arrived; the last try may
+    long. The same bytes go out for `append_s_max` while their arrival is unknown; the last try may
     add the store's own bound to it."""
 
     decisions_max: int = 1_000

@@ -58,13 +58,13 @@ class NewBan(Body, frozen=True, kw_only=True):
 
 
 class BanView(Body, frozen=True, kw_only=True):
-    """Nobody of this identifier gets in until then."""
+    """Requests of this identifier are refused until then."""
 
     type: str
     identifier: str
     until: Moment
     level: Annotated[int, Meta(description="How many bans lead to this one; each further one lasts longer")]
-    reason: Annotated[str, Meta(description="`violations` for one that nobody imposed by hand")]
+    reason: Annotated[str, Meta(description="`violations` for one that was not imposed by hand")]
 
 
 class BansQuery(ListQuery, frozen=True, kw_only=True):
@@ -133,9 +133,9 @@ def ban_routes(moderation: Moderation, idempotency: Idempotency) -> tuple[Route,
               summary="Bans in force, those that end last first"),
         Route("POST", "/admin/bans", "add_ban", ADMIN, add_ban, body=NewBan, answer=BanView, success=201,
               problems=(KEY_CONFLICT,), tags=tags,
-              summary="Shut somebody out, in place of a ban in force", description=DESCRIPTION),
+              summary="Ban an identifier, in place of a ban in force", description=DESCRIPTION),
         Route("DELETE", f"/admin/bans{BY_IDENTIFIER}", "lift_ban", ADMIN, lift_ban, success=204,
               parameters=NamedInPath,
               problems=(NOT_FOUND, KEY_CONFLICT), tags=tags,
-              summary="Let somebody in again", description=DESCRIPTION),
+              summary="Lift a ban", description=DESCRIPTION),
     )  # fmt: skip

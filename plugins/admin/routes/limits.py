@@ -1,4 +1,4 @@
-"""How somebody stands with the limits, and a clean sheet for them."""
+"""How an identifier stands with the limits, and a clean sheet for it."""
 
 from __future__ import annotations
 

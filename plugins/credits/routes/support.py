@@ -62,7 +62,7 @@ class CreditRouteSupport:
         return state
 
     async def refused(self, call: Call[Any, Any], *accounts: str) -> Problem | None:
-        """None for whoever may read all credits, or is the user of one of the accounts.
+        """None for a caller that may read all credits, or is the user of one of the accounts.
 
         Called with no account for what does not exist: others must not learn that it does not.
         """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from credit_system import PUBLIC, Answer, Body, Call, Route, TokenService
 
-# A new key stands here for a minute before it signs: nobody may keep an older answer for longer.
+# A new key stands here for a minute before it signs: no cache may keep an older answer for longer.
 _CACHE = "public, max-age=60"
 
 

@@ -39,8 +39,8 @@ WRONG_PASSWORD = Problem(
     headers=(("WWW-Authenticate", "Bearer"),),
 )
 TAKEN = {
-    Taken.USERNAME: Problem(409, Taken.USERNAME.value, "Somebody else has this username."),
-    Taken.EMAIL: Problem(409, Taken.EMAIL.value, "Somebody else has this e-mail address."),
+    Taken.USERNAME: Problem(409, Taken.USERNAME.value, "Another user has this username."),
+    Taken.EMAIL: Problem(409, Taken.EMAIL.value, "Another user has this e-mail address."),
 }
 
 
