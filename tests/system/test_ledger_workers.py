@@ -131,8 +131,9 @@ def owner_of(port: int, pids: set[int]) -> int | None:
     inodes = {f"socket:[{fields[9]}]" for fields in lines if fields[1] == f"0100007F:{port:04X}"}
     for pid in pids:
         for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-            if str(descriptor.readlink()) in inodes:
-                return pid
+            with suppress(FileNotFoundError):  # It was closed since it was listed.
+                if str(descriptor.readlink()) in inodes:
+                    return pid
     return None
 
 
