@@ -26,9 +26,11 @@
 
 PYTHON ?= python3
 ARGS ?=
-# PARALLEL="--numprocesses 3 --dist worksteal" runs test processes side by side, each with servers of its own. A few
-# tests measure milliseconds, and fail where more processes run than there are cores; so one is the default.
-PARALLEL ?=
+# Test processes side by side: each starts its own servers, and takes the others' tests when it is done with its own.
+# Many tests wait, so there is one more than there are cores. With ARGS, which are mostly for a few tests, or PARALLEL=
+# there is one.
+CORES := $(shell nproc 2>/dev/null || echo 1)
+PARALLEL ?= --numprocesses $(shell echo $$(($(CORES) < 8 ? $(CORES) + 1 : 8))) --dist worksteal
 
 VENV := .venv
 SERVERS := .servers
@@ -77,7 +79,7 @@ test: $(VENV)/dev.stamp $(SERVERS)/servers.stamp $(CLIENTS)/clients.stamp redis-
 	@command -v curl >/dev/null || { $(call apt,curl); }  # the README's walk is run as it stands
 	@# A process of the product starts a third sooner when Python finds it compiled, and tests start hundreds.
 	@$(BIN)/python -m compileall -q $(FLOORS)
-	@exec $(BIN)/python -m pytest $(PARALLEL) $(ARGS)
+	@exec $(BIN)/python -m pytest $(or $(ARGS),$(PARALLEL))
 
 # Of the tests that draw their own cases, seeds and properties, fifteen times as many cases; they need no server. No test
 # begins after MINUTES: what could not be tried any more is skipped.
