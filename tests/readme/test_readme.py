@@ -66,7 +66,7 @@ def test_every_command_of_the_readme_is_walked_or_a_target_of_make() -> None:
 
 def test_make_test_and_the_checks_are_what_the_project_runs_for_every_commit() -> None:
     commands = (PROJECT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
-    assert "make test" in commands
+    assert any(re.match(r"make test( \||$)", command) for command in commands)
 
 
 def test_output_agrees_only_when_all_of_it_does() -> None:
