@@ -11,9 +11,9 @@ from adapters.worker_link.frames import PAYLOAD_BYTES_MAX, BadFrame, FrameReader
 from adapters.worker_link.host import Stream
 from adapters.worker_link.messages import BadMessage, error_of, outcomes_in, packed, request
 from domain.ledger.commands import Submission
-from domain.ledger.outcomes import CommandOutcome
+from domain.ledger.outcomes import CommandOutcome, Outcomes
 from ports.errors import DependencyUnavailable, OutcomeUnknown
-from ports.ledger.worker_link import Declined, Link, LinkUnusable, Outcomes
+from ports.ledger.worker_link import Declined, Link, LinkUnusable
 from ports.runtime import DeadlineExceeded, Event, Runtime
 
 ANSWER_S_MAX: Final = 15.0

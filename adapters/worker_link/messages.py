@@ -15,9 +15,9 @@ from adapters.worker_link.command_records import (
 )
 from adapters.worker_link.frames import PAYLOAD_BYTES_MAX, Kind, LinkFrame, encoded
 from domain.ledger.commands import Submission
-from domain.ledger.outcomes import CommandOutcome
+from domain.ledger.outcomes import CommandOutcome, Outcomes
 from ports.errors import DependencyUnavailable, OutcomeUnknown
-from ports.ledger.worker_link import LinkUnusable, Outcomes
+from ports.ledger.worker_link import LinkUnusable
 from ports.runtime import Overloaded
 
 Made = TypeVar("Made")

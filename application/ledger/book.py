@@ -13,8 +13,8 @@ from application.ledger.submitter import Submitter
 from domain.ledger.account import AccountState
 from domain.ledger.chain import Head
 from domain.ledger.commands import Submission
-from domain.ledger.commit.proofs import Outcomes
 from domain.ledger.machine import Decision
+from domain.ledger.outcomes import Outcomes
 from domain.ledger.subjects import Subject
 
 

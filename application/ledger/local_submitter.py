@@ -39,8 +39,8 @@ from domain.ledger.commit.effects import (
     TurnCame,
 )
 from domain.ledger.commit.machine import Commit, CommitLimits
-from domain.ledger.commit.proofs import Outcomes
 from domain.ledger.commit.sizes import BATCH_BYTES_MAX, BATCH_COMMANDS_MAX, weight
+from domain.ledger.outcomes import Outcomes
 from ports.errors import DependencyUnavailable
 from ports.runtime import Overloaded
 

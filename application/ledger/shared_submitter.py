@@ -16,14 +16,13 @@ from typing import Final, NamedTuple
 from application.ledger.local_submitter import WAITING_COMMANDS_MAX, LocalSubmitter
 from application.ledger.reader import BookReader
 from domain.ledger.commands import Submission
-from domain.ledger.outcomes import CommandOutcome, Posted, Rejected
+from domain.ledger.outcomes import CommandOutcome, Outcomes, Posted, Rejected
 from ports.errors import DependencyUnavailable, OutcomeUnknown
 from ports.ledger.worker_link import (
     BookHold,
     Declined,
     Link,
     LinkUnusable,
-    Outcomes,
     WorkerLink,
 )
 from ports.runtime import DeadlineExceeded, Overloaded, Runtime, Task, TaskCancelled

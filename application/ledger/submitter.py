@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from domain.ledger.commands import Submission
-from domain.ledger.outcomes import CommandOutcome
+from domain.ledger.outcomes import Outcomes
 
 
 class Submitter(Protocol):
     """Commits commands: in this process, or in the worker that holds the book."""
 
-    async def submit(self, submissions: Sequence[Submission]) -> Sequence[tuple[CommandOutcome, ...]]:
+    async def submit(self, submissions: Sequence[Submission]) -> Outcomes:
         """Decides and commits; one tuple of outcomes a submission, in order.
 
         Raises `Overloaded` (nothing was taken) and `DependencyUnavailable`: then it may or may

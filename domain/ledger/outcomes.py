@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 from typing import NamedTuple
 
@@ -66,6 +67,8 @@ Outcome = Posted | Rejected
 """How a command that was asked for ends."""
 CommandOutcome = Outcome | Settled
 """How any command ends, the ledger's own as well."""
+Outcomes = Sequence[tuple[CommandOutcome, ...]]
+"""Of a batch: one tuple a submission, one outcome a command, in order."""
 
 
 def asked(outcome: CommandOutcome) -> Outcome:

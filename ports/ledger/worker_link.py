@@ -10,10 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from domain.ledger.commands import Submission
-from domain.ledger.outcomes import CommandOutcome
-
-Outcomes = Sequence[tuple[CommandOutcome, ...]]
-"""One tuple a submission, in order."""
+from domain.ledger.outcomes import Outcomes
 
 Serve = Callable[[Sequence[Submission]], Awaitable[Outcomes]]
 """Decides and commits for another worker. Raises `Overloaded` and `DependencyUnavailable`."""

@@ -11,9 +11,9 @@ import pytest
 from adapters.worker_link.link import ANSWER_S_MAX, GREETING_S_MAX, LOOK_INTERVAL_S, QUIET_LOOKS_MAX
 from adapters.worker_link.worker_link import BOOKS_MAX, StreamWorkerLink
 from domain.ledger.commands import Submission
-from domain.ledger.outcomes import Posted, Rejected, Rejection
+from domain.ledger.outcomes import Outcomes, Posted, Rejected, Rejection
 from ports.errors import DependencyUnavailable, OutcomeUnknown
-from ports.ledger.worker_link import Declined, LinkUnusable, Outcomes, WorkerLink
+from ports.ledger.worker_link import Declined, LinkUnusable, WorkerLink
 from ports.runtime import Overloaded, Runtime
 from tests.conformance.runtimes import Driver
 from tests.conformance.worker_links import BOOK, Holder, held, host_of, outcome_of, reached, transfer

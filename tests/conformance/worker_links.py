@@ -12,8 +12,8 @@ from adapters.worker_link.host import Host
 from adapters.worker_link.trio_sockets import TrioSockets
 from domain.ledger.commands import PostTransfer, Submission
 from domain.ledger.entries import Recorded, TransferPosted
-from domain.ledger.outcomes import Outcome, Posted
-from ports.ledger.worker_link import BookHold, Link, Outcomes, WorkerLink
+from domain.ledger.outcomes import Outcome, Outcomes, Posted
+from ports.ledger.worker_link import BookHold, Link, WorkerLink
 from ports.runtime import Event, Runtime
 from tests.simulation.one_host import OneHost
 from tests.simulation.runtime.simulated_runtime import SimulatedRuntime

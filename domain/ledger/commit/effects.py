@@ -12,7 +12,7 @@ from domain.ledger.chain import AppendResult, Head, JournalDocument
 from domain.ledger.crossings import Crossings
 from domain.ledger.entries import Recorded
 from domain.ledger.machine import Decision
-from domain.ledger.outcomes import CommandOutcome
+from domain.ledger.outcomes import Outcomes
 from domain.ledger.replay import Accounts, Subjects
 
 
@@ -110,7 +110,7 @@ class Adopt(NamedTuple):
 class Finished(NamedTuple):
     """The end: one tuple of outcomes a submission, in order. No answer."""
 
-    outcomes: Sequence[tuple[CommandOutcome, ...]]
+    outcomes: Outcomes
 
 
 class GaveUp(NamedTuple):

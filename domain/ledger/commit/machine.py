@@ -41,7 +41,6 @@ from domain.ledger.commit.effects import (
 from domain.ledger.commit.parts import Part, Parts
 from domain.ledger.commit.proofs import (
     AbsentKeys,
-    Outcomes,
     keys_of,
     keys_of_refusals,
     keys_of_rejections,
@@ -51,6 +50,7 @@ from domain.ledger.commit.sizes import is_too_large
 from domain.ledger.crossings import crossings
 from domain.ledger.entries import Recorded
 from domain.ledger.machine import Decision
+from domain.ledger.outcomes import Outcomes
 
 PAUSE_S: Final = 0.02
 """How long the same bytes wait before they go out again; twice as long after each time."""

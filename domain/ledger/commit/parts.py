@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from domain.ledger.commands import Submission
-from domain.ledger.commit.proofs import Outcomes
-from domain.ledger.outcomes import CommandOutcome
+from domain.ledger.outcomes import CommandOutcome, Outcomes
 
 
 class Slot(NamedTuple):

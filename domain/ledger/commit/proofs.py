@@ -11,10 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from domain.ledger.commands import Command, PostTransfer, Submission
 from domain.ledger.entries import Recorded
 from domain.ledger.machine import repeat_of
-from domain.ledger.outcomes import CommandOutcome, Posted, Rejected
-
-Outcomes = Sequence[tuple[CommandOutcome, ...]]
-"""One tuple a submission, one outcome a command."""
+from domain.ledger.outcomes import CommandOutcome, Outcomes, Posted, Rejected
 
 
 class AbsentKeys:
