@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 from domain.limits.admission import Charge, Identifier, IdentifierType, Verdict
+from domain.limits.windows import Policy
 from ports.errors import DependencyUnavailable
 from ports.runtime import Runtime
 from tests.conformance.limiters import (
@@ -26,11 +27,16 @@ from tests.conformance.runtimes import Driver
 from tests.servers.redis_server import RedisServer
 
 
+def daily(limit: int) -> Policy:
+    """With a window of a day: by Redis's own clock, one of a minute ends within a test once in a while."""
+    return policy(limit, period_ms=86_400_000)
+
+
 def test_many_decisions_at_once_share_few_round_trips(run_real: Driver, redis_server: RedisServer) -> None:
     async def body(runtime: Runtime) -> None:
         async with connected(runtime, redis_server) as driver:
             limiter = redis_limiter(driver, None)
-            charge = Charge(USER, policy(1_000))
+            charge = Charge(USER, daily(1_000))
             await ask(limiter, charge)
             pipelines, commands = driver.pipelines, driver.commands
             await gather(runtime, lambda: ask(limiter, charge), 256)
@@ -44,7 +50,7 @@ def test_a_script_that_the_server_lost_is_loaded_again(run_real: Driver, redis_s
     async def body(runtime: Runtime) -> None:
         async with connected(runtime, redis_server) as driver:
             limiter = redis_limiter(driver, None)
-            charge = Charge(USER, policy(100))
+            charge = Charge(USER, daily(100))
             await ask(limiter, charge)
             await driver.execute("SCRIPT", "FLUSH")
             answers = await gather(runtime, lambda: ask(limiter, charge), 20)
@@ -60,7 +66,7 @@ def test_whatever_is_flushed_the_next_decision_loads_what_it_needs(
     async def body(runtime: Runtime) -> None:
         async with connected(runtime, redis_server) as driver:
             limiter = redis_limiter(driver, None)
-            charge = Charge(USER, policy(100))
+            charge = Charge(USER, daily(100))
             await limiter.restore_revocations({})
             await ask(limiter, charge)
             await driver.execute(*command)
@@ -77,7 +83,7 @@ def test_after_a_restart_the_script_is_loaded_again_and_what_was_counted_still_c
     async def body(runtime: Runtime) -> None:
         async with connected(runtime, redis_server) as driver:
             limiter = redis_limiter(driver, None)
-            charge = Charge(USER, policy(100))
+            charge = Charge(USER, daily(100))
             ban = await limiter.ban(ADDRESS, duration_ms=600_000, jitter=0.0, reason="kept")
             for _ in range(10):
                 await ask(limiter, charge)
@@ -113,7 +119,7 @@ def test_no_name_stands_in_redis_and_every_key_expires(run_real: Driver, redis_s
             limiter = redis_limiter(driver, None)
             for identifier in (ADDRESS, ACCOUNT_NAME):
                 for _ in range(5):
-                    await ask(limiter, Charge(identifier, policy(1)))
+                    await ask(limiter, Charge(identifier, daily(1)))
             await limiter.ban(USER, duration_ms=None, jitter=0.0, reason="told by ada@example.org")
             await limiter.violate(Identifier(IdentifierType.USER, "usr_2"), jitter=0.0)
             await limiter.revoke_session("ses_1", ttl_ms=1_000)
@@ -144,7 +150,7 @@ def test_a_flushed_redis_is_not_trusted_for_revocations_until_they_are_restored(
     async def body(runtime: Runtime) -> None:
         async with connected(runtime, redis_server) as driver:
             limiter = redis_limiter(driver, None)
-            charge = Charge(USER, policy(100))
+            charge = Charge(USER, daily(100))
             assert not (await ask(limiter, charge, session="ses_1")).revocations_known
             assert (await ask(limiter, charge)).revocations_known
             await limiter.restore_revocations({})
@@ -163,8 +169,7 @@ def test_a_stopped_redis_raises_and_its_return_is_enough(run_real: Driver, redis
     async def body(runtime: Runtime) -> None:
         async with connected(runtime, redis_server) as driver:
             limiter = redis_limiter(driver, None)
-            # A window of a day: one of a minute ends within the test once in a while.
-            charge = Charge(USER, policy(100, period_ms=86_400_000))
+            charge = Charge(USER, daily(100))
             await ask(limiter, charge)
             redis_server.kill()
             try:
