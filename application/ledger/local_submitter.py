@@ -110,13 +110,15 @@ class LocalSubmitter:
         await self._reader.open()
         try:
             with self._states.keeping(), self._reader.closing():
-                return await self._drive(
-                    Commit(self.name, batch, self._states, limits=LIMITS, earlier=self._unsettled)
-                )
+                return await self._drive(self._commit_of(batch))
         except DependencyUnavailable:
             if (failed_s := monotonic()) - began_s >= SLOW_FAILURE_S:
                 self._away_until_s = failed_s + AWAY_S
             raise
+
+    def _commit_of(self, batch: Sequence[Submission]) -> Commit:
+        nonce = self._ports.entropy.token(16).hex()
+        return Commit(self.name, batch, self._states, nonce=nonce, limits=LIMITS, earlier=self._unsettled)
 
     async def _drive(self, commit: Commit) -> Outcomes:
         goes_out_again = True
@@ -137,7 +139,7 @@ class LocalSubmitter:
 
     def _moment(self) -> Moment:
         ports = self._ports
-        return Moment(ports.clock.now_ms(), ports.runtime.monotonic(), ports.entropy.token(16).hex())
+        return Moment(ports.clock.now_ms(), ports.runtime.monotonic())
 
     async def _carry_out(self, effect: Request) -> Answer:
         match effect:

@@ -37,14 +37,12 @@ class LedgerView(Protocol):
 
 
 class Moment(NamedTuple):
-    """The time of an answer, and entropy for a document that it may lead to."""
+    """The time of an answer."""
 
     now_ms: int
     """Milliseconds since the epoch, for entries."""
     monotonic_s: float
     """Seconds of a clock that never runs back, for bounds."""
-    nonce: str
-    """Never given before."""
 
 
 class Pending(NamedTuple):

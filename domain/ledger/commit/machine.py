@@ -6,12 +6,13 @@ between the arrival of a batch and its outcomes stands in `CASES`.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from domain.ledger.chain import AppendResult, JournalDocument, seal
-from domain.ledger.commands import Submission
+from domain.ledger.commands import Command, Submission
 from domain.ledger.commit.cases import CASES, Phase, Step
 from domain.ledger.commit.decider import Decider
 from domain.ledger.commit.effects import (
@@ -44,6 +45,7 @@ from domain.ledger.commit.proofs import (
     keys_of,
     keys_of_refusals,
     keys_of_rejections,
+    rejected,
     with_repeats,
 )
 from domain.ledger.commit.sizes import is_too_large
@@ -72,9 +74,10 @@ class Commit:
     """One batch, from its arrival to its outcomes. Misuse raises RuntimeError."""
 
     __slots__ = (
-        "_absent", "_asked", "_book", "_decider", "_decision", "_decisions_left", "_give_up_s", "_in_doubt",
-        "_is_earlier", "_known", "_limits", "_moved", "_part", "_parts", "_pause_s", "_phase", "_reason",
-        "_result", "_send_until_s", "_sending", "_view",
+        "_absent", "_asked", "_book", "_decider", "_decision", "_decisions_left", "_give_up_s",
+        "_in_doubt", "_is_earlier", "_is_nonce_used", "_known", "_limits", "_moved", "_nonce", "_part",
+        "_parts", "_pause_s", "_phase", "_reason", "_rejected", "_result", "_send_until_s", "_sending",
+        "_view",
     )  # fmt: skip
 
     _part: Part
@@ -90,12 +93,16 @@ class Commit:
         batch: Sequence[Submission],
         view: LedgerView,
         *,
+        nonce: str,
         limits: CommitLimits,
         earlier: Pending | None = None,
     ) -> None:
-        """`earlier` is what the commit before this one left `pending`."""
+        """`nonce` was never given before. `earlier` is what the commit before this one left `pending`."""
         self._book = book
         self._view = view
+        self._nonce = nonce
+        """Of the newest document: another one has another, so that the two are not taken for each other."""
+        self._is_nonce_used = False
         self._limits = limits
         self._phase = Phase.NEW
         self._parts = Parts(batch)
@@ -110,6 +117,7 @@ class Commit:
         self._give_up_s = 0.0
         self._decisions_left = 0
         self._absent = AbsentKeys()
+        self._rejected: Sequence[Command] = ()
         self._asked: Sequence[str] = ()
         self._result = AppendResult.UNKNOWN
         self._pause_s = 0.0
@@ -150,12 +158,12 @@ class Commit:
     def _enter(self, now: Moment) -> Effect | Step:
         """What is asked for in a phase; a step where nothing has to be."""
         match self._phase:
-            case Phase.NEXT_PART:
-                return self._next_part(now)
             case Phase.TURN:
                 return self._await_turn(now)
             case Phase.DECIDING:
                 return self._decide(now)
+            case Phase.NEXT_PART:
+                return self._next_part(now)
             case Phase.SENDING:
                 return AppendDocument(self._sending.document)
             case Phase.ADOPTING:
@@ -264,13 +272,17 @@ class Commit:
             return Step.TOO_LARGE
         self._decision = decision
         self._absent.forget_before(self._view.head.seq)
-        self._asked = keys_of_refusals(part.batch, decision.outcomes, self._known, self._absent)
+        self._rejected = rejected(part.batch, decision.outcomes)
+        self._asked = keys_of_refusals(self._rejected, self._known, self._absent)
         if self._asked:
             return Step.REFUSES
         if not decision.entries:
             return Step.RECORDS_NOTHING
+        if self._is_nonce_used:
+            self._nonce = _next_nonce(self._nonce)
+        self._is_nonce_used = True
         view, time_ms = self._view, decision.time_ms
-        document = seal(self._book, view.head, decision.entries, time_ms=time_ms, nonce=now.nonce)
+        document = seal(self._book, view.head, decision.entries, time_ms=time_ms, nonce=self._nonce)
         self._deliver(Pending(document, decision, crossings(view.accounts, decision.changed, time_ms)), now)
         return Step.RECORDS
 
@@ -343,9 +355,14 @@ class Commit:
         return self._finish(self._decision.outcomes)
 
     def _unproved(self) -> Step | None:
-        self._asked = keys_of_rejections(self._part.batch, self._decision.outcomes, self._known, self._absent)
+        self._asked = keys_of_rejections(self._rejected, self._known, self._absent)
         return Step.UNPROVED if self._asked else None
 
     def _finish(self, outcomes: Outcomes, again: Sequence[int] = ()) -> Step:
         self._parts.finish(self._part, outcomes, again)
         return Step.PROVED
+
+
+def _next_nonce(nonce: str) -> str:
+    """As unlike every other one as the first was; of the same form."""
+    return hashlib.sha256(nonce.encode()).hexdigest()[: len(nonce)]

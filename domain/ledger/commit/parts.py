@@ -9,35 +9,29 @@ from domain.ledger.commands import Submission
 from domain.ledger.outcomes import CommandOutcome, Outcomes
 
 
-class Slot(NamedTuple):
-    """Where a submission of a part belongs."""
-
-    place: int
-    """Its index in the whole batch."""
-    is_rest: bool = False
-    """Whether it is the later half of one that was cut: its outcomes come after those of the earlier."""
-
-
 class Part(NamedTuple):
     """Submissions that go into one document, if one can hold them."""
 
     batch: Sequence[Submission]
-    slots: Sequence[Slot]
+    places: Sequence[int]
+    """Their indices in the whole batch."""
+    is_rest: bool = False
+    """Whether its only submission is a later piece of one that was cut: outcomes come after the earlier's."""
 
     def halves(self) -> tuple[Part, Part] | None:
         """The part in two, cut between submissions or within the only one; None for what must go into one
         document."""
-        batch, slots = self.batch, self.slots
+        batch, places, is_rest = self
         if len(batch) > 1:
             middle = len(batch) // 2
-            return Part(batch[:middle], slots[:middle]), Part(batch[middle:], slots[middle:])
+            return Part(batch[:middle], places[:middle]), Part(batch[middle:], places[middle:])
         commands, is_atomic = batch[0]
         if is_atomic or len(commands) == 1:
             return None
         middle = len(commands) // 2
         return (
-            Part((Submission(commands[:middle]),), slots),
-            Part((Submission(commands[middle:]),), (slots[0]._replace(is_rest=True),)),
+            Part((Submission(commands[:middle]),), places, is_rest),
+            Part((Submission(commands[middle:]),), places, is_rest=True),
         )
 
 
@@ -47,7 +41,7 @@ class Parts:
     __slots__ = ("_outcomes", "_waiting")
 
     def __init__(self, batch: Sequence[Submission]) -> None:
-        self._waiting = [Part(batch, [Slot(index) for index in range(len(batch))])]
+        self._waiting = [Part(batch, range(len(batch)))]
         self._outcomes: list[tuple[CommandOutcome, ...]] = [()] * len(batch)
 
     @property
@@ -66,9 +60,9 @@ class Parts:
     def finish(self, part: Part, outcomes: Outcomes, again: Sequence[int]) -> None:
         """Keeps the outcomes of a part; the submissions at the indices in `again` come next, once more."""
         kept = self._outcomes
-        for (place, is_rest), results in zip(part.slots, outcomes, strict=True):
-            kept[place] = kept[place] + results if is_rest else results
+        for place, results in zip(part.places, outcomes, strict=True):
+            kept[place] = kept[place] + results if part.is_rest else results
         if again:
             self._waiting.append(
-                Part([part.batch[index] for index in again], [part.slots[index] for index in again])
+                Part([part.batch[index] for index in again], [part.places[index] for index in again])
             )

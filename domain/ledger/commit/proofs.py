@@ -38,14 +38,27 @@ class AbsentKeys:
         self._keys.update(key for key in asked if key not in found)
 
 
+def rejected(batch: Sequence[Submission], outcomes: Outcomes) -> list[Command]:
+    """The commands that were rejected."""
+    if all(type(outcome) is Posted for results in outcomes for outcome in results):
+        return []  # Nearly always.
+    return [
+        command
+        for submission, results in zip(batch, outcomes, strict=True)
+        for command, outcome in zip(submission.commands, results, strict=True)
+        if isinstance(outcome, Rejected)
+    ]
+
+
 def keys_of_refusals(
-    batch: Sequence[Submission], outcomes: Outcomes, known: Mapping[str, Recorded], absent: AbsentKeys
+    commands: Iterable[Command], known: Mapping[str, Recorded], absent: AbsentKeys
 ) -> list[str]:
-    """Keys of refusals that are to be recorded, as far as they were not looked up at this head. A refusal is
-    none before its ids are known to be new: the document that says so could not be taken back."""
+    """Keys of rejected commands whose refusal is to be recorded, as far as they were not looked up at this
+    head. A refusal is none before its ids are known to be new: the document that says so could not be taken
+    back."""
     return [
         key
-        for command in _rejected(batch, outcomes)
+        for command in commands
         if _is_remembered(command)
         for key in command.keys
         if key not in known and key not in absent
@@ -53,12 +66,12 @@ def keys_of_refusals(
 
 
 def keys_of_rejections(
-    batch: Sequence[Submission], outcomes: Outcomes, known: Mapping[str, Recorded], absent: AbsentKeys
+    commands: Iterable[Command], known: Mapping[str, Recorded], absent: AbsentKeys
 ) -> list[str]:
     """Keys of rejected commands that may be repeats, as far as they were not looked up."""
     return [
         key
-        for command in _rejected(batch, outcomes)
+        for command in commands
         if command.repeatable
         for key in command.keys
         if key not in known and key not in absent
@@ -94,14 +107,3 @@ def with_repeats(
 def _is_remembered(command: Command) -> bool:
     """Whether a refusal of the command is recorded in the journal."""
     return type(command) is PostTransfer and bool(command.refusal_keys)
-
-
-def _rejected(batch: Sequence[Submission], outcomes: Outcomes) -> list[Command]:
-    if all(type(outcome) is Posted for results in outcomes for outcome in results):
-        return []  # Nearly always.
-    return [
-        command
-        for submission, results in zip(batch, outcomes, strict=True)
-        for command, outcome in zip(submission.commands, results, strict=True)
-        if isinstance(outcome, Rejected)
-    ]

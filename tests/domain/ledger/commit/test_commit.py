@@ -181,13 +181,13 @@ def test_the_drawing_of_the_cases_is_the_table() -> None:
 
 
 def moment(at_s: float = 0.0) -> Moment:
-    return Moment(1_000, at_s, f"nonce-{at_s}")
+    return Moment(1_000, at_s)
 
 
 def begun(batch: Sequence[Submission], *, limits: CommitLimits = LIMITS) -> tuple[Commit, World]:
     world = World(Fate(Random(0)))
     world.fate.calm = True
-    commit = Commit(BOOK, batch, world.view, limits=limits)
+    commit = Commit(BOOK, batch, world.view, nonce="n" * 32, limits=limits)
     assert isinstance(commit.begin(moment()), AwaitTurn)
     return commit, world
 
@@ -195,7 +195,7 @@ def begun(batch: Sequence[Submission], *, limits: CommitLimits = LIMITS) -> tupl
 def test_a_writer_that_always_loses_gives_up_after_so_many_decisions() -> None:
     world = World(Fate(Random(0)))
     batch = [one(opening("carol"))]
-    commit = Commit(BOOK, batch, world.view, limits=CommitLimits(decisions_max=3))
+    commit = Commit(BOOK, batch, world.view, nonce="n" * 32, limits=CommitLimits(decisions_max=3))
     effect = commit.begin(moment())
     decisions = 0
     while not isinstance(effect, GaveUp):

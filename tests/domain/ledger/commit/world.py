@@ -163,7 +163,9 @@ class World:
         if self.fate.happens(30):
             self.view.forget()
         first, nonces = len(self.truths) - 1, set[str]()
-        commit = Commit(BOOK, batch, self.view, limits=LIMITS, earlier=self.unsettled)
+        commit = Commit(
+            BOOK, batch, self.view, nonce=f"{self.moments:032x}", limits=LIMITS, earlier=self.unsettled
+        )
         effect = commit.begin(self._moment())
         for _ in range(EFFECTS_MAX):
             if isinstance(effect, Finished | GaveUp):
@@ -181,7 +183,7 @@ class World:
         self.moments += 1
         self.now_s += 0.001
         # The clock of the machine may be behind the one of another writer.
-        return Moment(1_000 + self.moments, self.now_s, f"moment-{self.moments}")
+        return Moment(1_000 + self.moments, self.now_s)
 
     def _answer(self, effect: Effect) -> Answer:
         """Carries it out, with what others do before, or after."""
