@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from enum import IntEnum, auto
 from typing import Final
 
-
 # Integers: they are compared and looked up several times as fast as other members.
 
 
