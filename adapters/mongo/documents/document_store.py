@@ -15,6 +15,7 @@ from adapters.mongo.driver.errors import DuplicateKey
 from adapters.mongo.driver.interface import Document as Stored
 from adapters.mongo.driver.interface import Index, MongoCollection, MongoDriver, MongoTransaction
 from adapters.mongo.indexes import create_indexes
+from adapters.mongo.validators import TEXT, Validators, documents_of
 from domain.audit import AuditEvent
 from domain.documents.document import Collection, Document, complete
 from domain.documents.queries import Query
@@ -32,6 +33,8 @@ _PRIMARY = Index("_id_", (("_id", 1),))
 """Every collection has it: declaring it makes the collection and nothing else."""
 
 INDEXES = {VERSIONS: (Index("by_part", (("part", 1), ("_id", 1))),)}
+
+VALIDATORS: Validators = {VERSIONS: documents_of({"_id": TEXT, "part": TEXT, "write": TEXT})}
 
 
 class MongoDocuments:

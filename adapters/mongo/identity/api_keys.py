@@ -8,6 +8,7 @@ from adapters.mongo.audit import record_all_in, record_in
 from adapters.mongo.driver.interface import Document, Index, MongoDriver, MongoTransaction, UpdateOne
 from adapters.mongo.idempotency import remember_in
 from adapters.mongo.identity.users import note_key_in
+from adapters.mongo.validators import BYTES, INTEGER, LIST, TEXT, Validators, documents_of, or_null
 from domain.audit import AuditEvent
 from domain.idempotency import RememberedAnswer
 from domain.identity.api_keys import KEYS_PER_SPONSOR_MAX, ApiKey, Scope
@@ -22,6 +23,24 @@ INDEXES = {
         Index("by_place", (("made_for", 1),), partial={"made_for": {"$type": "string"}}),
         Index("living_by_sponsor", (("sponsor_id", 1), ("expires_ms", 1)), partial={"revoked_ms": None}),
         Index("by_revocation", (("revoked_ms", -1),), partial={"revoked_ms": {"$type": "number"}}),
+    )
+}
+
+VALIDATORS: Validators = {
+    COLLECTION: documents_of(
+        {
+            "_id": TEXT,
+            "name": TEXT,
+            "scopes": LIST,
+            "book": TEXT,
+            "secret_digest": BYTES,
+            "created_ms": INTEGER,
+            "created_by": TEXT,
+            "expires_ms": or_null(INTEGER),
+            "revoked_ms": or_null(INTEGER),
+            "last_used_ms": or_null(INTEGER),
+        },
+        {"sponsor_id": or_null(TEXT), "made_for": or_null(TEXT), "signing_secret": or_null(BYTES)},
     )
 }
 

@@ -5,12 +5,17 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from adapters.mongo.driver.interface import Document, Index, MongoDriver
+from adapters.mongo.validators import DATE, INTEGER, TEXT, Validators, documents_of
 from domain.identity.login_delay import NO_FAILURES, DelayPolicy, Failures
 from ports.identity.login_failures import LoginFailures
 
 COLLECTION = "login_failures"
 
 INDEXES = {COLLECTION: (Index("purge", (("purge_at", 1),), expire_after_seconds=0),)}
+
+VALIDATORS: Validators = {
+    COLLECTION: documents_of({"_id": TEXT, "count": INTEGER, "last_ms": INTEGER, "purge_at": DATE})
+}
 
 
 class MongoLoginFailures:

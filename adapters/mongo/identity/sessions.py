@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from adapters.mongo.audit import record_all_in, record_in
 from adapters.mongo.driver.interface import Document, Index, MongoDriver, MongoTransaction
 from adapters.mongo.identity.users import note_login_in
+from adapters.mongo.validators import DATE, INTEGER, LIST, PERSONAL, TEXT, Validators, documents_of, or_null
 from domain.audit import AuditEvent
 from domain.identity.sessions import Session, surplus
 from domain.identity.users import device_digest
@@ -22,6 +23,28 @@ INDEXES = {
         # Whose ends lie ahead; `idle_expires_ms` is never after `absolute_expires_ms`.
         Index("living", (("idle_expires_ms", 1), ("user_id", 1)), partial={"revoked_ms": None}),
         Index("purge", (("purge_at", 1),), expire_after_seconds=86_400),
+    )
+}
+
+VALIDATORS: Validators = {
+    COLLECTION: documents_of(
+        {
+            "_id": TEXT,
+            "user_id": TEXT,
+            "device_id": TEXT,
+            "credential_version": INTEGER,
+            "created_ms": INTEGER,
+            "rotated_ms": INTEGER,
+            "last_seen_ms": INTEGER,
+            "idle_expires_ms": INTEGER,
+            "absolute_expires_ms": INTEGER,
+            "purge_at": DATE,
+            "generation": INTEGER,
+            "revoked_ms": or_null(INTEGER),
+            "address": PERSONAL,
+            "user_agent": PERSONAL,
+        },
+        {"rotations_ms": LIST, "shown_generation": INTEGER},
     )
 }
 

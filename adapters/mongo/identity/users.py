@@ -6,6 +6,7 @@ from adapters.mongo.audit import record_in
 from adapters.mongo.driver.errors import DuplicateKey
 from adapters.mongo.driver.interface import Document, Index, MongoDriver, MongoTransaction
 from adapters.mongo.idempotency import remember_in
+from adapters.mongo.validators import INTEGER, LIST, PERSONAL, TEXT, Validators, documents_of, or_null
 from domain.audit import AuditEvent
 from domain.idempotency import RememberedAnswer
 from domain.identity.users import DEVICES_KNOWN_MAX, Role, User, uniqueness_key
@@ -19,6 +20,23 @@ INDEXES = {
     COLLECTION: (
         Index(BY_USERNAME, (("username_key", 1),), unique=True),
         Index(BY_EMAIL, (("email_key", 1),), unique=True),
+    )
+}
+
+VALIDATORS: Validators = {
+    COLLECTION: documents_of(
+        {
+            "_id": TEXT,
+            "username": TEXT,
+            "username_key": TEXT,
+            "email": PERSONAL,
+            "email_key": PERSONAL,
+            "roles": LIST,
+            "password_hash": TEXT,
+            "credential_version": INTEGER,
+            "created_ms": INTEGER,
+        },
+        {"last_login_ms": or_null(INTEGER), "known_devices": LIST, "logins": INTEGER, "keys": INTEGER},
     )
 }
 

@@ -16,6 +16,7 @@ from adapters.mongo.driver.interface import (
 )
 from adapters.mongo.indexes import Indexes
 from adapters.mongo.ledger.states import record_of_state, state_of
+from adapters.mongo.validators import INTEGER, OBJECT, TEXT, Validators, documents_of
 from domain.ledger.account import AccountState
 from domain.ledger.crossings import Snapshot
 from domain.ledger.lots import NEVER_MS
@@ -34,6 +35,13 @@ INDEXES: Final[Indexes] = {
         Index("book_key_seq", (("book", 1), ("key", 1), ("seq", 1)), unique=True),
         Index("book_key_time", (("book", 1), ("key", 1), ("time", -1), ("seq", -1))),
     ),
+}
+
+VALIDATORS: Final[Validators] = {
+    COLLECTION: documents_of(
+        {"book": TEXT, "key": TEXT, "posted": INTEGER, "held": INTEGER, "seq": INTEGER}, {"due": INTEGER}
+    ),
+    SNAPSHOTS: documents_of({"book": TEXT, "key": TEXT, "seq": INTEGER, "time": INTEGER, "state": OBJECT}),
 }
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 from adapters.mongo.driver.errors import DuplicateKey
 from adapters.mongo.driver.interface import Concern, Index, MongoCollection, MongoDriver
 from adapters.mongo.indexes import Indexes
+from adapters.mongo.validators import DATE, TEXT, Validators, documents_of
 from ports.ledger.claims import Claim, Claims
 
 COLLECTION: Final = "journal_claims"
@@ -15,6 +16,8 @@ FORGOTTEN_AFTER_S: Final = 3_600
 INDEXES: Final[Indexes] = {
     COLLECTION: (Index("until", (("until", 1),), expire_after_seconds=FORGOTTEN_AFTER_S),)
 }
+
+VALIDATORS: Final[Validators] = {COLLECTION: documents_of({"_id": TEXT, "who": TEXT, "until": DATE})}
 
 
 class MongoClaims:

@@ -11,6 +11,7 @@ from typing import Any, Final
 from adapters.mongo.driver.errors import DuplicateKey
 from adapters.mongo.driver.interface import Document, Index, MongoCollection, MongoDriver
 from adapters.mongo.indexes import Indexes
+from adapters.mongo.validators import INTEGER, LIST, TEXT, Validators, documents_of
 from domain.ledger.account import is_system
 from domain.ledger.chain import FORMAT_MAX, AppendResult, JournalDocument
 from domain.ledger.entries import Entry, Recorded
@@ -34,6 +35,23 @@ INDEXES: Final[Indexes] = {
         # Unique across documents; within one the state machine sees to it.
         Index("book_entry_keys", (("book", 1), ("entries.keys", 1)), unique=True),
         Index(SUBJECTS, (("book", 1), ("subjects", 1), ("seq", 1))),
+    )
+}
+
+VALIDATORS: Final[Validators] = {
+    # Not each entry: the digest holds them, and thousands a document would be gone through at each append.
+    COLLECTION: documents_of(
+        {
+            "_id": TEXT,
+            "book": TEXT,
+            "seq": INTEGER,
+            "time": INTEGER,
+            "previous": TEXT,
+            "digest": TEXT,
+            "subjects": LIST,
+            "entries": LIST,
+        },
+        {"format": INTEGER},
     )
 }
 

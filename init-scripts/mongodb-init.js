@@ -1,0 +1,118 @@
+// Makes the service's database ready: three roles and their users, collections with validators, indexes.
+//
+//   mongosh "mongodb://root@host/?replicaSet=rs0&tls=true" --file init-scripts/mongodb-init.js
+//
+// Run it as a user who may manage users and collections (`root`, or `userAdminAnyDatabase` with `dbAdmin` of the
+// database). It may be run again at any time: what stands as it should is left alone, what differs is changed, an
+// index that stands otherwise is named and the script ends with 1. Always with `--file`: a script on standard input
+// ends with 0 in spite of an error.
+//
+// Environment:
+//   MONGODB_USER_FILE, MONGODB_PASSWORD_FILE                       who reads and writes
+//   MONGODB_ANALYTICS_USER_FILE, MONGODB_ANALYTICS_PASSWORD_FILE   who reads
+//   MONGODB_ADMIN_USER_FILE, MONGODB_ADMIN_PASSWORD_FILE           who makes indexes, and removes
+//       each the path of a file whose text, without one line end, is the value; where one is not set, the file is
+//       mongodb_user, mongodb_password, … in CREDIT_SECRETS_DIR (`secrets`), as for the service
+//   MONGO_INITDB_DATABASE        the service's database (credit_system)
+//   MONGODB_PLUGIN_COLLECTIONS   plugins' collections that no worker has made yet, as `shop.orders,shop.carts`
+//
+// What it makes is listed in database.json beside it, printed from what the service itself declares.
+
+"use strict";
+
+const fs = require("fs");
+const path = require("path");
+
+const DEFINITION = JSON.parse(fs.readFileSync(path.join(__dirname, "database.json"), "utf8"));
+const SECRETS = process.env.CREDIT_SECRETS_DIR || "secrets";
+const DATABASE = process.env.MONGO_INITDB_DATABASE || "credit_system";
+const PLUGIN = "plugin.";
+const USERS = [
+  ["credit_read_write", "mongodb_user", "mongodb_password"],
+  ["credit_read_only", "mongodb_analytics_user", "mongodb_analytics_password"],
+  ["credit_admin", "mongodb_admin_user", "mongodb_admin_password"],
+];
+
+const service = db.getSiblingDB(DATABASE);
+const accounts = db.getSiblingDB("admin");
+
+function secret(name) {
+  const variable = `${name.toUpperCase()}_FILE`;
+  const file = process.env[variable] || process.env[`CREDIT_${variable}`] || path.join(SECRETS, name);
+  const value = fs.readFileSync(file, "utf8").replace(/\r?\n$/, "");
+  if (value === "") throw new Error(`${file} is empty`);
+  return value;
+}
+
+function standing() {
+  return new Map(service.getCollectionInfos().map((each) => [each.name, each]));
+}
+
+function pluginCollections() {
+  const named = (process.env.MONGODB_PLUGIN_COLLECTIONS || "").split(",").map((name) => name.trim());
+  const made = [...standing().keys()].filter((name) => name.startsWith(PLUGIN));
+  return [...new Set([...named.filter(Boolean).map((name) => PLUGIN + name), ...made])].sort();
+}
+
+function makeRole(name, definition, plugins) {
+  const on = (collection, actions) => ({ resource: { db: DATABASE, collection }, actions });
+  const privileges = [
+    ...(definition.database.length ? [on("", definition.database)] : []),
+    ...Object.entries(definition.collections).map(([collection, actions]) => on(collection, actions)),
+    ...plugins.map((collection) => on(collection, definition.plugins)),
+  ];
+  if (service.getRole(name) === null) {
+    service.createRole({ role: name, privileges, roles: [] });
+  } else {
+    service.updateRole(name, { privileges, roles: [] });
+  }
+}
+
+function makeUser(role, userFile, passwordFile) {
+  const user = secret(userFile);
+  const as = { pwd: secret(passwordFile), roles: [{ role, db: DATABASE }] };
+  if (accounts.getUser(user) === null) {
+    accounts.createUser({ user, ...as });
+  } else {
+    accounts.updateUser(user, as);
+  }
+}
+
+function makeCollection(name, definition, found) {
+  // `moderate`: documents that an earlier release has written otherwise can still be changed.
+  const rules = { validator: definition.validator, validationLevel: "moderate", validationAction: "error" };
+  if (found === undefined) {
+    service.createCollection(name, rules);
+    return;
+  }
+  const same = Object.keys(rules).every((rule) => EJSON.stringify(found.options[rule]) === EJSON.stringify(rules[rule]));
+  if (!same) service.runCommand({ collMod: name, ...rules });
+}
+
+function makeIndexes(name, indexes) {
+  const problems = [];
+  for (const index of indexes) {
+    try {
+      service.runCommand({ createIndexes: name, indexes: [index] });
+    } catch (error) {
+      problems.push(`${name}.${index.name}: ${error.codeName || error.message}`);
+    }
+  }
+  return problems;
+}
+
+function makeDatabase() {
+  const before = standing();
+  const problems = [];
+  for (const [name, definition] of Object.entries(DEFINITION.collections)) {
+    makeCollection(name, definition, before.get(name));
+    problems.push(...makeIndexes(name, definition.indexes));
+  }
+  const plugins = pluginCollections();
+  for (const [name, definition] of Object.entries(DEFINITION.roles)) makeRole(name, definition, plugins);
+  for (const user of USERS) makeUser(...user);
+  if (problems.length) throw new Error(`indexes that could not be made: ${problems.join("; ")}`);
+  print(`${DATABASE}: ${Object.keys(DEFINITION.collections).length} collections, three roles and their users`);
+}
+
+makeDatabase();
