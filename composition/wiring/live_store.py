@@ -83,7 +83,7 @@ async def live_store(
         users=users.MongoUsers(driver=writer),
         sessions=sessions.MongoSessions(driver=writer),
         api_keys=api_keys.MongoApiKeys(driver=writer),
-        credentials=credential_store.MongoCredentials(driver=writer),
+        credentials=credential_store.MongoCredentials(driver=writer, admin=pools.admin),
         login_failures=login_failures.MongoLoginFailures(driver=writer),
         answers=idempotency.MongoIdempotencyStore(driver=writer),
         audit=audit.MongoAuditLog(drivers=(writer, pools.admin), on_recorded=on_recorded),

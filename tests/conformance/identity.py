@@ -155,7 +155,7 @@ def identity(request: pytest.FixtureRequest, run_real: Driver) -> OnStores:
                             MongoUsers(driver=driver),
                             MongoSessions(driver=driver),
                             MongoApiKeys(driver=driver),
-                            MongoCredentials(driver=driver),
+                            MongoCredentials(driver=driver, admin=driver),
                             MongoLoginFailures(driver=driver),
                             MongoIdempotencyStore(driver=driver),
                             MongoAuditLog(drivers=[driver], on_recorded=recorded.append),

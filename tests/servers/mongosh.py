@@ -25,7 +25,7 @@ def run_init_script(
     if not shell.exists():
         raise ServerFailed(f"{DIRECTORY.name}/ is missing: run `make mongosh`")
     path = f"{PROJECT / '.clients' / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-    login = ["--username", user.user, "--password", user.password, "--authenticationDatabase", "admin"]
+    login = [f"--username={user.user}", f"--password={user.password}", "--authenticationDatabase=admin"]
     return subprocess.run(
         [shell, mongod.url, *login, "--quiet", "--norc", "--file", SCRIPT],
         # A home of its own: the shell keeps a history and logs there.

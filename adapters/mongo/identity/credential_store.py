@@ -15,10 +15,11 @@ from ports.identity.users import AnswerFor
 
 class MongoCredentials:
     """Each writes the user first: a login or a new key at the same moment writes it too, so one waits for the
-    other."""
+    other. `admin` is a pool under the administrator's role, which alone may remove a user."""
 
-    def __init__(self, *, driver: MongoDriver) -> None:
+    def __init__(self, *, driver: MongoDriver, admin: MongoDriver) -> None:
         self._driver = driver
+        self._admin = admin
 
     async def change_password(
         self,
@@ -99,7 +100,7 @@ class MongoCredentials:
             await record_in(transaction, event)
             return RevokedIds(session_ids=session_ids, api_key_ids=key_ids)
 
-        return await self._driver.transaction(write)
+        return await self._admin.transaction(write)
 
 
 def _proof(credentials: MongoCredentials) -> CredentialStore:

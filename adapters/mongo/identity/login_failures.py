@@ -17,6 +17,8 @@ VALIDATORS: Validators = {
     COLLECTION: documents_of({"_id": TEXT, "count": INTEGER, "last_ms": INTEGER, "purge_at": DATE})
 }
 
+_CLEARED: Document = {"$set": {"count": 0, "last_ms": 0, "purge_at": "$$NOW"}}
+
 
 class MongoLoginFailures:
     """The server deletes forgotten failures."""
@@ -25,7 +27,7 @@ class MongoLoginFailures:
         self._failures = driver.collection(COLLECTION)
 
     async def get(self, digest: str) -> Failures:
-        found = await self._failures.find_one({"_id": digest})
+        found = await self._failures.find_one({"_id": digest, "count": {"$gt": 0}})
         return NO_FAILURES if found is None else Failures(found["count"], found["last_ms"])
 
     async def add(self, digest: str, policy: DelayPolicy, *, now_ms: int) -> None:
@@ -44,7 +46,8 @@ class MongoLoginFailures:
         await self._failures.update_one({"_id": digest}, [change], upsert=True)
 
     async def clear(self, digest: str) -> None:
-        await self._failures.delete_one({"_id": digest})
+        # The server removes it: this user may not. One that comes meanwhile moves `purge_at` on.
+        await self._failures.update_one({"_id": digest}, [_CLEARED])
 
 
 def _proof(failures: MongoLoginFailures) -> LoginFailures:
