@@ -13,6 +13,7 @@ from functools import partial
 
 from adapters.mongo import probes
 from adapters.mongo.catalog import CATALOG
+from adapters.mongo.indexes import MISSING, differences
 from adapters.mongo.ledger.journal import MongoJournal
 from adapters.mongo.ledger.server_clock import sample
 from adapters.mongo.pools import MongoPools
@@ -34,7 +35,6 @@ from ports.runtime import Runtime
 CLOCK_SKEW_MS_MAX = 1_000
 """The ledger uses MongoDB's clock, while sessions, tokens and API keys expire by that of this machine."""
 REDIS_TIMEOUT_MS_MAX = 1_000
-NAMESPACE_NOT_FOUND = 26
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,30 +176,19 @@ class _Examination:
         return "; ".join(held)
 
     async def _indexes(self) -> str:
-        wanted = {
-            name: {index.name for index in declared} for each in CATALOG for name, declared in each.items()
-        }
-        missing = []
-        for collection, names in wanted.items():
-            missing += [
-                f"{collection}.{name}" for name in sorted(names - await self._index_names(collection))
-            ]
+        found = await differences(self._pools.admin, CATALOG)
+        missing = [f"{each.collection}.{each.index.name}" for each in found if each.detail == MISSING]
+        faults = [str(each) for each in found if each.detail != MISSING]
         if missing:
-            raise Unfit(f"missing (the service makes them when it starts): {', '.join(missing)}")
-        return f"{sum(map(len, wanted.values()))} in {len(wanted)} collections"
-
-    async def _index_names(self, collection: str) -> set[str]:
-        try:
-            listing = await self._pools.admin.command({"listIndexes": collection})
-        except Exception as error:
-            if getattr(error, "code", None) == NAMESPACE_NOT_FOUND:
-                return set()
-            raise
-        return {index["name"] for index in listing["cursor"]["firstBatch"]}
+            faults.append(f"missing (the service makes them when it starts): {', '.join(missing)}")
+        if faults:
+            raise Unfit("; ".join(faults))
+        wanted = [indexes for declared in CATALOG for indexes in declared.values()]
+        return f"{sum(map(len, wanted))} in {len(wanted)} collections"
 
     async def _work(self) -> str:
         """Runs the probe of each role, as the service does, which creates their collection at its start."""
-        if not await self._index_names(probes.COLLECTION):
+        if await differences(self._pools.admin, [probes.INDEXES]):
             return "not tried: the service has not started here yet"
         for probe in self._pools.probes():
             try:

@@ -1,4 +1,4 @@
-"""What the three roles of `init-scripts/mongodb-init.js` allow on a real server, which is all that is needed."""
+"""What the three roles of `init-scripts/mongodb-init.js` allow on a server: all that the service needs."""
 
 from __future__ import annotations
 
@@ -221,3 +221,25 @@ def test_the_service_does_all_its_work_under_the_three_roles(stage: Stage, tmp_p
     assert report["good"], report
     verified = creditctl("ledger", "verify", settings=stage.environment)
     assert verified.returncode == 0, verified.stdout + verified.stderr
+
+
+def test_the_service_names_an_index_that_differs_and_starts(
+    stage: Stage, prepared: PreparedDatabase, tmp_path: Path
+) -> None:
+    said = "users.by_username differs: unique is not set and should be True"
+    with prepared.client(prepared.mongod.root) as root:
+        users = root[prepared.name].users
+        users.drop_index("by_username")
+        users.create_index("username_key", name="by_username")
+        try:
+            with running(stage, tmp_path) as product:
+                assert product.anyone("GET", "/health/ready").status_code == 200
+            (log,) = tmp_path.glob("output-*.log")
+            assert said in log.read_text()
+            doctor = json.loads(creditctl("doctor", "--json", settings=stage.environment).stdout)
+            found = {each["check"]: each for each in doctor["checks"]}["mongo indexes"]
+            assert not found["good"]
+            assert said in found["detail"]
+        finally:
+            users.drop_index("by_username")
+            users.create_index("username_key", name="by_username", unique=True)

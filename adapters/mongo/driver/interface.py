@@ -66,6 +66,8 @@ class Index:
     """Only documents that this filter matches stand in it."""
     expire_after_seconds: int | None = None
     """The server deletes documents so long after the date in the one key field."""
+    vital: bool = False
+    """Without it writes would be wrong: a process does not start."""
 
 
 class MongoCollection(Protocol):

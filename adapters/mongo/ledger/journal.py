@@ -31,9 +31,9 @@ SUBJECTS: Final = "book_subjects_seq"
 
 INDEXES: Final[Indexes] = {
     COLLECTION: (
-        Index(FENCE, (("book", 1), ("seq", 1)), unique=True),
+        Index(FENCE, (("book", 1), ("seq", 1)), unique=True, vital=True),
         # Unique across documents; within one the state machine sees to it.
-        Index("book_entry_keys", (("book", 1), ("entries.keys", 1)), unique=True),
+        Index("book_entry_keys", (("book", 1), ("entries.keys", 1)), unique=True, vital=True),
         Index(SUBJECTS, (("book", 1), ("subjects", 1), ("seq", 1))),
     )
 }
