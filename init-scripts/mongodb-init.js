@@ -27,6 +27,8 @@ const DEFINITION = JSON.parse(fs.readFileSync(path.join(__dirname, "database.jso
 const SECRETS = process.env.CREDIT_SECRETS_DIR || "secrets";
 const DATABASE = process.env.MONGO_INITDB_DATABASE || "credit_system";
 const PLUGIN = "plugin.";
+const MOVING = "_moving";
+const RENAMINGS_MAX = 20;
 const USERS = [
   ["credit_read_write", "mongodb_user", "mongodb_password"],
   ["credit_read_only", "mongodb_analytics_user", "mongodb_analytics_password"],
@@ -54,11 +56,12 @@ function pluginCollections() {
   return [...new Set([...named.filter(Boolean).map((name) => PLUGIN + name), ...made])].sort();
 }
 
-function makeRole(name, definition, plugins) {
+function makeRole(name, definition, plugins, withheld) {
   const on = (collection, actions) => ({ resource: { db: DATABASE, collection }, actions });
+  const named = Object.entries(definition.collections).filter(([collection]) => !withheld.includes(collection));
   const privileges = [
     ...(definition.database.length ? [on("", definition.database)] : []),
-    ...Object.entries(definition.collections).map(([collection, actions]) => on(collection, actions)),
+    ...named.map(([collection, actions]) => on(collection, actions)),
     ...plugins.map((collection) => on(collection, definition.plugins)),
   ];
   if (service.getRole(name) === null) {
@@ -101,15 +104,61 @@ function makeIndexes(name, indexes) {
   return problems;
 }
 
+function makeRoles(plugins, withheld) {
+  for (const [name, definition] of Object.entries(DEFINITION.roles)) makeRole(name, definition, plugins, withheld);
+}
+
+// Collections that had other names in earlier releases get their own, and leave a view under the earlier one. Every right
+// to the earlier name is taken away first: from then on nothing is written there, and what is read is refused and not
+// empty, until the view stands. Workers of this release follow; those of earlier ones are refused what they write, and
+// read through the view. Stopped at any point, the script goes on from there when it is run again.
+function renameCollections(plugins) {
+  const found = standing();
+  const unsettled = ([, old]) => found.get(old)?.type !== "view" || found.has(`${old}${MOVING}`);
+  const renamed = Object.entries(DEFINITION.renamed).filter(unsettled);
+  if (renamed.length === 0) return;
+  makeRoles(plugins, renamed.map(([, old]) => old));
+  for (const user of USERS) makeUser(...user);
+  for (const [name, old] of renamed) renameCollection(name, old);
+}
+
+function isCollection(name) {
+  return standing().get(name)?.type === "collection";
+}
+
+function renameCollection(name, old) {
+  for (let attempt = 0; attempt < RENAMINGS_MAX; attempt += 1) {
+    const moving = `${old}${MOVING}`;
+    if (isCollection(old)) {
+      // Where both stand, a user whom this script does not know has written under the earlier name since.
+      if (!isCollection(name)) service.getCollection(old).renameCollection(name);
+      else if (!isCollection(moving)) service.getCollection(old).renameCollection(moving);
+    }
+    if (isCollection(moving)) {
+      const into = { into: name, on: "_id", whenMatched: "keepExisting", whenNotMatched: "insert" };
+      service.getCollection(moving).aggregate([{ $merge: into }], { bypassDocumentValidation: true });
+      service.getCollection(moving).drop();
+    }
+    try {
+      service.createView(old, name, []);
+      return;
+    } catch (error) {
+      if (error.codeName !== "NamespaceExists") throw error;
+    }
+  }
+  throw new Error(`${old} is written to again and again: stop the workers of earlier releases`);
+}
+
 function makeDatabase() {
+  const plugins = pluginCollections();
+  renameCollections(plugins);
   const before = standing();
   const problems = [];
   for (const [name, definition] of Object.entries(DEFINITION.collections)) {
     makeCollection(name, definition, before.get(name));
     problems.push(...makeIndexes(name, definition.indexes));
   }
-  const plugins = pluginCollections();
-  for (const [name, definition] of Object.entries(DEFINITION.roles)) makeRole(name, definition, plugins);
+  makeRoles(plugins, []);
   for (const user of USERS) makeUser(...user);
   if (problems.length) throw new Error(`indexes that could not be made: ${problems.join("; ")}`);
   print(`${DATABASE}: ${Object.keys(DEFINITION.collections).length} collections, three roles and their users`);

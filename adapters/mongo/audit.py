@@ -11,7 +11,7 @@ from adapters.mongo.validators import INTEGER, OBJECT, PERSONAL, TEXT, Validator
 from domain.audit import AuditAction, AuditEvent, AuditFilter, first_id_at
 from ports.audit import AuditLog, AuditPage, OnRecorded
 
-COLLECTION = "audit"
+COLLECTION = "audit_logs"
 EVENTS_A_MESSAGE = 1_000
 """So many are inserted at once, however many a transaction brings."""
 

@@ -108,7 +108,7 @@ def _refusal(error: Exception) -> str | None:
 
 async def _standing(driver: MongoDriver, collection: str) -> Mapping[str, Mapping[str, Any]]:
     try:
-        listing = await driver.command({"listIndexes": collection})
+        listing = await driver.command({"listIndexes": driver.standing_name(collection)})
     except Exception as error:
         if getattr(error, "code", None) == NAMESPACE_NOT_FOUND:
             return {}

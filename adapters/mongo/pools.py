@@ -47,6 +47,12 @@ class MongoPools:
             raise self.read_write.unfit("is of no replica set: transactions and majority writes need one")
         return name
 
+    async def learn_names(self) -> Sequence[str]:
+        """The earlier names that collections still stand under. Each pool goes by those that stand."""
+        for driver in (self.read_write, self.read_only):
+            await driver.learn_names(asking=self.admin)
+        return await self.admin.learn_names()
+
     async def close(self) -> None:
         for driver in (self.read_write, self.read_only, self.admin):
             await driver.close()

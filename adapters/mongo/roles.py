@@ -13,6 +13,7 @@ from typing import Final
 
 from adapters.mongo import audit, idempotency
 from adapters.mongo.catalog import CATALOG, VIEWS
+from adapters.mongo.driver.names import RENAMED
 from adapters.mongo.identity import api_keys, login_failures, users
 from adapters.mongo.ledger import journal
 
@@ -35,6 +36,8 @@ WITHHELD: Final = frozenset(
     {users.COLLECTION, api_keys.COLLECTION, login_failures.COLLECTION, idempotency.COLLECTION}
 )
 """From analysts: password hashes, digests of keys, and answers to requests."""
+_VIEWED: Final[dict[str, Actions]] = dict.fromkeys(RENAMED.values(), ("find",))
+"""What a collection was called before is a view of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +61,15 @@ ROLES: Final[tuple[RoleDefinition, ...]] = (
     RoleDefinition(
         READ_WRITE,
         database=(),
-        collections={name: _APPEND if name in APPEND_ONLY else _CHANGE for name in _names()},
+        collections={name: _APPEND if name in APPEND_ONLY else _CHANGE for name in _names()} | _VIEWED,
         plugins=_CHANGE,
     ),
     RoleDefinition(
         READ_ONLY,
         database=("listCollections",),
         collections={name: _LOOK for name in _names() if name not in WITHHELD}
-        | {view.name: ("find",) for view in VIEWS},
+        | {view.name: ("find",) for view in VIEWS}
+        | _VIEWED,
         plugins=_LOOK,
     ),
     RoleDefinition(

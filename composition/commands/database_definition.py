@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from adapters.mongo.catalog import CATALOG, VALIDATORS
+from adapters.mongo.driver.names import RENAMED
 from adapters.mongo.indexes import options_of
 from adapters.mongo.roles import ROLES, RoleDefinition
 
@@ -26,6 +27,7 @@ def definition() -> Mapping[str, Any]:
             for declared in CATALOG
             for name, indexes in declared.items()
         },
+        "renamed": RENAMED,
         "roles": {role.name: _role(role) for role in ROLES},
     }
 

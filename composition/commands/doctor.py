@@ -125,6 +125,7 @@ class _Examination:
             ("mongo replica set", ("read_write",), self._pools.replica_set),
             ("mongo roles", (), self._roles),
             ("mongo indexes", ("admin",), self._indexes),
+            ("mongo names", tuple(self._drivers), self._names),
             ("mongo work", tuple(self._drivers), self._work),
             ("clock", ("read_write",), self._clock),
             ("ledger head", ("read_write",), self._ledger_head),
@@ -176,6 +177,7 @@ class _Examination:
         return "; ".join(held)
 
     async def _indexes(self) -> str:
+        await self._pools.learn_names()
         found = await differences(self._pools.admin, CATALOG)
         missing = [f"{each.collection}.{each.index.name}" for each in found if each.detail == MISSING]
         faults = [str(each) for each in found if each.detail != MISSING]
@@ -185,6 +187,12 @@ class _Examination:
             raise Unfit("; ".join(faults))
         wanted = [indexes for declared in CATALOG for indexes in declared.values()]
         return f"{sum(map(len, wanted))} in {len(wanted)} collections"
+
+    async def _names(self) -> str:
+        earlier = await self._pools.learn_names()
+        if earlier:
+            return f"those of an earlier release ({', '.join(earlier)}): run init-scripts/mongodb-init.js"
+        return "each collection has its own"
 
     async def _work(self) -> str:
         """Runs the probe of each role, as the service does, which creates their collection at its start."""

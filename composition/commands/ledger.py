@@ -94,6 +94,7 @@ def import_lines(environ: Mapping[str, str], *, book: str, file: str, expected: 
     """Imports an exported book and prints its new head, or why it was refused. The exit code."""
 
     async def act(runtime: Runtime, pools: MongoPools) -> int:
+        await pools.learn_names()
         await create_indexes(pools.admin, CATALOG)
         await create_views(pools.admin, VIEWS)
         store: MongoDriver = pools.read_write

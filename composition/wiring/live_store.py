@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 
 from adapters.crypto.derivation import derived_key
@@ -30,6 +31,8 @@ from composition.wiring.stores import Stores
 from ports.audit import OnRecorded
 from ports.entropy import Entropy
 from ports.runtime import Runtime
+
+_log = logging.getLogger("credit.mongo")
 
 MESSAGE_TIMEOUT_MS_MAX = 1_000
 DECISION_LANES = 2
@@ -114,6 +117,11 @@ async def live_store(
 async def _prepare(pools: MongoPools) -> None:
     """Creates missing indexes and views, once MongoDB proved to be a replica set."""
     await pools.replica_set()
+    if earlier := await pools.learn_names():
+        _log.warning(
+            "MongoDB: collections have names of an earlier release (%s): run init-scripts/mongodb-init.js",
+            ", ".join(earlier),
+        )
     await create_indexes(pools.admin, CATALOG)
     await create_views(pools.admin, VIEWS)
 

@@ -34,9 +34,10 @@ def standing(client: Client, database: str) -> dict[str, Any]:
     """All that the script makes, as the server tells of it."""
     service, users = client[database], client.admin
     collections = {each["name"]: each["options"] for each in service.list_collections()}
+    indexed = [each["name"] for each in service.list_collections(filter={"type": "collection"})]
     return {
         "collections": collections,
-        "indexes": {name: service[name].index_information() for name in collections},
+        "indexes": {name: service[name].index_information() for name in indexed},
         "roles": service.command("rolesInfo", 1, showPrivileges=True)["roles"],
         "users": [
             {"user": each["user"], "roles": each["roles"]}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from bson.codec_options import CodecOptions, TypeDecoder, TypeRegistry
@@ -13,11 +14,12 @@ from bson.raw_bson import RawBSONDocument
 from pymongo import ReadPreference, WriteConcern
 from pymongo.read_concern import ReadConcern
 
-from adapters.mongo.driver.collection import BoundCollection
+from adapters.mongo.driver.collection import BoundCollection, RenamedCollection
 from adapters.mongo.driver.errors import Effect, is_transient, translated
 from adapters.mongo.driver.execution import Execution
 from adapters.mongo.driver.heartbeats import Heartbeats
 from adapters.mongo.driver.interface import DEPENDENCY, Concern, Document, MongoTransaction
+from adapters.mongo.driver.names import RENAMED, CollectionNames
 from adapters.mongo.driver.transaction import MAJORITY_WRITE, TransactionAttempt
 from ports.errors import DependencyUnavailable
 from ports.runtime import Runtime
@@ -28,6 +30,9 @@ DEFAULT_DATABASE = "credit_system"
 TRANSACTION_ATTEMPTS_MAX = 64
 """Beside the bound on time: on a busy machine a writer among several may lose many times in a row."""
 BACKOFF_MS_MAX = 100
+RENAMING_TRIES_MAX = 30
+RENAMING_PAUSE_S = 0.1
+"""A collection that is being renamed is waited for so often: the script takes less than a second."""
 
 _RAW = CodecOptions(document_class=RawBSONDocument)
 
@@ -69,6 +74,7 @@ class ClientDriver:
         self._database = client.get_default_database(DEFAULT_DATABASE)
         self._closed = False
         self._listeners: list[Callable[[object], None]] = []
+        self._names = CollectionNames()
 
     @property
     def database(self) -> str:
@@ -77,12 +83,57 @@ class ClientDriver:
     def collection(
         self, name: str, *, concern: Concern = Concern.MAJORITY, raw: bool = False
     ) -> BoundCollection:
+        if name in RENAMED:
+            return RenamedCollection(
+                handle=lambda: self._handle(name, concern, raw),
+                follow=self._following,
+                execution=self._execution,
+                heartbeats=self._heartbeats,
+                seconds_left=self._operation_seconds,
+            )
         return BoundCollection(
             collection=self._handle(name, concern, raw),
             execution=self._execution,
             heartbeats=self._heartbeats,
             seconds_left=self._operation_seconds,
         )
+
+    def standing_name(self, name: str) -> str:
+        return self._names.standing(name)
+
+    async def learn_names(self, *, asking: ClientDriver | None = None) -> Sequence[str]:
+        """Which of the renamed collections stand under their earlier names: these names.
+
+        `asking` is a driver whose user sees all collections, whatever this one's may use.
+        """
+        self._names.learn(await (asking or self).renamed_collections())
+        return self._names.earlier
+
+    async def renamed_collections(self) -> list[str]:
+        """Of today's names and the earlier ones, those under which this user sees a collection."""
+        # Without the right to list all of them, the server lists those that this user may use.
+        named = {"$in": [*RENAMED, *RENAMED.values()]}
+        answer = await self.command(
+            {
+                "listCollections": 1,
+                "nameOnly": True,
+                "authorizedCollections": True,
+                "filter": {"name": named, "type": "collection"},
+            }
+        )
+        return [each["name"] for each in answer["cursor"]["firstBatch"]]
+
+    async def _following(self, call: Callable[[], Awaitable[Result]]) -> Result:
+        """Makes a call that was refused under an earlier name again, under the name that stands by then."""
+        for _ in range(RENAMING_TRIES_MAX):
+            try:
+                return await call()
+            except Exception as error:
+                if not self._names.may_have_changed(error):
+                    raise
+            if not self._names.learn(await self.renamed_collections()):
+                await self._runtime.sleep(RENAMING_PAUSE_S)
+        return await call()
 
     async def command(
         self,
@@ -103,7 +154,7 @@ class ClientDriver:
         deadline = self._runtime.monotonic() + self._bounds.transaction_timeout_ms_max / 1000
         for attempt in range(1, TRANSACTION_ATTEMPTS_MAX + 1):
             try:
-                return await self._attempt(body, deadline)
+                return await self._following(partial(self._attempt, body, deadline))
             except DependencyUnavailable as error:
                 if not is_transient(error) or attempt == TRANSACTION_ATTEMPTS_MAX:
                     raise
@@ -164,7 +215,7 @@ class ClientDriver:
     def _handle(self, name: str, concern: Concern, raw: bool) -> Any:
         majority = concern is Concern.MAJORITY
         return self._database.get_collection(
-            name,
+            self._names.standing(name),
             codec_options=_RAW if raw else _PLAIN,
             read_preference=ReadPreference.PRIMARY,
             read_concern=ReadConcern("majority" if majority else "local"),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import pymongo
@@ -12,6 +13,8 @@ from adapters.mongo.driver.errors import Effect, translated
 from adapters.mongo.driver.execution import Execution
 from adapters.mongo.driver.heartbeats import Heartbeats
 from adapters.mongo.driver.interface import Change, Document, Filter, Index, Sort, Updated, UpdateOne
+
+Follow = Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]
 
 
 class BoundCollection:
@@ -158,6 +161,42 @@ class BoundCollection:
     async def _write(self, call: Callable[[], Any]) -> Any:
         with translated(self._write_effect, self._heartbeats):
             return await self._execution.run(call, seconds_max=self._seconds_left())
+
+
+class RenamedCollection(BoundCollection):
+    """One that may stand under an earlier name, and be renamed at any time: each call asks `handle`."""
+
+    def __init__(
+        self,
+        *,
+        handle: Callable[[], Any],
+        follow: Follow,
+        execution: Execution,
+        heartbeats: Heartbeats,
+        seconds_left: Callable[[], float],
+    ) -> None:
+        super().__init__(
+            collection=None, execution=execution, heartbeats=heartbeats, seconds_left=seconds_left
+        )
+        self._handle = handle
+        self._follow = follow
+
+    async def _read(self, call: Callable[[], Any]) -> Any:
+        return await self._follow(partial(super()._read, self._with_handle(call)))
+
+    async def _read_list(self, call: Callable[[], Any]) -> list[Document]:
+        found: list[Document] = await self._follow(partial(super()._read_list, self._with_handle(call)))
+        return found
+
+    async def _write(self, call: Callable[[], Any]) -> Any:
+        return await self._follow(partial(super()._write, self._with_handle(call)))
+
+    def _with_handle(self, call: Callable[[], Any]) -> Callable[[], Any]:
+        def bound() -> Any:
+            self._collection = self._handle()
+            return call()
+
+        return bound
 
 
 def _updated(result: Any) -> Updated:

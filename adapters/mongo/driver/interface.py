@@ -145,6 +145,9 @@ class MongoDriver(Protocol):
     ) -> MongoCollection:
         """`raw` reads documents as `RawBSONDocument`, undecoded until a field is asked for."""
 
+    def standing_name(self, name: str) -> str:
+        """The name that a collection stands under, for commands: an earlier one until it is renamed."""
+
     async def command(
         self,
         command: Mapping[str, Any],

@@ -14,7 +14,7 @@ from domain.identity.sessions import Session, surplus
 from domain.identity.users import device_digest
 from ports.identity.sessions import ActiveCount, EndEvent, Sessions
 
-COLLECTION = "sessions"
+COLLECTION = "user_sessions"
 
 INDEXES = {
     COLLECTION: (
