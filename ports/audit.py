@@ -21,7 +21,7 @@ class AuditPage:
 
 
 class AuditLog(Protocol):
-    """Append-only. Every method raises `DependencyUnavailable`."""
+    """Append-only, but for what is over. Every method raises `DependencyUnavailable`."""
 
     async def record(self, event: AuditEvent) -> None:
         """Appends the event of a write to another store, whose transaction cannot hold the event.
@@ -31,3 +31,9 @@ class AuditLog(Protocol):
 
     async def find(self, wanted: AuditFilter, *, limit: int, cursor: str | None) -> AuditPage:
         """A page of at most `limit` events. `cursor` is the last id of the page before."""
+
+    async def remove_before(self, moment_ms: int, *, limit: int) -> int:
+        """Removes the oldest events of before a moment, `limit` of them at most. Returns how many.
+
+        Less than `limit` means that none is left.
+        """

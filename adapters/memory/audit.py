@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from operator import attrgetter
 
-from domain.audit import AuditEvent, AuditFilter
+from domain.audit import AuditEvent, AuditFilter, first_id_at
 from ports.audit import AuditLog, AuditPage, OnRecorded
 
 EVENTS_MAX = 100_000
@@ -28,6 +28,12 @@ class MemoryAuditLog:
         items = tuple(event for _, event in zip(range(limit), found, strict=False))
         more = next(found, None) is not None
         return AuditPage(items=items, next_cursor=items[-1].id if items and more else None)
+
+    async def remove_before(self, moment_ms: int, *, limit: int) -> int:
+        place = bisect_left(self._events, first_id_at(moment_ms), key=attrgetter("id"))
+        removed = min(place, limit)
+        del self._events[:removed]
+        return removed
 
     def append(self, event: AuditEvent) -> None:
         """At once, for a repository that writes event and value in one step."""

@@ -43,9 +43,10 @@ class MongoAuditLog:
     """Ids are time-ordered, so the primary key is the order of the log."""
 
     def __init__(self, *, drivers: Sequence[MongoDriver], on_recorded: OnRecorded | None = None) -> None:
-        """Through the first driver. `on_recorded` hears of events that go along with others' writes, too,
-        through any of them."""
+        """Writes through the first driver, and removes through the last. `on_recorded` hears of events that
+        go along with others' writes, too, through any of them."""
         self._events = drivers[0].collection(COLLECTION)
+        self._all_events = drivers[-1].collection(COLLECTION)
         self._on_recorded = on_recorded
         for driver in drivers:
             driver.on_commit(self._note)
@@ -61,6 +62,15 @@ class MongoAuditLog:
         found = await self._events.find(_query(wanted, cursor), sort=(("_id", -1),), limit=limit + 1)
         items = tuple(_event(document) for document in found[:limit])
         return AuditPage(items=items, next_cursor=items[-1].id if len(found) > limit else None)
+
+    async def remove_before(self, moment_ms: int, *, limit: int) -> int:
+        over = {"_id": {"$lt": first_id_at(moment_ms)}}
+        found = await self._all_events.find(over, sort=(("_id", 1),), limit=limit, projection={"_id": 1})
+        if not found:
+            return 0
+        # Of workers that do this at once, each removes what the others have left of it.
+        await self._all_events.delete_many({"_id": {"$lte": found[-1]["_id"]}})
+        return len(found)
 
     def _note(self, event: object) -> None:
         if self._on_recorded is not None and isinstance(event, AuditEvent):

@@ -47,6 +47,11 @@ def duration_ms(text: str) -> int:
     return value
 
 
+def optional_duration_ms(text: str) -> int | None:
+    """A duration; None for an empty text."""
+    return duration_ms(text) if text else None
+
+
 def size_bytes(text: str) -> int:
     """`65536`, `64KiB`, `1MiB` in bytes, above 0."""
     match = _SIZE.fullmatch(text)

@@ -93,6 +93,7 @@ class Settings:
     ledger_accounts_max: int
     shutdown_grace_ms: int
     probe_interval_ms: int
+    audit_retention_ms: int | None
     runtime_dir: Path | None
     worker_timeout_ms: int
     log_dir: Path | None
@@ -229,6 +230,9 @@ TABLE: tuple[Setting, ...] = (
             parsers.duration_ms),
     Setting("PROBE_INTERVAL", "probe_interval_ms", "5s", DURATION,
             "How often dependencies are probed for the metrics.", parsers.duration_ms),
+    Setting("AUDIT_RETENTION", "audit_retention_ms", "", DURATION,
+            "How long events of the audit log are kept, such as 400d; for ever when empty. The journal is"
+            " never cut.", parsers.optional_duration_ms),
     Setting("RUNTIME_DIR", "runtime_dir", "", "path",
             "Where several workers make the private directory in which they meet; where temporary files go"
             " when empty.", parsers.optional_path),

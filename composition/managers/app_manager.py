@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 
 from adapters.asgi.types import Application
+from application.audit.retention import AuditRetention
 from application.identity.active_sessions import ActiveSessions
 from application.ledger.announcer import LEDGER_COMMITTED
 from application.ledger.committed import CommittedBatch
@@ -175,6 +176,13 @@ class AppManager:
             interval_s=self._settings.probe_interval_ms / 1000,
         )
         services.register("dependency_monitor", monitor, start=monitor.start, stop=monitor.stop)
+        retention = AuditRetention(
+            runtime=platform.runtime,
+            clock=platform.clock,
+            log=stores.audit,
+            kept_ms=self._settings.audit_retention_ms,
+        )
+        services.register("audit_retention", retention, start=retention.start, stop=retention.stop)
         active = ActiveSessions(
             sessions=stores.sessions,
             runtime=platform.runtime,

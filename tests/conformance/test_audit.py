@@ -57,6 +57,19 @@ def test_events_that_went_along_with_a_write_are_told_of_once_it_stands(identity
     identity(body)
 
 
+def test_the_oldest_events_of_before_a_moment_are_removed_so_many_at_a_time(identity: OnStores) -> None:
+    async def body(stores: Stores) -> None:
+        events = await recorded(stores)
+        moment_ms = events[4].at_ms
+        assert await stores.audit.remove_before(moment_ms, limit=3) == 3
+        assert await stores.audit.remove_before(moment_ms, limit=3) == 1
+        assert await stores.audit.remove_before(moment_ms, limit=3) == 0
+        page = await stores.audit.find(AuditFilter(), limit=6, cursor=None)
+        assert list(page.items) == [events[5], events[4]]
+
+    identity(body)
+
+
 FILTERS = [
     (AuditFilter(actor="a"), [4, 2, 0]),
     (AuditFilter(action=AuditAction.BAN_LIFTED), [5, 4, 3]),

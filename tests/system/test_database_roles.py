@@ -19,7 +19,7 @@ from adapters.mongo.pools import MongoLogin, connect_pools
 from adapters.mongo.roles import APPEND_ONLY, WITHHELD
 from domain.audit import AuditAction
 from ports.runtime import Runtime
-from tests.composition.hosting.serving import creditctl
+from tests.composition.hosting.serving import creditctl, wait_until
 from tests.conformance.document_stores import NOTES, PLAIN, written
 from tests.conformance.identity import an_event
 from tests.conformance.runtimes import Driver, run_real
@@ -221,6 +221,19 @@ def test_the_service_does_all_its_work_under_the_three_roles(stage: Stage, tmp_p
     assert report["good"], report
     verified = creditctl("ledger", "verify", settings=stage.environment)
     assert verified.returncode == 0, verified.stdout + verified.stderr
+
+
+def test_audit_events_that_are_older_than_the_setting_go_and_others_stay(
+    stage: Stage, prepared: PreparedDatabase, tmp_path: Path
+) -> None:
+    old = an_event(now_ms=1)
+    with prepared.client(prepared.mongod.root) as root:
+        events = root[prepared.name][audit.COLLECTION]
+        events.insert_one({"_id": old.id}, bypass_document_validation=True)
+        with running(stage.with_settings(CREDIT_AUDIT_RETENTION="1d"), tmp_path) as product:
+            person = Person(product, f"kept-{prepared.name[-6:]}")
+            wait_until(lambda: events.find_one({"_id": old.id}) is None, "the old event was removed")
+        assert events.find_one({"resource": f"user:{person.id}"}) is not None
 
 
 def test_the_service_names_an_index_that_differs_and_starts(
