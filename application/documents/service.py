@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -177,7 +177,10 @@ class DocumentService:
             fields = {**old.fields, **changes}
             if rejection := rejection_of(collection, fields):
                 return rejection
-            event = self._event(context, AuditAction.DOCUMENT_UPDATED, collection, document_id)
+            changed = ",".join(sorted(changes))
+            event = self._event(
+                context, AuditAction.DOCUMENT_UPDATED, collection, document_id, {"fields": changed}
+            )
             new = Document(document_id, complete(collection, fields), event.id)
             if await self._documents.replace(collection, old, new, event):
                 return new
@@ -227,7 +230,12 @@ class DocumentService:
         return found
 
     def _event(
-        self, context: RequestContext, action: AuditAction, collection: Collection, document_id: str
+        self,
+        context: RequestContext,
+        action: AuditAction,
+        collection: Collection,
+        document_id: str,
+        detail: Mapping[str, str] | None = None,
     ) -> AuditEvent:
         return audit_event(
             context,
@@ -235,6 +243,7 @@ class DocumentService:
             f"document:{collection.full_name}/{document_id}",
             now_ms=self._clock.now_ms(),
             randomness=self._entropy.token(RANDOMNESS_BYTES),
+            detail=detail,
         )
 
     async def _read_versions(self, queries: Sequence[tuple[str, ...]]) -> Sequence[Versions]:

@@ -195,7 +195,7 @@ def test_every_write_is_audited_with_who_and_what(run: Driver) -> None:
     async def body(runtime: Runtime) -> None:
         house = House(runtime)
         await house.insert({"owner": "ada"}, "a")
-        await house.service.update(NOTES, WRITER, "a", {"stars": 1}, context=CONTEXT)
+        await house.service.update(NOTES, WRITER, "a", {"stars": 1, "owner": "bob"}, context=CONTEXT)
         await house.service.delete(NOTES, ADMIN, "a", context=CONTEXT)
         events = (await house.audit.find(AuditFilter(), limit=10, cursor=None)).items
         assert sorted(event.action.value for event in events) == [
@@ -205,6 +205,12 @@ def test_every_write_is_audited_with_who_and_what(run: Driver) -> None:
         ]
         assert {(event.actor, event.resource, event.address) for event in events} == {
             ("user:usr_1", "document:notes.note/a", "192.0.2.1")
+        }
+        # The names of what was changed, and no value.
+        assert {event.action.value: dict(event.detail) for event in events} == {
+            "document.inserted": {},
+            "document.updated": {"fields": "owner,stars"},
+            "document.deleted": {},
         }
 
     run(body)
