@@ -58,6 +58,7 @@ from application.recurring import Recurring
 from domain.audit import SYSTEM, RequestContext
 from domain.documents.document import Collection, DatabaseRole, Document, DocumentRejection, FieldKind
 from domain.documents.queries import Equals, Query, Range
+from domain.encryption.policies import Encrypted, EncryptionAlgorithm
 from domain.identity.access import (
     ADMIN,
     AUDIT,
@@ -165,6 +166,8 @@ __all__ = [
     "Document",
     "DocumentRejection",
     "DocumentService",
+    "Encrypted",
+    "EncryptionAlgorithm",
     "Entropy",
     "Entry",
     "Equals",

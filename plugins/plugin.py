@@ -7,6 +7,7 @@ from typing import Protocol, TypeVar
 
 from adapters.web.route import Route
 from domain.documents.document import Collection, FieldKind
+from domain.encryption.policies import Encrypted
 from ports.metrics import Instrument, Metric
 
 Service = TypeVar("Service")
@@ -44,6 +45,7 @@ class PluginContext(Protocol):
         fields: Mapping[str, FieldKind],
         indexes: Sequence[Sequence[str]] = (),
         partition: str | None = None,
+        encrypted: Mapping[str, Encrypted] | None = None,
     ) -> Collection:
         """A place for documents of this plugin, under its name; see `Collection`."""
 

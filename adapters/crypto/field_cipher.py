@@ -9,16 +9,16 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Final, Protocol
 
 from cryptography.exceptions import InvalidTag
 from cryptography.fernet import Fernet, InvalidToken
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from adapters.crypto.derivation import derived_key
+from adapters.crypto.derivation import derived_key, root_key
 from domain.encryption.envelope import (
-    ENVELOPE_BYTES_MIN,
     HEADER_BYTES,
     KEY_ID_BYTES,
     NONCE_BYTES,
@@ -28,8 +28,8 @@ from domain.encryption.envelope import (
     measured,
     parse_envelope,
 )
-from domain.encryption.keyring import Ring, changes_at_ms, writing_key
-from domain.encryption.policies import Algorithm, FieldPolicy
+from domain.encryption.keyring import EncryptionRing, Ring, RingKey, changes_at_ms, writing_key
+from domain.encryption.policies import EncryptionAlgorithm, FieldPolicy
 from ports.clock import Clock
 from ports.encryption.field_cipher import FieldCipher, UnreadableField
 from ports.entropy import Entropy
@@ -37,50 +37,63 @@ from ports.entropy import Entropy
 INDEX_BYTES: Final = 16
 """Of HMAC-SHA256: two texts share an index by chance about once in 2⁶⁴ of them."""
 _PLACE_BYTES: Final = 16
-_NONCE_END: Final = HEADER_BYTES + NONCE_BYTES
 
 
 class FieldKeyring:
     """The root keys of fields, of a ring that can be replaced while it is used."""
 
     def __init__(
-        self, ring: Ring, *, index_root: str, clock: Clock, look: Callable[[], Ring | None] | None = None
+        self, ring: EncryptionRing, *, clock: Clock, look: Callable[[], Ring | None] | None = None
     ) -> None:
-        """`index_root` is what blind indexes hang on. `look` gives the ring where it is another one than
-        before; it bounds itself how often it looks."""
+        """`look` gives the keys where they are other ones than before; it bounds itself how often it looks.
+        Stretches every passphrase of the ring."""
+        self.index_root = ring.index_root
         self._clock = clock
         self._look = look
-        self.index_root = index_root
-        self._take(ring)
+        self._stretched: dict[RingKey, bytes] = {}
+        self._until_ms: int | None = None
+        self.take(ring.keys, self.roots_of(ring.keys))
+
+    @property
+    def roots(self) -> Mapping[bytes, bytes]:
+        """The root keys by their ids: the same object until a ring is taken."""
+        return self._roots
 
     def writing_id(self) -> bytes:
         """The id of the key that writes now."""
         if self._until_ms is not None and self._clock.now_ms() >= self._until_ms:
-            self._take(self._ring)
+            self._choose()
         return self._writing_id
 
-    def secret(self, key_id: bytes) -> str | None:
+    def root(self, key_id: bytes) -> bytes | None:
         """The root key of this id. Where it is unknown the ring is looked at again: another process may have
         added it a moment ago."""
-        secret = self._secrets.get(key_id)
-        if secret is None and self._look is not None:
+        root = self._roots.get(key_id)
+        if root is None and self._look is not None:
             ring = self._look()
-            if ring is not None and ring != self._ring:
-                self._take(ring)
-                secret = self._secrets.get(key_id)
-        return secret
+            if ring is not None:
+                self.take(ring, self.roots_of(ring))
+                root = self._roots.get(key_id)
+        return root
 
-    def take(self, ring: Ring) -> None:
-        """Goes on with another ring."""
-        if ring != self._ring:
-            self._take(ring)
+    def roots_of(self, ring: Ring) -> Mapping[RingKey, bytes]:
+        """The root of each key. A passphrase that was not stretched before takes a quarter of a second; the
+        call changes nothing, and may be made in a thread."""
+        known = self._stretched
+        return {key: known.get(_material(key)) or root_key(key) for key in ring}
 
-    def _take(self, ring: Ring) -> None:
-        now_ms = self._clock.now_ms()
+    def take(self, ring: Ring, roots: Mapping[RingKey, bytes]) -> None:
+        """Goes on with a ring whose roots are at hand. Keys that it lacks read no more."""
+        self._ids = {key: key_id_of(root) for key, root in roots.items()}
+        self._stretched = {_material(key): root for key, root in roots.items()}
+        self._roots: Mapping[bytes, bytes] = {self._ids[key]: root for key, root in roots.items()}
         self._ring = ring
-        self._secrets = {key_id_of(key.secret): key.secret for key in ring}
-        self._writing_id = key_id_of(writing_key(ring, now_ms).secret)
-        self._until_ms = changes_at_ms(ring, now_ms, lifetimes_ms=())
+        self._choose()
+
+    def _choose(self) -> None:
+        now_ms = self._clock.now_ms()
+        self._writing_id = self._ids[writing_key(self._ring, now_ms)]
+        self._until_ms = changes_at_ms(self._ring, now_ms, lifetimes_ms=())
 
 
 class _Key(Protocol):
@@ -88,11 +101,11 @@ class _Key(Protocol):
 
     def seal(self, plaintext: bytes, context: bytes) -> bytes: ...
 
-    def open(self, stored: bytes, context: bytes) -> bytes | None:
-        """The plaintext of an envelope; None for what was not sealed with this key and context."""
+    def open(self, sealed: bytes, context: bytes) -> bytes | None:
+        """The plaintext of what an envelope holds; None for what was not sealed with this key and context."""
 
 
-class _AesGcm:
+class AesGcmKey:
     __slots__ = ("_aes", "_entropy")
 
     def __init__(self, key: bytes, entropy: Entropy) -> None:
@@ -103,14 +116,14 @@ class _AesGcm:
         nonce = self._entropy.token(NONCE_BYTES)
         return nonce + self._aes.encrypt(nonce, plaintext, context)
 
-    def open(self, stored: bytes, context: bytes) -> bytes | None:
+    def open(self, sealed: bytes, context: bytes) -> bytes | None:
         try:
-            return self._aes.decrypt(stored[HEADER_BYTES:_NONCE_END], stored[_NONCE_END:], context)
+            return self._aes.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], context)
         except InvalidTag:
             return None
 
 
-class _Fernet:
+class FernetKey:
     """Fernet authenticates no further data: a digest of the context is sealed along with the text."""
 
     __slots__ = ("_clock", "_fernet")
@@ -126,9 +139,9 @@ class _Fernet:
             self._fernet.encrypt_at_time(_place_digest(context) + plaintext, now_s)
         )
 
-    def open(self, stored: bytes, context: bytes) -> bytes | None:
+    def open(self, sealed: bytes, context: bytes) -> bytes | None:
         try:
-            opened = self._fernet.decrypt(base64.urlsafe_b64encode(stored[HEADER_BYTES:]))
+            opened = self._fernet.decrypt(base64.urlsafe_b64encode(sealed))
         except InvalidToken:
             return None
         digest, plaintext = opened[:_PLACE_BYTES], opened[_PLACE_BYTES:]
@@ -144,6 +157,7 @@ class RingFieldCipher:
         self._clock = clock
         self._entropy = entropy
         self._place = measured(policy.collection) + measured(policy.field)
+        self._roots = keyring.roots
         self._keys: dict[bytes, _Key] = {}
         """By header: algorithm and root key. As many as a ring has, times the algorithms."""
         self._index_key = derived_key(keyring.index_root, _purpose("blind-index", policy))
@@ -154,56 +168,73 @@ class RingFieldCipher:
 
     def encrypt(self, document_id: str, text: str) -> bytes:
         head = header(self._policy.algorithm, self._keyring.writing_id())
-        key = self._keys.get(head) or self._derive(head, self._policy.algorithm)
+        key = self._key(head, self._policy.algorithm)
         if key is None:
             raise LookupError("a ring lacks its own writing key")
-        context = head + self._place + measured(document_id)
-        return head + key.seal(text.encode("utf-8", "surrogatepass"), context)
+        return head + key.seal(text.encode("utf-8", "surrogatepass"), self._context(head, document_id))
 
     def decrypt(self, document_id: str, stored: bytes) -> str:
+        envelope = parse_envelope(stored)
+        if isinstance(envelope, FieldFault):
+            raise UnreadableField(self._named(document_id), envelope)
         head = stored[:HEADER_BYTES]
-        # A header that was met before is good: only the length of what follows is left to look at.
-        key = self._keys.get(head)
-        if key is None or len(stored) < ENVELOPE_BYTES_MIN:
-            envelope = parse_envelope(stored)
-            if isinstance(envelope, FieldFault):
-                raise UnreadableField(self._named(document_id), envelope)
-            key = self._derive(head, envelope.algorithm)
-            if key is None:
-                raise UnreadableField(self._named(document_id), FieldFault.UNKNOWN_KEY)
-        opened = key.open(stored, head + self._place + measured(document_id))
+        key = self._key(head, envelope.algorithm)
+        if key is None:
+            raise UnreadableField(self._named(document_id), FieldFault.UNKNOWN_KEY)
+        opened = key.open(envelope.sealed, self._context(head, document_id))
         if opened is None:
             raise UnreadableField(self._named(document_id), FieldFault.NOT_AUTHENTIC)
         return opened.decode("utf-8", "surrogatepass")
 
     def blind_index(self, text: str) -> bytes:
+        if not self._policy.indexed:
+            raise ValueError(f"`{self._policy.field}` of {self._policy.collection} has no blind index")
         digest = hmac.digest(self._index_key, text.encode("utf-8", "surrogatepass"), "sha256")
         return digest[:INDEX_BYTES]
 
     def is_current(self, stored: bytes) -> bool:
         return stored.startswith(header(self._policy.algorithm, self._keyring.writing_id()))
 
-    def _derive(self, head: bytes, algorithm: Algorithm) -> _Key | None:
-        secret = self._keyring.secret(head[-KEY_ID_BYTES:])
-        if secret is None:
+    def _key(self, head: bytes, algorithm: EncryptionAlgorithm) -> _Key | None:
+        if self._roots is not self._keyring.roots:
+            self._forget()
+        return self._keys.get(head) or self._derive(head, algorithm)
+
+    def _forget(self) -> None:
+        """Another ring was taken: a key that left it reads no more."""
+        self._keys.clear()
+        self._roots = self._keyring.roots
+
+    def _derive(self, head: bytes, algorithm: EncryptionAlgorithm) -> _Key | None:
+        root = self._keyring.root(head[-KEY_ID_BYTES:])
+        if root is None:
             return None
-        derived = derived_key(secret, _purpose(algorithm.name.lower(), self._policy))
+        derived = derived_key(root, _purpose(algorithm.name.lower(), self._policy))
         key: _Key
         match algorithm:
-            case Algorithm.AES_256_GCM:
-                key = _AesGcm(derived, self._entropy)
-            case Algorithm.FERNET:
-                key = _Fernet(derived, self._clock)
+            case EncryptionAlgorithm.AES_256_GCM:
+                key = AesGcmKey(derived, self._entropy)
+            case EncryptionAlgorithm.FERNET:
+                key = FernetKey(derived, self._clock)
         self._keys[head] = key
         return key
+
+    def _context(self, head: bytes, document_id: str) -> bytes:
+        """`additional_data`, of which collection and field are put together once."""
+        return head + self._place + measured(document_id)
 
     def _named(self, document_id: str) -> FieldPlace:
         return FieldPlace(self._policy.collection, self._policy.field, document_id)
 
 
-def key_id_of(secret: str) -> bytes:
+def key_id_of(root: bytes) -> bytes:
     """How a root key is named in an envelope. It tells nothing of the key."""
-    return derived_key(secret, "field-encryption/key-id")[:KEY_ID_BYTES]
+    return derived_key(root, "field-encryption/key-id")[:KEY_ID_BYTES]
+
+
+def _material(key: RingKey) -> RingKey:
+    """A key as its root depends on it, whenever it writes."""
+    return replace(key, writes_from_ms=0)
 
 
 def _purpose(use: str, policy: FieldPolicy) -> str:

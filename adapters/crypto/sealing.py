@@ -11,9 +11,8 @@ from collections import OrderedDict
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from adapters.crypto.derivation import hkdf
 from ports.encryption.sealing import Sealer
 from ports.entropy import Entropy
 
@@ -21,7 +20,6 @@ VERSION = b"\x01"
 SALT_BYTES = 16
 NONCE_BYTES = 12
 TAG_BYTES = 16
-KEY_BYTES = 32
 ROOT_KEY_BYTES_MIN = 32
 KEYS_CACHED_MAX = 64
 
@@ -71,8 +69,7 @@ class AesGcmSealer:
         return key
 
     def _derive(self, head: bytes) -> AESGCM:
-        hkdf = HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=head[len(VERSION) :], info=self._info)
-        return AESGCM(hkdf.derive(self._root_key))
+        return AESGCM(hkdf(self._root_key, info=self._info, salt=head[len(VERSION) :]))
 
 
 def _proof(sealer: AesGcmSealer) -> Sealer:

@@ -131,6 +131,20 @@ def _keys(keys: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
                      help="drop all others, and every token with them, at once: for a leak")  # fmt: skip
     jwt.add_argument("--out", type=Path, metavar="FILE", help="write the ring there, and leave the secret")
     jwt.set_defaults(run=_keys_rotate_jwt)
+    fields = rings.add_parser("encryption", help="the keys of fields in the database")
+    fields.add_argument("--after", type=_duration_ms, default="60s", metavar="DURATION",
+                        help="write with it so much later, when all hosts have it (%(default)s)")  # fmt: skip
+    instead = fields.add_mutually_exclusive_group()
+    instead.add_argument("--passphrase-file", type=Path, metavar="FILE",
+                         help="stretch the passphrase there, in place of a random key")  # fmt: skip
+    instead.add_argument("--retire", metavar="ID",
+                         help="add none, and drop this one: what it wrote can never be read again")  # fmt: skip
+    fields.add_argument("--out", type=Path, metavar="FILE", help="write the ring there, and leave the secret")
+    fields.set_defaults(run=_keys_rotate_encryption)
+    listed = keys.add_parser("list", help="list the keys of a ring by their ids, oldest first")
+    listed.add_subparsers(title="rings", required=True, metavar="RING").add_parser(
+        "encryption", help="the keys of fields in the database"
+    ).set_defaults(run=_keys_list_encryption)
 
 
 def _duration_ms(text: str) -> int:
@@ -287,6 +301,22 @@ def _keys_rotate_jwt(parsed: argparse.Namespace) -> int:
     from composition.commands.key_rotation import rotate_jwt  # noqa: PLC0415
 
     return rotate_jwt(os.environ, after_ms=parsed.after, forget_old=parsed.forget_old, out=parsed.out)
+
+
+def _keys_rotate_encryption(parsed: argparse.Namespace) -> int:
+    from composition.commands.key_rotation import retire_encryption_key, rotate_encryption  # noqa: PLC0415
+
+    if parsed.retire is not None:
+        return retire_encryption_key(os.environ, key_id=parsed.retire, out=parsed.out)
+    return rotate_encryption(
+        os.environ, after_ms=parsed.after, passphrase_file=parsed.passphrase_file, out=parsed.out
+    )
+
+
+def _keys_list_encryption(_: argparse.Namespace) -> int:
+    from composition.commands.key_rotation import list_encryption_keys  # noqa: PLC0415
+
+    return list_encryption_keys(os.environ)
 
 
 def _doctor(parsed: argparse.Namespace) -> int:

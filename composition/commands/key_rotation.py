@@ -1,4 +1,4 @@
-"""`creditctl keys rotate jwt`: adds a key to the ring, in a file that no reader ever sees half written."""
+"""`creditctl keys`: changes a ring of keys, in a file that no reader ever sees half written."""
 
 from __future__ import annotations
 
@@ -7,23 +7,51 @@ import fcntl
 import os
 import stat
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from enum import Enum
 from pathlib import Path
+from secrets import token_urlsafe
 
+from adapters.crypto.derivation import root_key
+from adapters.crypto.field_cipher import key_id_of
 from adapters.runtime.system import SystemClock
 from composition.config.load import ConfigurationInvalid, read_configuration
-from composition.config.ring_file import parse_ring, ring_text
-from composition.config.secrets import JWT_FILE, SECRET_BYTES_MAX, fresh_key, read_secret
+from composition.config.ring_file import encryption_ring_text, parse_encryption_ring, parse_ring, ring_text
+from composition.config.secrets import (
+    ENCRYPTION_FILE,
+    JWT_FILE,
+    SECRET_BYTES_MAX,
+    SecretFile,
+    check_passphrase,
+    fresh_key,
+    read_secret,
+)
 from composition.config.settings import Settings
 from composition.exit_codes import failed
-from domain.encryption.keyring import Ring, RingKey, RotationRefusal, rotated
+from domain.encryption.keyring import (
+    EncryptionRing,
+    RetirementRefusal,
+    Ring,
+    RingKey,
+    RotationRefusal,
+    retired,
+    rotated,
+    writing_key,
+)
 from domain.identity.tokens import ACCESS_KEY_LIFETIME_MS
 
+SALT_BYTES = 16
+"""128 random bits, as NIST SP 800-132 asks for."""
 LOCK_S_MAX = 10.0
 LOCK_INTERVAL_S = 0.02
 _NOT_REPLACEABLE = {errno.EROFS, errno.EBUSY, errno.EACCES, errno.EPERM, errno.EXDEV}
+
+
+Refusal = RotationRefusal | RetirementRefusal
+Change = Callable[[str, Settings, int], tuple[str, str] | Refusal]
+"""From the text of a secret, the settings and the time: the new text, and what to print about it."""
 
 
 def rotate_jwt(environ: Mapping[str, str], *, after_ms: int, forget_old: bool, out: Path | None) -> int:
@@ -32,45 +60,127 @@ def rotate_jwt(environ: Mapping[str, str], *, after_ms: int, forget_old: bool, o
     The new ring is written to `out`, where the file of the secret cannot be replaced. The exit code. Raises
     `ConfigurationInvalid`.
     """
-    configuration = read_configuration(environ)
-    # The target of a link is replaced, not the link.
-    settings, path = configuration.settings, configuration.secret_paths[JWT_FILE].resolve()
-    try:
-        with _locked(path.parent):
-            # Read under the lock, since keys begin in the order in which they are added.
-            now_ms = SystemClock().now_ms()
-            ring = _next_ring(_read(path), settings, now_ms, after_ms=after_ms, forget_old=forget_old)
-            if isinstance(ring, RotationRefusal):
-                return failed(ring.value)
-            if out is None:
-                _replace(path, ring_text(ring))
-            else:
-                _write_new(out, ring_text(ring))
-    except OSError as error:
-        return failed(_explained(error, path))
-    begins = datetime.fromtimestamp(ring[-1].writes_from_ms / 1000, UTC).isoformat(timespec="seconds")
-    print(f"{out or path}: {len(ring)} keys; the new one signs from {begins.replace('+00:00', 'Z')} on")
+
+    def change(text: str, settings: Settings, now_ms: int) -> tuple[str, str] | Refusal:
+        if forget_old:
+            ring: Ring | Refusal = (RingKey(fresh_key(), now_ms),)
+        else:
+            # Refresh tokens live longer than all others.
+            lifetime_ms = settings.session_idle_ttl_ms + ACCESS_KEY_LIFETIME_MS
+            new = RingKey(fresh_key(), now_ms + after_ms)
+            ring = rotated(parse_ring(text), new, now_ms, lifetime_ms=lifetime_ms)
+        if isinstance(ring, Enum):
+            return ring
+        return ring_text(ring), f"{len(ring)} keys; the new one signs from {_written(ring[-1])} on"
+
+    return _changed(environ, JWT_FILE, change, out)
+
+
+def rotate_encryption(
+    environ: Mapping[str, str], *, after_ms: int, passphrase_file: Path | None, out: Path | None
+) -> int:
+    """Adds a key that reads at once and writes after `after_ms`: random, or the passphrase in a file.
+
+    `out` and what comes out are those of `rotate_jwt`.
+    """
+    secret, salt = fresh_key(), None
+    if passphrase_file is not None:
+        secret, salt = _passphrase(passphrase_file), token_urlsafe(SALT_BYTES)
+
+    def change(text: str, _: Settings, now_ms: int) -> tuple[str, str] | Refusal:
+        before = parse_encryption_ring(text)
+        keys = rotated(before.keys, RingKey(secret, now_ms + after_ms, salt), now_ms, lifetime_ms=None)
+        if isinstance(keys, RotationRefusal):
+            return keys
+        ring = EncryptionRing(before.index_root, keys)
+        return encryption_ring_text(
+            ring
+        ), f"{len(keys)} keys; the new one writes from {_written(keys[-1])} on"
+
+    return _changed(environ, ENCRYPTION_FILE, change, out)
+
+
+def retire_encryption_key(environ: Mapping[str, str], *, key_id: str, out: Path | None) -> int:
+    """Takes a key out of the ring: no value that it wrote can be read any more. `out` and what comes out are
+    those of `rotate_jwt`."""
+
+    def change(text: str, _: Settings, now_ms: int) -> tuple[str, str] | Refusal:
+        before = parse_encryption_ring(text)
+        key = next((key for key in before.keys if _id(key) == key_id), None)
+        keys = retired(before.keys, key, now_ms)
+        if isinstance(keys, RetirementRefusal):
+            return keys
+        ring = EncryptionRing(before.index_root, keys)
+        return encryption_ring_text(ring), f"{len(keys)} keys; {key_id} reads no more"
+
+    return _changed(environ, ENCRYPTION_FILE, change, out)
+
+
+def list_encryption_keys(environ: Mapping[str, str]) -> int:
+    """Prints a line for each key of stored fields, oldest first: id, state, kind, since when it writes."""
+    path = read_configuration(environ).secret_paths[ENCRYPTION_FILE]
+    with _configured(ENCRYPTION_FILE):
+        ring = parse_encryption_ring(read_secret(ENCRYPTION_FILE, path)).keys
+    now_ms = SystemClock().now_ms()
+    writing = writing_key(ring, now_ms)
+    for key in ring:
+        state = "writes" if key == writing else "reads"
+        kind = "random" if key.salt is None else "passphrase"
+        print(f"{_id(key)}  {state:6}  {kind:10}  {_written(key) if key.writes_from_ms else '-'}")
     return 0
 
 
-def _read(path: Path) -> Ring:
+def _changed(environ: Mapping[str, str], file: SecretFile, change: Change, out: Path | None) -> int:
+    configuration = read_configuration(environ)
+    # The target of a link is replaced, not the link.
+    path = configuration.secret_paths[file].resolve()
     try:
-        return parse_ring(read_secret(JWT_FILE, path))
+        with _locked(path.parent), _configured(file):
+            # Read under the lock, since keys begin in the order in which they are added.
+            now_ms = SystemClock().now_ms()
+            changed = change(read_secret(file, path), configuration.settings, now_ms)
+            if isinstance(changed, Enum):
+                return failed(changed.value)
+            text, said = changed
+            if len(text) >= SECRET_BYTES_MAX:
+                return failed(RotationRefusal.FULL.value)
+            if out is None:
+                _replace(path, text)
+            else:
+                _write_new(out, text)
+    except OSError as error:
+        return failed(_explained(error, path))
+    print(f"{out or path}: {said}")
+    return 0
+
+
+@contextmanager
+def _configured(file: SecretFile) -> Iterator[None]:
+    """What is wrong with a secret is wrong with the configuration."""
+    try:
+        yield
     except ValueError as error:
-        raise ConfigurationInvalid([f"secret {JWT_FILE.name}: {error}"]) from None
+        raise ConfigurationInvalid([f"secret {file.name}: {error}"]) from None
 
 
-def _next_ring(
-    ring: Ring, settings: Settings, now_ms: int, *, after_ms: int, forget_old: bool
-) -> Ring | RotationRefusal:
-    if forget_old:
-        return (RingKey(fresh_key(), now_ms),)
-    # Refresh tokens live longer than all others.
-    lifetime_ms = settings.session_idle_ttl_ms + ACCESS_KEY_LIFETIME_MS
-    new = rotated(ring, RingKey(fresh_key(), now_ms + after_ms), now_ms, lifetime_ms=lifetime_ms)
-    if not isinstance(new, RotationRefusal) and len(ring_text(new)) > SECRET_BYTES_MAX:
-        return RotationRefusal.FULL
-    return new
+def _passphrase(path: Path) -> str:
+    try:
+        text = path.read_text(encoding="utf-8").removesuffix("\n").removesuffix("\r")
+        if text != text.strip() or not text.isprintable():
+            raise ValueError(f"{path} holds more than one line, control characters or spaces around its text")
+        check_passphrase(path, text)
+    except (OSError, ValueError) as error:
+        raise ConfigurationInvalid([f"the passphrase: {error}"]) from None
+    return text
+
+
+def _id(key: RingKey) -> str:
+    return key_id_of(root_key(key)).hex()
+
+
+def _written(key: RingKey) -> str:
+    begins = datetime.fromtimestamp(key.writes_from_ms / 1000, UTC).isoformat(timespec="seconds")
+    return begins.replace("+00:00", "Z")
 
 
 @contextmanager

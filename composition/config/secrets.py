@@ -16,12 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from composition.config.parsers import path as parse_path
-from composition.config.ring_file import parse_ring
+from composition.config.ring_file import parse_encryption_ring, parse_ring
 from composition.config.sources import ENVIRONMENT, SourcedText
+from domain.encryption.keyring import EncryptionRing
 
 SECRET_BYTES_MAX = 4096
 KEY_BYTES_MIN = 32
 KEY_DISTINCT_BYTES_MIN = 12
+PASSPHRASE_BYTES_MIN = 20
+PASSPHRASE_DISTINCT_BYTES_MIN = 8
 PASSWORD_BYTES_MIN = 12
 PASSWORD_DISTINCT_BYTES_MIN = 5
 
@@ -35,9 +38,10 @@ _SEQUENCE = "0123456789abcdefghijklmnopqrstuvwxyz0123456789"
 class SecretKind(Enum):
     USER = "user"
     PASSWORD = "password"
-    KEY = "key"
     RING = "ring"
     """A key, or a ring of keys in the format of `composition.config.ring_file`."""
+    ENCRYPTION_RING = "encryption ring"
+    """The same, with passphrases among the keys and an index root beside them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +69,11 @@ FILES: tuple[SecretFile, ...] = (
     SecretFile("mongodb_admin_password", SecretKind.PASSWORD, "its password"),
     SecretFile("redis_password", SecretKind.PASSWORD, "Redis"),
     SecretFile("jwt_secret", SecretKind.RING, "signs tokens; at least 32 bytes, or a ring of such keys"),
-    SecretFile("encryption_key", SecretKind.KEY, "root of every encryption key; at least 32 bytes"),
-)
+    SecretFile("encryption_key", SecretKind.ENCRYPTION_RING,
+               "root of every encryption key; at least 32 bytes, or a ring of such keys and passphrases"),
+)  # fmt: skip
 JWT_FILE = next(file for file in FILES if file.name == "jwt_secret")
+ENCRYPTION_FILE = next(file for file in FILES if file.name == "encryption_key")
 VARIABLES: tuple[str, ...] = tuple(variable for file in FILES for variable in file.variables)
 
 
@@ -84,8 +90,20 @@ class Secrets:
     redis_password: str = field(repr=False)
     jwt_secret: str = field(repr=False)
     encryption_key: str = field(repr=False)
+    """The content of the file; what hangs on it hangs on `index_root`, or on a key of `encryption_ring`."""
     jwt_file: Path | None = None
     """The file of `jwt_secret`; None for a secret without a file."""
+    encryption_file: Path | None = None
+
+    @property
+    def encryption_ring(self) -> EncryptionRing:
+        """The keys of stored fields."""
+        return parse_encryption_ring(self.encryption_key)
+
+    @property
+    def index_root(self) -> str:
+        """The root of everything that no rotation changes."""
+        return self.encryption_ring.index_root
 
 
 def secret_paths(
@@ -111,7 +129,7 @@ def load_secrets(paths: Mapping[SecretFile, Path], problems: list[str]) -> Secre
             problems.append(f"secret {file.name}: {error}")
     if len(contents) < len(FILES):
         return None
-    return Secrets(**contents, jwt_file=paths[JWT_FILE])
+    return Secrets(**contents, jwt_file=paths[JWT_FILE], encryption_file=paths[ENCRYPTION_FILE])
 
 
 def new_secrets() -> Secrets:
@@ -193,20 +211,35 @@ def _checked(file: SecretFile, path: Path, content: bytes) -> str:
     if text != text.strip() or not text.isprintable():
         raise ValueError(f"{path} holds more than one line, control characters or spaces around its text")
     match file.kind:
-        case SecretKind.RING:
-            try:
-                ring = parse_ring(text)
-            except ValueError as error:
-                raise ValueError(f"{path}: {error}") from None
-            for key in ring:
-                _check_strength(path, key.secret, KEY_BYTES_MIN, KEY_DISTINCT_BYTES_MIN)
-        case SecretKind.KEY:
-            _check_strength(path, text, KEY_BYTES_MIN, KEY_DISTINCT_BYTES_MIN)
+        case SecretKind.RING | SecretKind.ENCRYPTION_RING:
+            _check_ring(file, path, text)
         case SecretKind.PASSWORD:
             _check_strength(path, text, PASSWORD_BYTES_MIN, PASSWORD_DISTINCT_BYTES_MIN)
         case SecretKind.USER:
             pass
     return text
+
+
+def _check_ring(file: SecretFile, path: Path, text: str) -> None:
+    try:
+        if file.kind is SecretKind.RING:
+            keys, index_root = parse_ring(text), None
+        else:
+            ring = parse_encryption_ring(text)
+            keys, index_root = ring.keys, ring.index_root
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    for secret in (index_root, *(key.secret for key in keys if key.salt is None)):
+        if secret is not None:
+            _check_strength(path, secret, KEY_BYTES_MIN, KEY_DISTINCT_BYTES_MIN)
+    for key in keys:
+        if key.salt is not None:
+            check_passphrase(path, key.secret)
+
+
+def check_passphrase(path: Path, text: str) -> None:
+    """Raises `ValueError` for a passphrase that is weak: it is guessed at, however slowly."""
+    _check_strength(path, text, PASSPHRASE_BYTES_MIN, PASSPHRASE_DISTINCT_BYTES_MIN)
 
 
 def _check_strength(path: Path, text: str, least: int, distinct: int) -> None:

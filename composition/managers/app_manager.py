@@ -142,7 +142,9 @@ class AppManager:
         services.register("metrics", platform.metrics)
         services.register("settings", self._settings)
         services.register("users", use_cases.users)
-        watch = RingWatch(use_cases.token_keys, runtime=platform.runtime)
+        watch = RingWatch(
+            use_cases.token_keys, reload_fields=use_cases.field_encryption.reload, runtime=platform.runtime
+        )
         services.register("key_watch", watch, start=watch.start, stop=watch.stop)
         services.register("idempotency", use_cases.idempotency)
         services.register("tokens", use_cases.tokens)

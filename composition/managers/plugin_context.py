@@ -12,6 +12,7 @@ from composition.managers.hooks_manager import HooksManager
 from composition.managers.module_manager import ModuleManager
 from composition.managers.services_manager import ServicesManager
 from domain.documents.document import Collection, FieldKind
+from domain.encryption.policies import Encrypted
 from plugins.plugin import HOOK_PRIORITY_DEFAULT, HookCallback, PluginContext
 from ports.metrics import Instrument, Metric, Metrics
 
@@ -79,8 +80,16 @@ class OpenContext:
         fields: Mapping[str, FieldKind],
         indexes: Sequence[Sequence[str]] = (),
         partition: str | None = None,
+        encrypted: Mapping[str, Encrypted] | None = None,
     ) -> Collection:
-        collection = Collection(self._plugin, name, dict(fields), tuple(map(tuple, indexes)), partition)
+        collection = Collection(
+            self._plugin,
+            name,
+            dict(fields),
+            tuple(map(tuple, indexes)),
+            partition,
+            dict(encrypted or {}),
+        )
         self._services.service("documents", DocumentService).declare(collection)
         return collection
 

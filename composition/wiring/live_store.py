@@ -66,7 +66,7 @@ async def live_store(
     # Another one: answers are large, and a decision must not wait behind one in a pipeline.
     caching = redis(decision_timeout_ms_max=settings.redis_decision_timeout_ms)
     naming_key = redis_naming_key(secrets)
-    sealer = partial(AesGcmSealer, root_key=secrets.encryption_key.encode(), entropy=entropy)
+    sealer = partial(AesGcmSealer, root_key=secrets.index_root.encode(), entropy=entropy)
     bus = _bus(runtime, publishing, naming_key, sealer(purpose="bus"))
     limiter_over = partial(redis_limiter, settings=settings, secrets=secrets, entropy=entropy)
     limiter = limiter_over(decisions)
@@ -128,7 +128,7 @@ async def _prepare(pools: MongoPools) -> None:
 
 def redis_naming_key(secrets: Secrets) -> bytes:
     """The key that hashes every name in Redis."""
-    return derived_key(secrets.encryption_key, "redis-names")
+    return derived_key(secrets.index_root, "redis-names")
 
 
 def redis_limiter(
@@ -136,7 +136,7 @@ def redis_limiter(
 ) -> RedisLimiter:
     """The limiter of the service over a driver."""
     sealer = AesGcmSealer(
-        root_key=secrets.encryption_key.encode(), purpose="redis-bans", entropy=entropy or SystemEntropy()
+        root_key=secrets.index_root.encode(), purpose="redis-bans", entropy=entropy or SystemEntropy()
     )
     return RedisLimiter(
         driver=driver,

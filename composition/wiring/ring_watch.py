@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from application.recurring import Recurring
-from composition.config.ring_file import parse_ring
-from composition.config.secrets import JWT_FILE, read_secret
+from composition.config.secrets import SecretFile, read_secret
 from domain.encryption.keyring import Ring
 from ports.identity.token_keys import TokenKeys
 from ports.metrics import Metric, MetricKind, Metrics
@@ -27,14 +27,28 @@ _log = logging.getLogger("credit.secrets")
 
 
 class RingFile:
-    """The ring in `jwt_secret`, read again when the file has changed.
+    """The ring in a secret file, read again when the file has changed.
 
     A reload costs one `stat` on the event loop, and a read of at most 4 KiB after a rotation.
     """
 
-    def __init__(self, path: Path, ring: Ring, *, runtime: Runtime, metrics: Metrics) -> None:
-        """`ring` is the one read at the start, after which the file may have changed: it is read again."""
+    def __init__(
+        self,
+        file: SecretFile,
+        path: Path,
+        ring: Ring,
+        *,
+        parse: Callable[[str], Ring],
+        runtime: Runtime,
+        metrics: Metrics,
+    ) -> None:
+        """`ring` is the one read at the start, after which the file may have changed: it is read again.
+
+        `parse` raises `ValueError` for a text that this process cannot go on with.
+        """
+        self._file = file
         self._path = path
+        self._parse = parse
         self._ring = ring
         self._runtime = runtime
         self._reloads = metrics.register(RELOADS)
@@ -52,10 +66,10 @@ class RingFile:
             return None
         self._seen = seen
         try:
-            ring = parse_ring(read_secret(JWT_FILE, self._path))
+            ring = self._parse(read_secret(self._file, self._path))
         except ValueError as error:
             self._reloads.add(1, "failed")
-            _log.warning("the ring of keys in use stays: %s", error)
+            _log.warning("the ring of keys in use stays: %s: %s", self._file.name, error)
             return None
         if ring == self._ring:
             return None
@@ -75,8 +89,11 @@ class RingFile:
 class RingWatch:
     """Reloads without a request, so that a ring is known well before its newest key writes."""
 
-    def __init__(self, keys: TokenKeys, *, runtime: Runtime) -> None:
+    def __init__(
+        self, keys: TokenKeys, *, reload_fields: Callable[[], Awaitable[bool]], runtime: Runtime
+    ) -> None:
         self._keys = keys
+        self._reload_fields = reload_fields
         self._watching = Recurring(runtime, self._reload, name="watch-keys")
 
     async def start(self) -> None:
@@ -89,4 +106,5 @@ class RingWatch:
 
     async def _reload(self) -> float:
         self._keys.reload()
+        await self._reload_fields()
         return RELOAD_INTERVAL_S

@@ -34,8 +34,9 @@ from application.realtime.socket_tokens import RevocationFanOut, SocketTokenVeri
 from application.realtime.switchboard import Realtime
 from composition.config.parsers import Rate
 from composition.config.ring_file import parse_ring
-from composition.config.secrets import Secrets
+from composition.config.secrets import JWT_FILE, Secrets
 from composition.config.settings import Settings
+from composition.wiring.field_encryption import FieldEncryption
 from composition.wiring.platform import Platform
 from composition.wiring.ring_watch import RingFile
 from composition.wiring.stores import Stores
@@ -57,6 +58,7 @@ class UseCases:
     users: UserService
     idempotency: Idempotency
     token_keys: TokenKeys
+    field_encryption: FieldEncryption
     tokens: TokenService
     bearer_tokens: BearerTokens
     sessions: SessionService
@@ -101,6 +103,7 @@ def build_use_cases(
         ),
         idempotency=_idempotency(platform, secrets, stores),
         token_keys=keys,
+        field_encryption=FieldEncryption(platform, secrets),
         tokens=tokens,
         bearer_tokens=BearerTokens(tokens=tokens, devices=devices, sessions=stores.sessions, clock=clock),
         api_keys=_api_keys(platform, secrets, stores, revocations),
@@ -168,7 +171,7 @@ def _sessions(
             limiter=rate_limiter,
             failures=stores.login_failures,
             clock=platform.clock,
-            key=derived_key(secrets.encryption_key, "login-names"),
+            key=derived_key(secrets.index_root, "login-names"),
             policy=settings.login_delay_policy(),
         ),
         tokens=tokens,
@@ -187,12 +190,12 @@ def _sessions(
 
 def _idempotency(platform: Platform, secrets: Secrets, stores: Stores) -> Idempotency:
     """Answers are sealed, since they may hold a key that is shown once."""
-    root_key = secrets.encryption_key.encode()
+    root_key = secrets.index_root.encode()
     return Idempotency(
         answers=stores.answers,
         sealer=AesGcmSealer(root_key=root_key, purpose="idempotency", entropy=platform.entropy),
         clock=platform.clock,
-        secret=derived_key(secrets.encryption_key, "idempotency"),
+        secret=derived_key(secrets.index_root, "idempotency"),
     )
 
 
@@ -231,7 +234,7 @@ def _api_keys(
         keys=stores.api_keys,
         nonces=stores.nonces,
         sealer=AesGcmSealer(
-            root_key=secrets.encryption_key.encode(), purpose="request-signing", entropy=platform.entropy
+            root_key=secrets.index_root.encode(), purpose="request-signing", entropy=platform.entropy
         ),
         revocations=revocations,
         runtime=platform.runtime,
@@ -244,7 +247,14 @@ def _token_keys(platform: Platform, settings: Settings, secrets: Secrets) -> Tok
     ring = parse_ring(secrets.jwt_secret)
     reload = None
     if secrets.jwt_file is not None:
-        reload = RingFile(secrets.jwt_file, ring, runtime=platform.runtime, metrics=platform.metrics).reload
+        reload = RingFile(
+            JWT_FILE,
+            secrets.jwt_file,
+            ring,
+            parse=parse_ring,
+            runtime=platform.runtime,
+            metrics=platform.metrics,
+        ).reload
     return TokenKeyring(
         ring,
         clock=platform.clock,

@@ -11,6 +11,8 @@ from enum import Enum
 from hashlib import sha256
 from typing import Any, TypeAlias
 
+from domain.encryption.policies import Encrypted, FieldPolicy
+
 PARTS = 16
 """Parts of a collection, each with a version of its own."""
 DEPTH_MAX = 8
@@ -103,6 +105,9 @@ class Collection:
     indexes: tuple[tuple[str, ...], ...] = ()
     """Indexes over several declared fields, besides that of each field."""
     partition: str | None = None
+    encrypted: Mapping[str, Encrypted] = field(default_factory=dict, hash=False)
+    """Fields that are encrypted where they are stored. Queries select by an indexed one of them for equality
+    alone, and by no other."""
 
     def __post_init__(self) -> None:
         for name in (self.plugin, self.name):
@@ -118,6 +123,8 @@ class Collection:
             named.add(self.partition)
         if undeclared := named - set(self.fields):
             raise ValueError(f"not declared: {', '.join(sorted(undeclared))}")
+        for name, how in self.encrypted.items():
+            self._check_encrypted(name, how)
 
     @property
     def full_name(self) -> str:
@@ -137,6 +144,24 @@ class Collection:
     def parts(self) -> tuple[str, ...]:
         """Every part of the collection."""
         return tuple(f"{self.full_name}/{number:02}" for number in range(PARTS))
+
+    @property
+    def policies(self) -> tuple[FieldPolicy, ...]:
+        """The policy of each encrypted field."""
+        return tuple(
+            FieldPolicy(self.full_name, name, how.algorithm, how.indexed)
+            for name, how in self.encrypted.items()
+        )
+
+    def _check_encrypted(self, name: str, how: Encrypted) -> None:
+        if not _FIELD.fullmatch(name):
+            raise ValueError(f"{name!r} cannot be a field's name")
+        if name == self.partition:
+            raise ValueError(f"{name!r} is encrypted: the names of parts would tell its values")
+        if how.indexed and self.fields.get(name) is not FieldKind.TEXT:
+            raise ValueError(f"{name!r} is found by its value: it is declared, as a text")
+        if not how.indexed and any(name in index for index in self.indexes):
+            raise ValueError(f"{name!r} is encrypted without an index of its own")
 
     def _part(self, kind: str, value: Scalar) -> str:
         number = sha256(json.dumps([kind, value]).encode()).digest()[0] % PARTS

@@ -66,6 +66,8 @@ class Query:
             self._check(condition)
         if self.order_by is not None:
             self._kind(self.order_by)
+            if self.order_by in self.collection.encrypted:
+                raise ValueError(f"{self.order_by!r} has no order: it is encrypted")
         if self.after is not None:
             self._check_position(self.after)
 
@@ -105,6 +107,11 @@ class Query:
 
     def _check(self, condition: Condition) -> None:
         kind = self._kind(condition.field)
+        how = self.collection.encrypted.get(condition.field)
+        if how is not None and not (how.indexed and isinstance(condition, Equals)):
+            raise ValueError(
+                f"{condition.field!r} is encrypted: it is found by equality, where it is indexed"
+            )
         if isinstance(condition, Equals):
             values: tuple[Scalar, ...] = (condition.value,)
         else:

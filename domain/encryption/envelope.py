@@ -10,7 +10,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import NamedTuple
 
-from domain.encryption.policies import Algorithm
+from domain.encryption.policies import EncryptionAlgorithm
 
 VERSION = 1
 KEY_ID_BYTES = 8
@@ -21,11 +21,10 @@ FERNET_BYTES_MIN = 1 + 8 + 16 + 16 + 32
 """Version, time, initialisation vector, one block, HMAC."""
 
 _SEALED_BYTES_MIN = {
-    Algorithm.AES_256_GCM: NONCE_BYTES + TAG_BYTES,
-    Algorithm.FERNET: FERNET_BYTES_MIN,
+    EncryptionAlgorithm.AES_256_GCM: NONCE_BYTES + TAG_BYTES,
+    EncryptionAlgorithm.FERNET: FERNET_BYTES_MIN,
 }
-ENVELOPE_BYTES_MIN = HEADER_BYTES + min(_SEALED_BYTES_MIN.values())
-_ALGORITHMS = {algorithm.value: algorithm for algorithm in Algorithm}
+_ALGORITHMS = {algorithm.value: algorithm for algorithm in EncryptionAlgorithm}
 _LENGTH_BYTES = 4
 
 
@@ -38,7 +37,7 @@ class FieldPlace(NamedTuple):
 
 
 class Envelope(NamedTuple):
-    algorithm: Algorithm
+    algorithm: EncryptionAlgorithm
     key_id: bytes
     sealed: bytes
 
@@ -53,7 +52,7 @@ class FieldFault(Enum):
     NOT_AUTHENTIC = "it was changed, or belongs to another document, field or collection"
 
 
-def header(algorithm: Algorithm, key_id: bytes) -> bytes:
+def header(algorithm: EncryptionAlgorithm, key_id: bytes) -> bytes:
     return bytes((VERSION, algorithm.value)) + key_id
 
 

@@ -22,10 +22,24 @@ class RingKey:
 
     secret: str = field(repr=False)
     writes_from_ms: int = 0
+    salt: str | None = None
+    """Of a passphrase, which is stretched before it is a root key; None for a secret that is random."""
 
 
 Ring: TypeAlias = tuple[RingKey, ...]
 """At least one key, in the order in which they begin to write."""
+
+
+@dataclass(frozen=True, slots=True)
+class EncryptionRing:
+    """The keys of stored fields, beside the root of everything that no rotation may change.
+
+    `index_root` is random text, never a passphrase: the first root unless the file says otherwise. Blind
+    indexes, names in Redis and values sealed outside of fields hang on it.
+    """
+
+    index_root: str = field(repr=False)
+    keys: Ring
 
 
 class RotationRefusal(Enum):
@@ -33,6 +47,13 @@ class RotationRefusal(Enum):
 
     EARLIER_THAN_LAST = "the key added last does not write yet: wait for it, or let this one begin later"
     FULL = f"{KEYS_MAX} keys still read: wait until one of them may go, or forget the old ones"
+
+
+class RetirementRefusal(Enum):
+    """Why no key can leave the ring, in order of precedence, worded for operators."""
+
+    UNKNOWN = "the ring has no such key"
+    WRITES = "the key writes, will write, or wrote a minute ago on a host whose clock is late"
 
 
 def ring_problem(ring: Ring) -> str | None:
@@ -69,12 +90,26 @@ def changes_at_ms(ring: Ring, now_ms: int, *, lifetimes_ms: tuple[int, ...]) -> 
     return min((moment for moment in moments if moment > now_ms), default=None)
 
 
-def rotated(ring: Ring, new: RingKey, now_ms: int, *, lifetime_ms: int) -> Ring | RotationRefusal:
-    """The ring with one more key, and without the keys that need not read any more."""
+def rotated(ring: Ring, new: RingKey, now_ms: int, *, lifetime_ms: int | None) -> Ring | RotationRefusal:
+    """The ring with one more key, and without the keys that need not read any more.
+
+    `lifetime_ms` is the longest life of a key's writings; None where they live until they are written anew.
+    """
     if new.writes_from_ms < ring[-1].writes_from_ms:
         return RotationRefusal.EARLIER_THAN_LAST
-    alive = _alive(ring, now_ms, lifetime_ms)
+    alive = ring if lifetime_ms is None else _alive(ring, now_ms, lifetime_ms)
     return RotationRefusal.FULL if len(alive) >= KEYS_MAX else (*alive, new)
+
+
+def retired(ring: Ring, key: RingKey | None, now_ms: int) -> Ring | RetirementRefusal:
+    """The ring without a key, which reads no more. A key leaves a minute after its successor began to write,
+    and no sooner: a host whose clock is late may write with it until then."""
+    if key not in ring:
+        return RetirementRefusal.UNKNOWN
+    begun = [each for each in ring if each.writes_from_ms + WRITE_DELAY_MS <= now_ms]
+    if key not in begun[:-1]:
+        return RetirementRefusal.WRITES
+    return tuple(each for each in ring if each != key)
 
 
 def _alive(ring: Ring, now_ms: int, lifetime_ms: int) -> Ring:

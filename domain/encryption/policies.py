@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 
-class Algorithm(Enum):
+class EncryptionAlgorithm(Enum):
     """The value is what stands in an envelope: it never changes."""
 
     AES_256_GCM = 1
@@ -15,12 +15,24 @@ class Algorithm(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Encrypted:
+    """How a plugin wants one field of a collection encrypted where it is stored.
+
+    `indexed` makes documents found by the field's exact value, and shows which values are equal to anyone
+    who reads the store.
+    """
+
+    algorithm: EncryptionAlgorithm = EncryptionAlgorithm.AES_256_GCM
+    indexed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class FieldPolicy:
     """One encrypted field of one collection."""
 
     collection: str
     field: str
-    algorithm: Algorithm = Algorithm.AES_256_GCM
+    algorithm: EncryptionAlgorithm = EncryptionAlgorithm.AES_256_GCM
     indexed: bool = False
     """Whether a blind index finds documents by the field's exact value. Equal values show as equal to anyone
     who reads the store; nothing else does."""

@@ -10,6 +10,7 @@ from adapters.memory.metrics import MemoryMetrics
 from application.documents.service import DocumentService
 from credit_system import Route
 from domain.documents.document import Collection, FieldKind
+from domain.encryption.policies import Encrypted
 from plugins.plugin import HOOK_PRIORITY_DEFAULT, HookCallback
 from ports.metrics import Instrument, Metric
 
@@ -50,8 +51,9 @@ class Context:
         fields: Mapping[str, FieldKind],
         indexes: Sequence[Sequence[str]] = (),
         partition: str | None = None,
+        encrypted: Mapping[str, Encrypted] | None = None,
     ) -> Collection:
-        collection = Collection("test", name, fields, tuple(map(tuple, indexes)), partition)
+        collection = Collection("test", name, fields, tuple(map(tuple, indexes)), partition, encrypted or {})
         self.service("documents", DocumentService).declare(collection)
         return collection
 
