@@ -138,7 +138,7 @@ def _keys(keys: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     instead.add_argument("--passphrase-file", type=Path, metavar="FILE",
                          help="stretch the passphrase there, in place of a random key")  # fmt: skip
     instead.add_argument("--retire", metavar="ID",
-                         help="add none, and drop this one: what it wrote can never be read again")  # fmt: skip
+                         help="add none, and drop this one: what it wrote opens no more")  # fmt: skip
     fields.add_argument("--out", type=Path, metavar="FILE", help="write the ring there, and leave the secret")
     fields.set_defaults(run=_keys_rotate_encryption)
     listed = keys.add_parser("list", help="list the keys of a ring by their ids, oldest first")

@@ -11,7 +11,6 @@ The ring of fields may hold passphrases, each with its salt, and names what no r
 from __future__ import annotations
 
 import json
-from collections.abc import Set
 from typing import Any
 
 from domain.encryption.keyring import EncryptionRing, Ring, RingKey, ring_problem
@@ -40,7 +39,7 @@ def parse_encryption_ring(text: str) -> EncryptionRing:
         if keys[0].salt is not None:
             raise ValueError("a ring whose first key is a passphrase names its index_root, which is random")
         index_root = keys[0].secret
-    if not _is_text(index_root):
+    if not isinstance(index_root, str) or not index_root.isprintable():
         raise ValueError("the index_root of a ring is printable text")
     return EncryptionRing(index_root, keys)
 
@@ -59,7 +58,7 @@ def _line(document: object) -> str:
     return json.dumps(document, separators=(",", ":"))
 
 
-def _document(text: str, members: Set[str]) -> dict[str, Any]:
+def _document(text: str, members: set[str]) -> dict[str, Any]:
     try:
         document: dict[str, Any] = json.loads(text)
     except (ValueError, RecursionError):

@@ -46,6 +46,7 @@ class RotationRefusal(Enum):
     """Why no key can be added, in order of precedence, worded for operators."""
 
     EARLIER_THAN_LAST = "the key added last does not write yet: wait for it, or let this one begin later"
+    PRESENT = "the ring has this key already"
     FULL = f"{KEYS_MAX} keys still read: wait until one of them may go, or forget the old ones"
 
 
@@ -97,6 +98,8 @@ def rotated(ring: Ring, new: RingKey, now_ms: int, *, lifetime_ms: int | None) -
     """
     if new.writes_from_ms < ring[-1].writes_from_ms:
         return RotationRefusal.EARLIER_THAN_LAST
+    if any(key.secret == new.secret for key in ring):
+        return RotationRefusal.PRESENT
     alive = ring if lifetime_ms is None else _alive(ring, now_ms, lifetime_ms)
     return RotationRefusal.FULL if len(alive) >= KEYS_MAX else (*alive, new)
 

@@ -16,6 +16,7 @@ from application.documents.service import DocumentService
 from domain.audit import AuditFilter, RequestContext
 from domain.documents.document import Collection, DatabaseRole, Document, DocumentRejection, Fields
 from domain.documents.queries import Equals, Query
+from domain.encryption.policies import Encrypted
 from ports.documents.document_store import FoundDocuments
 from ports.errors import DependencyUnavailable
 from ports.runtime import Runtime

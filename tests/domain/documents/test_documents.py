@@ -20,7 +20,8 @@ from domain.documents.document import (
     complete,
     rejection_of,
 )
-from domain.documents.queries import DocumentPosition, Equals, Query, Range, answer
+from domain.documents.queries import Condition, DocumentPosition, Equals, Query, Range, answer
+from domain.encryption.policies import Encrypted, EncryptionAlgorithm, FieldPolicy
 
 NOTES = Collection(
     "notes",
@@ -191,3 +192,59 @@ def test_a_query_without_the_partition_concerns_every_part_and_one_with_it_a_sin
     assert len({NOTES.part_of_value(f"user-{number}") for number in range(500)}) == PARTS
     apart = Collection("notes", "apart")
     assert len({apart.part(f"d{number}", {}) for number in range(500)}) == PARTS
+
+
+SECRETIVE = Collection(
+    "notes",
+    "secret",
+    {"owner": FieldKind.TEXT, "phone": FieldKind.TEXT, "name": FieldKind.TEXT},
+    partition="owner",
+    encrypted={
+        "phone": Encrypted(indexed=True),
+        "name": Encrypted(),
+        "body": Encrypted(EncryptionAlgorithm.FERNET),
+    },
+)
+
+
+def test_a_collection_gives_the_policy_of_each_encrypted_field() -> None:
+    assert SECRETIVE.policies == (
+        FieldPolicy("notes.secret", "phone", indexed=True),
+        FieldPolicy("notes.secret", "name"),
+        FieldPolicy("notes.secret", "body", EncryptionAlgorithm.FERNET),
+    )
+    assert NOTES.policies == ()
+
+
+@pytest.mark.parametrize(
+    ("encrypted", "problem"),
+    [
+        ({"a.b": Encrypted()}, "cannot be a field's name"),
+        ({"owner": Encrypted(indexed=True)}, "names of parts would tell"),
+        ({"stars": Encrypted(indexed=True)}, "declared, as a text"),
+        ({"body": Encrypted(indexed=True)}, "declared, as a text"),
+        ({"title": Encrypted()}, "without an index"),
+    ],
+)
+def test_an_encrypted_field_that_cannot_be_kept_is_no_declaration(
+    encrypted: dict[str, Encrypted], problem: str
+) -> None:
+    fields = {"owner": FieldKind.TEXT, "stars": FieldKind.INTEGER, "title": FieldKind.TEXT}
+    with pytest.raises(ValueError, match=problem):
+        Collection("notes", "note", fields, (("title", "stars"),), "owner", encrypted)
+
+
+def test_an_indexed_encrypted_field_is_found_by_equality_alone() -> None:
+    assert Query(SECRETIVE, (Equals("phone", "+1"), Range("owner", "a"))).limit == 50
+
+
+@pytest.mark.parametrize("condition", [Range("phone", "+1"), Range("name", "a"), Equals("name", "ada")])
+def test_an_encrypted_field_is_not_asked_for_otherwise(condition: Condition) -> None:
+    with pytest.raises(ValueError, match="is encrypted"):
+        Query(SECRETIVE, (condition,))
+
+
+@pytest.mark.parametrize("name", ["phone", "name"])
+def test_an_encrypted_field_gives_no_order(name: str) -> None:
+    with pytest.raises(ValueError, match="has no order"):
+        Query(SECRETIVE, order_by=name)

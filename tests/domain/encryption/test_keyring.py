@@ -9,11 +9,13 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from domain.encryption.keyring import (
     KEYS_MAX,
     WRITE_DELAY_MS,
+    RetirementRefusal,
     Ring,
     RingKey,
     RotationRefusal,
     changes_at_ms,
     reading_keys,
+    retired,
     ring_problem,
     rotated,
     writing_key,
@@ -127,3 +129,32 @@ def test_a_ring_of_another_shape_is_a_problem(ring: Ring) -> None:
 
 def test_a_key_does_not_show_itself() -> None:
     assert "hidden" not in repr(RingKey("hidden"))
+
+
+def test_a_ring_of_what_is_kept_for_ever_loses_no_key() -> None:
+    ring: Ring = (RingKey("one"), RingKey("two", 1))
+    new = RingKey("three", 2)
+    assert rotated(ring, new, 10**15, lifetime_ms=None) == (*ring, new)
+    full = tuple(RingKey(str(number)) for number in range(KEYS_MAX))
+    assert rotated(full, new, 10**15, lifetime_ms=None) is RotationRefusal.FULL
+
+
+def test_a_key_is_in_a_ring_once() -> None:
+    again = RingKey("one", 5, "a salt")
+    assert rotated((RingKey("one"),), again, 0, lifetime_ms=None) is RotationRefusal.PRESENT
+
+
+@pytest.mark.parametrize(
+    ("now_ms", "stays"),
+    [(0, "abc"), (WRITE_DELAY_MS, "abc"), (2 * WRITE_DELAY_MS - 1, "abc"), (2 * WRITE_DELAY_MS, "bc"),
+     (3 * WRITE_DELAY_MS, "bc"), (4 * WRITE_DELAY_MS, "c")],
+)  # fmt: skip
+def test_a_key_may_go_a_minute_after_its_successor_began_to_write(now_ms: int, stays: str) -> None:
+    ring: Ring = (RingKey("a"), RingKey("b", WRITE_DELAY_MS), RingKey("c", 3 * WRITE_DELAY_MS))
+    for key in ring:
+        kept = retired(ring, key, now_ms)
+        if key.secret in stays:
+            assert kept is RetirementRefusal.WRITES
+        else:
+            assert kept == tuple(other for other in ring if other is not key)
+    assert retired(ring, None, now_ms) is RetirementRefusal.UNKNOWN
