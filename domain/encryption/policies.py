@@ -39,9 +39,9 @@ class FieldPolicy:
 
 
 USER_EMAIL = FieldPolicy("users", "email", indexed=True)
-SESSION_ADDRESS = FieldPolicy("sessions", "address")
-SESSION_USER_AGENT = FieldPolicy("sessions", "user_agent")
-AUDIT_ADDRESS = FieldPolicy("audit", "address")
+SESSION_ADDRESS = FieldPolicy("user_sessions", "address")
+SESSION_USER_AGENT = FieldPolicy("user_sessions", "user_agent")
+AUDIT_ADDRESS = FieldPolicy("audit_logs", "address")
 
 POLICIES: tuple[FieldPolicy, ...] = (USER_EMAIL, SESSION_ADDRESS, SESSION_USER_AGENT, AUDIT_ADDRESS)
 """The service's own. A plugin declares its collections' by `register_collection`."""
