@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from quart import Quart, Response, request
 from quart.asgi import ASGIHTTPConnection
+from quart.routing import QuartRule
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import MapAdapter
 
@@ -23,6 +24,21 @@ DEFAULT_LIMITS = BodyLimits()
 SEND_S_MAX = 60.0
 
 _log = logging.getLogger("credit.web")
+
+
+class MatchedRule(QuartRule):
+    """A rule to match paths with, and not to build URLs from.
+
+    Werkzeug (3.1) compiles two functions for each rule that `url_for` would call. That takes ten times as
+    long as all else about a rule, at each start, and nothing here builds URLs.
+    """
+
+    def _compile_builder(self, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:  # noqa: ARG002
+        return _builds_none
+
+
+def _builds_none(self: MatchedRule, **_values: object) -> tuple[str, str]:
+    raise LookupError(f"URLs are not built from rules: write the path of {self.endpoint}")
 
 
 def create_app(
@@ -41,6 +57,7 @@ def create_app(
     _check_unique(routes)
     limits = BodyLimits(body_bytes_max, body_seconds_max)
     app = quart_class("credit_system", static_folder=None)
+    app.url_rule_class = MatchedRule
     # A doubled slash is another path, and answering it with a redirect would be an answer without use.
     app.url_map.merge_slashes = False
     for route in routes:
