@@ -156,7 +156,8 @@ class LocalSubmitter:
             case CatchUp(lost):
                 if lost:
                     self._turns.lost()
-                return TailRead(moved=await self._states.catch_up())
+                await self._states.catch_up()
+                return TailRead()
             case LookUp(keys):
                 return Found(await self._ports.journal.recorded(self.name, keys))
             case ReadDocument(seq):

@@ -89,15 +89,15 @@ class StateCache:
             async for each in self._touching({DUE: max(0, document.seq - TAIL_DOCUMENTS)}):
                 self.remote_due.add(each)
 
-    async def catch_up(self) -> bool:
-        """Learns of all documents a majority held when this was called; True if there were any."""
+    async def catch_up(self) -> None:
+        """Learns of all documents a majority held when this was called."""
         start = self.head.seq
         while True:
             documents = await self._journal.after(self._book, self.head.seq, limit=DOCUMENTS_A_READ_MAX)
             for document in documents:
                 self.apply(document)
             if len(documents) < DOCUMENTS_A_READ_MAX:
-                return self.head.seq > start
+                return
             if self.head.seq - start >= BEHIND_DOCUMENTS_MAX:
                 await self._jump_to_head()
 

@@ -130,8 +130,7 @@ class TurnCame(NamedTuple):
 
 
 class TailRead(NamedTuple):
-    moved: bool
-    """Whether there were any documents."""
+    """What came of it is in the view."""
 
 
 class Loaded(NamedTuple):

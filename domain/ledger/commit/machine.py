@@ -74,10 +74,10 @@ class Commit:
     """One batch, from its arrival to its outcomes. Misuse raises RuntimeError."""
 
     __slots__ = (
-        "_absent", "_asked", "_book", "_decider", "_decision", "_decisions_left", "_give_up_s",
-        "_in_doubt", "_is_earlier", "_is_nonce_used", "_known", "_limits", "_moved", "_nonce", "_part",
-        "_parts", "_pause_s", "_phase", "_reason", "_rejected", "_result", "_send_until_s", "_sending",
-        "_view",
+        "_absent", "_asked", "_book", "_decided_at_seq", "_decider", "_decision", "_decisions_left",
+        "_give_up_s", "_in_doubt", "_is_earlier", "_is_nonce_used", "_known", "_limits", "_moved",
+        "_nonce", "_part", "_parts", "_pause_s", "_phase", "_reason", "_rejected", "_result",
+        "_send_until_s", "_sending", "_view",
     )  # fmt: skip
 
     _part: Part
@@ -122,6 +122,7 @@ class Commit:
         self._result = AppendResult.UNKNOWN
         self._pause_s = 0.0
         self._send_until_s = 0.0
+        self._decided_at_seq = 0
         self._moved = False
         self._reason = ""
 
@@ -225,8 +226,8 @@ class Commit:
                 return Step.DONE
             case (Phase.CONFIRMING, Found(recorded)):
                 return self._confirmed(recorded)
-            case (Phase.CHECKING, TailRead(moved)):
-                return self._checked(moved=moved)
+            case (Phase.CHECKING, TailRead()):
+                return self._checked()
             case (Phase.RECHECKING, Found(recorded)):
                 return self._rechecked(recorded)
             case (Phase.READING, Standing(document)):
@@ -271,7 +272,8 @@ class Commit:
             self._parts.put_back(halves)
             return Step.TOO_LARGE
         self._decision = decision
-        self._absent.forget_before(self._view.head.seq)
+        self._decided_at_seq = self._view.head.seq
+        self._absent.forget_before(self._decided_at_seq)
         self._rejected = rejected(part.batch, decision.outcomes)
         self._asked = keys_of_refusals(self._rejected, self._known, self._absent)
         if self._asked:
@@ -342,11 +344,12 @@ class Commit:
         settled, again = with_repeats(self._part.batch, outcomes, self._known)
         return self._finish(settled, again)
 
-    def _checked(self, *, moved: bool) -> Step:
-        self._moved = moved
+    def _checked(self) -> Step:
+        # Also what a reader has brought into the view since the decision, before the tail was read for it.
+        self._moved = self._view.head.seq != self._decided_at_seq
         if (step := self._unproved()) is not None:
             return step
-        return Step.OUTDATED if moved else self._finish(self._decision.outcomes)
+        return Step.OUTDATED if self._moved else self._finish(self._decision.outcomes)
 
     def _rechecked(self, recorded: Mapping[str, Recorded]) -> Step:
         self._known.update(recorded)

@@ -25,6 +25,7 @@ from domain.ledger.commit.effects import (
     GaveUp,
     Load,
     Loaded,
+    LookUp,
     Moment,
     TurnCame,
 )
@@ -158,6 +159,18 @@ def test_a_rejection_repeats_nothing_that_its_own_document_posts_after_it() -> N
     batch = [one(spent), one(received("alice", 1_000, id="in-between")), one(spent)]
     outcomes = [named(outcome) for (outcome,) in world.commit(batch).outcomes]
     assert outcomes == ["insufficient_funds", "posted", "posted"]
+
+
+def test_what_a_reader_learns_before_the_tail_is_read_outdates_a_rejection() -> None:
+    commit, world = begun([one(transfer("alice", "bob", 500, id="large"))])
+    effect = commit.advance(TurnCame(gave_way=False), moment())
+    while not isinstance(effect, CatchUp):
+        effect = commit.advance(world.carried_out(effect), moment())
+    world.truth.commit([one(received("alice", 1_000, id="rival"))], time_ms=world.truth.now_ms)
+    world.view.catch_up()
+    effect = commit.advance(world.carried_out(effect), moment())
+    assert isinstance(effect, LookUp)
+    assert isinstance(commit.advance(world.carried_out(effect), moment()), AwaitTurn)
 
 
 def test_states_of_different_documents_are_not_decided_on() -> None:
