@@ -1,4 +1,4 @@
-"""Entries and states as plain JSON values: what is read is what was written."""
+"""Entries as plain JSON values: what is read is what was written."""
 
 from __future__ import annotations
 
@@ -6,16 +6,10 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given, settings
 
-from adapters.mongo.ledger.states import record_of_state, state_of
-from domain.ledger.account import NOTHING
 from domain.ledger.entries import Entry, TransferPosted
 from domain.ledger.records import CAUSES, KINDS, Record, entry_of, kind_of, record_of
-from tests.conformance.entries import every_kind_of_entry, rich_state
-from tests.domain.ledger.play import played
-from tests.domain.ledger.strategies import Batch, plans
-from tests.seeds import examples
+from tests.conformance.entries import every_kind_of_entry
 
 
 def test_there_is_an_example_of_every_kind_of_entry() -> None:
@@ -39,21 +33,6 @@ def test_what_has_its_default_is_left_out(entry: Entry) -> None:
     record = record_of(plain)
     assert not set(defaults) & set(record)
     assert entry_of(json.loads(json.dumps(record))) == plain
-
-
-@given(plans())
-@settings(max_examples=examples(20), deadline=None)
-def test_a_state_survives_json(plan: list[Batch]) -> None:
-    for state in played(plan).accounts.values():
-        record: Record = json.loads(json.dumps(record_of_state(state)))
-        read = state_of(record)
-        assert read == state
-        assert (read.holdings is NOTHING) == (state.holdings is NOTHING)
-
-
-def test_a_state_with_some_of_everything_survives_json() -> None:
-    state = rich_state(due_ms=5_000)
-    assert state_of(json.loads(json.dumps(record_of_state(state)))) == state
 
 
 @pytest.mark.parametrize(
