@@ -64,11 +64,11 @@ def record_of(entry: Entry) -> Record:
     if isinstance(entry, TransferPosted):
         return _transfer_record(entry)
     if isinstance(entry, AccountOpened):
-        record = {"kind": "account", **members_of(entry.account)}
-        record.update(members_of(entry))
+        record = {"kind": "account", **_members_of(entry.account)}
+        record.update(_members_of(entry))
         del record["account"]
         return record
-    return {"kind": KINDS[type(entry)], **members_of(entry)}
+    return {"kind": KINDS[type(entry)], **_members_of(entry)}
 
 
 def entry_of(record: Record) -> Entry:
@@ -110,7 +110,7 @@ def _transfer_record(entry: TransferPosted) -> Record:
     if effective_ms is not None:
         record["effective_ms"] = effective_ms
     if cause is not None:
-        record[CAUSES[type(cause)]] = members_of(cause)
+        record[CAUSES[type(cause)]] = _members_of(cause)
     return record
 
 
@@ -131,7 +131,7 @@ def _transfer_of(record: Record) -> TransferPosted:
         record["fingerprint"],
         record["actor"],
         record.get("metadata", ""),
-        funding_of(record.get("funding", ())),
+        _funding_of(record.get("funding", ())),
         record.get("effective_ms"),
         _cause_of(record),
     )
@@ -147,16 +147,16 @@ def _cause_of(record: Record) -> Cause | None:
     if (capture := record.get("capture")) is not None:
         return Capture(**capture)
     if (reversal := record.get("reversal")) is not None:
-        parts = {name: funding_of(reversal[name]) for name in ("restored", "lapsed")}
+        parts = {name: _funding_of(reversal[name]) for name in ("restored", "lapsed")}
         return Reversal(**{**reversal, **parts, "revived": tuple(Lot(**lot) for lot in reversal["revived"])})
     return None
 
 
-def funding_of(parts: Any) -> Funding:
+def _funding_of(parts: Any) -> Funding:
     return tuple((grant, part) for grant, part in parts)
 
 
-def members_of(value: Any) -> Record:
+def _members_of(value: Any) -> Record:
     """The fields of a named tuple that differ from their defaults."""
     defaults = value._field_defaults
     return {
@@ -169,7 +169,7 @@ def members_of(value: Any) -> Record:
 def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         if hasattr(value, "_fields"):
-            return members_of(value)
+            return _members_of(value)
         return [_plain(each) for each in value]
     return value
 
@@ -184,7 +184,7 @@ def _scheduled_of(members: Record) -> GrantScheduled:
 
 
 def _hold_of(members: Record) -> HoldPlaced:
-    return HoldPlaced(**{**_keyed(members), "funding": funding_of(members.get("funding", ()))})
+    return HoldPlaced(**{**_keyed(members), "funding": _funding_of(members.get("funding", ()))})
 
 
 def _keyed(members: Record) -> Record:

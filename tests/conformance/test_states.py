@@ -2,14 +2,36 @@
 
 from __future__ import annotations
 
+import copy
 import json
+from typing import Any
 
 import bson
+import msgspec
 import pytest
 from hypothesis import given, settings
 
-from adapters.mongo.ledger.states import record_of_state, state_of
-from domain.ledger.account import ISSUANCE, NOTHING, Account, AccountState
+from adapters.mongo.ledger.states import (
+    StoredGrant,
+    StoredHold,
+    StoredHoldings,
+    StoredLot,
+    StoredRule,
+    StoredTerms,
+    record_of_state,
+    state_of,
+)
+from domain.ledger.account import (
+    ISSUANCE,
+    NOTHING,
+    Account,
+    AccountState,
+    ActiveHold,
+    Holdings,
+    ScheduledGrant,
+    TopUpRule,
+)
+from domain.ledger.lots import GrantTerms, Lot
 from domain.ledger.records import Record
 from tests.conformance.entries import rich_state
 from tests.domain.ledger.play import played
@@ -130,7 +152,9 @@ STORED: dict[str, tuple[AccountState, Record]] = {
 
 @pytest.mark.parametrize(("state", "record"), STORED.values(), ids=STORED)
 def test_a_state_is_stored_in_the_same_bytes_by_every_release(state: AccountState, record: Record) -> None:
-    assert bson.encode(record_of_state(state)) == bson.encode(record)
+    made = record_of_state(state)
+    assert made == record
+    assert bson.encode(made) == bson.encode(record)
 
 
 @pytest.mark.parametrize(("state", "record"), STORED.values(), ids=STORED)
@@ -145,3 +169,60 @@ def test_a_state_survives_json(plan: list[Batch]) -> None:
         read = state_of(json.loads(json.dumps(record_of_state(state))))
         assert read == state
         assert (read.holdings is NOTHING) == (state.holdings is NOTHING)
+
+
+@pytest.mark.parametrize(
+    ("stored", "kept"),
+    [
+        (StoredLot, Lot),
+        (StoredHold, ActiveHold),
+        (StoredTerms, GrantTerms),
+        (StoredGrant, ScheduledGrant),
+        (StoredRule, TopUpRule),
+    ],
+    ids=lambda kind: kind.__name__,
+)
+def test_each_part_is_stored_with_all_its_fields_in_their_order(stored: Any, kept: Any) -> None:
+    fields = msgspec.structs.fields(stored)
+    assert tuple(field.name for field in fields) == kept._fields
+    assert {field.name: field.default for field in fields if not field.required} == kept._field_defaults
+
+
+def test_all_holdings_are_stored_but_the_moment_that_follows_from_them() -> None:
+    assert (*StoredHoldings.__struct_fields__, "due_ms") == Holdings._fields
+
+
+WHOLE = STORED["with some of everything"][1]
+PARTS = ("lots", "holds", "scheduled", "rules")
+
+
+def _changed(part: str, **members: object) -> Record:
+    """The whole record, with other members in the first of its lots, holds, grants or rules."""
+    record = copy.deepcopy(WHOLE)
+    record[part][0] |= members
+    return record
+
+
+OTHER_FORMS: dict[str, Record] = {
+    **{
+        f"without {name}": {each: WHOLE[each] for each in WHOLE if each != name}
+        for name in ("id", "posted", *PARTS[1:])
+    },
+    **{f"{part} that are null": {**WHOLE, part: None} for part in PARTS},
+    **{f"one more member in {part}": _changed(part, unknown=1) for part in PARTS},
+    "text for a number": _changed("lots", remaining="9"),
+    "a fraction": _changed("lots", remaining=9.0),
+    "a flag for a number": _changed("lots", remaining=True),
+    "null for text": _changed("lots", ended=None),
+    "a number for text": _changed("rules", id=1),
+    "funding without a part": _changed("holds", funding=[["g-1"]]),
+    "funding with text": _changed("holds", funding=[["g-1", "1"]]),
+    "no terms": _changed("scheduled", terms=None),
+    "terms without priority": _changed("scheduled", terms={"category": "paid"}),
+}
+
+
+@pytest.mark.parametrize("record", OTHER_FORMS.values(), ids=OTHER_FORMS)
+def test_what_an_account_holds_is_read_in_no_other_form(record: Record) -> None:
+    with pytest.raises((KeyError, ValueError)):
+        state_of(record)
