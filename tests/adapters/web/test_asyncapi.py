@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -17,6 +16,7 @@ from domain.realtime.events import Close, CloseCode, Granted, Output, Refusal, S
 from domain.realtime.messages import BalancePush, DirectPush, LowBalancePush, Push
 from domain.realtime.protocol import ConnectionMachine, ProtocolLimits
 from ports.runtime import Runtime
+from tests.adapters.web.schemas import references
 from tests.adapters.web.service import open_service
 from tests.conformance.runtimes import Driver, run_real
 from tests.ground.sources import PROJECT
@@ -33,18 +33,6 @@ def validate(message: str, frame: dict[str, Any]) -> None:
     name = reference.removeprefix("#/components/schemas/")
     schema = {**DOCUMENT["components"]["schemas"][name], "components": DOCUMENT["components"]}
     Draft202012Validator({**schema, "additionalProperties": False}).validate(frame)
-
-
-def references(value: Any) -> Iterator[str]:
-    if isinstance(value, dict):
-        for name, member in value.items():
-            if name == "$ref":
-                yield member
-            else:
-                yield from references(member)
-    elif isinstance(value, list):
-        for member in value:
-            yield from references(member)
 
 
 def frames(outputs: tuple[Output, ...]) -> list[dict[str, Any]]:

@@ -12,21 +12,10 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from ports.runtime import Runtime
 from tests.adapters.web.credits import House, live
 from tests.adapters.web.probe_routes import ROUTES
+from tests.adapters.web.schemas import references
 from tests.adapters.web.service import Options, open_service
 from tests.conformance.runtimes import Driver
 from tests.ground.sources import PROJECT
-
-
-def references(value: Any) -> Iterator[str]:
-    if isinstance(value, dict):
-        for name, member in value.items():
-            if name == "$ref":
-                yield member
-            else:
-                yield from references(member)
-    elif isinstance(value, list):
-        for member in value:
-            yield from references(member)
 
 
 def resolved(document: dict[str, Any], value: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
 from types import ModuleType
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
@@ -17,6 +16,7 @@ from adapters.web.api_documents.shapes import Shapes, component_name
 from composition.managers.plugin_context import RouteList
 from credit_system import Answer, Body, Call, Metadata, Route, StoredMetadata, told_as
 from domain.identity.access import PUBLIC
+from tests.adapters.web.schemas import references
 
 Item = TypeVar("Item")
 PREFIX = "#/components/schemas/"
@@ -185,15 +185,3 @@ def test_every_success_of_a_route_has_its_own_shape_and_each_media_type_is_named
     }
     assert schemas == {"201": "TestsGiven", "202": "TestsGiven", "200": "TestsPart"}
     assert list(document["paths"]["/text/{name}"]["get"]["responses"]["200"]["content"]) == ["text/csv"]
-
-
-def references(value: Any) -> Iterator[str]:
-    if isinstance(value, dict):
-        for name, member in value.items():
-            if name == "$ref":
-                yield member
-            else:
-                yield from references(member)
-    elif isinstance(value, list):
-        for member in value:
-            yield from references(member)
