@@ -40,6 +40,8 @@ class AuditAction(Enum):
     DOCUMENT_INSERTED = "document.inserted"
     DOCUMENT_UPDATED = "document.updated"
     DOCUMENT_DELETED = "document.deleted"
+    FIELD_UNREADABLE = "field.unreadable"
+    """An encrypted value that did not open: it was changed, moved, or its key is gone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,11 @@ from typing import Any
 
 from adapters.mongo.driver.errors import DuplicateKey
 from adapters.mongo.driver.interface import Document, Index, MongoDriver, MongoTransaction
+from adapters.mongo.encrypted_fields import opened, sealed
 from adapters.mongo.validators import INTEGER, OBJECT, PERSONAL, TEXT, Validators, documents_of
 from domain.audit import AuditAction, AuditEvent, AuditFilter, first_id_at
 from ports.audit import AuditLog, AuditPage, OnRecorded
+from ports.encryption.field_cipher import FieldCipher
 
 COLLECTION = "audit_logs"
 EVENTS_A_MESSAGE = 1_000
@@ -39,28 +41,80 @@ VALIDATORS: Validators = {
 }
 
 
+class AuditEntries:
+    """Audit events as they are stored, written along with others' writes. `address` is its field's cipher."""
+
+    def __init__(self, *, address: FieldCipher) -> None:
+        self._address = address
+
+    async def record_all_in(self, transaction: MongoTransaction, events: Sequence[AuditEvent]) -> None:
+        """`record_in` of each, in few messages."""
+        for place in range(0, len(events), EVENTS_A_MESSAGE):
+            some = events[place : place + EVENTS_A_MESSAGE]
+            await transaction.collection(COLLECTION).insert_many([self.document(event) for event in some])
+        for event in events:
+            transaction.tell_of(event)
+
+    async def record_in(self, transaction: MongoTransaction, event: AuditEvent) -> None:
+        """Stores the event of a write together with the write."""
+        await transaction.collection(COLLECTION).insert_one(self.document(event))
+        transaction.tell_of(event)
+
+    def document(self, event: AuditEvent) -> Document:
+        return {
+            "_id": event.id,
+            "at_ms": event.at_ms,
+            "actor": event.actor,
+            "action": event.action.value,
+            "resource": event.resource,
+            "address": sealed(self._address, event.id, event.address),
+            "request_id": event.request_id,
+            "detail": dict(event.detail),
+        }
+
+    def read(self, document: Document) -> AuditEvent:
+        """Raises `UnreadableField`."""
+        return AuditEvent(
+            id=document["_id"],
+            at_ms=document["at_ms"],
+            actor=document["actor"],
+            action=AuditAction(document["action"]),
+            resource=document["resource"],
+            address=opened(self._address, document["_id"], document["address"]),
+            request_id=document["request_id"],
+            detail=document["detail"],
+        )
+
+
 class MongoAuditLog:
     """Ids are time-ordered, so the primary key is the order of the log."""
 
-    def __init__(self, *, drivers: Sequence[MongoDriver], on_recorded: OnRecorded | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        drivers: Sequence[MongoDriver],
+        entries: AuditEntries,
+        on_recorded: OnRecorded | None = None,
+    ) -> None:
         """Writes through the first driver, and removes through the last. `on_recorded` hears of events that
         go along with others' writes, too, through any of them."""
         self._events = drivers[0].collection(COLLECTION)
         self._all_events = drivers[-1].collection(COLLECTION)
+        self._entries = entries
         self._on_recorded = on_recorded
         for driver in drivers:
             driver.on_commit(self._note)
 
     async def record(self, event: AuditEvent) -> None:
         try:
-            await self._events.insert_one(_document(event))
+            await self._events.insert_one(self._entries.document(event))
         except DuplicateKey:
             return  # An earlier try came through.
         self._note(event)
 
     async def find(self, wanted: AuditFilter, *, limit: int, cursor: str | None) -> AuditPage:
         found = await self._events.find(_query(wanted, cursor), sort=(("_id", -1),), limit=limit + 1)
-        items = tuple(_event(document) for document in found[:limit])
+        items = tuple(map(self._entries.read, found[:limit]))
         return AuditPage(items=items, next_cursor=items[-1].id if len(found) > limit else None)
 
     async def remove_before(self, moment_ms: int, *, limit: int) -> int:
@@ -75,21 +129,6 @@ class MongoAuditLog:
     def _note(self, event: object) -> None:
         if self._on_recorded is not None and isinstance(event, AuditEvent):
             self._on_recorded(event)
-
-
-async def record_all_in(transaction: MongoTransaction, events: Sequence[AuditEvent]) -> None:
-    """`record_in` of each, in few messages."""
-    for place in range(0, len(events), EVENTS_A_MESSAGE):
-        some = events[place : place + EVENTS_A_MESSAGE]
-        await transaction.collection(COLLECTION).insert_many([_document(event) for event in some])
-    for event in events:
-        transaction.tell_of(event)
-
-
-async def record_in(transaction: MongoTransaction, event: AuditEvent) -> None:
-    """Stores the event of a write together with the write."""
-    await transaction.collection(COLLECTION).insert_one(_document(event))
-    transaction.tell_of(event)
 
 
 def _query(wanted: AuditFilter, cursor: str | None) -> dict[str, Any]:
@@ -109,32 +148,6 @@ def _query(wanted: AuditFilter, cursor: str | None) -> dict[str, Any]:
     if wanted.from_ms is not None:
         query["_id"] = query.get("_id", {}) | {"$gte": first_id_at(wanted.from_ms)}
     return query
-
-
-def _document(event: AuditEvent) -> Document:
-    return {
-        "_id": event.id,
-        "at_ms": event.at_ms,
-        "actor": event.actor,
-        "action": event.action.value,
-        "resource": event.resource,
-        "address": event.address,
-        "request_id": event.request_id,
-        "detail": dict(event.detail),
-    }
-
-
-def _event(document: Document) -> AuditEvent:
-    return AuditEvent(
-        id=document["_id"],
-        at_ms=document["at_ms"],
-        actor=document["actor"],
-        action=AuditAction(document["action"]),
-        resource=document["resource"],
-        address=document["address"],
-        request_id=document["request_id"],
-        detail=document["detail"],
-    )
 
 
 def _proof(log: MongoAuditLog) -> AuditLog:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from adapters.crypto.field_cipher import FieldKeyring, RingFieldCipher
+from application.encryption.unreadable_fields import ReportedCipher, UnreadableFields
 from composition.config.ring_file import parse_encryption_ring
 from composition.config.secrets import ENCRYPTION_FILE, Secrets
 from composition.wiring.platform import Platform
@@ -29,6 +30,10 @@ class FieldEncryption:
                 runtime=platform.runtime,
                 metrics=platform.metrics,
             ).reload
+        self.unreadable = UnreadableFields(
+            clock=platform.clock, entropy=platform.entropy, metrics=platform.metrics
+        )
+        """Hears of each stored value that does not open."""
         self._platform = platform
         self._look = look
         self._keyring = FieldKeyring(ring, clock=platform.clock, look=look)
@@ -36,7 +41,12 @@ class FieldEncryption:
     def cipher(self, policy: FieldPolicy) -> FieldCipher:
         """The cipher of one field. Ciphers share the ring, and go on with a new one together."""
         platform = self._platform
-        return RingFieldCipher(policy, self._keyring, clock=platform.clock, entropy=platform.entropy)
+        cipher = RingFieldCipher(policy, self._keyring, clock=platform.clock, entropy=platform.entropy)
+        return ReportedCipher(cipher, self.unreadable)
+
+    def writing_id(self) -> bytes:
+        """The id of the key that writes now."""
+        return self._keyring.writing_id()
 
     async def reload(self) -> bool:
         """Reads the ring again. Whether it has changed. Passphrases are stretched in a thread."""

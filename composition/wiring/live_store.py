@@ -27,7 +27,9 @@ from adapters.redis.probes import RedisBusProbe, RedisProbe
 from adapters.runtime.system import SystemEntropy
 from composition.config.secrets import Secrets
 from composition.config.settings import Settings
+from composition.wiring.field_encryption import FieldEncryption
 from composition.wiring.stores import Stores
+from domain.encryption.policies import AUDIT_ADDRESS, SESSION_ADDRESS, SESSION_USER_AGENT, USER_EMAIL
 from ports.audit import OnRecorded
 from ports.entropy import Entropy
 from ports.runtime import Runtime
@@ -54,9 +56,16 @@ async def connect_mongo(runtime: Runtime, settings: Settings, secrets: Secrets) 
 
 
 async def live_store(
-    *, runtime: Runtime, settings: Settings, secrets: Secrets, entropy: Entropy, on_recorded: OnRecorded
+    *,
+    runtime: Runtime,
+    settings: Settings,
+    secrets: Secrets,
+    entropy: Entropy,
+    fields: FieldEncryption,
+    on_recorded: OnRecorded,
 ) -> Stores:
-    """The store, whose drivers belong to the running loop. `on_recorded` is called with each audit event."""
+    """The store, whose drivers belong to the running loop. `fields` encrypts fields in MongoDB; `on_recorded`
+    is called with each audit event."""
     pools = await connect_mongo(runtime, settings, secrets)
     generation, password = Generation(runtime), secrets.redis_password
     redis = partial(connect, runtime, url=settings.redis_url, password=password, generation=generation)
@@ -82,22 +91,32 @@ async def live_store(
             await part.close()
 
     writer = pools.read_write
+    entries = audit.AuditEntries(address=fields.cipher(AUDIT_ADDRESS))
+    user_documents = users.UserDocuments(email=fields.cipher(USER_EMAIL))
     return Stores(
-        users=users.MongoUsers(driver=writer),
-        sessions=sessions.MongoSessions(driver=writer),
-        api_keys=api_keys.MongoApiKeys(driver=writer),
-        credentials=credential_store.MongoCredentials(driver=writer, admin=pools.admin),
+        users=users.MongoUsers(driver=writer, documents=user_documents, audit=entries),
+        sessions=sessions.MongoSessions(
+            driver=writer,
+            address=fields.cipher(SESSION_ADDRESS),
+            user_agent=fields.cipher(SESSION_USER_AGENT),
+            audit=entries,
+        ),
+        api_keys=api_keys.MongoApiKeys(driver=writer, audit=entries),
+        credentials=credential_store.MongoCredentials(
+            driver=writer, admin=pools.admin, documents=user_documents, audit=entries
+        ),
         login_failures=login_failures.MongoLoginFailures(driver=writer),
         answers=idempotency.MongoIdempotencyStore(driver=writer),
-        audit=audit.MongoAuditLog(drivers=(writer, pools.admin), on_recorded=on_recorded),
+        audit=audit.MongoAuditLog(drivers=(writer, pools.admin), entries=entries, on_recorded=on_recorded),
         journal=journal.MongoJournal(writer),
         journal_log=journal.MongoJournal(pools.read_only),
         checkpoints=checkpoints.MongoCheckpoints(writer),
         claims=claims.MongoClaims(writer),
         ledger_clock=ledger_clock,
         documents=document_store.MongoDocuments(
-            runtime=runtime, reader=pools.read_only, writer=writer, admin=pools.admin
+            runtime=runtime, reader=pools.read_only, writer=writer, admin=pools.admin, audit=entries
         ),
+        field_encryption=fields,
         cache=_cache(caching, naming_key, sealer(purpose="cache")),
         limiter=limiter,
         patient_limiter=limiter_over(publishing),

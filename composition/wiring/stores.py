@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
+from composition.wiring.field_encryption import FieldEncryption
 from ports.audit import AuditLog
 from ports.clock import Clock
 from ports.documents.cache import Cache
@@ -48,7 +49,9 @@ class Stores:
     """The same limiter with a longer timeout, for acts by hand and for revocations."""
     nonces: Nonces
     bus: Bus
-    dependencies: Sequence[Probe]
-    """A probe for each need of each dependency."""
     start: Callable[[], Awaitable[None]]
     stop: Callable[[], Awaitable[None]]
+    dependencies: Sequence[Probe]
+    """A probe for each need of each dependency."""
+    field_encryption: FieldEncryption | None = None
+    """Where fields are stored encrypted."""

@@ -88,6 +88,8 @@ def build_use_cases(
         fingerprint=settings.fingerprint,
     )
     trail = AuditTrail(log=stores.audit, runtime=runtime)
+    fields = stores.field_encryption or FieldEncryption(platform, secrets)
+    fields.unreadable.report_to(trail)
     revoked = RecentlyRevoked(runtime)
     rate_limiter = _rate_limiter(platform, settings, stores, trail, revoked)
     devices = _foreign_devices(platform, stores, trail, rate_limiter)
@@ -103,7 +105,7 @@ def build_use_cases(
         ),
         idempotency=_idempotency(platform, secrets, stores),
         token_keys=keys,
-        field_encryption=FieldEncryption(platform, secrets),
+        field_encryption=fields,
         tokens=tokens,
         bearer_tokens=BearerTokens(tokens=tokens, devices=devices, sessions=stores.sessions, clock=clock),
         api_keys=_api_keys(platform, secrets, stores, revocations),

@@ -11,7 +11,7 @@ import pytest
 
 from adapters.memory.audit import MemoryAuditLog
 from adapters.memory.documents.document_store import MemoryDocuments
-from adapters.mongo import audit as mongo_audit
+from adapters.mongo.audit import INDEXES
 from adapters.mongo.documents.document_store import MongoDocuments
 from adapters.mongo.driver.client import ClientDriver
 from adapters.mongo.driver.connect import DriverName, connect
@@ -22,6 +22,7 @@ from domain.ids import time_ordered_id
 from ports.audit import AuditLog, OnRecorded
 from ports.documents.document_store import DocumentStore
 from ports.runtime import Runtime
+from tests.conformance.encryption import entries, mongo_audit
 from tests.conformance.identity import NOW_MS, an_event, database_of_its_own
 from tests.conformance.runtimes import Driver
 from tests.servers.mongod import MongodServer
@@ -80,10 +81,12 @@ async def mongo_documents(
             stack.push_async_callback(pool.close)
             pools.append(pool)
         reader, writer, admin = pools
-        await create_indexes(admin, [mongo_audit.INDEXES])
-        documents = MongoDocuments(runtime=runtime, reader=reader, writer=writer, admin=admin)
+        await create_indexes(admin, [INDEXES])
+        documents = MongoDocuments(
+            runtime=runtime, reader=reader, writer=writer, admin=admin, audit=entries()
+        )
         await documents.prepare([NOTES, PLAIN])
-        yield documents, mongo_audit.MongoAuditLog(drivers=[writer, admin], on_recorded=recorded)
+        yield documents, mongo_audit(writer, admin, on_recorded=recorded)
 
 
 @pytest.fixture(params=["memory", "pymongo", "motor"])

@@ -24,16 +24,11 @@ from adapters.memory.identity.credential_store import MemoryCredentials
 from adapters.memory.identity.login_failures import MemoryLoginFailures
 from adapters.memory.identity.sessions import MemorySessions
 from adapters.memory.identity.users import MemoryUsers
-from adapters.mongo.audit import MongoAuditLog
 from adapters.mongo.catalog import CATALOG, VALIDATORS
 from adapters.mongo.driver.client import Bounds, ClientDriver
 from adapters.mongo.driver.connect import DriverName, connect
 from adapters.mongo.idempotency import MongoIdempotencyStore
-from adapters.mongo.identity.api_keys import MongoApiKeys
-from adapters.mongo.identity.credential_store import MongoCredentials
 from adapters.mongo.identity.login_failures import MongoLoginFailures
-from adapters.mongo.identity.sessions import MongoSessions
-from adapters.mongo.identity.users import MongoUsers
 from adapters.mongo.indexes import create_indexes
 from domain.audit import AuditAction, AuditEvent, AuditFilter
 from domain.identity.sessions import Session, SessionPolicy, open_session
@@ -47,6 +42,13 @@ from ports.identity.login_failures import LoginFailures
 from ports.identity.sessions import Sessions
 from ports.identity.users import Users
 from ports.runtime import Runtime
+from tests.conformance.encryption import (
+    mongo_api_keys,
+    mongo_audit,
+    mongo_credentials,
+    mongo_sessions,
+    mongo_users,
+)
 from tests.conformance.runtimes import Driver
 from tests.servers.mongod import DATABASE, MongodServer
 
@@ -152,13 +154,13 @@ def identity(request: pytest.FixtureRequest, run_real: Driver) -> OnStores:
                     await body(
                         Stores(
                             runtime,
-                            MongoUsers(driver=driver),
-                            MongoSessions(driver=driver),
-                            MongoApiKeys(driver=driver),
-                            MongoCredentials(driver=driver, admin=driver),
+                            mongo_users(driver),
+                            mongo_sessions(driver),
+                            mongo_api_keys(driver),
+                            mongo_credentials(driver),
                             MongoLoginFailures(driver=driver),
                             MongoIdempotencyStore(driver=driver),
-                            MongoAuditLog(drivers=[driver], on_recorded=recorded.append),
+                            mongo_audit(driver, on_recorded=recorded.append),
                             recorded,
                         )
                     )

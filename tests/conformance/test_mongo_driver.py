@@ -20,6 +20,7 @@ from adapters.mongo.pools import MongoLogin, MongoPools, connect_pools
 from adapters.mongo.probes import MongoProbe
 from ports.errors import ConnectionFault, DependencyUnavailable, OutcomeUnknown
 from ports.runtime import Runtime
+from tests.conformance.encryption import mongo_api_keys, mongo_sessions
 from tests.conformance.identity import connect_as_app, database_of_its_own
 from tests.conformance.runtimes import Driver
 from tests.servers.mongod import MongodServer
@@ -399,7 +400,7 @@ def test_what_every_worker_asks_again_and_again_is_answered_by_indexes(
         async def body(runtime: Runtime) -> None:
             driver = await connect_as_app(runtime, mongod, url, "pymongo")
             await create_indexes(driver, [sessions.INDEXES, api_keys.INDEXES, journal.INDEXES])
-            kept, keys = sessions.MongoSessions(driver=driver), api_keys.MongoApiKeys(driver=driver)
+            kept, keys = mongo_sessions(driver), mongo_api_keys(driver)
             documents = journal.MongoJournal(driver)
             root[driver.database].command({"profile": 2})
             try:

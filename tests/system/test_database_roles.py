@@ -21,6 +21,7 @@ from domain.audit import AuditAction
 from ports.runtime import Runtime
 from tests.composition.hosting.serving import creditctl, wait_until
 from tests.conformance.document_stores import NOTES, PLAIN, written
+from tests.conformance.encryption import entries
 from tests.conformance.identity import an_event
 from tests.conformance.runtimes import Driver, run_real
 from tests.servers.mongod import Credentials, MongodServer
@@ -161,7 +162,11 @@ def test_documents_of_plugins_are_kept_under_the_three_roles(
         )
         try:
             documents = MongoDocuments(
-                runtime=runtime, reader=pools.read_only, writer=pools.read_write, admin=pools.admin
+                runtime=runtime,
+                reader=pools.read_only,
+                writer=pools.read_write,
+                admin=pools.admin,
+                audit=entries(),
             )
             await documents.prepare([NOTES, PLAIN])
             first, event = written("n-1", {"owner": "ada", "stars": 1})

@@ -15,10 +15,11 @@ from pymongo.errors import OperationFailure
 from adapters.mongo import audit
 from adapters.mongo.driver.connect import connect
 from adapters.mongo.driver.names import NOT_ON_VIEW, RENAMED, CollectionNames
-from adapters.mongo.identity import sessions, users
+from adapters.mongo.identity import sessions
 from ports.identity.users import UserAdded
 from ports.runtime import Runtime
 from tests.composition.hosting.serving import creditctl
+from tests.conformance.encryption import mongo_audit, mongo_sessions, mongo_users
 from tests.conformance.identity import a_session, a_user, an_event
 from tests.conformance.runtimes import Driver, run_real
 from tests.servers.mongod import MongodServer
@@ -146,8 +147,8 @@ def test_a_worker_follows_when_a_name_is_taken_away(earlier: PreparedDatabase, r
         driver = await connect(runtime=runtime, url=earlier.url, user=login.user, password=login.password)
         try:
             assert await driver.learn_names() == ("audit", "sessions")
-            log, kept = audit.MongoAuditLog(drivers=[driver]), sessions.MongoSessions(driver=driver)
-            people = users.MongoUsers(driver=driver)
+            log, kept = mongo_audit(driver), mongo_sessions(driver)
+            people = mongo_users(driver)
             await log.record(an_event())
             for name in ("ada", "bob"):
                 user = a_user(name)
@@ -193,7 +194,7 @@ def test_a_write_through_the_view_follows_too(earlier: PreparedDatabase, run_rea
                 with pytest.raises(OperationFailure) as refused:
                     root[earlier.name].audit.insert_one({})
                 assert refused.value.code == NOT_ON_VIEW
-            await audit.MongoAuditLog(drivers=[driver]).record(an_event())
+            await mongo_audit(driver).record(an_event())
             assert await driver.learn_names() == ("sessions",)
         finally:
             await driver.close()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from hashlib import sha256
 from operator import itemgetter
 from typing import Any
 
-from adapters.mongo.audit import record_in
+from adapters.mongo.audit import AuditEntries
 from adapters.mongo.documents.filters import FIELDS, filter_of, sort_of
 from adapters.mongo.driver.errors import DuplicateKey
 from adapters.mongo.driver.interface import Document as Stored
@@ -53,12 +53,14 @@ class MongoDocuments:
         reader: MongoDriver,
         writer: MongoDriver,
         admin: MongoDriver,
+        audit: AuditEntries,
         turn_seconds_max: float = TURN_S_MAX,
     ) -> None:
         self._runtime = runtime
         self._reader = reader
         self._writer = writer
         self._admin = admin
+        self._audit = audit
         self._turn_seconds_max = turn_seconds_max
         # As many as there are parts of declared collections.
         self._turns: dict[str, Lock] = {}
@@ -90,7 +92,7 @@ class MongoDocuments:
     async def insert(self, collection: Collection, document: Document, event: AuditEvent) -> bool:
         async def write(transaction: MongoTransaction) -> None:
             await transaction.collection(_name(collection)).insert_one(_stored(document))
-            await _note(transaction, event, collection, document)
+            await self._note(transaction, event, collection, document)
 
         try:
             async with self._turn_of(collection, document):
@@ -108,7 +110,7 @@ class MongoDocuments:
                 _exactly(old), {"$set": {name: stored[name] for name in (FIELDS, "revision")}}
             )
             if updated.matched:
-                await _note(transaction, event, collection, old, new)
+                await self._note(transaction, event, collection, old, new)
             return updated.matched == 1
 
         async with self._turn_of(collection, old, new):
@@ -118,11 +120,22 @@ class MongoDocuments:
         async def write(transaction: MongoTransaction) -> bool:
             deleted = await transaction.collection(_name(collection)).delete_one(_exactly(old))
             if deleted:
-                await _note(transaction, event, collection, old)
+                await self._note(transaction, event, collection, old)
             return deleted == 1
 
         async with self._turn_of(collection, old):
             return await self._admin.transaction(write)
+
+    async def _note(
+        self, transaction: MongoTransaction, event: AuditEvent, collection: Collection, *documents: Document
+    ) -> None:
+        """What makes cached answers stale, and the audit event, both with the write."""
+        for part in _parts(collection, documents):
+            mark = f"{part}/{random.randrange(MARKS):02}"  # noqa: S311 - not a secret
+            await transaction.collection(VERSIONS).update_one(
+                {"_id": mark}, {"$set": {"part": part, "write": event.id}}, upsert=True
+            )
+        await self._audit.record_in(transaction, event)
 
     @asynccontextmanager
     async def _turn_of(self, collection: Collection, *documents: Document) -> AsyncIterator[None]:
@@ -161,18 +174,6 @@ async def _versions(versions: MongoCollection, parts: Sequence[str]) -> Versions
     return {part: sha256("\0".join(marks[part]).encode()).hexdigest() for part in parts}
 
 
-async def _note(
-    transaction: MongoTransaction, event: AuditEvent, collection: Collection, *documents: Document
-) -> None:
-    """What makes cached answers stale, and the audit event, both with the write."""
-    for part in _parts(collection, documents):
-        mark = f"{part}/{random.randrange(MARKS):02}"  # noqa: S311 - not a secret
-        await transaction.collection(VERSIONS).update_one(
-            {"_id": mark}, {"$set": {"part": part, "write": event.id}}, upsert=True
-        )
-    await record_in(transaction, event)
-
-
 def _name(collection: Collection) -> str:
     """Apart from the service's own collections, whose names have no dot."""
     return f"plugin.{collection.full_name}"
@@ -201,6 +202,6 @@ def _document(collection: Collection, stored: Stored) -> Document:
     return Document(stored["_id"], complete(collection, stored[FIELDS]), stored["revision"])
 
 
-def _proof(runtime: Runtime, pools: Callable[[], MongoDriver]) -> DocumentStore:
+def _proof(documents: MongoDocuments) -> DocumentStore:
     """mypy holds the adapter to its port here."""
-    return MongoDocuments(runtime=runtime, reader=pools(), writer=pools(), admin=pools())
+    return documents

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from adapters.mongo.audit import record_all_in, record_in
+from adapters.mongo.audit import AuditEntries
 from adapters.mongo.driver.interface import Document, Index, MongoDriver, MongoTransaction, UpdateOne
 from adapters.mongo.idempotency import remember_in
 from adapters.mongo.identity.users import note_key_in
@@ -46,8 +46,9 @@ VALIDATORS: Validators = {
 
 
 class MongoApiKeys:
-    def __init__(self, *, driver: MongoDriver) -> None:
+    def __init__(self, *, driver: MongoDriver, audit: AuditEntries) -> None:
         self._driver = driver
+        self._audit = audit
         self._keys = driver.collection(COLLECTION)
 
     async def add(
@@ -64,7 +65,7 @@ class MongoApiKeys:
                     return KeyAdded.TOO_MANY
             await remember_in(transaction, answer)
             await keys.insert_one(_document(key))
-            await record_in(transaction, event)
+            await self._audit.record_in(transaction, event)
             return KeyAdded.ADDED
 
         return await self._driver.transaction(write)
@@ -85,7 +86,7 @@ class MongoApiKeys:
                 {"_id": key_id, "revoked_ms": None}, {"$set": {"revoked_ms": now_ms}}
             )
             if updated.matched:
-                await record_in(transaction, event)
+                await self._audit.record_in(transaction, event)
             return updated.matched == 1
 
         return await self._driver.transaction(write)
@@ -116,7 +117,7 @@ class MongoApiKeys:
 
 
 async def revoke_sponsored_in(
-    transaction: MongoTransaction, user_id: str, now_ms: int, end_event: EndEvent
+    transaction: MongoTransaction, user_id: str, now_ms: int, end_event: EndEvent, audit: AuditEntries
 ) -> tuple[str, ...]:
     """The ids of the user's keys that lived, each with its event; at most `KEYS_PER_SPONSOR_MAX` do."""
     keys = transaction.collection(COLLECTION)
@@ -125,7 +126,7 @@ async def revoke_sponsored_in(
     if found:
         await keys.update_many(living, {"$set": {"revoked_ms": now_ms}})
     ended = tuple(document["_id"] for document in found)
-    await record_all_in(transaction, [end_event(key_id) for key_id in ended])
+    await audit.record_all_in(transaction, [end_event(key_id) for key_id in ended])
     return ended
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from adapters.mongo.audit import record_in
+from adapters.mongo.audit import AuditEntries
 from adapters.mongo.driver.interface import MongoDriver, MongoTransaction
 from adapters.mongo.idempotency import remember_in
 from adapters.mongo.identity import api_keys, sessions, users
@@ -17,9 +17,18 @@ class MongoCredentials:
     """Each writes the user first: a login or a new key at the same moment writes it too, so one waits for the
     other. `admin` is a pool under the administrator's role, which alone may remove a user."""
 
-    def __init__(self, *, driver: MongoDriver, admin: MongoDriver) -> None:
+    def __init__(
+        self,
+        *,
+        driver: MongoDriver,
+        admin: MongoDriver,
+        documents: users.UserDocuments,
+        audit: AuditEntries,
+    ) -> None:
         self._driver = driver
         self._admin = admin
+        self._documents = documents
+        self._audit = audit
 
     async def change_password(
         self,
@@ -45,8 +54,8 @@ class MongoCredentials:
             )
             if not updated.matched:
                 return None
-            ended = await sessions.end_all_in(transaction, user_id, now_ms, end_events.session)
-            await record_in(transaction, event)
+            ended = await sessions.end_all_in(transaction, user_id, now_ms, end_events.session, self._audit)
+            await self._audit.record_in(transaction, event)
             return RevokedIds(session_ids=ended)
 
         return await self._driver.transaction(write)
@@ -70,13 +79,17 @@ class MongoCredentials:
             )
             if found is None:
                 return None
-            user = users.read_user(found)
+            user = self._documents.read(found)
             await remember_in(transaction, None if answer is None else answer(user))
-            session_ids = await sessions.end_all_in(transaction, user_id, now_ms, end_events.session)
+            session_ids = await sessions.end_all_in(
+                transaction, user_id, now_ms, end_events.session, self._audit
+            )
             key_ids: tuple[str, ...] = ()
             if Role.ADMIN not in roles:
-                key_ids = await api_keys.revoke_sponsored_in(transaction, user_id, now_ms, end_events.api_key)
-            await record_in(transaction, event)
+                key_ids = await api_keys.revoke_sponsored_in(
+                    transaction, user_id, now_ms, end_events.api_key, self._audit
+                )
+            await self._audit.record_in(transaction, event)
             return RolesChanged(user, RevokedIds(session_ids=session_ids, api_key_ids=key_ids))
 
         return await self._driver.transaction(write)
@@ -94,10 +107,14 @@ class MongoCredentials:
             if not await transaction.collection(users.COLLECTION).delete_one({"_id": user_id}):
                 return None
             await remember_in(transaction, answer)
-            session_ids = await sessions.end_all_in(transaction, user_id, now_ms, end_events.session)
+            session_ids = await sessions.end_all_in(
+                transaction, user_id, now_ms, end_events.session, self._audit
+            )
             await sessions.leave_in(transaction, user_id, now_ms)
-            key_ids = await api_keys.revoke_sponsored_in(transaction, user_id, now_ms, end_events.api_key)
-            await record_in(transaction, event)
+            key_ids = await api_keys.revoke_sponsored_in(
+                transaction, user_id, now_ms, end_events.api_key, self._audit
+            )
+            await self._audit.record_in(transaction, event)
             return RevokedIds(session_ids=session_ids, api_key_ids=key_ids)
 
         return await self._admin.transaction(write)

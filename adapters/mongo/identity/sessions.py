@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from adapters.mongo.audit import record_all_in, record_in
+from adapters.mongo.audit import AuditEntries
 from adapters.mongo.driver.interface import Document, Index, MongoDriver, MongoTransaction
+from adapters.mongo.encrypted_fields import opened, sealed
 from adapters.mongo.identity.users import note_login_in
 from adapters.mongo.validators import DATE, INTEGER, LIST, PERSONAL, TEXT, Validators, documents_of, or_null
 from domain.audit import AuditEvent
 from domain.identity.sessions import Session, surplus
 from domain.identity.users import device_digest
+from ports.encryption.field_cipher import FieldCipher
 from ports.identity.sessions import ActiveCount, EndEvent, Sessions
 
 COLLECTION = "user_sessions"
@@ -50,10 +52,16 @@ VALIDATORS: Validators = {
 
 
 class MongoSessions:
-    """The server deletes a session a day after its absolute expiry."""
+    """The server deletes a session a day after its absolute expiry. `address` and `user_agent` are the
+    ciphers of those fields."""
 
-    def __init__(self, *, driver: MongoDriver) -> None:
+    def __init__(
+        self, *, driver: MongoDriver, address: FieldCipher, user_agent: FieldCipher, audit: AuditEntries
+    ) -> None:
         self._driver = driver
+        self._address = address
+        self._user_agent = user_agent
+        self._audit = audit
         self._sessions = driver.collection(COLLECTION)
 
     async def add(
@@ -78,19 +86,20 @@ class MongoSessions:
                 return None
             sessions = transaction.collection(COLLECTION)
             living = await sessions.find(_living(user_id, now_ms), sort=(("_id", -1),))
-            ended = [old.id for old in surplus(tuple(map(_session, living)), per_user_max)]
+            # Where they came from is not asked for: one that cannot be read keeps no one from logging in.
+            ended = [old.id for old in surplus([_session(each, "", "") for each in living], per_user_max)]
             if ended:
                 await sessions.update_many({"_id": {"$in": ended}}, {"$set": {"revoked_ms": now_ms}})
-            await record_all_in(transaction, [end_event(session_id) for session_id in ended])
-            await sessions.insert_one(_document(session))
-            await record_in(transaction, event)
+            await self._audit.record_all_in(transaction, [end_event(session_id) for session_id in ended])
+            await sessions.insert_one({**_document(session), **self._origin(session)})
+            await self._audit.record_in(transaction, event)
             return ended
 
         return await self._driver.transaction(write)
 
     async def get(self, session_id: str) -> Session | None:
         document = await self._sessions.find_one({"_id": session_id})
-        return None if document is None else _session(document)
+        return None if document is None else self._read(document)
 
     async def rotate(self, successor: Session, *, expected_generation: int) -> bool:
         updated = await self._sessions.update_one(
@@ -102,8 +111,7 @@ class MongoSessions:
                     "rotations_ms": list(successor.rotations_ms),
                     "last_seen_ms": successor.last_seen_ms,
                     "idle_expires_ms": successor.idle_expires_ms,
-                    "address": successor.address,
-                    "user_agent": successor.user_agent,
+                    **self._origin(successor),
                 }
             },
         )
@@ -120,7 +128,7 @@ class MongoSessions:
                 {"_id": session_id, "revoked_ms": None}, {"$set": {"revoked_ms": now_ms}}
             )
             if updated.matched:
-                await record_all_in(transaction, events)
+                await self._audit.record_all_in(transaction, events)
             return updated.matched == 1
 
         return await self._driver.transaction(write)
@@ -129,16 +137,16 @@ class MongoSessions:
         self, user_id: str, *, now_ms: int, event: AuditEvent, end_event: EndEvent
     ) -> Sequence[str]:
         async def write(transaction: MongoTransaction) -> Sequence[str]:
-            ended = await end_all_in(transaction, user_id, now_ms, end_event)
+            ended = await end_all_in(transaction, user_id, now_ms, end_event, self._audit)
             if ended:
-                await record_in(transaction, event)
+                await self._audit.record_in(transaction, event)
             return ended
 
         return await self._driver.transaction(write)
 
     async def list_of_user(self, user_id: str, *, now_ms: int, limit: int) -> Sequence[Session]:
         found = await self._sessions.find(_living(user_id, now_ms), sort=(("_id", -1),), limit=limit)
-        return tuple(map(_session, found))
+        return tuple(map(self._read, found))
 
     async def revoked_since(self, since_ms: int, *, limit: int) -> Sequence[str]:
         found = await self._sessions.find(
@@ -173,9 +181,24 @@ class MongoSessions:
         )
         return ActiveCount(found[0]["sessions"], found[0]["users"]) if found else ActiveCount(0, 0)
 
+    def _origin(self, session: Session) -> Document:
+        return {
+            "address": sealed(self._address, session.id, session.address),
+            "user_agent": sealed(self._user_agent, session.id, session.user_agent),
+        }
+
+    def _read(self, document: Document) -> Session:
+        """Raises `UnreadableField`."""
+        session_id = document["_id"]
+        return _session(
+            document,
+            opened(self._address, session_id, document["address"]),
+            opened(self._user_agent, session_id, document["user_agent"]),
+        )
+
 
 async def end_all_in(
-    transaction: MongoTransaction, user_id: str, now_ms: int, end_event: EndEvent
+    transaction: MongoTransaction, user_id: str, now_ms: int, end_event: EndEvent, audit: AuditEntries
 ) -> tuple[str, ...]:
     """The ids of those that had not been revoked, each with its event. There are few: `per_user_max` of them
     live, and what expired is purged."""
@@ -185,7 +208,7 @@ async def end_all_in(
     if found:
         await sessions.update_many(not_revoked, {"$set": {"revoked_ms": now_ms}})
     ended = tuple(document["_id"] for document in found)
-    await record_all_in(transaction, [end_event(session_id) for session_id in ended])
+    await audit.record_all_in(transaction, [end_event(session_id) for session_id in ended])
     return ended
 
 
@@ -205,6 +228,7 @@ def _living(user_id: str, now_ms: int) -> Document:
 
 
 def _document(session: Session) -> Document:
+    """But for where it came from."""
     return {
         "_id": session.id,
         "user_id": session.user_id,
@@ -220,12 +244,10 @@ def _document(session: Session) -> Document:
         "rotations_ms": list(session.rotations_ms),
         "shown_generation": session.confirmed_generation,
         "revoked_ms": session.revoked_ms,
-        "address": session.address,
-        "user_agent": session.user_agent,
     }
 
 
-def _session(document: Document) -> Session:
+def _session(document: Document, address: str, user_agent: str) -> Session:
     return Session(
         id=document["_id"],
         user_id=document["user_id"],
@@ -240,8 +262,8 @@ def _session(document: Document) -> Session:
         rotations_ms=_rotations(document),
         confirmed_generation=document.get("shown_generation", 0),
         revoked_ms=document["revoked_ms"],
-        address=document["address"],
-        user_agent=document["user_agent"],
+        address=address,
+        user_agent=user_agent,
     )
 
 

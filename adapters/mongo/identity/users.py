@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from adapters.mongo.audit import record_in
+from adapters.mongo.audit import AuditEntries
 from adapters.mongo.driver.errors import DuplicateKey
 from adapters.mongo.driver.interface import Document, Index, MongoDriver, MongoTransaction
+from adapters.mongo.encrypted_fields import opened, sealed
 from adapters.mongo.idempotency import remember_in
 from adapters.mongo.validators import INTEGER, LIST, PERSONAL, TEXT, Validators, documents_of, or_null
 from domain.audit import AuditEvent
 from domain.idempotency import RememberedAnswer
 from domain.identity.users import DEVICES_KNOWN_MAX, Role, User, uniqueness_key
+from ports.encryption.field_cipher import FieldCipher
 from ports.identity.users import AnswerFor, RenameRefused, UserAdded, UserPage, Users
 
 COLLECTION = "users"
@@ -41,9 +43,69 @@ VALIDATORS: Validators = {
 }
 
 
+class UserDocuments:
+    """Users as they are stored. `email` is its field's cipher.
+
+    An earlier release wrote e-mail addresses in the clear, with their uniqueness key where their blind index
+    stands now. The unique index holds apart the keys of one form; `refuse_earlier` those of both.
+    """
+
+    def __init__(self, *, email: FieldCipher) -> None:
+        self._email = email
+
+    def document(self, user: User) -> Document:
+        return {
+            "_id": user.id,
+            "username": user.username,
+            "username_key": user.username_key,
+            **self.email_fields(user.id, user.email),
+            "roles": sorted(role.value for role in user.roles),
+            "password_hash": user.password_hash,
+            "credential_version": user.credential_version,
+            "created_ms": user.created_ms,
+            "last_login_ms": user.last_login_ms,
+            "known_devices": list(user.known_devices),
+        }
+
+    def read(self, document: Document) -> User:
+        """Raises `UnreadableField`."""
+        return User(
+            id=document["_id"],
+            username=document["username"],
+            email=opened(self._email, document["_id"], document["email"]),
+            roles=frozenset(map(Role, document["roles"])),
+            password_hash=document["password_hash"],
+            created_ms=document["created_ms"],
+            credential_version=document["credential_version"],
+            last_login_ms=document["last_login_ms"],
+            # Users of earlier releases have none.
+            known_devices=tuple(document.get("known_devices", ())),
+        )
+
+    def email_fields(self, user_id: str, email: str) -> Document:
+        """What is stored of an e-mail address: itself, and what it is found by."""
+        index = self._email.blind_index(uniqueness_key(email))
+        return {"email": sealed(self._email, user_id, email), "email_key": index}
+
+    def with_email(self, email_key: str) -> Document:
+        """A filter, by either form of the key."""
+        return {"email_key": {"$in": [self._email.blind_index(email_key), email_key]}}
+
+    async def refuse_earlier(self, transaction: MongoTransaction, user_id: str, email_key: str) -> None:
+        """Raises `DuplicateKey` as the server does, when another user has the address in its earlier form.
+
+        What writes the later form at this moment either commits before, and is seen, or conflicts.
+        """
+        earlier = {"email_key": email_key, "_id": {"$ne": user_id}}
+        if await transaction.collection(COLLECTION).find_one(earlier, projection={"_id": 1}):
+            raise DuplicateKey(BY_EMAIL, {"email_key": 1}, {})
+
+
 class MongoUsers:
-    def __init__(self, *, driver: MongoDriver) -> None:
+    def __init__(self, *, driver: MongoDriver, documents: UserDocuments, audit: AuditEntries) -> None:
         self._driver = driver
+        self._documents = documents
+        self._audit = audit
         self._users = driver.collection(COLLECTION)
 
     async def add(
@@ -51,8 +113,9 @@ class MongoUsers:
     ) -> UserAdded:
         async def write(transaction: MongoTransaction) -> None:
             await remember_in(transaction, answer)
-            await transaction.collection(COLLECTION).insert_one(_document(user))
-            await record_in(transaction, event)
+            await self._documents.refuse_earlier(transaction, user.id, user.email_key)
+            await transaction.collection(COLLECTION).insert_one(self._documents.document(user))
+            await self._audit.record_in(transaction, event)
 
         try:
             await self._driver.transaction(write)
@@ -62,18 +125,18 @@ class MongoUsers:
         return UserAdded.ADDED
 
     async def get(self, user_id: str) -> User | None:
-        return _user(await self._users.find_one({"_id": user_id}))
+        return self._read(await self._users.find_one({"_id": user_id}))
 
     async def find_by_username(self, username_key: str) -> User | None:
-        return _user(await self._users.find_one({"username_key": username_key}))
+        return self._read(await self._users.find_one({"username_key": username_key}))
 
     async def find_by_email(self, email_key: str) -> User | None:
-        return _user(await self._users.find_one({"email_key": email_key}))
+        return self._read(await self._users.find_one(self._documents.with_email(email_key)))
 
     async def list_page(self, *, limit: int, cursor: str | None) -> UserPage:
         query = {} if cursor is None else {"_id": {"$lt": cursor}}
         found = await self._users.find(query, sort=(("_id", -1),), limit=limit + 1)
-        items = tuple(map(read_user, found[:limit]))
+        items = tuple(map(self._documents.read, found[:limit]))
         return UserPage(items=items, next_cursor=items[-1].id if len(found) > limit else None)
 
     async def rename(
@@ -85,27 +148,30 @@ class MongoUsers:
         event: AuditEvent,
         answer: AnswerFor | None = None,
     ) -> User | RenameRefused:
-        names: dict[str, str] = {}
+        names: dict[str, object] = {}
+        username_key = None if username is None else uniqueness_key(username)
         if username is not None:
-            names |= {"username": username, "username_key": uniqueness_key(username)}
+            names |= {"username": username, "username_key": username_key}
         if email is not None:
-            names |= {"email": email, "email_key": uniqueness_key(email)}
+            names |= self._documents.email_fields(user_id, email)
 
         async def write(transaction: MongoTransaction) -> User | RenameRefused:
+            if email is not None:
+                await self._documents.refuse_earlier(transaction, user_id, uniqueness_key(email))
             found = await transaction.collection(COLLECTION).find_one_and_update(
                 {"_id": user_id}, {"$set": names}
             )
             if found is None:
                 return RenameRefused.GONE
-            renamed = read_user(found)
+            renamed = self._documents.read(found)
             await remember_in(transaction, None if answer is None else answer(renamed))
-            await record_in(transaction, event)
+            await self._audit.record_in(transaction, event)
             return renamed
 
         try:
             return await self._driver.transaction(write)
         except DuplicateKey as refused:
-            is_username = await self._is_username(refused, user_id, names.get("username_key"))
+            is_username = await self._is_username(refused, user_id, username_key)
             return RenameRefused.USERNAME_TAKEN if is_username else RenameRefused.EMAIL_TAKEN
 
     async def replace_password_hash(self, user_id: str, *, expected: str, replacement: str) -> bool:
@@ -114,6 +180,9 @@ class MongoUsers:
         )
         return updated.matched == 1
 
+    def _read(self, document: Document | None) -> User | None:
+        return None if document is None else self._documents.read(document)
+
     async def _is_username(self, refused: DuplicateKey, user_id: str, username_key: str | None) -> bool:
         """Whether the username is somebody else's: the server names one index only, in no order of ours, and
         the username comes first. What else is refused is raised again."""
@@ -121,8 +190,10 @@ class MongoUsers:
             return True
         if refused.index != BY_EMAIL:
             raise refused
-        other = None if username_key is None else await self.find_by_username(username_key)
-        return other is not None and other.id != user_id
+        if username_key is None:
+            return False
+        other = await self._users.find_one({"username_key": username_key}, projection={"_id": 1})
+        return other is not None and other["_id"] != user_id
 
 
 async def note_login_in(
@@ -153,41 +224,6 @@ async def note_key_in(transaction: MongoTransaction, user_id: str) -> bool:
         {"_id": user_id, "roles": Role.ADMIN.value}, {"$inc": {"keys": 1}}
     )
     return updated.matched == 1
-
-
-def _document(user: User) -> Document:
-    return {
-        "_id": user.id,
-        "username": user.username,
-        "username_key": user.username_key,
-        "email": user.email,
-        "email_key": user.email_key,
-        "roles": sorted(role.value for role in user.roles),
-        "password_hash": user.password_hash,
-        "credential_version": user.credential_version,
-        "created_ms": user.created_ms,
-        "last_login_ms": user.last_login_ms,
-        "known_devices": list(user.known_devices),
-    }
-
-
-def _user(document: Document | None) -> User | None:
-    return None if document is None else read_user(document)
-
-
-def read_user(document: Document) -> User:
-    return User(
-        id=document["_id"],
-        username=document["username"],
-        email=document["email"],
-        roles=frozenset(map(Role, document["roles"])),
-        password_hash=document["password_hash"],
-        created_ms=document["created_ms"],
-        credential_version=document["credential_version"],
-        last_login_ms=document["last_login_ms"],
-        # Users of earlier releases have none.
-        known_devices=tuple(document.get("known_devices", ())),
-    )
 
 
 def _proof(users: MongoUsers) -> Users:

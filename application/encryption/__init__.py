@@ -1,0 +1,3 @@
+"""Encryption of stored fields, while the service runs."""
+
+from __future__ import annotations

@@ -1,0 +1,71 @@
+"""Ciphers of stored fields over a ring of a suite's own, and the repositories that they encrypt for."""
+
+from __future__ import annotations
+
+from adapters.crypto.field_cipher import FieldKeyring, RingFieldCipher
+from adapters.mongo.audit import AuditEntries, MongoAuditLog
+from adapters.mongo.driver.interface import MongoDriver
+from adapters.mongo.identity.api_keys import MongoApiKeys
+from adapters.mongo.identity.credential_store import MongoCredentials
+from adapters.mongo.identity.sessions import MongoSessions
+from adapters.mongo.identity.users import MongoUsers, UserDocuments
+from adapters.runtime.system import SystemClock, SystemEntropy
+from domain.encryption.keyring import EncryptionRing, RingKey
+from domain.encryption.policies import (
+    AUDIT_ADDRESS,
+    SESSION_ADDRESS,
+    SESSION_USER_AGENT,
+    USER_EMAIL,
+    FieldPolicy,
+)
+from ports.audit import OnRecorded
+from ports.encryption.field_cipher import FieldCipher
+
+INDEX_ROOT = "an index root of a suite, thirty-two bytes long"
+KEYS = ("the first root key of a suite of conformance", "the second root key of a suite of conformance")
+
+
+def keyring(*secrets: str) -> FieldKeyring:
+    """Of which the last secret writes."""
+    keys = tuple(RingKey(secret) for secret in secrets or KEYS[:1])
+    return FieldKeyring(EncryptionRing(INDEX_ROOT, keys), clock=SystemClock())
+
+
+def cipher(policy: FieldPolicy, ring: FieldKeyring | None = None) -> FieldCipher:
+    return RingFieldCipher(policy, ring or keyring(), clock=SystemClock(), entropy=SystemEntropy())
+
+
+def entries(ring: FieldKeyring | None = None) -> AuditEntries:
+    return AuditEntries(address=cipher(AUDIT_ADDRESS, ring))
+
+
+def user_documents(ring: FieldKeyring | None = None) -> UserDocuments:
+    return UserDocuments(email=cipher(USER_EMAIL, ring))
+
+
+def mongo_users(driver: MongoDriver, ring: FieldKeyring | None = None) -> MongoUsers:
+    return MongoUsers(driver=driver, documents=user_documents(ring), audit=entries(ring))
+
+
+def mongo_sessions(driver: MongoDriver, ring: FieldKeyring | None = None) -> MongoSessions:
+    return MongoSessions(
+        driver=driver,
+        address=cipher(SESSION_ADDRESS, ring),
+        user_agent=cipher(SESSION_USER_AGENT, ring),
+        audit=entries(ring),
+    )
+
+
+def mongo_api_keys(driver: MongoDriver) -> MongoApiKeys:
+    return MongoApiKeys(driver=driver, audit=entries())
+
+
+def mongo_credentials(driver: MongoDriver) -> MongoCredentials:
+    return MongoCredentials(driver=driver, admin=driver, documents=user_documents(), audit=entries())
+
+
+def mongo_audit(
+    *drivers: MongoDriver, on_recorded: OnRecorded | None = None, ring: FieldKeyring | None = None
+) -> MongoAuditLog:
+    """Writes through the first driver, and removes through the last."""
+    return MongoAuditLog(drivers=drivers, entries=entries(ring), on_recorded=on_recorded)
