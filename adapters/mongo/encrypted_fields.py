@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from adapters.mongo.driver.interface import Document
+from adapters.mongo.sweep import Rewrite, Rewriting
 from ports.encryption.field_cipher import FieldCipher
 
 
@@ -20,3 +24,23 @@ def opened(cipher: FieldCipher, document_id: str, stored: object) -> str:
 def is_settled(cipher: FieldCipher, stored: object) -> bool:
     """Whether a value stands as `sealed` would write it now."""
     return stored == "" or (isinstance(stored, bytes) and cipher.is_current(bytes(stored)))
+
+
+def settling(ciphers: Sequence[FieldCipher]) -> Rewriting:
+    """Brings the fields of these ciphers into today's form."""
+
+    def rewrite(document: Document) -> Rewrite | None:
+        document_id = document["_id"]
+        unsettled = [
+            cipher for cipher in ciphers if not is_settled(cipher, document.get(cipher.policy.field, ""))
+        ]
+        if not unsettled:
+            return None
+        before, after = {}, {}
+        for cipher in unsettled:
+            field = cipher.policy.field
+            before[field] = {"$eq": document[field]}
+            after[field] = sealed(cipher, document_id, opened(cipher, document_id, document[field]))
+        return Rewrite({"_id": document_id, **before}, {"$set": after}, tuple(after))
+
+    return rewrite

@@ -2,7 +2,8 @@
 
 `init-scripts/mongodb-init.js` gives them to the server. The user that reads and writes removes nothing: what
 is over is removed by the server (TTL indexes) or under the administrator's role. The journal and the audit
-log are append-only: no role changes them, and only the administrator's removes old audit events.
+log are append-only for it. No role changes the journal; the administrator's removes old audit events, and
+changes audit events to encrypt their addresses anew.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ ROLES: Final[tuple[RoleDefinition, ...]] = (
         ADMIN,
         database=_MAKE,
         collections={name: ("insert", "update", "remove") for name in _names() if name not in APPEND_ONLY}
-        | {audit.COLLECTION: ("insert", "remove")},
+        | {audit.COLLECTION: ("insert", "update", "remove")},
         plugins=("insert", "update", "remove"),
     ),
 )

@@ -93,10 +93,7 @@ class DocumentService:
         )
 
     def declare(self, collection: Collection) -> None:
-        """Declares a collection, before `start`. Raises `ValueError` when its name is taken, and for fields
-        that are to be encrypted: no store of documents does so yet, and none keeps them in the clear."""
-        if collection.encrypted:
-            raise ValueError(f"the stores cannot encrypt fields of {collection.full_name!r} yet")
+        """Declares a collection, before `start`. Raises `ValueError` when its name is taken."""
         if collection.full_name in self._declared:
             raise ValueError(f"a collection {collection.full_name!r} is declared already")
         self._declared[collection.full_name] = collection

@@ -139,12 +139,18 @@ def _keys(keys: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
                          help="stretch the passphrase there, in place of a random key")  # fmt: skip
     instead.add_argument("--retire", metavar="ID",
                          help="add none, and drop this one: what it wrote opens no more")  # fmt: skip
+    fields.add_argument("--force", action="store_true",
+                        help="retire it though stored values may name it: they open no more")  # fmt: skip
     fields.add_argument("--out", type=Path, metavar="FILE", help="write the ring there, and leave the secret")
     fields.set_defaults(run=_keys_rotate_encryption)
     listed = keys.add_parser("list", help="list the keys of a ring by their ids, oldest first")
     listed.add_subparsers(title="rings", required=True, metavar="RING").add_parser(
         "encryption", help="the keys of fields in the database"
     ).set_defaults(run=_keys_list_encryption)
+    status = keys.add_parser("status", help="list the keys of a ring with what is stored under each")
+    status.add_subparsers(title="rings", required=True, metavar="RING").add_parser(
+        "encryption", help="the keys of fields; goes through every encrypted value in MongoDB"
+    ).set_defaults(run=_keys_status_encryption)
 
 
 def _duration_ms(text: str) -> int:
@@ -307,7 +313,7 @@ def _keys_rotate_encryption(parsed: argparse.Namespace) -> int:
     from composition.commands.key_rotation import retire_encryption_key, rotate_encryption  # noqa: PLC0415
 
     if parsed.retire is not None:
-        return retire_encryption_key(os.environ, key_id=parsed.retire, out=parsed.out)
+        return retire_encryption_key(os.environ, key_id=parsed.retire, force=parsed.force, out=parsed.out)
     return rotate_encryption(
         os.environ, after_ms=parsed.after, passphrase_file=parsed.passphrase_file, out=parsed.out
     )
@@ -317,6 +323,12 @@ def _keys_list_encryption(_: argparse.Namespace) -> int:
     from composition.commands.key_rotation import list_encryption_keys  # noqa: PLC0415
 
     return list_encryption_keys(os.environ)
+
+
+def _keys_status_encryption(_: argparse.Namespace) -> int:
+    from composition.commands.key_rotation import encryption_status  # noqa: PLC0415
+
+    return encryption_status(os.environ)
 
 
 def _doctor(parsed: argparse.Namespace) -> int:

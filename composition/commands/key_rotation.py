@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
 from secrets import token_urlsafe
+from typing import TYPE_CHECKING
 
 from adapters.crypto.derivation import root_key
 from adapters.crypto.field_cipher import key_id_of
@@ -29,7 +30,7 @@ from composition.config.secrets import (
     read_secret,
 )
 from composition.config.settings import Settings
-from composition.exit_codes import failed
+from composition.exit_codes import EXIT_FAILED, failed
 from domain.encryption.keyring import (
     EncryptionRing,
     RetirementRefusal,
@@ -41,6 +42,10 @@ from domain.encryption.keyring import (
     writing_key,
 )
 from domain.identity.tokens import ACCESS_KEY_LIFETIME_MS
+from ports.errors import DependencyUnavailable
+
+if TYPE_CHECKING:
+    from adapters.mongo.key_usage import KeyUsage
 
 SALT_BYTES = 16
 """128 random bits, as NIST SP 800-132 asks for."""
@@ -100,34 +105,94 @@ def rotate_encryption(
     return _changed(environ, ENCRYPTION_FILE, change, out)
 
 
-def retire_encryption_key(environ: Mapping[str, str], *, key_id: str, out: Path | None) -> int:
-    """Takes a key out of the ring: no value that it wrote can be read any more. `out` and what comes out are
-    those of `rotate_jwt`."""
+def retire_encryption_key(environ: Mapping[str, str], *, key_id: str, force: bool, out: Path | None) -> int:
+    """Takes a key out of the ring: no value that it wrote can be read any more. Refused while a stored value
+    names it, or when that cannot be seen, unless `force`. `out` and what comes out are those of `rotate_jwt`.
+    """
 
     def change(text: str, _: Settings, now_ms: int) -> tuple[str, str] | Refusal:
         before = parse_encryption_ring(text)
-        key = next((key for key in before.keys if _id(key) == key_id), None)
-        keys = retired(before.keys, key, now_ms)
+        keys = retired(before.keys, _key_of(before.keys, key_id), now_ms)
         if isinstance(keys, RetirementRefusal):
             return keys
         ring = EncryptionRing(before.index_root, keys)
         return encryption_ring_text(ring), f"{len(keys)} keys; {key_id} reads no more"
 
+    # What the ring itself refuses needs no look at what is stored.
+    ring, now_ms = _ring(environ), SystemClock().now_ms()
+    refusal = retired(ring, _key_of(ring, key_id), now_ms)
+    if isinstance(refusal, RetirementRefusal):
+        return failed(refusal.value)
+    if not force and (objection := _still_used(environ, key_id)):
+        return failed(f"{objection} (--force drops the key all the same: what it wrote opens no more)")
     return _changed(environ, ENCRYPTION_FILE, change, out)
 
 
 def list_encryption_keys(environ: Mapping[str, str]) -> int:
     """Prints a line for each key of stored fields, oldest first: id, state, kind, since when it writes."""
+    ring = _ring(environ)
+    for line in _lines(ring).values():
+        print(line)
+    return 0
+
+
+def encryption_status(environ: Mapping[str, str]) -> int:
+    """As `list_encryption_keys`, with the number of stored values that name each key, and what no key of the
+    ring opens. 1 when there is such a value, or MongoDB is away. Raises `ConfigurationInvalid`."""
+    try:
+        usage = _usage(environ)
+    except DependencyUnavailable as error:
+        return failed(str(error))
+    # Read after the values: a key that is added meanwhile is known.
+    lines = _lines(_ring(environ))
+    for key_id, line in lines.items():
+        print(f"{line}  {_counted(usage.by_key[key_id])}")
+    unknown = sum(values for key_id, values in usage.by_key.items() if key_id not in lines)
+    print(f"in the clear: {usage.in_the_clear}; of unknown keys: {unknown}; damaged: {usage.damaged}")
+    return EXIT_FAILED if unknown or usage.damaged else 0
+
+
+def _still_used(environ: Mapping[str, str], key_id: str) -> str | None:
+    """Why a key may be needed; None when it is not."""
+    try:
+        used = _usage(environ).by_key[bytes.fromhex(key_id)]
+    except DependencyUnavailable as error:
+        return f"what is stored cannot be seen: {error}"
+    return f"{used} stored values still name {key_id}: the workers encrypt them anew" if used else None
+
+
+def _counted(values: int) -> str:
+    return f"{values} values" if values else "unused"
+
+
+def _usage(environ: Mapping[str, str]) -> KeyUsage:
+    # The drivers, for these commands alone.
+    from composition.commands.key_usage import stored_key_usage  # noqa: PLC0415
+
+    return stored_key_usage(environ)
+
+
+def _ring(environ: Mapping[str, str]) -> Ring:
     path = read_configuration(environ).secret_paths[ENCRYPTION_FILE]
     with _configured(ENCRYPTION_FILE):
-        ring = parse_encryption_ring(read_secret(ENCRYPTION_FILE, path)).keys
-    now_ms = SystemClock().now_ms()
-    writing = writing_key(ring, now_ms)
+        return parse_encryption_ring(read_secret(ENCRYPTION_FILE, path)).keys
+
+
+def _key_of(ring: Ring, key_id: str) -> RingKey | None:
+    return next((key for key in ring if _id(key) == key_id), None)
+
+
+def _lines(ring: Ring) -> Mapping[bytes, str]:
+    """A line for each key, by its id."""
+    writing = writing_key(ring, SystemClock().now_ms())
+    lines = {}
     for key in ring:
+        key_id = _id(key)
         state = "writes" if key == writing else "reads"
         kind = "random" if key.salt is None else "passphrase"
-        print(f"{_id(key)}  {state:6}  {kind:10}  {_written(key) if key.writes_from_ms else '-'}")
-    return 0
+        begins = _written(key) if key.writes_from_ms else "-"
+        lines[bytes.fromhex(key_id)] = f"{key_id}  {state:6}  {kind:10}  {begins:20}".rstrip()
+    return lines
 
 
 def _changed(environ: Mapping[str, str], file: SecretFile, change: Change, out: Path | None) -> int:

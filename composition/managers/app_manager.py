@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from adapters.asgi.types import Application
 from application.audit.retention import AuditRetention
+from application.encryption.field_sweep import FieldSweep
 from application.identity.active_sessions import ActiveSessions
 from application.ledger.announcer import LEDGER_COMMITTED
 from application.ledger.committed import CommittedBatch
@@ -185,6 +186,13 @@ class AppManager:
             kept_ms=self._settings.audit_retention_ms,
         )
         services.register("audit_retention", retention, start=retention.start, stop=retention.stop)
+        sweep = FieldSweep(
+            collections=stores.encrypted_collections,
+            writing_id=use_cases.field_encryption.writing_id,
+            runtime=platform.runtime,
+            metrics=platform.metrics,
+        )
+        services.register("field_sweep", sweep, start=sweep.start, stop=sweep.stop)
         active = ActiveSessions(
             sessions=stores.sessions,
             runtime=platform.runtime,

@@ -10,6 +10,8 @@ from adapters.crypto.sealing import AesGcmSealer
 from adapters.mongo import audit, idempotency
 from adapters.mongo.catalog import CATALOG, VIEWS
 from adapters.mongo.documents import document_store
+from adapters.mongo.documents.stored_documents import StoredDocuments
+from adapters.mongo.encrypted_collections import own_encrypted_collections
 from adapters.mongo.identity import api_keys, credential_store, login_failures, sessions, users
 from adapters.mongo.indexes import create_indexes
 from adapters.mongo.ledger import checkpoints, claims, journal
@@ -93,6 +95,20 @@ async def live_store(
     writer = pools.read_write
     entries = audit.AuditEntries(address=fields.cipher(AUDIT_ADDRESS))
     user_documents = users.UserDocuments(email=fields.cipher(USER_EMAIL))
+    documents = document_store.MongoDocuments(
+        runtime=runtime,
+        reader=pools.read_only,
+        writer=writer,
+        admin=pools.admin,
+        audit=entries,
+        documents=StoredDocuments(fields.cipher),
+    )
+    own_collections = own_encrypted_collections(
+        driver=pools.admin,
+        user_documents=user_documents,
+        session_ciphers=[fields.cipher(SESSION_ADDRESS), fields.cipher(SESSION_USER_AGENT)],
+        audit_ciphers=[fields.cipher(AUDIT_ADDRESS)],
+    )
     return Stores(
         users=users.MongoUsers(driver=writer, documents=user_documents, audit=entries),
         sessions=sessions.MongoSessions(
@@ -113,10 +129,9 @@ async def live_store(
         checkpoints=checkpoints.MongoCheckpoints(writer),
         claims=claims.MongoClaims(writer),
         ledger_clock=ledger_clock,
-        documents=document_store.MongoDocuments(
-            runtime=runtime, reader=pools.read_only, writer=writer, admin=pools.admin, audit=entries
-        ),
+        documents=documents,
         field_encryption=fields,
+        encrypted_collections=lambda: (*own_collections, *documents.encrypted_collections()),
         cache=_cache(caching, naming_key, sealer(purpose="cache")),
         limiter=limiter,
         patient_limiter=limiter_over(publishing),

@@ -10,6 +10,7 @@ from ports.audit import AuditLog
 from ports.clock import Clock
 from ports.documents.cache import Cache
 from ports.documents.document_store import DocumentStore
+from ports.encryption.encrypted_collection import EncryptedCollection
 from ports.health import Probe
 from ports.idempotency import IdempotencyStore
 from ports.identity.api_keys import ApiKeys
@@ -55,3 +56,5 @@ class Stores:
     """A probe for each need of each dependency."""
     field_encryption: FieldEncryption | None = None
     """Where fields are stored encrypted."""
+    encrypted_collections: Callable[[], Sequence[EncryptedCollection]] = tuple
+    """Those that a sweep goes through, once the store has started."""

@@ -18,11 +18,12 @@ from adapters.mongo.driver.connect import DriverName, connect
 from adapters.mongo.indexes import create_indexes
 from domain.audit import AuditAction, AuditEvent, AuditFilter
 from domain.documents.document import Collection, Document, FieldKind, Fields, complete
+from domain.encryption.policies import Encrypted, EncryptionAlgorithm
 from domain.ids import time_ordered_id
 from ports.audit import AuditLog, OnRecorded
 from ports.documents.document_store import DocumentStore
 from ports.runtime import Runtime
-from tests.conformance.encryption import entries, mongo_audit
+from tests.conformance.encryption import entries, mongo_audit, stored_documents
 from tests.conformance.identity import NOW_MS, an_event, database_of_its_own
 from tests.conformance.runtimes import Driver
 from tests.servers.mongod import MongodServer
@@ -35,6 +36,13 @@ NOTES = Collection(
     partition="owner",
 )
 PLAIN = Collection("notes", "plain")
+SECRETS = Collection(
+    "notes",
+    "secret",
+    {"owner": FieldKind.TEXT, "phone": FieldKind.TEXT, "stars": FieldKind.INTEGER},
+    (("phone", "stars"),),
+    encrypted={"phone": Encrypted(indexed=True), "diary": Encrypted(EncryptionAlgorithm.FERNET)},
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +91,14 @@ async def mongo_documents(
         reader, writer, admin = pools
         await create_indexes(admin, [INDEXES])
         documents = MongoDocuments(
-            runtime=runtime, reader=reader, writer=writer, admin=admin, audit=entries()
+            runtime=runtime,
+            reader=reader,
+            writer=writer,
+            admin=admin,
+            audit=entries(),
+            documents=stored_documents(),
         )
-        await documents.prepare([NOTES, PLAIN])
+        await documents.prepare([NOTES, PLAIN, SECRETS])
         yield documents, mongo_audit(writer, admin, on_recorded=recorded)
 
 

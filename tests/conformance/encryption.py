@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from adapters.crypto.field_cipher import FieldKeyring, RingFieldCipher
 from adapters.mongo.audit import AuditEntries, MongoAuditLog
+from adapters.mongo.documents.stored_documents import StoredDocuments
 from adapters.mongo.driver.interface import MongoDriver
+from adapters.mongo.encrypted_collections import own_encrypted_collections
 from adapters.mongo.identity.api_keys import MongoApiKeys
 from adapters.mongo.identity.credential_store import MongoCredentials
 from adapters.mongo.identity.sessions import MongoSessions
 from adapters.mongo.identity.users import MongoUsers, UserDocuments
+from adapters.mongo.sweep import MongoSweep
 from adapters.runtime.system import SystemClock, SystemEntropy
 from domain.encryption.keyring import EncryptionRing, RingKey
 from domain.encryption.policies import (
@@ -41,6 +44,20 @@ def entries(ring: FieldKeyring | None = None) -> AuditEntries:
 
 def user_documents(ring: FieldKeyring | None = None) -> UserDocuments:
     return UserDocuments(email=cipher(USER_EMAIL, ring))
+
+
+def stored_documents(ring: FieldKeyring | None = None) -> StoredDocuments:
+    shared = ring or keyring()
+    return StoredDocuments(lambda policy: cipher(policy, shared))
+
+
+def own_collections(driver: MongoDriver, ring: FieldKeyring) -> tuple[MongoSweep, ...]:
+    return own_encrypted_collections(
+        driver=driver,
+        user_documents=user_documents(ring),
+        session_ciphers=[cipher(SESSION_ADDRESS, ring), cipher(SESSION_USER_AGENT, ring)],
+        audit_ciphers=[cipher(AUDIT_ADDRESS, ring)],
+    )
 
 
 def mongo_users(driver: MongoDriver, ring: FieldKeyring | None = None) -> MongoUsers:

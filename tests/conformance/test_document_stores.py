@@ -15,7 +15,16 @@ from domain.documents.document import PARTS, Collection, Document
 from domain.documents.queries import Condition, Equals, Query, Range, answer
 from ports.errors import DependencyUnavailable
 from ports.runtime import DeadlineExceeded, Overloaded, Runtime
-from tests.conformance.document_stores import NOTES, PLAIN, Kept, OnDocuments, kept, mongo_documents, written
+from tests.conformance.document_stores import (
+    NOTES,
+    PLAIN,
+    SECRETS,
+    Kept,
+    OnDocuments,
+    kept,
+    mongo_documents,
+    written,
+)
 from tests.conformance.identity import database_of_its_own
 from tests.conformance.runtimes import Driver
 from tests.servers.mongod import MongodServer
@@ -258,6 +267,31 @@ def test_text_that_looks_like_an_operator_is_text(kept: OnDocuments) -> None:
         assert [each.id for each in found.documents] == ["d2"]
         found = await kept.documents.find(Query(NOTES, (Equals("owner", '{"$ne": null}'),)))
         assert [each.id for each in found.documents] == ["d1"]
+
+    kept(body)
+
+
+def test_an_encrypted_field_is_read_and_found_as_any_other(kept: OnDocuments) -> None:
+    async def body(kept: Kept) -> None:
+        async def found(*where: Condition) -> list[str]:
+            query = Query(SECRETS, where)
+            return sorted(each.id for each in (await kept.documents.find(query)).documents)
+
+        diary = {"pages": ["é", 1.5, None]}
+        first, event = written("d1", {"owner": "ada", "phone": "0161", "stars": 3, "diary": diary}, SECRETS)
+        assert await kept.documents.insert(SECRETS, first, event)
+        for number, phone in enumerate(["0161", "0162", "", None]):
+            other, event = written(f"e{number}", {"phone": phone, "stars": number}, SECRETS)
+            assert await kept.documents.insert(SECRETS, other, event)
+        assert await kept.documents.get(SECRETS, "d1") == first
+        assert await found(Equals("phone", "0161")) == ["d1", "e0"]
+        assert await found(Equals("phone", "0161"), Equals("stars", 3)) == ["d1"]
+        assert await found(Equals("phone", "")) == ["e2"]
+        assert await found(Equals("phone", None)) == ["e3"]
+        changed, event = written("d1", {"phone": "0163", "diary": None}, SECRETS)
+        assert await kept.documents.replace(SECRETS, first, changed, event)
+        assert await found(Equals("phone", "0163")) == ["d1"]
+        assert await kept.documents.get(SECRETS, "d1") == changed
 
     kept(body)
 

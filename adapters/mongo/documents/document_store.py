@@ -5,24 +5,28 @@ from __future__ import annotations
 import random
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from hashlib import sha256
 from operator import itemgetter
 from typing import Any
 
 from adapters.mongo.audit import AuditEntries
-from adapters.mongo.documents.filters import FIELDS, filter_of, sort_of
+from adapters.mongo.documents.filters import filter_of, sort_of
+from adapters.mongo.documents.stored_documents import FIELDS, SEALED, StoredDocuments, rewriting
 from adapters.mongo.driver.errors import DuplicateKey
-from adapters.mongo.driver.interface import Document as Stored
 from adapters.mongo.driver.interface import Index, MongoCollection, MongoDriver, MongoTransaction
 from adapters.mongo.indexes import create_indexes
+from adapters.mongo.sweep import MongoSweep
 from adapters.mongo.validators import TEXT, Validators, documents_of
 from domain.audit import AuditEvent
-from domain.documents.document import Collection, Document, complete
+from domain.documents.document import Collection, Document
 from domain.documents.queries import Query
+from domain.encryption.policies import Encrypted
 from ports.documents.document_store import DocumentStore, FoundDocuments, Versions
 from ports.runtime import Lock, Overloaded, Runtime
 
 VERSIONS = "document_versions"
+PLUGIN_PREFIX = "plugin."
 MARKS = 16
 """Of each part."""
 TURN_S_MAX = 5.0
@@ -54,6 +58,7 @@ class MongoDocuments:
         writer: MongoDriver,
         admin: MongoDriver,
         audit: AuditEntries,
+        documents: StoredDocuments,
         turn_seconds_max: float = TURN_S_MAX,
     ) -> None:
         self._runtime = runtime
@@ -61,18 +66,35 @@ class MongoDocuments:
         self._writer = writer
         self._admin = admin
         self._audit = audit
+        self._documents = documents
         self._turn_seconds_max = turn_seconds_max
         # As many as there are parts of declared collections.
         self._turns: dict[str, Lock] = {}
         self._waiting = 0
+        self._prepared: tuple[Collection, ...] = ()
 
     async def prepare(self, collections: Sequence[Collection]) -> None:
         declared = {_name(collection): _indexes(collection) for collection in collections}
         await create_indexes(self._admin, [INDEXES, declared])
+        self._prepared = tuple(collections)
+
+    def encrypted_collections(self) -> Sequence[MongoSweep]:
+        """Of the prepared ones, those with encrypted fields."""
+        return [
+            MongoSweep(
+                driver=self._admin,
+                name=collection.full_name,
+                stored_name=_name(collection),
+                fields=(FIELDS, SEALED, "revision"),
+                rewriting=partial(self._documents.settling, collection),
+            )
+            for collection in self._prepared
+            if collection.encrypted
+        ]
 
     async def get(self, collection: Collection, document_id: str) -> Document | None:
         found = await self._reader.collection(_name(collection)).find_one({"_id": {"$eq": document_id}})
-        return None if found is None else _document(collection, found)
+        return None if found is None else self._documents.read(collection, found)
 
     async def find(self, query: Query) -> FoundDocuments:
         async def read(transaction: MongoTransaction) -> FoundDocuments:
@@ -80,9 +102,11 @@ class MongoDocuments:
             # primary may show an older majority than the versions were read from.
             versions = await _versions(transaction.collection(VERSIONS), query.parts)
             documents = await transaction.collection(_name(query.collection)).find(
-                filter_of(query), sort=sort_of(query), limit=query.limit + 1
+                filter_of(query, self._documents.equal), sort=sort_of(query), limit=query.limit + 1
             )
-            return FoundDocuments([_document(query.collection, each) for each in documents], versions)
+            return FoundDocuments(
+                [self._documents.read(query.collection, each) for each in documents], versions
+            )
 
         return await self._reader.transaction(read)
 
@@ -91,7 +115,9 @@ class MongoDocuments:
 
     async def insert(self, collection: Collection, document: Document, event: AuditEvent) -> bool:
         async def write(transaction: MongoTransaction) -> None:
-            await transaction.collection(_name(collection)).insert_one(_stored(document))
+            await transaction.collection(_name(collection)).insert_one(
+                self._documents.stored(collection, document)
+            )
             await self._note(transaction, event, collection, document)
 
         try:
@@ -105,9 +131,9 @@ class MongoDocuments:
 
     async def replace(self, collection: Collection, old: Document, new: Document, event: AuditEvent) -> bool:
         async def write(transaction: MongoTransaction) -> bool:
-            stored = _stored(new)
+            stored = self._documents.stored(collection, new)
             updated = await transaction.collection(_name(collection)).update_one(
-                _exactly(old), {"$set": {name: stored[name] for name in (FIELDS, "revision")}}
+                _exactly(old), rewriting(stored)
             )
             if updated.matched:
                 await self._note(transaction, event, collection, old, new)
@@ -176,11 +202,14 @@ async def _versions(versions: MongoCollection, parts: Sequence[str]) -> Versions
 
 def _name(collection: Collection) -> str:
     """Apart from the service's own collections, whose names have no dot."""
-    return f"plugin.{collection.full_name}"
+    return PLUGIN_PREFIX + collection.full_name
 
 
 def _indexes(collection: Collection) -> tuple[Index, ...]:
-    wanted = [*((name,) for name in collection.fields), *collection.indexes]
+    found_by = [
+        name for name in collection.fields if collection.encrypted.get(name, Encrypted(indexed=True)).indexed
+    ]
+    wanted = [*((name,) for name in found_by), *collection.indexes]
     # The id ends each, since it ends every order.
     found = [
         Index("by_" + "+".join(names), (*((f"{FIELDS}.{name}", 1) for name in names), ("_id", 1)))
@@ -191,15 +220,6 @@ def _indexes(collection: Collection) -> tuple[Index, ...]:
 
 def _exactly(document: Document) -> Mapping[str, Any]:
     return {"_id": {"$eq": document.id}, "revision": {"$eq": document.revision}}
-
-
-def _stored(document: Document) -> Stored:
-    return {"_id": document.id, "revision": document.revision, FIELDS: document.fields}
-
-
-def _document(collection: Collection, stored: Stored) -> Document:
-    # A document stored before a field was declared does not have it.
-    return Document(stored["_id"], complete(collection, stored[FIELDS]), stored["revision"])
 
 
 def _proof(documents: MongoDocuments) -> DocumentStore:

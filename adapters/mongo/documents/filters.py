@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from adapters.mongo.documents.stored_documents import FIELDS
 from adapters.mongo.driver.interface import Filter, Sort
+from domain.documents.document import Collection, Scalar
 from domain.documents.queries import DocumentPosition, Equals, Query, Range
 
-FIELDS = "fields"
+Equality = Callable[[Collection, str, Scalar], dict[str, Any]]
+"""What equality of a field with a value is as a condition."""
 
 
-def filter_of(query: Query) -> Filter:
+def filter_of(query: Query, equal: Equality) -> Filter:
     """All conditions together. Declared fields hold scalars of one kind or null, and are always there."""
     meant: list[Filter] = [
-        {_path(each.field): {"$eq": each.value} if isinstance(each, Equals) else _bounds(each)}
+        {
+            _path(each.field): equal(query.collection, each.field, each.value)
+            if isinstance(each, Equals)
+            else _bounds(each)
+        }
         for each in query.where
     ]
     if query.after is not None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from adapters.mongo.audit import AuditEntries
 from adapters.mongo.driver.errors import DuplicateKey
 from adapters.mongo.driver.interface import Document, Index, MongoDriver, MongoTransaction
-from adapters.mongo.encrypted_fields import opened, sealed
+from adapters.mongo.encrypted_fields import is_settled, opened, sealed
 from adapters.mongo.idempotency import remember_in
+from adapters.mongo.sweep import Rewrite
 from adapters.mongo.validators import INTEGER, LIST, PERSONAL, TEXT, Validators, documents_of, or_null
 from domain.audit import AuditEvent
 from domain.idempotency import RememberedAnswer
@@ -86,6 +87,15 @@ class UserDocuments:
         """What is stored of an e-mail address: itself, and what it is found by."""
         index = self._email.blind_index(uniqueness_key(email))
         return {"email": sealed(self._email, user_id, email), "email_key": index}
+
+    def settling(self, document: Document) -> Rewrite | None:
+        """Brings an e-mail address and its key into today's form (`adapters.mongo.sweep`)."""
+        user_id, email, key = document["_id"], document["email"], document["email_key"]
+        if is_settled(self._email, email) and isinstance(key, bytes):
+            return None
+        fields = self.email_fields(user_id, opened(self._email, user_id, email))
+        as_read = {"_id": user_id, "email": {"$eq": email}, "email_key": {"$eq": key}}
+        return Rewrite(as_read, {"$set": fields}, ("email",))
 
     def with_email(self, email_key: str) -> Document:
         """A filter, by either form of the key."""

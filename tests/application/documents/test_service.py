@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -16,7 +16,6 @@ from application.documents.service import DocumentService
 from domain.audit import AuditFilter, RequestContext
 from domain.documents.document import Collection, DatabaseRole, Document, DocumentRejection, Fields
 from domain.documents.queries import Equals, Query
-from domain.encryption.policies import Encrypted
 from ports.documents.document_store import FoundDocuments
 from ports.errors import DependencyUnavailable
 from ports.runtime import Runtime
@@ -299,14 +298,5 @@ def test_a_collection_is_declared_once_and_nobody_asks_an_undeclared_one(run: Dr
                 await house.service.get(collection, "a")
             with pytest.raises(LookupError):
                 await house.service.insert(collection, ADMIN, {}, context=CONTEXT)
-
-    run(body)
-
-
-def test_a_collection_that_no_store_can_encrypt_is_refused(run: Driver) -> None:
-    async def body(runtime: Runtime) -> None:
-        secretive = replace(NOTES, name="secret", encrypted={"body": Encrypted()})
-        with pytest.raises(ValueError, match="cannot encrypt"):
-            House(runtime).service.declare(secretive)
 
     run(body)

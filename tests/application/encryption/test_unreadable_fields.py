@@ -58,18 +58,19 @@ def test_a_place_is_told_of_once_a_minute_and_counted_each_time(caplog: pytest.L
     runtime = SimulatedRuntime(seed=1)
 
     async def body() -> None:
-        house = House(runtime)
-        for _ in range(3):
+        async with runtime.running():
+            house = House(runtime)
+            for _ in range(3):
+                house.read_damaged("usr_1")
+            (event,) = await house.events()
+            assert (event.actor, event.resource) == (SYSTEM, "field:users/usr_1")
+            assert event.detail == {"field": "email", "fault": "not_authentic"}
+            assert house.counted() == 3
+            house.clock.now += QUIET_MS
             house.read_damaged("usr_1")
-        (event,) = await house.events()
-        assert (event.actor, event.resource) == (SYSTEM, "field:users/usr_1")
-        assert event.detail == {"field": "email", "fault": "not_authentic"}
-        assert house.counted() == 3
-        house.clock.now += QUIET_MS
-        house.read_damaged("usr_1")
-        assert len(await house.events()) == 2
-        assert "usr_1, `email`" in caplog.text
-        assert "example" not in caplog.text
+            assert len(await house.events()) == 2
+            assert "usr_1, `email`" in caplog.text
+            assert "example" not in caplog.text
 
     runtime.run(body)
 
@@ -78,14 +79,15 @@ def test_a_collection_that_does_not_open_does_not_flood_the_log() -> None:
     runtime = SimulatedRuntime(seed=1)
 
     async def body() -> None:
-        house = House(runtime)
-        for number in range(PLACES_MAX + 20):
-            house.read_damaged(f"usr_{number}")
-        assert len(await house.events()) == PLACES_MAX
-        assert house.counted() == PLACES_MAX + 20
-        house.clock.now += QUIET_MS
-        house.read_damaged("usr_0")
-        assert len(await house.events()) == PLACES_MAX + 1
+        async with runtime.running():
+            house = House(runtime)
+            for number in range(PLACES_MAX + 20):
+                house.read_damaged(f"usr_{number}")
+            assert len(await house.events()) == PLACES_MAX
+            assert house.counted() == PLACES_MAX + 20
+            house.clock.now += QUIET_MS
+            house.read_damaged("usr_0")
+            assert len(await house.events()) == PLACES_MAX + 1
 
     runtime.run(body)
 
@@ -94,10 +96,11 @@ def test_a_value_that_opens_is_not_told_of() -> None:
     runtime = SimulatedRuntime(seed=1)
 
     async def body() -> None:
-        house = House(runtime)
-        stored = house.cipher.encrypt("usr_1", "ada@example.com")
-        assert house.cipher.decrypt("usr_1", stored) == "ada@example.com"
-        assert house.cipher.is_current(stored)
-        assert not await house.events()
+        async with runtime.running():
+            house = House(runtime)
+            stored = house.cipher.encrypt("usr_1", "ada@example.com")
+            assert house.cipher.decrypt("usr_1", stored) == "ada@example.com"
+            assert house.cipher.is_current(stored)
+            assert not await house.events()
 
     runtime.run(body)

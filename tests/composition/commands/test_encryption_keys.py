@@ -133,7 +133,7 @@ def test_no_rotation_takes_a_key_away(secret: Path, capsys: pytest.CaptureFixtur
 
 def test_a_key_is_retired_when_told_so_and_the_index_root_stays(secret: Path) -> None:
     ring = written_long_ago(secret, ROOT, NEXT)
-    assert rotate("--retire", first_id(ring)) == 0
+    assert rotate("--retire", first_id(ring), "--force") == 0
     assert ring_in(secret) == EncryptionRing(ring.index_root, ring.keys[1:])
 
 
@@ -307,7 +307,7 @@ def test_a_retired_key_reads_no_more_once_a_worker_has_looked(secret: Path) -> N
             ring = written_long_ago(secret, ROOT, NEXT)
             worker = Worker(runtime, secret)
             assert worker.email.decrypt("usr_1", stored) == "ada"
-            assert rotate("--retire", first_id(ring)) == 0
+            assert rotate("--retire", first_id(ring), "--force") == 0
             await worker.fields.reload()
             with pytest.raises(UnreadableField) as raised:
                 worker.email.decrypt("usr_1", stored)
