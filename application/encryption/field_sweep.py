@@ -54,8 +54,9 @@ class FieldSweep:
         writing_id: Callable[[], bytes],
         runtime: Runtime,
         metrics: Metrics,
+        delay_s: float,
     ) -> None:
-        """`writing_id` names the key that writes now."""
+        """`writing_id` names the key that writes now. The first pass begins `delay_s` after the start."""
         self._collections = collections
         self._writing_id = writing_id
         self._runtime = runtime
@@ -65,12 +66,14 @@ class FieldSweep:
         self._waiting: deque[EncryptedCollection] = deque()
         self._current: _Progress | None = None
         self._under: bytes | None = None
-        self._next_pass_s = 0.0
+        self._delay_s = delay_s
+        self._begin_s = self._next_pass_s = 0.0
         self._rewritten = 0
         self._left = 0
 
     async def start(self) -> None:
-        """Begins with a pass."""
+        """Goes through the collections from now on, once the delay is over."""
+        self._begin_s = self._runtime.monotonic() + self._delay_s
         self._sweeping.start()
 
     async def stop(self) -> None:
@@ -78,6 +81,8 @@ class FieldSweep:
         await self._sweeping.stop()
 
     async def _work(self) -> float:
+        if (early_s := self._begin_s - self._runtime.monotonic()) > 0:
+            return early_s
         progress = self._current
         if progress is None:
             if not self._waiting and not self._begin_pass():

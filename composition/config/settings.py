@@ -94,6 +94,7 @@ class Settings:
     shutdown_grace_ms: int
     probe_interval_ms: int
     audit_retention_ms: int | None
+    reencryption_delay_ms: int
     runtime_dir: Path | None
     worker_timeout_ms: int
     log_dir: Path | None
@@ -233,6 +234,9 @@ TABLE: tuple[Setting, ...] = (
     Setting("AUDIT_RETENTION", "audit_retention_ms", "", DURATION,
             "How long events of the audit log are kept, such as 400d; for ever when empty. The journal is"
             " never cut.", parsers.optional_duration_ms),
+    Setting("REENCRYPTION_DELAY", "reencryption_delay_ms", "10m", DURATION,
+            "How long after its start a worker begins to encrypt stored values anew: time to replace workers"
+            " of an earlier release, which may not read them.", parsers.duration_ms),
     Setting("RUNTIME_DIR", "runtime_dir", "", "path",
             "Where several workers make the private directory in which they meet; where temporary files go"
             " when empty.", parsers.optional_path),

@@ -191,6 +191,7 @@ class AppManager:
             writing_id=use_cases.field_encryption.writing_id,
             runtime=platform.runtime,
             metrics=platform.metrics,
+            delay_s=self._settings.reencryption_delay_ms / 1000,
         )
         services.register("field_sweep", sweep, start=sweep.start, stop=sweep.stop)
         active = ActiveSessions(

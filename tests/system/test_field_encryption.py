@@ -36,7 +36,7 @@ def stage(prepared: PreparedDatabase, redis_server: RedisServer, tmp_path: Path)
     stage = live_stage(tmp_path, "asyncio", prepared.mongod, redis_server, database=prepared.name)
     for file in prepared.secrets.iterdir():
         (tmp_path / "secrets" / file.name).write_bytes(file.read_bytes())
-    return stage
+    return stage.with_settings(CREDIT_REENCRYPTION_DELAY="1ms")
 
 
 def keys(stage: Stage, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:

@@ -60,12 +60,13 @@ class House:
         self.metrics = MemoryMetrics()
         self.sweep = self.another()
 
-    def another(self) -> FieldSweep:
+    def another(self, delay_s: float = 0.0) -> FieldSweep:
         return FieldSweep(
             collections=lambda: [self.values],
             writing_id=lambda: self.key,
             runtime=self.runtime,
             metrics=self.metrics,
+            delay_s=delay_s,
         )
 
     def reencrypted(self) -> float:
@@ -103,6 +104,20 @@ def test_a_pass_looks_at_all_once_and_says_that_it_is_done(caplog: pytest.LogCap
 
     in_house(body)
     assert f"{DOCUMENTS} stored values were encrypted anew: the writing key wrote all" in caplog.text
+
+
+def test_the_first_pass_waits_for_workers_to_be_replaced() -> None:
+    async def body(house: House) -> None:
+        await house.sweep.stop()
+        house.values.calls.clear()
+        house.sweep = house.another(delay_s=600.0)
+        await house.sweep.start()
+        await house.runtime.sleep(599.0)
+        assert not house.values.calls
+        await house.runtime.sleep(2.0)
+        assert house.values.calls
+
+    in_house(body)
 
 
 def test_a_new_key_begins_a_pass() -> None:
