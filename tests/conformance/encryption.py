@@ -13,6 +13,7 @@ from adapters.mongo.identity.sessions import MongoSessions
 from adapters.mongo.identity.users import MongoUsers, UserDocuments
 from adapters.mongo.sweep import MongoSweep
 from adapters.runtime.system import SystemClock, SystemEntropy
+from composition.config.ring_file import encryption_ring_text
 from domain.encryption.keyring import EncryptionRing, RingKey
 from domain.encryption.policies import (
     AUDIT_ADDRESS,
@@ -32,6 +33,11 @@ def keyring(*secrets: str) -> FieldKeyring:
     """Of which the last secret writes."""
     keys = tuple(RingKey(secret) for secret in secrets or KEYS[:1])
     return FieldKeyring(EncryptionRing(INDEX_ROOT, keys), clock=SystemClock())
+
+
+def ring_text() -> str:
+    """The secret file of `keyring()`."""
+    return encryption_ring_text(EncryptionRing(INDEX_ROOT, (RingKey(KEYS[0]),)))
 
 
 def cipher(policy: FieldPolicy, ring: FieldKeyring | None = None) -> FieldCipher:

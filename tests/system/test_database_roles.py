@@ -21,7 +21,7 @@ from domain.audit import AuditAction
 from ports.runtime import Runtime
 from tests.composition.hosting.serving import creditctl, wait_until
 from tests.conformance.document_stores import NOTES, PLAIN, written
-from tests.conformance.encryption import entries, stored_documents
+from tests.conformance.encryption import entries, ring_text, stored_documents
 from tests.conformance.identity import an_event
 from tests.conformance.runtimes import Driver, run_real
 from tests.servers.mongod import Credentials, MongodServer
@@ -192,6 +192,8 @@ def stage(prepared: PreparedDatabase, redis_server: RedisServer, tmp_path: Path)
     stage = live_stage(tmp_path, "asyncio", prepared.mongod, redis_server, database=prepared.name)
     for file in prepared.secrets.iterdir():
         (tmp_path / "secrets" / file.name).write_bytes(file.read_bytes())
+    # One database, one ring: services and repositories read each other's audit events.
+    (tmp_path / "secrets" / "encryption_key").write_text(ring_text())
     return stage
 
 
