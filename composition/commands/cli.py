@@ -312,6 +312,9 @@ def _keys_rotate_jwt(parsed: argparse.Namespace) -> int:
 def _keys_rotate_encryption(parsed: argparse.Namespace) -> int:
     from composition.commands.key_rotation import retire_encryption_key, rotate_encryption  # noqa: PLC0415
 
+    if parsed.force and parsed.retire is None:
+        print("creditctl keys rotate encryption: --force goes with --retire ID", file=sys.stderr)
+        return EXIT_USAGE
     if parsed.retire is not None:
         return retire_encryption_key(os.environ, key_id=parsed.retire, force=parsed.force, out=parsed.out)
     return rotate_encryption(

@@ -22,7 +22,7 @@ from composition.config.secrets import (
     read_secret,
     write_secrets,
 )
-from composition.exit_codes import EXIT_CONFIGURATION
+from composition.exit_codes import EXIT_CONFIGURATION, EXIT_USAGE
 from composition.wiring.field_encryption import FieldEncryption
 from composition.wiring.platform import Platform
 from composition.wiring.ring_watch import RELOAD_INTERVAL_S, RELOADS, RingWatch
@@ -135,6 +135,13 @@ def test_a_key_is_retired_when_told_so_and_the_index_root_stays(secret: Path) ->
     ring = written_long_ago(secret, ROOT, NEXT)
     assert rotate("--retire", first_id(ring), "--force") == 0
     assert ring_in(secret) == EncryptionRing(ring.index_root, ring.keys[1:])
+
+
+def test_nothing_is_forced_but_a_retirement(secret: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = secret.read_bytes()
+    assert rotate("--force") == EXIT_USAGE
+    assert "--retire" in capsys.readouterr().err
+    assert secret.read_bytes() == before
 
 
 def test_the_writing_key_one_that_will_write_and_one_that_wrote_just_now_stay(
