@@ -172,6 +172,11 @@ class AppManager:
             use_cases.ledger.start()
 
         services.register("ledger", use_cases.ledger, start=start_ledger, stop=use_cases.ledger.stop)
+        self._register_upkeep(use_cases, stores)
+
+    def _register_upkeep(self, use_cases: UseCases, stores: Stores) -> None:
+        """Registers what looks after the stores, and measures them, in the background."""
+        platform, services = self._platform, self.services
         monitor = DependencyMonitor(
             dependencies=all_dependencies(stores, use_cases.ledger),
             runtime=platform.runtime,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 
 from adapters.crypto.derivation import derived_key
@@ -33,6 +35,7 @@ from composition.wiring.field_encryption import FieldEncryption
 from composition.wiring.stores import Stores
 from domain.encryption.policies import AUDIT_ADDRESS, SESSION_ADDRESS, SESSION_USER_AGENT, USER_EMAIL
 from ports.audit import OnRecorded
+from ports.encryption.encrypted_collection import EncryptedCollection
 from ports.entropy import Entropy
 from ports.runtime import Runtime
 
@@ -83,73 +86,92 @@ async def live_store(
     limiter = limiter_over(decisions)
     ledger_clock = ServerClock(driver=pools.read_write, runtime=runtime)
 
-    async def start() -> None:
-        await _prepare(pools)
-        await ledger_clock.start()
-
     async def stop() -> None:
         await ledger_clock.stop()
         for part in (bus, decisions, publishing, caching, pools):
             await part.close()
 
     writer = pools.read_write
-    entries = audit.AuditEntries(address=fields.cipher(AUDIT_ADDRESS))
-    user_documents = users.UserDocuments(email=fields.cipher(USER_EMAIL))
-    documents = document_store.MongoDocuments(
-        runtime=runtime,
-        reader=pools.read_only,
-        writer=writer,
-        admin=pools.admin,
-        audit=entries,
-        documents=StoredDocuments(fields.cipher),
-    )
-    own_collections = own_encrypted_collections(
-        driver=pools.admin,
-        user_documents=user_documents,
-        session_ciphers=[fields.cipher(SESSION_ADDRESS), fields.cipher(SESSION_USER_AGENT)],
-        audit_ciphers=[fields.cipher(AUDIT_ADDRESS)],
-    )
+    probes = (RedisBusProbe(bus=bus), ClockProbe(ledger_clock))
+    personal = _personal_stores(runtime, pools, fields, on_recorded)
     return Stores(
-        users=users.MongoUsers(driver=writer, documents=user_documents, audit=entries),
-        sessions=sessions.MongoSessions(
-            driver=writer,
-            address=fields.cipher(SESSION_ADDRESS),
-            user_agent=fields.cipher(SESSION_USER_AGENT),
-            audit=entries,
-        ),
-        api_keys=api_keys.MongoApiKeys(driver=writer, audit=entries),
-        credentials=credential_store.MongoCredentials(
-            driver=writer, admin=pools.admin, documents=user_documents, audit=entries
-        ),
+        users=personal.users,
+        sessions=personal.sessions,
+        api_keys=personal.api_keys,
+        credentials=personal.credentials,
         login_failures=login_failures.MongoLoginFailures(driver=writer),
         answers=idempotency.MongoIdempotencyStore(driver=writer),
-        audit=audit.MongoAuditLog(drivers=(writer, pools.admin), entries=entries, on_recorded=on_recorded),
+        audit=personal.audit,
         journal=journal.MongoJournal(writer),
         journal_log=journal.MongoJournal(pools.read_only),
         checkpoints=checkpoints.MongoCheckpoints(writer),
         claims=claims.MongoClaims(writer),
         ledger_clock=ledger_clock,
-        documents=documents,
+        documents=personal.documents,
         field_encryption=fields,
-        encrypted_collections=lambda: (*own_collections, *documents.encrypted_collections()),
+        encrypted_collections=personal.encrypted_collections,
         cache=_cache(caching, naming_key, sealer(purpose="cache")),
         limiter=limiter,
         patient_limiter=limiter_over(publishing),
         nonces=RedisNonces(driver=decisions, naming_key=naming_key),
         bus=bus,
-        dependencies=(
-            *pools.probes(),
-            RedisProbe(driver=decisions, limiter=limiter),
-            RedisBusProbe(bus=bus),
-            ClockProbe(ledger_clock),
-        ),
-        start=start,
+        dependencies=(*pools.probes(), RedisProbe(driver=decisions, limiter=limiter), *probes),
+        start=partial(_prepare, pools, ledger_clock),
         stop=stop,
     )
 
 
-async def _prepare(pools: MongoPools) -> None:
-    """Creates missing indexes and views, once MongoDB proved to be a replica set."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _PersonalStores:
+    """Those with encrypted fields, or with events of the audit log, which have one."""
+
+    users: users.MongoUsers
+    sessions: sessions.MongoSessions
+    api_keys: api_keys.MongoApiKeys
+    credentials: credential_store.MongoCredentials
+    audit: audit.MongoAuditLog
+    documents: document_store.MongoDocuments
+    own_collections: Sequence[EncryptedCollection]
+
+    def encrypted_collections(self) -> Sequence[EncryptedCollection]:
+        """The service's own, and those that plugins have declared by now."""
+        return (*self.own_collections, *self.documents.encrypted_collections())
+
+
+def _personal_stores(
+    runtime: Runtime, pools: MongoPools, fields: FieldEncryption, on_recorded: OnRecorded
+) -> _PersonalStores:
+    writer, admin = pools.read_write, pools.admin
+    address, user_agent = fields.cipher(SESSION_ADDRESS), fields.cipher(SESSION_USER_AGENT)
+    entries = audit.AuditEntries(address=fields.cipher(AUDIT_ADDRESS))
+    user_documents = users.UserDocuments(email=fields.cipher(USER_EMAIL))
+    return _PersonalStores(
+        users=users.MongoUsers(driver=writer, documents=user_documents, audit=entries),
+        sessions=sessions.MongoSessions(driver=writer, address=address, user_agent=user_agent, audit=entries),
+        api_keys=api_keys.MongoApiKeys(driver=writer, audit=entries),
+        credentials=credential_store.MongoCredentials(
+            driver=writer, admin=admin, documents=user_documents, audit=entries
+        ),
+        audit=audit.MongoAuditLog(drivers=(writer, admin), entries=entries, on_recorded=on_recorded),
+        documents=document_store.MongoDocuments(
+            runtime=runtime,
+            reader=pools.read_only,
+            writer=writer,
+            admin=admin,
+            audit=entries,
+            documents=StoredDocuments(fields.cipher),
+        ),
+        own_collections=own_encrypted_collections(
+            driver=admin,
+            user_documents=user_documents,
+            session_ciphers=[address, user_agent],
+            audit_ciphers=[fields.cipher(AUDIT_ADDRESS)],
+        ),
+    )
+
+
+async def _prepare(pools: MongoPools, ledger_clock: ServerClock) -> None:
+    """Creates missing indexes and views, once MongoDB proved to be a replica set, and starts its clock."""
     await pools.replica_set()
     if earlier := await pools.learn_names():
         _log.warning(
@@ -158,6 +180,7 @@ async def _prepare(pools: MongoPools) -> None:
         )
     await create_indexes(pools.admin, CATALOG)
     await create_views(pools.admin, VIEWS)
+    await ledger_clock.start()
 
 
 def redis_naming_key(secrets: Secrets) -> bytes:

@@ -20,6 +20,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
+from adapters.mongo.identity import sessions
 from tests.servers.fault_proxy import FaultProxy
 from tests.servers.mongod import MongodServer
 from tests.servers.redis_server import RedisServer
@@ -268,7 +269,7 @@ def test_an_ending_whose_process_died_right_after_it_is_found_where_it_is_kept(
     with sockets_of(person) as sockets:
         assert seen_by_all(site.product, person.tokens) == {(200, "")}
         with mongod.client(mongod.root) as client:
-            client[database].sessions.update_one(
+            client[database][sessions.COLLECTION].update_one(
                 {"_id": person.tokens["session_id"]}, {"$set": {"revoked_ms": int(time.time() * 1000)}}
             )
         until_refused(site.product, person.tokens)

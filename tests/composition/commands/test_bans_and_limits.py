@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from pymongo.database import Database
 
+from adapters.mongo import audit
 from tests.composition.hosting.serving import ROOT, WAIT_S_MAX, environ_with
 from tests.servers.mongod import DATABASE, MongodServer
 from tests.servers.redis_server import RedisServer
@@ -42,7 +43,7 @@ class Store:
     def audited(self) -> list[tuple[str, str, str]]:
         return [
             (event["actor"], event["action"], event["resource"])
-            for event in self.database.audit.find(sort=[("_id", 1)])
+            for event in self.database[audit.COLLECTION].find(sort=[("_id", 1)])
         ]
 
 
